@@ -1,0 +1,80 @@
+"""Early, clear refusals of bad input, shared by every layer.
+
+Each function names the argument and says what was expected; it returns the checked value so
+that a check and an assignment are one line.
+"""
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["finite_array", "near_match", "non_negative", "one_of", "positive", "positive_int", "real"]
+
+
+def real(name: str, value: float) -> float:
+    """Return `value` as a float; NaN, infinities and non-numbers are refused."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return float(value)
+
+
+def positive(name: str, value: float) -> float:
+    """Return `value` as a float greater than zero."""
+    if (number := real(name, value)) <= 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+    return number
+
+
+def non_negative(name: str, value: float) -> float:
+    """Return `value` as a float not below zero."""
+    if (number := real(name, value)) < 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")
+    return number
+
+
+def positive_int(name: str, value: int) -> int:
+    """Return `value` as an int of at least one."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value!r}")
+    return int(value)
+
+
+def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.ndarray:
+    """Return `values` as a non-empty float64 array without NaN or infinity.
+
+    `ndim`, where given, is the number of dimensions the array must have.
+    """
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be an array of real numbers, got {type(values).__name__}") from None
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"{name} must not be empty")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite, but holds NaN or infinity")
+    return array
+
+
+def near_match(word: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the closest known word, or an empty string."""
+    close = difflib.get_close_matches(str(word), [str(k) for k in known], n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def one_of(name: str, value: str, options: Iterable[str]) -> str:
+    """Return `value` if it is one of `options`; otherwise name them all and the near match."""
+    options = list(options)
+    if value not in options:
+        listing = ", ".join(repr(o) for o in options)
+        raise ValueError(f"{name} must be one of {listing}; got {value!r}{near_match(value, options)}")
+    return value
