@@ -1,1 +1,6 @@
-"""TODO."""
+"""Notebooks in, figures out: find, check and run the notebooks, keep what they write, show it.
+
+The gallery knows notebooks and files, not science. A notebook writes its own figure; this
+package decides when it runs, with which parameters, and where the result goes. Modules are
+imported one by one, so that the command line answers before the heavy ones are needed.
+"""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Exact theory of memory: targets ρ, biases b, best exponential sums. Imports no torch."""

@@ -1,0 +1,45 @@
+# Everything runs in a virtual environment of its own, which the first target that needs it builds.
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help figures test lab check lock clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+figures: $(READY)  ## regenerate every figure from its notebook (fast preset); PRESET=paper for full scale
+	$(BIN)/curse-of-memory figures --jobs $(JOBS) $(if $(PRESET),--preset $(PRESET))
+
+# one thread a process: two processes share the cores, and sums come out the same on every machine
+test: export OMP_NUM_THREADS = 1
+test: $(READY)  ## run every test: theory, models, notebooks, style
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+check: $(READY)  ## do parameters, presets and notebooks agree?
+	$(BIN)/curse-of-memory check
+
+lock:  ## resolve the newest versions that pyproject.toml admits into requirements.lock
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[lab,test]'
+	$(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
+	rm -rf $(VENV)-lock
+
+clean:  ## remove the environment and all caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@

@@ -1,0 +1,131 @@
+"""Do notebooks, parameters, presets and the ledger agree, and are the notebooks fit to be tested?
+
+nbval compares a notebook with the outputs it is committed with, and passes without a word where
+there are none; what would make it pass or fail for the wrong reason is found here.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from curse_of_memory.gallery.ledger import Item
+from curse_of_memory.gallery.notebooks import Notebook, source
+from curse_of_memory.gallery.parameters import preset_of, resolve
+
+__all__ = ["findings"]
+
+MAX_BYTES = 1_500_000
+COMMON = {"seed": ("int", None), "device": ("str", "auto"), "output_dir": ("str", "")}
+
+UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
+PICTURES = {"image/png", "image/jpeg"}  # nbval compares every other kind of output
+
+# folders that exist on one machine and not on the next
+MACHINE_PATH = re.compile(r"(?<![\w./~-])(/(home|Users|root|tmp|var|opt|usr|mnt|media)/|~/|[A-Za-z]:\\)")
+ABSOLUTE = re.compile(r"(/\w|~/|[A-Za-z]:[\\/])")
+
+
+def findings(
+    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], inventory: Iterable[Item]
+) -> list[str]:
+    """Return what does not agree, one line each; an empty list means all is well."""
+    found = []
+    for notebook in notebooks.values():
+        found += [f"{notebook.name}: {text}" for text in (*_parameters(notebook), *_committed(notebook))]
+    for preset in presets:
+        try:
+            chosen = preset_of(presets, preset, notebooks)
+        except ValueError as error:
+            found.append(str(error))
+            chosen = {name: values for name, values in presets[preset].items() if name in notebooks}
+        for name, values in chosen.items():
+            for key, value in values.items():
+                try:
+                    resolve(name, notebooks[name].parameters, {key: value})
+                except (TypeError, ValueError) as error:
+                    found.append(f"preset {preset!r}: {error}")
+    named = {item.notebook for item in inventory if item.notebook}
+    found += [
+        f"inventory.csv names {name}, which is no notebook" for name in sorted(named - notebooks.keys())
+    ]
+    return found
+
+
+def _parameters(notebook: Notebook) -> Iterator[str]:
+    try:
+        declared = notebook.parameters
+    except ValueError as error:
+        yield str(error).removeprefix(f"{notebook.name}, ")
+        return
+    for name, (kind, default) in COMMON.items():
+        if name not in declared:
+            yield f"the parameter {name!r} is missing"
+        elif declared[name].kind != kind:
+            yield f"the parameter {name!r} must be of type {kind}, not {declared[name].kind}"
+        elif default is not None and declared[name].default != default:
+            yield f"the parameter {name!r} must be {default!r} by default"
+    yield from (f"the parameter {name!r} has no help comment" for name, p in declared.items() if not p.help)
+
+
+def _committed(notebook: Notebook) -> Iterator[str]:
+    """Yield what is wrong with the notebook as a committed file."""
+    metadata = notebook.content.get("metadata", {})
+    if metadata.get("kernelspec", {}).get("name") != "python3":
+        yield "the kernelspec must be python3"
+    if notebook.title == notebook.stem:
+        yield "there is no title: the first heading of level one in a text cell"
+    cells = notebook.code_cells
+    injected = any("injected-parameters" in cell.get("metadata", {}).get("tags", []) for cell in cells)
+    if injected or "papermill" in metadata:
+        yield "it is an output of papermill; run 'curse-of-memory refresh'"
+    if (size := notebook.path.stat().st_size) > MAX_BYTES:
+        yield f"it has {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.1f}"
+
+    counts = [cell.get("execution_count") for cell in cells if source(cell).strip()]
+    if counts != list(range(1, len(counts) + 1)):
+        yield "the cells were not run once each from the top; run 'curse-of-memory refresh'"
+    if not any(_compared(cell) for cell in cells):
+        yield "nothing in its outputs can be compared; print a number"
+    for number, cell in enumerate(cells, start=1):
+        yield from (f"code cell {number} {text}" for text in (*_code(source(cell)), *_outputs(cell)))
+
+
+def _compared(cell: Mapping) -> bool:
+    """Return whether nbval compares an output of the cell."""
+    if UNCOMPARED_TAGS & set(cell.get("metadata", {}).get("tags", [])):
+        return False
+    return any(
+        output.get("name") == "stdout" or (output.get("data") and not PICTURES & output["data"].keys())
+        for output in cell.get("outputs", [])
+    )
+
+
+def _code(code: str) -> Iterator[str]:
+    lines = [line.partition("#")[0].rstrip() for line in code.splitlines()]
+    if any(line.endswith(";") for line in lines):
+        yield "has a trailing ';', which hides the output from Jupyter and not from nbval"
+    if "sys.path" in code:
+        yield "uses sys.path; the package is installed"
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        yield "is not plain Python"
+        return
+    texts = (n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+    if path := next((text for text in texts if ABSOLUTE.match(text)), None):
+        yield f"has an absolute path, {path!r}"
+
+
+def _outputs(cell: Mapping) -> Iterator[str]:
+    for output in cell.get("outputs", []):
+        if output["output_type"] == "error":
+            yield f"ends with an error, {output.get('ename')}"
+        elif output.get("name") == "stderr":
+            yield "writes to stderr"
+        data = output.get("data", {})
+        texts = [output.get("text", ""), *(data[kind] for kind in data if kind.startswith("text/"))]
+        shown = "\n".join(text if isinstance(text, str) else "".join(text) for text in texts)
+        if MACHINE_PATH.search(shown) or sys.prefix in shown or str(Path.home()) + "/" in shown:
+            yield "shows an absolute path"

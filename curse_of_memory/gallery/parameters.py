@@ -1,0 +1,214 @@
+"""The parameters of notebooks: what a cell declares, what a value must be, what a preset sets.
+
+papermill itself lets an unknown parameter pass with a log line and reads declarations by a
+regular expression. Here a declaration is parsed as Python and every value is checked against it
+before a kernel starts.
+"""
+
+import ast
+import contextlib
+import io
+import math
+import tokenize
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curse_of_memory.checks import near_match, one_of
+
+__all__ = ["Parameter", "preset_of", "read_parameters", "read_presets", "read_value", "resolve"]
+
+SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
+KINDS = [*SCALARS, "list", *(f"list[{scalar}]" for scalar in SCALARS)]
+
+# set through --out, so that a batch knows where its figures are
+RESERVED = "output_dir"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared parameter, ``name: kind = default  # help``."""
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+
+    def accept(self, value: Any) -> Any:
+        """Return `value` as the declared kind.
+
+        Raises
+        ------
+        TypeError
+            If it is of another kind.
+        """
+        inner = self.kind.removeprefix("list").strip("[]") if self.kind.startswith("list") else None
+        if inner is None:
+            return self._scalar(self.kind, value)
+        if not isinstance(value, list):
+            raise TypeError(f"{self.name} must be a {self.kind}, got {value!r}")
+        return [self._scalar(inner, item) for item in value] if inner else value
+
+    def _scalar(self, kind: str, value: Any) -> Any:
+        if kind == "float" and isinstance(value, str):
+            # YAML 1.1 takes 1e-3 for a word, since it has no point
+            with contextlib.suppress(ValueError):
+                value = float(value)
+        if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not SCALARS[kind]:
+            part = "hold " if self.kind.startswith("list") else "be "
+            raise TypeError(f"{self.name} must {part}{kind}, got {value!r}")
+        return value
+
+
+def read_parameters(code: str) -> dict[str, Parameter]:
+    """Read the declarations of a parameters cell.
+
+    Raises
+    ------
+    ValueError, TypeError, SyntaxError
+        If a statement is not ``name: type = literal`` or the literal is not of that type.
+
+    Examples
+    --------
+    >>> read_parameters("horizon: int = 64  # number of time steps")["horizon"]
+    Parameter(name='horizon', kind='int', default=64, help='number of time steps')
+    """
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(code).readline)
+        if token.type == tokenize.COMMENT
+    }
+    found: dict[str, Parameter] = {}
+    for node in ast.parse(code).body:
+        try:
+            name, kind = node.target.id, ast.unparse(node.annotation)
+            default = ast.literal_eval(node.value)
+        except (AttributeError, ValueError, TypeError):
+            text = ast.unparse(node).splitlines()[0]
+            raise ValueError(f"{text!r} is not of the form 'name: type = literal  # help'") from None
+        one_of(f"the type of {name}", kind, KINDS)
+        if name in found:
+            raise ValueError(f"{name} is declared twice")
+        draft = Parameter(name, kind, default, comments.get(node.end_lineno, ""))
+        # an int default of a float parameter is what Python itself would allow
+        found[name] = Parameter(name, kind, draft.accept(default), draft.help)
+    return found
+
+
+def read_value(parameter: Parameter, text: str) -> Any:
+    """Read a value from the command line as the parameter's kind; words stay words.
+
+    Raises
+    ------
+    TypeError
+        If the text does not say a value of that kind.
+    """
+    import yaml
+
+    if parameter.kind == "str":
+        return text
+    try:
+        return parameter.accept(yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise TypeError(f"{parameter.name} must be {parameter.kind}, got {text!r}") from None
+
+
+def read_presets(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Read ``notebooks/presets.yaml``: preset, then notebook, then parameter and value.
+
+    The preset ``fast`` is there always: it is the defaults of the notebooks.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a mapping.
+    """
+    import yaml
+
+    path = root / "notebooks" / "presets.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"presets.yaml cannot be read: {' '.join(str(error).split())}") from None
+    presets: dict[str, dict[str, dict[str, Any]]] = {"fast": {}}
+    for preset, notebooks in _mapping("presets.yaml", content).items():
+        presets[preset] = {
+            name: _mapping(f"presets.yaml, {preset}, {name}", values)
+            for name, values in _mapping(f"presets.yaml, {preset}", notebooks).items()
+        }
+    return presets
+
+
+def preset_of(presets: Mapping[str, Mapping], preset: str, notebooks: Mapping) -> Mapping[str, Mapping]:
+    """Return one preset after checking that it exists and names only notebooks there are.
+
+    Raises
+    ------
+    ValueError
+        If the preset, or a notebook it names, is unknown.
+    """
+    chosen = presets[one_of("preset", preset, presets)]
+    for name in chosen:
+        if name not in notebooks:
+            hint = near_match(name, notebooks)
+            raise ValueError(f"preset {preset!r} sets parameters of unknown notebook {name!r}{hint}")
+    return chosen
+
+
+def resolve(name: str, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` for notebook `name`, each as the kind the notebook declares.
+
+    Text that was typed for a parameter should pass `read_value` first.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not declared, or may not be set.
+    TypeError
+        If a value is of another kind.
+    """
+    accepted = {}
+    for key, value in values.items():
+        parameter = declared_as(name, declared, key)
+        try:
+            accepted[key] = parameter.accept(value)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
+    return accepted
+
+
+def declared_as(name: str, declared: Mapping[str, Parameter], key: str) -> Parameter:
+    """Return the declaration of parameter `key` of notebook `name`.
+
+    Raises
+    ------
+    ValueError
+        If it is not declared, or may not be set; the message says which one is near.
+    """
+    if key == RESERVED:
+        raise ValueError(f"{RESERVED} cannot be set; the batch chooses it (see --out)")
+    if key not in declared:
+        hint = near_match(key, declared) or f"; it has {', '.join(k for k in declared if k != RESERVED)}"
+        raise ValueError(f"unknown parameter {key!r} for {name}{hint}")
+    return declared[key]
+
+
+def same_value(first: Any, second: Any) -> bool:
+    """Return whether two parameter values are one; 1 and 1.0 are, and NaN is NaN."""
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(same_value, first, second))
+    if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
+        return math.isnan(second)
+    return first == second
+
+
+def _mapping(what: str, value: Any) -> dict[str, Any]:
+    """Return `value` as a mapping with words for keys; an empty entry is an empty mapping."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{what}: expected a mapping, got {type(value).__name__}")
+    return value

@@ -1,0 +1,175 @@
+"""Perturbation error E_m(β): what becomes of a model whose weights are off by β."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from curse_of_memory import checks
+from curse_of_memory.devices import resolve_device
+from curse_of_memory.losses import TemporallyWeightedMSE
+
+__all__ = ["BALLS", "perturbation_curve"]
+
+BALLS = ("spectral", "public_code")
+CHUNK = 1024  # perturbed copies of a linear model that are evaluated at once
+
+
+def perturbation_curve(
+    model: nn.Module,
+    task,
+    betas: Sequence[float],
+    *,
+    draws: int = 30,
+    ball: str = "spectral",
+    loss: nn.Module | None = None,
+    samples: int = 1024,
+    seed: int = 0,
+    device: torch.device | str = "auto",
+) -> xr.Dataset:
+    """Measure E_m(β) = sup{error(θ̃) : |θ̃ − θ| ≤ β} over random directions.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``; its weights are not changed.
+    task
+        As for :func:`curse_of_memory.training.fit`.
+    betas : sequence of float
+        Radii β ≥ 0, strictly increasing.
+    draws : int
+        Random directions. All radii share them, so that curves are smooth in β.
+    ball : {'spectral', 'public_code'}
+        The norm |θ̃ − θ| is the largest over the weight tensors of: the spectral norm, as in the
+        paper (for a vector the Euclidean norm; for a vector that stands for a diagonal matrix, which
+        a model names in ``diagonal_parameters``, its largest entry); or the largest entry of each
+        tensor, as in the public code.
+    loss : torch.nn.Module, optional
+        The error; the unweighted mean squared error if none is given.
+    samples : int
+        Test sequences, where the error has to be sampled.
+    seed : int
+        Names the directions and the test sequences.
+    device : str or torch.device
+        Where the model is evaluated; it is moved there.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``error(beta)``, the largest error seen within radius β, never decreasing: a *lower* bound of
+        E_m(β). ``draw_error(beta, draw)``, the error of each draw at each radius, infinite where the
+        perturbed model overflows. Attributes: `draws`, `ball`, `bound` (always ``'lower'``), `method`:
+        ``'exact'`` (expected error of a linear model on a linear task, no data) or ``'sampled'``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For radii that are negative or not increasing, an unknown ball, or bad numbers.
+
+    Notes
+    -----
+    "Inverse approximation theory" (2305.19190), Definition 3.2: the ball is |θ|₂ = max(|W|₂,
+    |U|₂, |b|₂, |c|₂). A point at radius β' ≤ β lies in the ball β, so that the running
+    maximum is a lower bound of the supremum, too; the public code takes it as well.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn import RNN
+    >>> from curse_of_memory.tasks import LinearFunctional
+    >>> task = LinearFunctional(lambda t: 0.5**t, horizon=20)
+    >>> model = RNN(4, diagonal=True, seed=0)
+    >>> curve = perturbation_curve(model, task, betas=[0.0, 0.1], draws=5)
+    >>> bool(curve.error[1] > curve.error[0]), curve.attrs["method"], curve.attrs["bound"]
+    (True, 'exact', 'lower')
+    """
+    radii = checks.finite_array("betas", betas, ndim=1)
+    if (radii < 0).any() or (np.diff(radii) <= 0).any():
+        raise ValueError(f"betas must be non-negative and strictly increasing, got {list(betas)!r}")
+    checks.positive_int("draws", draws)
+    checks.positive_int("samples", samples)
+    checks.one_of("ball", ball, BALLS)
+    loss = TemporallyWeightedMSE() if loss is None else loss
+    device = resolve_device(device)
+    model.to(device)
+
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
+    exact = bool(getattr(model, "is_linear", False)) and hasattr(task, "kernel") and hasattr(loss, "expected")
+    error = _exact_error(model, task, loss) if exact else _sampled_error(model, task, loss, samples, seed)
+
+    center = error({name: w[None] for name, w in weights.items()}).item()
+    table = np.empty((radii.size, draws))
+    for row, beta in enumerate(radii):
+        if beta == 0:
+            table[row] = center
+            continue
+        table[row] = error({name: w + beta * directions[name] for name, w in weights.items()}).cpu().numpy()
+    table = np.where(np.isnan(table), np.inf, table)
+    running = np.maximum.accumulate(np.maximum(table.max(1), center))
+    return xr.Dataset(
+        {"error": ("beta", running), "draw_error": (("beta", "draw"), table)},
+        coords={"beta": radii, "draw": np.arange(draws)},
+        attrs={
+            "bound": "lower",
+            "draws": draws,
+            "ball": ball,
+            "method": "exact" if exact else "sampled",
+            "loss": repr(loss),
+        },
+    )
+
+
+def _directions(
+    weights: dict[str, Tensor], diagonal: Sequence[str], ball: str, draws: int, seed: int
+) -> dict[str, Tensor]:
+    """Return random directions of norm one, ``(draw, *shape)`` for each weight tensor."""
+
+    def unit(name: str, noise: np.ndarray) -> np.ndarray:
+        if ball == "public_code" or name in diagonal:
+            return noise / np.abs(noise).max()
+        matrix = noise.reshape(noise.shape[0] if noise.ndim > 1 else 1, -1)
+        return noise / np.linalg.norm(matrix, 2)
+
+    units: dict[str, list[np.ndarray]] = {name: [] for name in weights}
+    for draw in range(draws):
+        stream = np.random.default_rng((seed, draw))
+        for name, w in weights.items():
+            units[name].append(unit(name, stream.standard_normal(tuple(w.shape))))
+    return {
+        name: torch.as_tensor(np.stack(units[name]), dtype=w.dtype, device=w.device)
+        for name, w in weights.items()
+    }
+
+
+def _exact_error(model: nn.Module, task, loss) -> Callable[[dict[str, Tensor]], Tensor]:
+    """Return the map from stacked weights to expected errors, for linear models on linear tasks."""
+
+    def one(parameters: dict[str, Tensor]) -> Tensor:
+        kernel = model.kernel(task.horizon, parameters)
+        return loss.expected(
+            kernel - task.kernel.to(kernel),
+            offset_error=model.offset(task.horizon, parameters),
+            dt=task.dt,
+            variance=task.variance,
+            inputs=task.inputs,
+        )
+
+    return torch.func.vmap(one, chunk_size=CHUNK)
+
+
+def _sampled_error(
+    model: nn.Module, task, loss, samples: int, seed: int
+) -> Callable[[dict[str, Tensor]], Tensor]:
+    """Return the map from stacked weights to errors on one fixed set of test sequences."""
+    parameter = next(model.parameters())
+    x, y = task.sample(samples, seed=(seed, samples), device=parameter.device, dtype=parameter.dtype)
+
+    @torch.no_grad()
+    def error(stacked: dict[str, Tensor]) -> Tensor:
+        count = len(next(iter(stacked.values())))
+        models = ({name: w[i] for name, w in stacked.items()} for i in range(count))
+        return torch.stack([loss(torch.func.functional_call(model, p, (x,)), y) for p in models])
+
+    return error

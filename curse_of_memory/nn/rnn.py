@@ -1,0 +1,280 @@
+"""The recurrent networks of the papers: linear and nonlinear, diagonal and dense."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from curse_of_memory import checks
+from curse_of_memory.nn.parameterization import PARAMETERIZATIONS
+
+__all__ = ["ACTIVATIONS", "RNN"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda z: z,
+    "tanh": torch.tanh,
+    "hardtanh": nn.functional.hardtanh,
+    "relu": torch.relu,
+}
+"""Activations σ by name."""
+
+SLOWEST_RATE, FASTEST_RATE = 0.01, 1.0  # initial decay rates per step: memories of 1 to 100 steps
+
+
+class RNN(nn.Module):
+    """Recurrent network dh/dt = σ(W h + U x + b), ŷ = C h, in steps of `dt` from h = 0.
+
+    One step is h ← h + dt · σ(W h + U x_k + b) and ŷ_k = C h, read after the step, so that the
+    input of a step is seen at lag zero.
+
+    Parameters
+    ----------
+    hidden : int
+        Width m of the state.
+    input_size, output_size : int
+        Channels of x and ŷ.
+    activation : {'linear', 'tanh', 'hardtanh', 'relu'}
+        σ, applied inside the recurrence as in the papers.
+    parameterization : {'direct', 'softplus', 'exp'}
+        The recurrent weight is W = f(w) with f(w) = w, −log(1 + eʷ) or −eʷ.
+    diagonal : bool
+        W = diag(f(w)). Otherwise W is a full matrix (direct), or W = Pᵀ diag(f(w)) P with P free:
+        W then is symmetric and, by Sylvester's law of inertia, negative definite as long as P is
+        invertible.
+    bias : bool
+        Whether b is there; it starts at zero.
+    dt : float
+        Time step. Continuous-time stability (W negative) is stability of the steps only while
+        dt · |λ| < 2 for every eigenvalue λ of W.
+    seed : int, optional
+        Seeds the initial weights by themselves; without it torch's global generator draws them.
+    device, dtype
+        As for any torch module.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes below one, a non-positive `dt`, an unknown activation or parameterization.
+
+    Notes
+    -----
+    The initial decay rates of W are log-uniform between 0.01 and 1 per step, and are the same for
+    every parameterization under one seed. Source: (2.3) and section 3.4 of "Inverse approximation
+    theory" (2305.19190); its public code keeps W as Pᵀ diag(·) P with P free, too.
+
+    Examples
+    --------
+    >>> model = RNN(hidden=16, activation="tanh", parameterization="softplus", diagonal=True, dt=1.0)
+    >>> model(torch.zeros(8, 100, 1)).shape
+    torch.Size([8, 100, 1])
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        *,
+        input_size: int = 1,
+        output_size: int = 1,
+        activation: str = "linear",
+        parameterization: str = "direct",
+        diagonal: bool = False,
+        bias: bool = True,
+        dt: float = 1.0,
+        seed: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.hidden = checks.positive_int("hidden", hidden)
+        self.input_size = checks.positive_int("input_size", input_size)
+        self.output_size = checks.positive_int("output_size", output_size)
+        self.activation = checks.one_of("activation", activation, ACTIVATIONS)
+        self.parameterization = checks.one_of("parameterization", parameterization, PARAMETERIZATIONS)
+        self.diagonal = bool(diagonal)
+        self.dt = checks.positive("dt", dt)
+
+        factory = {"device": device, "dtype": dtype or torch.get_default_dtype()}
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        for name, value in self._initial_weights(generator).items():
+            self.register_parameter(name, nn.Parameter(value.to(**factory)))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(hidden, **factory)) if bias else None)
+
+    def _initial_weights(self, generator: torch.Generator | None) -> dict[str, Tensor]:
+        """Draw the weights in float64 on the CPU, so that neither device nor dtype changes them."""
+        m = self.hidden
+        like = {"dtype": torch.float64, "generator": generator}
+        span = np.log(FASTEST_RATE / SLOWEST_RATE)
+        rates = SLOWEST_RATE * torch.exp(span * torch.rand(m, **like)) / self.dt
+        input_weight = (2 * torch.rand(m, self.input_size, **like) - 1) / np.sqrt(m)
+        output_weight = (2 * torch.rand(self.output_size, m, **like) - 1) / np.sqrt(m)
+        weights = {"recurrent_weight": PARAMETERIZATIONS[self.parameterization].inverse(-rates)}
+        if not self.diagonal:
+            basis = torch.linalg.qr(torch.randn(m, m, **like)).Q
+            if self.parameterization == "direct":
+                weights["recurrent_weight"] = -(basis.T * rates) @ basis
+            else:
+                weights["basis"] = basis
+        return weights | {"input_weight": input_weight, "output_weight": output_weight}
+
+    @classmethod
+    def from_exponential_sum(
+        cls,
+        rates: ArrayLike,
+        coefficients: ArrayLike,
+        *,
+        dt: float = 1.0,
+        parameterization: str = "direct",
+        dtype: torch.dtype = torch.float64,
+    ) -> "RNN":
+        """Return the diagonal linear RNN whose memory on the grid is Σᵢ cᵢ exp(−λᵢ s dt).
+
+        The step multiplier 1 + dt W of mode i is exp(−λᵢ dt); its coefficient is split evenly,
+        |C_i| = |U_i| = √|c_i|, which makes the response to small changes of U and C smallest.
+
+        Parameters
+        ----------
+        rates : array of shape (m,)
+            Decay rates λᵢ > 0 in 1 / time.
+        coefficients : array of shape (m,)
+            Real coefficients cᵢ.
+        dt, parameterization, dtype
+            As for :class:`RNN`.
+
+        Raises
+        ------
+        ValueError
+            If the two arrays differ in length, or a rate is not positive.
+
+        Examples
+        --------
+        >>> model = RNN.from_exponential_sum([0.5], [2.0])
+        >>> model.kernel(3).squeeze().tolist() == (2 * torch.exp(-0.5 * torch.arange(3.0).double())).tolist()
+        True
+        """
+        rates = checks.finite_array("rates", rates, ndim=1)
+        coefficients = checks.finite_array("coefficients", coefficients, ndim=1)
+        if rates.shape != coefficients.shape:
+            raise ValueError(
+                f"rates and coefficients must agree in length, got {rates.size}, {coefficients.size}"
+            )
+        if not (rates > 0).all():
+            raise ValueError("rates must be positive: a growing mode is no memory function")
+        model = cls(
+            rates.size,
+            diagonal=True,
+            parameterization=parameterization,
+            bias=False,
+            dt=dt,
+            seed=0,
+            dtype=dtype,
+        )
+        recurrent = torch.from_numpy(np.expm1(-rates * dt) / dt)
+        half = np.sqrt(np.abs(coefficients))
+        values = {
+            "recurrent_weight": PARAMETERIZATIONS[parameterization].inverse(recurrent),
+            "input_weight": torch.from_numpy(half[:, None]),
+            "output_weight": torch.from_numpy((np.sign(coefficients) * half)[None, :]),
+        }
+        model.load_state_dict({name: value.to(dtype) for name, value in values.items()})
+        return model
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether ŷ is linear in x (up to the bias), so that :meth:`kernel` exists."""
+        return self.activation == "linear"
+
+    @property
+    def diagonal_parameters(self) -> frozenset[str]:
+        """Names of vectors that stand for diagonal matrices: their spectral norm is the largest entry."""
+        whole_matrix = self.parameterization == "direct" and not self.diagonal
+        return frozenset() if whole_matrix else frozenset({"recurrent_weight"})
+
+    def recurrence(self, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return W: its diagonal of shape ``(m,)`` if diagonal, else ``(m, m)``, in 1 / time."""
+        p = self._weights(parameters)
+        w = p["recurrent_weight"]
+        if w.ndim == 2:
+            return w
+        lam = PARAMETERIZATIONS[self.parameterization].f(w)
+        return lam if self.diagonal else (p["basis"].T * lam) @ p["basis"]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the network from h = 0 over `x` of shape ``(batch, time, input_size)``.
+
+        Returns a tensor of shape ``(batch, time, output_size)``.
+        """
+        if x.ndim != 3 or x.shape[-1] != self.input_size:
+            raise ValueError(f"x must have shape (batch, time, {self.input_size}), got {tuple(x.shape)}")
+        p = self._weights()
+        W = self.recurrence()
+        sigma = ACTIVATIONS[self.activation]
+        drive = x @ p["input_weight"].T
+        if self.bias is not None:
+            drive = drive + self.bias
+        h = drive.new_zeros(drive.shape[0], self.hidden)
+        states = []
+        for u in drive.unbind(1):
+            recurrent = h * W if self.diagonal else h @ W.T
+            h = h + self.dt * sigma(recurrent + u)
+            states.append(h)
+        hidden = torch.stack(states, 1) if states else drive
+        return hidden @ p["output_weight"].T
+
+    def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return the memory ρ̂_s = C (I + dt W)ˢ U, the closed form of a linear network.
+
+        Parameters
+        ----------
+        horizon : int
+            Number of lags s = 0 … horizon − 1.
+        parameters : mapping from name to tensor, optional
+            Values that stand in for the module's own parameters; with :func:`torch.func.vmap` over
+            them, whole batches of perturbed networks cost one call.
+
+        Returns
+        -------
+        Tensor of shape ``(horizon, output_size, input_size)``
+            A density per unit time: ŷ_k = dt Σ_s ρ̂_s x_{k−s} + the offset.
+
+        Raises
+        ------
+        TypeError
+            If the network is not linear.
+        """
+        p = self._weights(parameters)
+        return torch.einsum("om,tmi->toi", p["output_weight"], self._powers(horizon, p["input_weight"], p))
+
+    def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return the response of a linear network to zero input, C dt Σ_{j≤k} (I + dt W)ʲ b.
+
+        Arguments and errors are those of :meth:`kernel`; the shape is ``(horizon, output_size)``.
+        """
+        p = self._weights(parameters)
+        if "bias" not in p:
+            return p["output_weight"].new_zeros(horizon, self.output_size)
+        steps = self._powers(horizon, p["bias"][:, None], p)[..., 0]
+        return self.dt * steps.cumsum(0) @ p["output_weight"].T
+
+    def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+        return dict(self.named_parameters()) | dict(parameters or {})
+
+    def _powers(self, horizon: int, start: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return (I + dt W)ˢ start for s < horizon, of shape ``(horizon, hidden, columns)``."""
+        if not self.is_linear:
+            raise TypeError(f"only a linear network has a closed-form memory; this one is {self.activation}")
+        checks.positive_int("horizon", horizon)
+        W = self.recurrence(parameters)
+        if self.diagonal:
+            exponents = torch.arange(horizon, device=start.device)
+            return ((1 + self.dt * W) ** exponents[:, None])[..., None] * start
+        powers = [start]
+        for _ in range(horizon - 1):
+            powers.append(powers[-1] + self.dt * W @ powers[-1])
+        return torch.stack(powers)
+
+    def extra_repr(self) -> str:
+        """Say what kind of network this is in ``print(model)``."""
+        shape = "diagonal" if self.diagonal else "dense"
+        return f"hidden={self.hidden}, {self.activation}, {self.parameterization}, {shape}, dt={self.dt:g}"

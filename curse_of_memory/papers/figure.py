@@ -1,0 +1,176 @@
+"""A figure as data: what was computed, what the paper printed, and the four files of it."""
+
+import functools
+import inspect
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from curse_of_memory.files import whole_file
+
+__all__ = ["FigureData", "Findings", "figure_data"]
+
+VERSIONED = ("curse-of-memory", "numpy", "scipy", "sympy", "torch", "matplotlib")
+Number = float | int | str
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a ``*_data`` function finds out; :func:`figure_data` adds the circumstances.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        The drawn numbers in long form, one column per coordinate.
+    message : str
+        What the picture shows, in one sentence with this run's numbers.
+    headline, paper : mapping from label to number
+        A few numbers to hold beside the paper's, and the paper's under the same labels.
+    """
+
+    table: pd.DataFrame
+    message: str
+    headline: Mapping[str, Number]
+    paper: Mapping[str, Number] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FigureData:
+    """A computed figure or table, with all that its four files hold.
+
+    Attributes
+    ----------
+    name, title, source : str
+        Notebook name ``paper/figure``, title, and where the paper shows it.
+    table, message, headline, paper
+        As in :class:`Findings`.
+    parameters : mapping
+        The arguments it was computed with.
+    device : str
+        Where: ``'cpu'``, or the name of the GPU.
+    seconds : float
+        How long that took.
+    """
+
+    name: str
+    title: str
+    source: str
+    table: pd.DataFrame
+    message: str
+    headline: Mapping[str, Number]
+    paper: Mapping[str, Number]
+    parameters: Mapping[str, object]
+    device: str
+    seconds: float
+
+    def comparison(self, digits: int = 4) -> pd.DataFrame:
+        """Return our numbers beside the paper's, rounded to `digits` significant digits."""
+
+        def rounded(value: Number) -> str:
+            return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+        table = pd.DataFrame({"ours": {label: rounded(v) for label, v in self.headline.items()}})
+        if self.paper:
+            printed = {label: rounded(v) for label, v in self.paper.items()}
+            table["paper"] = pd.Series(printed, dtype=object).reindex(table.index).fillna("—")
+        return table
+
+    def save(self, output_dir: str | Path, figure: Figure) -> list[Path]:
+        """Write ``<output_dir>/<last part of name>.{png,pdf,csv,json}``, and return the paths.
+
+        An empty `output_dir` writes nothing. Each file is written whole or not at all.
+        """
+        if str(output_dir) == "":
+            return []
+        stem = Path(output_dir) / self.name.rsplit("/", 1)[-1]
+        paths = {kind: stem.with_suffix(f".{kind}") for kind in ("png", "pdf", "csv", "json")}
+        with whole_file(paths["png"]) as draft:
+            figure.savefig(draft, metadata={"Software": None})
+        with whole_file(paths["pdf"]) as draft:
+            figure.savefig(draft, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        with whole_file(paths["csv"]) as draft:
+            self.table.to_csv(draft, index=False)  # floats are written so that they read back exactly
+        with whole_file(paths["json"]) as draft:
+            draft.write_text(json.dumps(_plain(self._record()), indent=2, ensure_ascii=False) + "\n")
+        return list(paths.values())
+
+    def _record(self) -> dict:
+        versions = {"python": platform.python_version()} | {name: version(name) for name in VERSIONED}
+        return {
+            "name": self.name,
+            "title": self.title,
+            "message": self.message,
+            "source": self.source,
+            "parameters": self.parameters,
+            "headline": self.headline,
+            "paper": self.paper,
+            "device": self.device,
+            "seconds": round(self.seconds, 2),
+            "versions": versions,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def figure_data(name: str, *, title: str, source: str) -> Callable:
+    """Turn a function that returns :class:`Findings` into one that returns :class:`FigureData`.
+
+    The function takes keyword arguments only, `seed` and `device` among them; what it was called
+    with becomes ``parameters``.
+    """
+
+    def decorate(compute: Callable[..., Findings]) -> Callable[..., FigureData]:
+        signature = inspect.signature(compute)
+
+        @functools.wraps(compute)
+        def wrapper(**arguments) -> FigureData:
+            bound = signature.bind(**arguments)
+            bound.apply_defaults()
+            started = time.perf_counter()
+            found = compute(**arguments)
+            return FigureData(
+                name=name,
+                title=title,
+                source=source,
+                table=found.table,
+                message=found.message,
+                headline=dict(found.headline),
+                paper=dict(found.paper),
+                parameters=dict(bound.arguments),
+                device=_device_name(bound.arguments["device"]),
+                seconds=time.perf_counter() - started,
+            )
+
+        return wrapper
+
+    return decorate
+
+
+def _device_name(device: str) -> str:
+    import torch
+
+    from curse_of_memory.devices import resolve_device
+
+    resolved = resolve_device(device)
+    return torch.cuda.get_device_name(resolved) if resolved.type == "cuda" else "cpu"
+
+
+def _plain(value):
+    """Return `value` in the types that JSON has; infinities and NaN, which it lacks, become words."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,271 @@
+"""Inverse approximation theory (Wang, Li & Li, 2305.19190): which memories are learned stably."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from curse_of_memory import plotting
+from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.nn import RNN
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.reference_numbers import reference
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.theory import exponential_sums, targets
+from curse_of_memory.training import fit, fit_expected
+
+__all__ = [
+    "activations_data",
+    "activations_plot",
+    "crossing",
+    "linear_perturbation_data",
+    "linear_perturbation_plot",
+]
+
+
+def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
+    """Return the first β > 0 at which the wider model becomes the worse one, or NaN.
+
+    The two perturbation errors are interpolated on logarithmic axes. Where a memory cannot be
+    approximated stably, the crossings of consecutive widths march to zero.
+
+    Examples
+    --------
+    >>> beta = np.array([0.0, 0.1, 1.0])
+    >>> round(crossing(beta, np.array([1.0, 1.0, 1.0]), np.array([0.1, 0.1, 10.0])), 3)
+    0.316
+    """
+    seen = (beta > 0) & np.isfinite(narrow) & np.isfinite(wide) & (narrow > 0) & (wide > 0)
+    x, gap = np.log(beta[seen]), np.log(wide[seen]) - np.log(narrow[seen])
+    turns = np.flatnonzero((gap[:-1] < 0) & (gap[1:] >= 0))
+    if turns.size == 0:
+        return math.nan
+    i = turns[0]
+    return float(np.exp(np.interp(0.0, gap[i : i + 2], x[i : i + 2])))
+
+
+def _crossings(curves: pd.DataFrame) -> dict[tuple[int, int], tuple[float, float]]:
+    """Return (β, error) where consecutive widths cross, for one family of curves ``m, beta, error``."""
+    families = {m: c.sort_values("beta") for m, c in curves.groupby("m")}
+    widths = sorted(families)
+    found = {}
+    for narrow, wide in zip(widths, widths[1:], strict=False):
+        shared = families[narrow].merge(families[wide], on="beta", suffixes=("_narrow", "_wide"))
+        beta = crossing(*(shared[c].to_numpy() for c in ("beta", "error_narrow", "error_wide")))
+        if math.isfinite(beta):
+            positive = shared[(shared.beta > 0) & np.isfinite(shared.error_wide)]
+            height = np.exp(np.interp(np.log(beta), np.log(positive.beta), np.log(positive.error_wide)))
+            found[narrow, wide] = (beta, float(height))
+    return found
+
+
+@figure_data(
+    "inverse_approximation/linear_perturbation",
+    title="Perturbation error of linear RNNs: exponential against polynomial memory",
+    source="Inverse approximation theory (2305.19190), figure 1",
+)
+def linear_perturbation_data(
+    *,
+    widths: Sequence[int] = (1, 2, 3, 4, 5),
+    horizon: int = 400,
+    draws: int = 100,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Perturb linear RNNs that remember 0.9ᵗ and (1 + t)^{−1.1} as well as their width allows.
+
+    The error is the root of the exact expected squared error for white inputs of variance one,
+    E_m(β) = max over draws of (Σ_s b_s (ρ_s − ρ̂_s)² / T)^{1/2}. ``kind`` is *best fit* (an optimal
+    exponential sum made into an RNN) or *trained* (random initial weights, exact expected loss).
+    Columns: ``target, m, beta, error, kind``. The authors fit polynomials in e^{−t} by regression on
+    a time scale they do not print: levels differ, shape and crossings can be compared.
+    """
+    beta = np.concatenate([[0.0], 5e-4 * np.sqrt(2.0) ** np.arange(18)])
+    kernels = {"exponential": "iat-paper-exponential", "polynomial": "iat-paper-polynomial"}
+    parts = []
+    for target, kernel in kernels.items():
+        task = LinearFunctional(targets.named(kernel), horizon)
+        for m in widths:
+            best = exponential_sums.fit_exponential_sum(task.rho, terms=m, weight=np.arange(horizon, 0, -1.0))
+            trained = RNN(m, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
+            fit_expected(trained, task)
+            models = {
+                "best fit": RNN.from_exponential_sum(best.rates, best.coefficients),
+                "trained": trained,
+            }
+            for kind, model in models.items():
+                curve = perturbation_curve(model, task, beta, draws=draws, seed=seed, device=device)
+                columns = {
+                    "target": target,
+                    "m": m,
+                    "beta": beta,
+                    "error": np.sqrt(curve.error),
+                    "kind": kind,
+                }
+                parts.append(pd.DataFrame(columns))
+    table = pd.concat(parts, ignore_index=True)
+
+    ours, theirs = (
+        [at for at, _ in _crossings(curves[curves.target == "polynomial"]).values()]
+        for curves in (table[table.kind == "best fit"], reference("iat_figure1"))
+    )
+    labels = [f"polynomial memory: crossing {i + 1} of consecutive widths at β" for i in range(len(ours))]
+    message = (
+        "For polynomial memory each wider RNN becomes the worse one at a smaller perturbation, β = "
+        f"{' > '.join(f'{at:.2g}' for at in ours)}; for exponential memory all widths share one envelope."
+    )
+    return Findings(
+        table, message, dict(zip(labels, ours, strict=True)), dict(zip(labels, theirs, strict=False))
+    )
+
+
+def linear_perturbation_plot(data: FigureData) -> Figure:
+    """Draw best fits as lines, trained models as marks, crossings as rings, the authors' curves in grey."""
+    printed = reference("iat_figure1")
+    with plotting.style():
+        figure, axes = plotting.canvas(2, width=9.4, height=4.2, sharey=True)
+        for axis, (target, curves) in zip(axes, data.table.groupby("target", sort=False), strict=True):
+            for _, curve in printed[printed.target == target].groupby("m"):
+                axis.plot(curve.beta, curve.error, color="0.75", lw=1, zorder=1)
+            widths = sorted(set(curves.m))
+            for m, color, mark in zip(
+                widths, plotting.order(len(widths)), plotting.MARKS * len(widths), strict=False
+            ):
+                best, trained = (
+                    curves[(curves.m == m) & (curves.kind == k)] for k in ("best fit", "trained")
+                )
+                axis.plot(best.beta, best.error, color=color, label=f"$m={m}$")
+                axis.plot(trained.beta[1::2], trained.error[1::2], mark, color=color, mfc="none")
+            _ring(axis, _crossings(curves[curves.kind == "best fit"]) if target == "polynomial" else {})
+            formula = {"exponential": r"$\rho(t)=0.9^t$", "polynomial": r"$\rho(t)=(1+t)^{-1.1}$"}[target]
+            axis.set(
+                xscale="log",
+                yscale="log",
+                xlim=(4e-4, 0.3),
+                ylim=(1e-4, 30),
+                xlabel=r"perturbation $\beta$",
+                title=f"{target} memory, {formula}",
+            )
+        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$")
+        axes[1].plot([], [], "o", mfc="none", color=plotting.INK, label="trained")
+        axes[1].plot([], [], color="0.75", lw=1, label="paper, figure 1")
+        axes[1].plot([], [], "o", mfc="none", color="crimson", ms=9, label="crossing")
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def _ring(axis: Axes, crossings: dict[tuple[int, int], tuple[float, float]]) -> None:
+    for beta, error in crossings.values():
+        axis.plot(beta, error, "o", mfc="none", color="crimson", ms=9, mew=1.6, zorder=5)
+
+
+@figure_data(
+    "inverse_approximation/activations",
+    title="Perturbation error on polynomial memory: three activations, with and without softplus",
+    source="Inverse approximation theory (2305.19190), figures 2 and 8",
+)
+def activations_data(
+    *,
+    activations: Sequence[str] = ("linear", "hardtanh", "tanh"),
+    widths: Sequence[int] = (2, 4, 8),
+    horizon: int = 100,
+    steps: int = 300,
+    batch_size: int = 128,
+    learning_rate: float = 0.02,
+    draws: int = 10,
+    samples: int = 256,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Train dense RNNs on ρ(t) = (1 + 0.1 t)^{−1.1} and perturb them, W direct or −softplus.
+
+    Trained and perturbed on sampled white sequences; the error is the mean squared error, the largest
+    of the draws within β in the spectral ball. Columns: ``activation, parameterization, m, beta,
+    error``. The authors' runs have m = 8 … 64, the loss weight t⁴ and the max-norm ball.
+    """
+    task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
+    beta = np.concatenate([[0.0], 1e-3 * np.sqrt(2.0) ** np.arange(21)])
+    parts = []
+    for activation in activations:
+        for parameterization in ("direct", "softplus"):
+            for m in widths:
+                model = RNN(
+                    m,
+                    activation=activation,
+                    parameterization=parameterization,
+                    seed=seed,
+                    dtype=torch.float64,
+                )
+                fit(
+                    model,
+                    task,
+                    steps=steps,
+                    batch_size=batch_size,
+                    learning_rate=learning_rate,
+                    validation_size=samples,
+                    validate_every=25,
+                    decay_patience=3,
+                    seed=seed,
+                    device=device,
+                )
+                curve = perturbation_curve(
+                    model, task, beta, draws=draws, samples=samples, seed=seed, device=device
+                )
+                kind = {"activation": activation, "parameterization": parameterization, "m": m}
+                parts.append(pd.DataFrame(kind | {"beta": beta, "error": curve.error}))
+    table = pd.concat(parts, ignore_index=True)
+    return Findings(table, *_orderings(table))
+
+
+def _orderings(table: pd.DataFrame) -> tuple[str, dict, dict]:
+    """Return message, our numbers and the paper's: how far a perturbed direct W is above softplus."""
+    ours, theirs = {}, {}
+    at = 1e-3 * 2**5  # the grids of both have this β; there every curve of the authors is readable
+    for curves, found in ((table, ours), (reference("iat_activations"), theirs)):
+        near = curves[np.isclose(curves.beta, at)]
+        for activation, group in near.groupby("activation", sort=False):
+            errors = group.pivot(index="m", columns="parameterization", values="error")
+            ratio = np.exp(np.log(errors.direct / errors.softplus).mean())
+            found[f"{activation}: E(direct) / E(softplus) at β = {at:g}"] = float(ratio)
+    theirs = {label: value for label, value in theirs.items() if label in ours}
+    message = (
+        f"At β = {at:g} the direct recurrent weight is "
+        + ", ".join(f"{v:.2g} times ({label.split(':')[0]})" for label, v in ours.items())
+        + " as wrong as the softplus one: the stable reparameterisation takes the blow-up away."
+    )
+    return message, ours, theirs
+
+
+def activations_plot(data: FigureData) -> Figure:
+    """Draw one panel per activation: direct dashed, softplus solid, the authors' widest pair in grey."""
+    printed = reference("iat_activations")
+    with plotting.style():
+        groups = list(data.table.groupby("activation", sort=False))
+        figure, axes = plotting.canvas(len(groups), height=4.2, sharey=True)
+        for axis, (activation, curves) in zip(axes, groups, strict=True):
+            widths = sorted(set(curves.m))
+            for parameterization, line in (("direct", "--"), ("softplus", "-")):
+                kind = curves[curves.parameterization == parameterization]
+                theirs = printed[
+                    (printed.activation == activation) & (printed.parameterization == parameterization)
+                ]
+                for _, curve in theirs[theirs.beta > 0].groupby("m"):
+                    axis.plot(curve.beta, curve.error, line, color="0.78", lw=1, zorder=1)
+                for m, color in zip(widths, plotting.order(len(widths)), strict=True):
+                    curve = kind[(kind.m == m) & (kind.beta > 0)]
+                    axis.plot(curve.beta, curve.error, line, color=color)
+            axis.set(
+                xscale="log", yscale="log", ylim=(1e-4, 1e5), xlabel=r"perturbation $\beta$", title=activation
+            )
+        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (mean squared)")
+        for m, color in zip(widths, plotting.order(len(widths)), strict=True):
+            axes[0].plot([], [], color=color, label=f"$m={m}$")
+        for line, name in (("--", "direct $W$"), ("-", "softplus $W$")):
+            axes[0].plot([], [], line, color=plotting.INK, label=name)
+        axes[0].plot([], [], color="0.78", lw=1, label="authors, $m=8$ to $64$")
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    return figure

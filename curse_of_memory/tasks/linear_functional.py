@@ -1,0 +1,120 @@
+"""Linear functionals y_k = dt Σ_s ρ(s dt) x_{k−s}: the task on which memory is the whole answer."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from curse_of_memory import checks
+from curse_of_memory.theory.bias import INPUTS
+
+__all__ = ["Batch", "LinearFunctional"]
+
+
+class Batch(NamedTuple):
+    """Sequences and what a model should answer, each ``(batch, time, channel)``."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class LinearFunctional:
+    """Learn the memory ρ from random sequences x and the answers y_k = dt Σ_{s≤k} ρ(s dt) x_{k−s}.
+
+    Parameters
+    ----------
+    rho : Target, callable or array of shape (horizon,)
+        The memory function, a density per unit time: evaluated at 0, dt, …, or its values there.
+    horizon : int
+        Length T of the sequences, in steps.
+    dt : float
+        Time step.
+    inputs : {'white', 'random_walk'}
+        x_k = ξ_k, or x_k = Σ_{r≤k} ξ_r, with independent normal ξ.
+    variance : float
+        Variance of ξ.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For values of ρ that are not finite or do not fit the horizon, and for bad numbers.
+
+    Notes
+    -----
+    The public code of "INTEREST" and "Inverse approximation theory" leaves out the factor dt of the
+    sum; at its dt = 1 that is the same.
+
+    Examples
+    --------
+    >>> task = LinearFunctional(lambda t: 0.5**t, horizon=4)
+    >>> task.sample(32, seed=0).targets.shape
+    torch.Size([32, 4, 1])
+    """
+
+    input_size = 1
+    output_size = 1
+
+    def __init__(
+        self,
+        rho: Callable[[np.ndarray], ArrayLike] | ArrayLike,
+        horizon: int,
+        *,
+        dt: float = 1.0,
+        inputs: str = "white",
+        variance: float = 1.0,
+    ):
+        self.horizon = checks.positive_int("horizon", horizon)
+        self.dt = checks.positive("dt", dt)
+        self.inputs = checks.one_of("inputs", inputs, INPUTS)
+        self.variance = checks.positive("variance", variance)
+        values = rho(self.dt * np.arange(self.horizon)) if callable(rho) else rho
+        self.rho = checks.finite_array("rho", values, ndim=1)
+        if self.rho.size != self.horizon:
+            raise ValueError(f"rho must have one value per lag, horizon={horizon}, got {self.rho.size}")
+
+    @property
+    def kernel(self) -> Tensor:
+        """The memory as a float64 tensor of shape ``(horizon, 1, 1)``, as linear models give theirs."""
+        return torch.from_numpy(self.rho)[:, None, None]
+
+    def sample(
+        self,
+        size: int,
+        *,
+        seed: int | Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Batch:
+        """Draw `size` sequences; equal seeds give equal sequences on every device.
+
+        Parameters
+        ----------
+        size : int
+            Number of sequences.
+        seed : int or sequence of int
+            Names the draw, e.g. ``(seed, step)``.
+        device, dtype
+            Of the tensors returned; torch's default dtype if none is given.
+
+        Returns
+        -------
+        Batch
+            Inputs and targets, both of shape ``(size, horizon, 1)``.
+        """
+        checks.positive_int("size", size)
+        steps = np.random.default_rng(seed).standard_normal((size, self.horizon))
+        x = torch.from_numpy(np.sqrt(self.variance) * steps)
+        if self.inputs == "random_walk":
+            x = x.cumsum(1)
+        x = x.to(device=device, dtype=dtype or torch.get_default_dtype())
+        return Batch(x[..., None], self.answer(x)[..., None])
+
+    def answer(self, x: Tensor) -> Tensor:
+        """Return y for sequences `x` of shape ``(batch, horizon)``, by zero-padded FFT."""
+        n = 2 * self.horizon
+        rho = torch.as_tensor(self.rho, dtype=x.dtype, device=x.device)
+        spectrum = torch.fft.rfft(x, n) * torch.fft.rfft(rho, n)
+        return self.dt * torch.fft.irfft(spectrum, n)[..., : self.horizon]

@@ -1,0 +1,155 @@
+"""Memory functions ρ given by coefficients, by a formula, or by a callable.
+
+They are exposed as `curse_of_memory.targets`.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from numpy.typing import ArrayLike
+from scipy import optimize
+
+from curse_of_memory import checks
+from curse_of_memory.theory.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.target import Decay, Target, t
+
+__all__ = ["exponential_sum", "from_callable", "from_formula", "sign_changes"]
+
+_UNKNOWN = Decay("unknown")
+
+
+@dataclass(frozen=True)
+class _ExponentialSum(Target):
+    coefficients: tuple[float, ...]
+    rates: tuple[float, ...]  # ascending
+
+    def _values(self, t):
+        return np.exp(-np.multiply.outer(t, self.rates)) @ np.array(self.coefficients)
+
+    def _tail(self, t):
+        # |ρ| integrates exactly between sign changes: Σ cᵢ/λᵢ e^{−λᵢ t} is the antiderivative, negated
+        edges = np.unique(np.concatenate([t.ravel(), sign_changes(self.coefficients, self.rates)]))
+        primitive = np.exp(-np.multiply.outer(edges, self.rates)) @ np.divide(self.coefficients, self.rates)
+        pieces = np.abs(primitive - np.append(primitive[1:], 0.0))
+        return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
+
+    def _l2(self):
+        c = np.array(self.coefficients)
+        return math.sqrt(max(c @ (1 / np.add.outer(self.rates, self.rates)) @ c, 0.0))
+
+    def _peak(self):
+        slopes = np.multiply(self.coefficients, self.rates)
+        return float(np.abs(self._values(np.append(sign_changes(slopes, self.rates), 0.0))).max())
+
+
+def sign_changes(coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
+    """Return the t > 0 where Σ cᵢ e^{−λᵢ t} (rates ascending) changes sign: at most m − 1 of them.
+
+    e^{λ₁t} times the sum has the derivative of a sum of m − 1 terms, and is monotone between the
+    sign changes of that one (Rolle); so every change is bracketed and none is missed.
+
+    Examples
+    --------
+    >>> sign_changes([1.0, -2.0], [1.0, 2.0]) / math.log(2)
+    array([1.])
+    """
+    c, lam = np.asarray(coefficients, dtype=float), np.asarray(rates, dtype=float)
+    if c.size < 2:
+        return np.empty(0)
+    gaps = lam - lam[0]
+
+    def scaled(t):
+        return c @ np.exp(-gaps * t)
+
+    edges = np.concatenate([[0.0], sign_changes(c[1:] * gaps[1:], gaps[1:])])
+    last = edges[-1] + 1 / gaps[1]
+    while scaled(last) * c[0] < 0:
+        last *= 2
+    edges = np.append(edges, last)
+    brackets = [(a, b) for a, b in itertools.pairwise(edges) if scaled(a) * scaled(b) < 0]
+    found = [optimize.brentq(scaled, a, b, xtol=1e-300) for a, b in brackets]
+    return np.array(found)
+
+
+def exponential_sum(coefficients: ArrayLike, rates: ArrayLike) -> Target:
+    """ρ(t) = Σ cᵢ e^{−λᵢ t}: the memory of a linear RNN with real eigenvalues −λᵢ.
+
+    Tail and L¹ norm are exact through the at most m − 1 sign changes, the L² norm is
+    cᵀG c with G_ij = 1/(λᵢ + λⱼ).
+
+    Parameters
+    ----------
+    coefficients : array_like, shape (m,)
+        cᵢ, not all zero.
+    rates : array_like, shape (m,)
+        λᵢ > 0, per unit time; terms of equal rate are added up.
+
+    Examples
+    --------
+    >>> exponential_sum([1.0, -2.0], [1.0, 2.0]).norm(1)
+    0.5
+    """
+    c = checks.finite_array("coefficients", coefficients, ndim=1)
+    rates = checks.finite_array("rates", rates, ndim=1)
+    if c.shape != rates.shape:
+        raise ValueError(f"coefficients and rates must be as many, got {c.size} and {rates.size}")
+    if rates.min() <= 0:
+        raise ValueError(f"rates must be positive, got {rates.min():g}")
+    rates, where = np.unique(rates, return_inverse=True)
+    c = np.bincount(where, weights=c)
+    c, rates = c[c != 0].tolist(), rates[c != 0].tolist()
+    if not c:
+        raise ValueError("coefficients must not all be zero")
+    formula = sympy.Add(*(exact(a) * sympy.exp(-exact(b) * t) for a, b in zip(c, rates, strict=True)))
+    decay = Decay("exponential", rates[0])
+    return _ExponentialSum(f"exponential_sum(m={len(c)})", formula, decay, tuple(c), tuple(rates))
+
+
+@dataclass(frozen=True)
+class _Opaque(Target):
+    func: Callable[[np.ndarray], np.ndarray]
+
+    def _values(self, t):
+        return values_like(t, self.func(t), f"rho of {self.name}")
+
+
+def from_callable(
+    func: Callable[[np.ndarray], ArrayLike], name: str = "callable", decay: Decay = _UNKNOWN
+) -> Target:
+    """ρ = func, any callable that takes an array of times and returns values of its shape.
+
+    Tail and norms are numerical; a tail that `decay` says diverges is inf.
+
+    Examples
+    --------
+    >>> rho = from_callable(lambda t: t * np.exp(-t), name="late")
+    >>> round(rho.norm(1), 9)
+    1.0
+    """
+    if not callable(func):
+        raise TypeError(f"func must be callable, got {func!r}")
+    return _Opaque(name, None, decay, func)
+
+
+@dataclass(frozen=True)
+class _Formula(Target):
+    def _values(self, times):
+        return values_like(times, compiled(self.formula, t)(times), f"rho of {self.name}")
+
+
+def from_formula(expr: sympy.Expr | str, name: str | None = None, decay: Decay = _UNKNOWN) -> Target:
+    """ρ = a sympy expression, or its text, in the one symbol ``t``.
+
+    Tail and norms are numerical; a tail that `decay` says diverges is inf.
+
+    Examples
+    --------
+    >>> from_formula("exp(-2*t)", decay=Decay("exponential", 2.0)).norm(1)
+    0.5
+    """
+    formula = in_symbol(expr, t)
+    return _Formula(name or str(formula), formula, decay)

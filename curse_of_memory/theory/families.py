@@ -1,0 +1,261 @@
+"""Memory functions ρ with closed forms of tail and norms, but for the Airy tail, which is piecewise.
+
+They are exposed as `curse_of_memory.targets`.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from scipy import integrate, special
+
+from curse_of_memory import checks
+from curse_of_memory.theory.formulas import exact
+from curse_of_memory.theory.target import Decay, Target, t
+
+__all__ = ["airy", "exponential", "polynomial", "shift", "sine", "two_parts"]
+
+
+@dataclass(frozen=True)
+class _Exponential(Target):
+    rate: float
+
+    def _values(self, t):
+        return np.exp(-self.rate * t)
+
+    def _tail(self, t):
+        return np.exp(-self.rate * t) / self.rate
+
+    def _l2(self):
+        return 1 / math.sqrt(2 * self.rate)
+
+    def _peak(self):
+        return 1.0
+
+
+def exponential(rate: float = 1.0) -> Target:
+    """ρ(t) = e^{−rate t}: the memory an RNN can approximate stably (IAT (2305.19190), Thm 3.9).
+
+    Parameters
+    ----------
+    rate : float
+        λ > 0, per unit time.
+
+    Examples
+    --------
+    >>> exponential(rate=0.5).norm(1)
+    2.0
+    """
+    rate = checks.positive("rate", rate)
+    decay = Decay("exponential", rate)
+    return _Exponential(f"exponential(rate={rate:g})", sympy.exp(-exact(rate) * t), decay, rate)
+
+
+@dataclass(frozen=True)
+class _Polynomial(Target):
+    exponent: float
+    rate: float
+
+    def _values(self, t):
+        return (1 + self.rate * t) ** -self.exponent
+
+    def _tail(self, t):
+        # 1.1 - 1 loses digits in binary; the parameters as decimals do not
+        power = exact(self.exponent) - 1
+        if power <= 0:
+            return np.full(t.shape, math.inf)
+        return (1 + self.rate * t) ** -float(power) * float(1 / (exact(self.rate) * power))
+
+    def _l2(self):
+        power = 2 * exact(self.exponent) - 1
+        return math.inf if power <= 0 else math.sqrt(1 / (exact(self.rate) * power))
+
+    def _peak(self):
+        return 1.0
+
+
+def polynomial(exponent: float, rate: float = 1.0) -> Target:
+    """ρ(t) = (1 + rate t)^{−exponent}: the memory that shows the curse (Curse of memory (2009.07799)).
+
+    Parameters
+    ----------
+    exponent : float
+        > 0. The L¹ norm 1/(rate (exponent − 1)) is finite for exponent > 1, the L² norm for > 1/2.
+    rate : float
+        > 0, per unit time.
+
+    Examples
+    --------
+    >>> polynomial(exponent=1.1, rate=0.1).norm(1)
+    100.0
+    """
+    exponent, rate = checks.positive("exponent", exponent), checks.positive("rate", rate)
+    formula = (1 + exact(rate) * t) ** -exact(exponent)
+    name = f"polynomial(exponent={exponent:g}, rate={rate:g})"
+    return _Polynomial(name, formula, Decay("polynomial", exponent), exponent, rate)
+
+
+@dataclass(frozen=True)
+class _Shift(Target):
+    start: float
+    stop: float
+
+    def _values(self, t):
+        return ((self.start < t) & (t < self.stop)).astype(float)
+
+    def _tail(self, t):
+        return np.maximum(self.stop - np.maximum(t, self.start), 0.0)
+
+    def _l2(self):
+        return math.sqrt(self.stop - self.start)
+
+    def _peak(self):
+        return 1.0
+
+
+def shift(start: float = 9.0, stop: float = 11.0) -> Target:
+    """ρ(t) = 1 for start < t < stop, else 0: a delay (public code of IAT (2305.19190)).
+
+    Parameters
+    ----------
+    start, stop : float
+        0 <= start < stop, in time units.
+
+    Examples
+    --------
+    >>> shift().norm(1)
+    2.0
+    """
+    start, stop = checks.non_negative("start", start), checks.positive("stop", stop)
+    if stop <= start:
+        raise ValueError(f"stop must exceed start = {start:g}, got {stop:g}")
+    inside = sympy.And(t > exact(start), t < exact(stop))
+    formula = sympy.Piecewise((sympy.Integer(1), inside), (sympy.Integer(0), True))
+    return _Shift(f"shift({start:g}, {stop:g})", formula, Decay("compact"), start, stop)
+
+
+@dataclass(frozen=True)
+class _TwoParts(Target):
+    center: float
+
+    def _values(self, t):
+        return np.exp(-t) + np.exp(-((t - self.center) ** 2))
+
+    def _tail(self, t):
+        return np.exp(-t) + math.sqrt(math.pi) / 2 * special.erfc(t - self.center)
+
+    def _l2(self):
+        c = self.center
+        cross = math.exp(0.25 - c) * math.sqrt(math.pi) / 2 * math.erfc(0.5 - c)
+        bump = math.sqrt(math.pi / 8) * math.erfc(-math.sqrt(2) * c)
+        return math.sqrt(0.5 + 2 * cross + bump)
+
+
+def two_parts(center: float = 9.0) -> Target:
+    """ρ(t) = e^{−t} + e^{−(t−center)²}: near memory and a far bump (public code of IAT (2305.19190)).
+
+    Parameters
+    ----------
+    center : float
+        Where the bump is, >= 0, in time units.
+
+    Examples
+    --------
+    >>> round(two_parts().norm(1), 6)  # 1 + sqrt(pi)
+    2.772454
+    """
+    center = checks.non_negative("center", center)
+    formula = sympy.exp(-t) + sympy.exp(-((t - exact(center)) ** 2))
+    return _TwoParts(f"two_parts(center={center:g})", formula, Decay("exponential", 1.0), center)
+
+
+def _airy(x):
+    # scipy gives NaN far beyond the underflow at 104
+    return special.airy(np.minimum(x, 200.0))[0]
+
+
+@dataclass(frozen=True)
+class _Airy(Target):
+    shift: float
+
+    def _zeros(self, derivative: int) -> np.ndarray:
+        """Return the zeros of Ai (0) or Ai' (1) in t >= 0, ascending."""
+        # the k-th zero is near -(3π(4k-1)/8)^{2/3}, so this many reach beyond -shift
+        count = 2 + int((8 * self.shift**1.5 / (3 * math.pi) + 3) / 4)
+        zeros = self.shift + special.ai_zeros(count)[derivative][::-1]
+        return zeros[zeros >= 0]
+
+    def _values(self, t):
+        return _airy(t - self.shift)
+
+    def _tail(self, t):
+        # signs are constant between zeros, where the integrand is entire: quad reaches rounding
+        edges = np.unique(np.concatenate([t.ravel(), self._zeros(0)]))
+        limits = itertools.pairwise([*(edges - self.shift), math.inf])
+        pieces = [abs(_airy_integral(low, high)) for low, high in limits]
+        return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
+
+    def _l2(self):
+        # x Ai² − Ai'² is an antiderivative of Ai²
+        ai, slope, _, _ = special.airy(-self.shift)
+        return math.sqrt(slope**2 + self.shift * ai**2)
+
+    def _peak(self):
+        return float(np.abs(self._values(np.append(self._zeros(1), 0.0))).max())
+
+
+def _airy_integral(low: float, high: float) -> float:
+    """Return ∫_low^high Ai to rounding, for limits with no zero of Ai between them."""
+    # 20 beyond `low`, or 0, Ai has lost 25 digits; beyond 100 it is below 1e-290
+    high = min(high, max(low, 0.0) + 20.0, 100.0)
+    return integrate.quad(_airy, low, high, epsabs=0.0, epsrel=1e-13)[0] if low < high else 0.0
+
+
+def airy(shift: float = 6.0) -> Target:
+    """ρ(t) = Ai(t − shift): oscillates up to `shift`, then dies (public code of IAT (2305.19190)).
+
+    Parameters
+    ----------
+    shift : float
+        0 to 1e6, in time units.
+
+    Examples
+    --------
+    >>> round(airy(shift=0.0).norm(1), 12)  # ∫_0^∞ Ai = 1/3
+    0.333333333333
+    """
+    shift = checks.non_negative("shift", shift)
+    if shift > 1e6:
+        raise ValueError(f"shift must be at most 1e6, where Ai is still computed, got {shift:g}")
+    return _Airy(f"airy(shift={shift:g})", sympy.airyai(t - exact(shift)), Decay("faster"), shift)
+
+
+@dataclass(frozen=True)
+class _Sine(Target):
+    frequency: float
+
+    def _values(self, t):
+        return np.sin(self.frequency * t)
+
+    def _peak(self):
+        return 1.0
+
+
+def sine(frequency: float = 1.0) -> Target:
+    """ρ(t) = sin(frequency t): no decay at all, infinite L¹ and L² norms (public code of IAT (2305.19190)).
+
+    Parameters
+    ----------
+    frequency : float
+        > 0, in radians per unit time.
+
+    Examples
+    --------
+    >>> sine().norm(1)
+    inf
+    """
+    frequency = checks.positive("frequency", frequency)
+    formula = sympy.sin(exact(frequency) * t)
+    return _Sine(f"sine(frequency={frequency:g})", formula, Decay("none"), frequency)

@@ -1,0 +1,206 @@
+"""The memory function ρ of a linear functional, as one object.
+
+H_t(x) = ∫_0^∞ ρ(s) x_{t−s} ds with ρ in L¹ and ‖H‖ = ‖ρ‖_{L¹} (Riesz; Curse of memory
+(2009.07799), IAT (2305.19190) section 2). ρ is a density per unit time on t >= 0.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from curse_of_memory import checks
+from curse_of_memory.theory.quadrature import integrals_to, largest_magnitude
+
+__all__ = ["Decay", "Target", "lag_grid", "t"]
+
+t = sympy.Symbol("t", nonnegative=True)
+"""The time in `Target.formula`."""
+
+DECAYS = ("exponential", "polynomial", "faster", "compact", "none", "unknown")
+
+
+@dataclass(frozen=True)
+class Decay:
+    """How fast a memory function forgets.
+
+    Parameters
+    ----------
+    kind : str
+        ``"exponential"``, ``"polynomial"``, ``"faster"`` than every exponential, ``"compact"``
+        support, ``"none"`` (does not tend to 0), or ``"unknown"``.
+    rate : float, optional
+        λ of e^{−λt} (per unit time), or the exponent ω of t^{−ω}; only these two kinds have one.
+
+    Raises
+    ------
+    ValueError
+        If the kind is unknown, or the rate is missing, superfluous or not positive.
+
+    Examples
+    --------
+    >>> Decay("exponential", 0.5)
+    Decay(kind='exponential', rate=0.5)
+    """
+
+    kind: str
+    rate: float | None = None
+
+    def __post_init__(self):
+        checks.one_of("kind", self.kind, DECAYS)
+        if self.kind in ("exponential", "polynomial"):
+            checks.positive("rate", self.rate)
+        elif self.rate is not None:
+            raise ValueError(f"rate must be None for decay {self.kind!r}, got {self.rate!r}")
+
+
+def lag_grid(values: np.ndarray, dt: float, name: str) -> xr.DataArray:
+    """Label `values` (horizon,) by their lag 0, dt, 2 dt, ... in time units.
+
+    Examples
+    --------
+    >>> lag_grid(np.ones(3), 0.5, "rho").lag.values
+    array([0. , 0.5, 1. ])
+    """
+    return xr.DataArray(values, {"lag": dt * np.arange(values.size)}, ["lag"], name=name)
+
+
+@dataclass(frozen=True)
+class Target(ABC):
+    """A memory function ρ(t), t >= 0: values, tails, norms.
+
+    Families live in `curse_of_memory.targets`. A subclass gives `_values`; where it has a closed
+    form of the tail or a norm it replaces the numerical one of this class.
+
+    Attributes
+    ----------
+    name : str
+        What legends call it.
+    formula : sympy.Expr or None
+        ρ in the nonnegative symbol ``t``; None for an opaque callable.
+    decay : Decay
+        How fast it forgets.
+    """
+
+    name: str
+    formula: sympy.Expr | None
+    decay: Decay
+
+    @abstractmethod
+    def _values(self, t: np.ndarray) -> np.ndarray:
+        """Return ρ(t) for checked t."""
+
+    def _tail(self, t: np.ndarray) -> np.ndarray:
+        """Return ∫_t^∞ |ρ| for checked t."""
+        if self._diverges(1.0):
+            return np.full(t.shape, math.inf)
+        return integrals_to(lambda u: np.abs(self._values(u)), t, math.inf, f"|rho| of {self.name}")
+
+    def _l2(self) -> float:
+        if self._diverges(0.5):
+            return math.inf
+        square = integrals_to(lambda u: self._values(u) ** 2, np.zeros(1), math.inf, f"rho^2 of {self.name}")
+        return math.sqrt(square[0])
+
+    def _peak(self) -> float:
+        return largest_magnitude(self._values)
+
+    def _diverges(self, exponent: float) -> bool:
+        slow = self.decay.kind == "polynomial" and self.decay.rate <= exponent
+        return slow or self.decay.kind == "none"
+
+    def __call__(self, t: ArrayLike) -> np.ndarray:
+        """Return ρ(t).
+
+        Parameters
+        ----------
+        t : array_like
+            Times >= 0, any shape.
+
+        Returns
+        -------
+        numpy.ndarray
+            ρ(t), float64, shaped like `t`, per unit time.
+
+        Raises
+        ------
+        ValueError
+            If a time is negative (ρ is the kernel of a causal map), NaN or infinite.
+        """
+        return self._values(_times(t))[()]
+
+    def tail(self, t: ArrayLike) -> np.ndarray:
+        """Return ∫_t^∞ |ρ(s)| ds: what a memory cut at t forgets, in the L¹ norm.
+
+        Parameters
+        ----------
+        t : array_like
+            Times >= 0, any shape.
+
+        Returns
+        -------
+        numpy.ndarray
+            Tails, shaped like `t`; inf where the integral is known to diverge.
+
+        Raises
+        ------
+        ValueError
+            If a time is negative, NaN or infinite.
+        ArithmeticError
+            If there is no closed form and the numerical integral does not settle to 1e-8.
+        """
+        return self._tail(_times(t))[()]
+
+    def norm(self, order: float) -> float:
+        """Return the L^order norm of ρ on [0, ∞).
+
+        Parameters
+        ----------
+        order : {1, 2, math.inf}
+            ∫|ρ|, (∫ρ²)^{1/2}, or sup|ρ|. For a formula or callable of your own the supremum is
+            the largest value found, a lower bound.
+
+        Raises
+        ------
+        ValueError
+            If `order` is another number.
+        ArithmeticError
+            If there is no closed form and the numerical integral does not settle to 1e-8.
+        """
+        if order == 1:
+            return float(self._tail(np.zeros(())))
+        if order == 2:
+            return float(self._l2())
+        if order == math.inf:
+            return float(self._peak())
+        raise ValueError(f"order must be 1, 2 or math.inf, got {order!r}")
+
+    def on_grid(self, horizon: int, dt: float = 1.0) -> xr.DataArray:
+        """Return ρ at the lags 0, dt, ..., (horizon − 1) dt.
+
+        Parameters
+        ----------
+        horizon : int
+            How many lags.
+        dt : float
+            Time step.
+
+        Returns
+        -------
+        xarray.DataArray
+            Values over ``lag`` (in time units); still a density: sums over it want a factor `dt`.
+        """
+        dt = checks.positive("dt", dt)
+        lags = dt * np.arange(checks.positive_int("horizon", horizon))
+        return lag_grid(self._values(lags), dt, "rho")
+
+
+def _times(t: ArrayLike) -> np.ndarray:
+    t = checks.finite_array("t", t)
+    if (t < 0).any():
+        raise ValueError(f"t must not be negative (rho is a causal kernel), got {t.min():g}")
+    return t

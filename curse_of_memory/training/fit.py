@@ -1,0 +1,223 @@
+"""Training on sampled batches: the plain loop, with seeds, early stopping and resumption."""
+
+import copy
+import math
+import time
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from curse_of_memory import checks
+from curse_of_memory.devices import resolve_device
+from curse_of_memory.files import whole_file
+from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.training.result import FitResult
+
+__all__ = ["fit"]
+
+# names of the random streams of one seed; a step never shares its draw with the validation set
+VALIDATION_STREAM, TRAINING_STREAM = 0, 1
+
+
+def fit(
+    model: nn.Module,
+    task,
+    *,
+    loss: nn.Module | None = None,
+    steps: int = 1000,
+    batch_size: int = 512,
+    learning_rate: float = 0.01,
+    weight_decay: float = 0.0,
+    clip: float = 0.5,
+    validate_every: int = 50,
+    validation_size: int = 1024,
+    decay_patience: int = 10,
+    patience: int | None = None,
+    stop_below: float | None = None,
+    seed: int = 0,
+    device: torch.device | str = "auto",
+    progress: bool = False,
+    checkpoint: str | Path | None = None,
+) -> FitResult:
+    """Train `model` on fresh batches of `task` with AdamW; the model ends with its best weights.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``; it is moved to `device`.
+    task
+        Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets.
+    loss : torch.nn.Module, optional
+        ``loss(y_hat, y) -> scalar``; the unweighted squared error if none is given.
+    steps, batch_size : int
+        Number of updates, and sequences in each.
+    learning_rate, weight_decay : float
+        Of AdamW.
+    clip : float
+        Largest norm of the gradient; `math.inf` clips nothing.
+    validate_every, validation_size : int
+        A fixed set of `validation_size` sequences is evaluated every so many steps.
+    decay_patience : int
+        The learning rate falls tenfold after so many validations without a better one.
+    patience : int, optional
+        Stop after so many validations without a better one.
+    stop_below : float, optional
+        Stop as soon as the validation loss is at most this.
+    seed : int
+        Names all random draws of the run (not the initial weights, which the model has).
+    device : str or torch.device
+        ``"auto"`` is CUDA where there is one.
+    progress : bool
+        Show a progress bar.
+    checkpoint : path, optional
+        Written whole at every validation. If the file is there already, the run goes on from it,
+        along the very trajectory it would have taken; `steps` may be larger than it was.
+
+    Returns
+    -------
+    FitResult
+        With a history of columns ``step, training_loss, validation_loss, learning_rate``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers, or a checkpoint that belongs to other settings.
+
+    Notes
+    -----
+    Defaults are those of the public code of "INTEREST" and "Inverse approximation theory" (AdamW,
+    0.01, batch 512, clipping 0.5, tenfold decay after 10), save that batches are drawn afresh in
+    place of epochs over a fixed set.
+    """
+    counts = {
+        "steps": steps,
+        "batch_size": batch_size,
+        "validate_every": validate_every,
+        "validation_size": validation_size,
+        "decay_patience": decay_patience,
+    }
+    for name, value in counts.items():
+        checks.positive_int(name, value)
+    checks.positive("learning_rate", learning_rate)
+    checks.non_negative("weight_decay", weight_decay)
+    if not clip > 0:
+        raise ValueError(f"clip must be positive, got {clip!r}")
+    if patience is not None:
+        checks.positive_int("patience", patience)
+
+    device = resolve_device(device)
+    model.to(device)
+    dtype = next(model.parameters()).dtype
+    loss = TemporallyWeightedMSE() if loss is None else loss
+
+    def draw(size: int, *stream: int):
+        return task.sample(size, seed=(seed, *stream), device=device, dtype=dtype)
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
+    settings = {k: v for k, v in counts.items() if k != "steps"}
+    settings |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "clip": clip, "seed": seed}
+    run = _Run(model, optimizer, scheduler, settings, checkpoint)
+    run.resume()
+
+    validation = draw(validation_size, VALIDATION_STREAM)
+    started = time.perf_counter() - run.seconds
+    status = "finished"
+    with tqdm(total=steps, initial=run.step, disable=not progress, desc="training") as bar:
+        while True:
+            if run.step % validate_every == 0 or run.step >= steps:
+                with torch.no_grad():
+                    score = loss(model(validation.inputs), validation.targets).item()
+                run.seconds = time.perf_counter() - started
+                if not run.record(score):
+                    status = "diverged"
+                    break
+                bar.set_postfix(loss=f"{run.best_loss:.3g}")
+                if stop_below is not None and run.best_loss <= stop_below:
+                    status = "reached"
+                    break
+                if patience is not None and run.stale >= patience:
+                    status = "stopped early"
+                    break
+            if run.step >= steps:
+                break
+            batch = draw(batch_size, TRAINING_STREAM, run.step)
+            optimizer.zero_grad()
+            error = loss(model(batch.inputs), batch.targets)
+            error.backward()
+            norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
+            run.training_loss = error.item()
+            if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):
+                status = "diverged"
+                break
+            optimizer.step()
+            run.step += 1
+            bar.update()
+    model.load_state_dict(run.best)
+    return FitResult(
+        status, run.best_loss, run.step, pd.DataFrame(run.history), time.perf_counter() - started
+    )
+
+
+class _Run:
+    """The state of one training run, all of which a checkpoint holds."""
+
+    def __init__(self, model, optimizer, scheduler, settings: dict, checkpoint: str | Path | None):
+        self._parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        self._settings = settings
+        self._path = None if checkpoint is None else Path(checkpoint)
+        self.step = 0
+        self.stale = 0
+        self.seconds = 0.0
+        self.training_loss = math.nan
+        self.best_loss = math.nan
+        self.best: dict[str, Tensor] = copy.deepcopy(model.state_dict())
+        self.history: list[dict[str, float]] = []
+
+    _OWN = ("step", "stale", "seconds", "training_loss", "best_loss", "best", "history")
+
+    def resume(self) -> None:
+        """Take up the checkpoint, if there is one."""
+        if self._path is None or not self._path.exists():
+            return
+        stored = torch.load(self._path, weights_only=True)
+        if stored["settings"] != self._settings:
+            differing = [k for k, v in self._settings.items() if stored["settings"].get(k) != v]
+            raise ValueError(
+                f"checkpoint {self._path.name} belongs to a run with other {', '.join(differing)}"
+            )
+        for name, part in self._parts.items():
+            part.load_state_dict(stored[name])
+        for name in self._OWN:
+            setattr(self, name, stored[name])
+
+    def record(self, score: float) -> bool:
+        """Enter one validation; False if it is not a finite number."""
+        optimizer, scheduler = self._parts["optimizer"], self._parts["scheduler"]
+        if self.history and self.history[-1]["step"] == self.step:
+            return True  # a resumed run stands at a validation that was recorded
+        self.history.append(
+            {
+                "step": self.step,
+                "training_loss": self.training_loss,
+                "validation_loss": score,
+                "learning_rate": optimizer.param_groups[0]["lr"],
+            }
+        )
+        if not math.isfinite(score):
+            return False
+        scheduler.step(score)
+        if not score >= self.best_loss:  # also when there is no best yet
+            self.best_loss, self.stale = score, 0
+            self.best = copy.deepcopy(self._parts["model"].state_dict())
+        else:
+            self.stale += 1
+        if self._path is not None:
+            state = {name: part.state_dict() for name, part in self._parts.items()}
+            state |= {name: getattr(self, name) for name in self._OWN} | {"settings": self._settings}
+            with whole_file(self._path) as draft:
+                torch.save(state, draft)
+        return True

@@ -1,0 +1,156 @@
+"""Training on the exact expected loss: no data, no sampling noise, no time loop over batches.
+
+For a linear target and a linear model the expected loss is a sum of squares over lags,
+
+    E = Σ_s (variance dt² B_s / T) (ρ̂_s − ρ_s)² + Σ_t (w_t / T) μ_t²,      B_s = Σ_{t>s} w_t,
+
+so that training is a nonlinear least-squares problem of 2T residuals. A short gradient descent
+finds the valley (Gauss-Newton alone would jump into a bad one, or onto the saddle where input and
+output weights vanish together); Gauss-Newton steps then walk to its floor.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import scipy.optimize
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory import checks
+from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.training.result import FitResult
+
+__all__ = ["fit_expected"]
+
+
+def fit_expected(
+    model: nn.Module,
+    task,
+    *,
+    loss: TemporallyWeightedMSE | None = None,
+    descent: int = 200,
+    evaluations: int = 200,
+    tolerance: float = 1e-12,
+) -> FitResult:
+    """Train a linear `model` on the exact expected loss of a linear `task`.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        With ``kernel(horizon, parameters)`` and ``offset(horizon, parameters)``, as :class:`RNN` has
+        them. The work is done in float64 on the CPU; the model keeps its dtype and device.
+    task : LinearFunctional
+        The target memory, inputs and time step.
+    loss : TemporallyWeightedMSE, optional
+        Its weight defines the expected loss; unweighted if none is given.
+    descent : int
+        Steps of gradient descent (Adam, learning rate 0.01) at the start.
+    evaluations : int
+        At most so many evaluations of the residuals by the Gauss-Newton steps that follow.
+    tolerance : float
+        Relative change of the loss or of the weights at which the descent counts as converged.
+
+    Returns
+    -------
+    FitResult
+        Status ``'converged'`` or ``'finished'``, the exact expected loss, and a history of columns
+        ``evaluation, expected_loss``.
+
+    Raises
+    ------
+    TypeError
+        If the model or the loss has no exact expectation.
+    ValueError
+        For bad numbers, time steps that differ, or initial weights whose loss is not finite.
+
+    Notes
+    -----
+    The expectation is that of design and theorem alike: "INTEREST" (2307.11462), Theorem 3.3, for
+    white inputs; cumulated kernels take the place of ρ for random walks.
+    """
+    checks.positive_int("descent", descent)
+    checks.positive_int("evaluations", evaluations)
+    checks.positive("tolerance", tolerance)
+    loss = TemporallyWeightedMSE() if loss is None else loss
+    if not hasattr(loss, "expected"):
+        raise TypeError(f"{type(loss).__name__} has no exact expectation; use TemporallyWeightedMSE")
+    if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
+        raise TypeError("model must be linear and give its kernel(); use training.fit for others")
+    if not math.isclose(model.dt, task.dt):
+        raise ValueError(f"model and task must share dt, got {model.dt!r} and {task.dt!r}")
+
+    shapes = {name: p.shape for name, p in model.named_parameters()}
+    start = torch.cat([p.detach().flatten() for p in model.parameters()]).double().cpu()
+
+    def unflatten(theta: Tensor) -> dict[str, Tensor]:
+        parts = theta.split([shape.numel() for shape in shapes.values()])
+        return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+    def residuals(theta: Tensor) -> Tensor:
+        parameters = unflatten(theta)
+        return loss.residuals(
+            model.kernel(task.horizon, parameters) - task.kernel,
+            offset_error=model.offset(task.horizon, parameters),
+            dt=task.dt,
+            variance=task.variance,
+            inputs=task.inputs,
+        )
+
+    history: list[float] = []
+    if not torch.isfinite(residuals(start)).all():
+        raise ValueError("the initial weights have an infinite loss; start from a stable model")
+    started = time.perf_counter()
+    valley = _descend(residuals, start, descent, history)
+
+    def evaluate(theta: np.ndarray) -> np.ndarray:
+        values = residuals(torch.from_numpy(theta)).numpy()
+        history.append(float(values @ values))
+        return values
+
+    # whichever mode of differentiation has fewer columns to propagate
+    wide = start.numel() < residuals(start).numel()
+    jacobian = (torch.func.jacfwd if wide else torch.func.jacrev)(residuals)
+    # an unstable trial step may overflow: the trust region then shrinks
+    with np.errstate(over="ignore"):
+        solution = scipy.optimize.least_squares(
+            evaluate,
+            valley.numpy(),
+            jac=lambda theta: jacobian(torch.from_numpy(theta)).numpy(),
+            method="trf",
+            x_scale="jac",
+            ftol=tolerance,
+            xtol=tolerance,
+            gtol=None,
+            max_nfev=evaluations,
+        )
+    with torch.no_grad():
+        for name, value in unflatten(torch.from_numpy(solution.x)).items():
+            model.get_parameter(name).copy_(value)
+    return FitResult(
+        "converged" if solution.status > 0 else "finished",
+        2 * float(solution.cost),
+        len(history),
+        pd.DataFrame({"evaluation": np.arange(len(history)), "expected_loss": history}),
+        time.perf_counter() - started,
+    )
+
+
+def _descend(
+    residuals: Callable[[Tensor], Tensor], start: Tensor, steps: int, history: list[float]
+) -> Tensor:
+    """Return the best point of a gradient descent from `start`; its losses are added to `history`."""
+    theta = start.clone().requires_grad_()
+    optimizer = torch.optim.Adam([theta], lr=0.01)
+    best, lowest = start, math.inf
+    for _ in range(steps):
+        optimizer.zero_grad()
+        value = residuals(theta).square().sum()
+        history.append(value.item())
+        if history[-1] < lowest:
+            best, lowest = theta.detach().clone(), history[-1]
+        value.backward()
+        optimizer.step()
+    return best

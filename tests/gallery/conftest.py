@@ -1,0 +1,118 @@
+"""Small projects with notebooks that run in a second."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from click.testing import CliRunner, Result
+
+from curse_of_memory.cli import main
+from curse_of_memory.gallery.notebooks import Notebook, read_notebook
+
+PARAMETERS = """\
+seed: int = 0  # seed of the draws
+device: str = "auto"  # where to compute
+output_dir: str = ""  # set by the batch
+horizon: int = 8  # number of steps
+rate: float = 0.5  # decay rate
+fail: bool = False  # whether to fail
+"""
+
+COMPUTE = 'print("horizon", horizon)'
+
+WRITE = """\
+import json
+from pathlib import Path
+if fail:
+    raise ValueError("first line\\nlast line")
+stem = {stem!r}
+result = dict(
+    name={name!r}, title="A title", message="What is seen.",
+    parameters=dict(horizon=horizon, rate=rate, seed=seed), versions=dict(numpy="2.0"), device="cpu",
+    seconds=0.1, headline=dict(value=1.5), paper=dict(value=1.25), source="Figure 1",
+    created="2025-01-02T03:04:05+00:00",
+)
+if output_dir:
+    for suffix in ("png", "pdf", "csv"):
+        (Path(output_dir) / f"{{stem}}.{{suffix}}").write_text(f"{{suffix}} {{horizon}} {{rate}}")
+    (Path(output_dir) / f"{{stem}}.json").write_text(json.dumps(result))
+"""
+
+
+class Project:
+    """A folder with notebooks, and the command run in it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.out = root / "figures"
+        (root / "notebooks").mkdir(parents=True)
+        (root / "pyproject.toml").touch()
+
+    def write(self, name: str, *cells: str, parameters: str = PARAMETERS, title: str = "A title") -> Path:
+        """Write a notebook whose code cells are `cells`, or ones that write a figure."""
+        stem = name.rpartition("/")[2]
+        cells = cells or (COMPUTE, WRITE.format(name=name, stem=stem))
+        v4 = nbformat.v4
+        book = v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+        book.cells = [
+            v4.new_markdown_cell(f"# {title}\n\nSome text."),
+            v4.new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+            *(v4.new_code_cell(cell) for cell in cells),
+        ]
+        path = self.root / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(book, path)
+        return path
+
+    def read(self, name: str) -> Notebook:
+        return read_notebook(self.root / "notebooks" / f"{name}.ipynb", name)
+
+    def presets(self, text: str) -> None:
+        (self.root / "notebooks" / "presets.yaml").write_text(text)
+
+    def result(self, name: str, /, **changes) -> Path:
+        """Put a result where a batch would have put it."""
+        content = {
+            "name": name,
+            "title": "A title",
+            "message": "What is seen.",
+            "parameters": {"seed": 0, "horizon": 8, "rate": 0.5},
+            "versions": {"numpy": "2.0"},
+            "device": "cpu",
+            "seconds": 0.1,
+            "headline": {"value": 1.5},
+            "paper": {},
+            "source": "Figure 1",
+            "created": "2025-01-02T03:04:05+00:00",
+        }
+        path = self.out / f"{name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content | changes))
+        return path
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+    def statuses(self, *arguments: str) -> dict[str, str]:
+        """Run ``figures`` and return what its summary says of every notebook."""
+        outcome = self.run("figures", *arguments)
+        assert outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exception
+        lines = [line.split(maxsplit=1) for line in outcome.stdout.partition("\n\n")[0].splitlines()]
+        known = ("up to date", "done", "failed")
+        return {name: next(word for word in known if rest.startswith(word)) for name, rest in lines}
+
+    def files(self) -> dict[str, str]:
+        """Return what a reader sees in the output folder, by relative path."""
+        return {
+            path.relative_to(self.out).as_posix(): path.read_text()
+            for path in sorted(self.out.rglob("*"))
+            if path.is_file() and ".batch" not in path.parts
+        }
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    made = Project(tmp_path / "project")
+    monkeypatch.chdir(made.root)
+    return made

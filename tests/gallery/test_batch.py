@@ -1,0 +1,275 @@
+"""Batches with real kernels."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from curse_of_memory.gallery import batch, state
+from curse_of_memory.gallery.parameters import read_presets
+
+# as a terminal starts it: whoever runs the tests may have told us to ignore Ctrl-C
+COMMAND = """\
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from curse_of_memory.cli import main
+main()
+"""
+
+WAIT = """\
+import os, subprocess, sys, time
+from pathlib import Path
+if output_dir:
+    command, nothing = [sys.executable, "-c", "import time; time.sleep(60)"], subprocess.DEVNULL
+    child = subprocess.Popen(command, stdout=nothing, stderr=nothing)
+    (Path(output_dir) / "{stem}.csv").write_text("half a fig")
+    Path(r"{started}").write_text(f"{{os.getpid()}} {{child.pid}}")
+    while not Path(r"{go}").exists():
+        time.sleep(0.05)
+    child.kill()
+"""
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def is_running(pid):
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return bool(state) and not state.startswith("Z")
+
+
+def test_a_batch_makes_figures_and_then_only_what_is_left(project):
+    project.write("interest/memory_bias")
+    project.presets("paper: {interest/memory_bias: {horizon: 64}}")
+    name = "interest/memory_bias"
+
+    assert project.statuses() == {name: "done"}
+    files = project.files()
+    assert sorted(files) == [
+        "index.html",
+        "interest/memory_bias.csv",
+        "interest/memory_bias.json",
+        "interest/memory_bias.pdf",
+        "interest/memory_bias.png",
+        "ledger.md",
+    ]
+    assert files["interest/memory_bias.csv"] == "csv 8 0.5"
+    assert "reproduced at reduced scale | value: 1.25 | value: 1.5 |" in files["ledger.md"]
+    executed = project.out / ".batch" / "executed" / f"{name}.ipynb"
+    assert "output_dir" in executed.read_text()
+    assert not (project.out / ".batch" / "staging").exists()
+
+    assert project.statuses() == {name: "up to date"}
+    assert project.files() == files
+
+    # a file that is gone, or another scale, or being told to: each is a reason to run again
+    (project.out / "interest" / "memory_bias.pdf").unlink()
+    assert project.statuses() == {name: "done"}
+    assert project.files() == files
+    assert project.statuses("--preset", "paper", "-p", "rate", "1e-1") == {name: "done"}
+    assert project.files()["interest/memory_bias.csv"] == "csv 64 0.1"
+    assert " | reproduced at" in project.files()["ledger.md"]  # the rate is not the paper's
+    assert project.statuses("--preset", "paper", "-p", "rate", "0.1") == {name: "up to date"}
+    assert project.statuses("--preset", "paper", "-p", "rate", "0.1", "--force") == {name: "done"}
+
+
+def test_a_failure_harms_nothing_and_is_reported(project):
+    project.write("interest/good")
+    project.write("interest/bad")
+    project.write("interest/mute", "print(horizon)")
+    for name in ("good", "bad"):
+        project.result(f"interest/{name}", message="Before.")
+        (project.out / "interest" / f"{name}.png").write_text("before")
+    before = project.files()
+    # one notebook only fails
+    project.write("interest/bad", 'raise RuntimeError("first line\\nlast line")')
+
+    outcome = project.run("figures", "--jobs", "2")
+    assert outcome.exit_code == 1
+    assert "interest/bad failed: RuntimeError: last line" in outcome.stdout
+    assert "interest/mute failed: ValueError: wrote no .json" in outcome.stdout
+    failed = project.out / ".batch" / "executed" / "interest" / "bad.failed.ipynb"
+    assert str(failed) in outcome.stdout
+    assert "last line" in failed.read_text()
+
+    after = project.files()
+    bad = {file for file in before if file.startswith("interest/bad")}
+    assert {file: after[file] for file in bad} == {file: before[file] for file in bad}
+    assert after["interest/good.png"] == "png 8 0.5"
+    assert "What is seen." in after["index.html"]
+    assert "Before." in after["index.html"]
+
+    project.write("interest/bad")
+    assert project.statuses("interest/bad", "interest/good") == {
+        "interest/bad": "done",
+        "interest/good": "up to date",
+    }
+    assert not failed.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["interst"], "unknown notebook or paper 'interst' (did you mean 'interest'?)"),
+        (["--preset", "papr"], "did you mean 'paper'"),
+        (["-p", "horizn", "3"], "unknown parameter 'horizn' for interest/a (did you mean 'horizon'?)"),
+        (["-p", "extra", "3"], "unknown parameter 'extra' for interest/a"),
+        (["interest/a", "-p", "horizon", "3.5"], "interest/a: horizon must be int, got 3.5"),
+        (["-p", "fail", "1"], "interest/a: fail must be bool, got 1"),
+        (["-p", "output_dir", "x"], "see --out"),
+        (["--jobs", "0"], "--jobs"),
+    ],
+)
+def test_bad_requests_are_refused_before_anything_runs(project, arguments, message):
+    project.write("interest/a")
+    project.write("interest/b", parameters="extra: int = 0  # x\nhorizon: float = 1.0\nfail: bool = True")
+    project.presets("paper: {}")
+    outcome = project.run("figures", *arguments)
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+    assert not project.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("presets", "message"),
+    [
+        ("fast: {interest/b: {horizon: 3}}", "unknown notebook 'interest/b'"),
+        ("paper: {interest/a: {horizn: 3}}", "unknown parameter 'horizn'"),
+        ("paper: {interest/a: {horizon: three}}", "horizon must be int, got 'three'"),
+    ],
+)
+def test_bad_presets_are_refused_before_anything_runs(project, presets, message):
+    project.write("interest/a")
+    project.presets(presets)
+    outcome = project.run("figures")
+    assert outcome.exit_code == 2
+    assert message in outcome.stderr
+    assert not project.out.exists()
+
+
+def test_kernels_are_of_this_python_wherever_the_batch_is_started(project, tmp_path, monkeypatch):
+    decoy = tmp_path / "jupyter" / "kernels" / "python3"
+    decoy.mkdir(parents=True)
+    spec = {"argv": ["/nonexistent/python", "{connection_file}"], "display_name": "x", "language": "python"}
+    (decoy / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    look = "import os, sys\nrate = [sys.executable, os.getcwd(), os.environ.get('OMP_NUM_THREADS')]"
+    write = project.write
+    for name in ("interest/a", "getting_started"):
+        path = write(name)
+        book = json.loads(path.read_text())
+        book["cells"].insert(2, {**book["cells"][2], "id": "look", "source": look})
+        path.write_text(json.dumps(book))
+    out = tmp_path / "folder with {braces}"
+
+    assert set(project.statuses("--out", out, "--jobs", "2").values()) == {"done"}
+    for name, folder in (("interest/a", "notebooks/interest"), ("getting_started", "notebooks")):
+        result = json.loads((out / f"{name}.json").read_text())
+        assert result["parameters"]["rate"] == [sys.executable, str(project.root / folder), "1"]
+
+    assert set(project.statuses("getting_started", "--out", out, "--force").values()) == {"done"}
+    result = json.loads((out / "getting_started.json").read_text())
+    assert result["parameters"]["rate"][2] is None  # alone, a kernel may use all cores
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
+    started, go = tmp_path / "started", tmp_path / "go"
+    project.write("interest/first")
+    path = project.write("interest/second")
+    book = json.loads(path.read_text())
+    wait = WAIT.format(stem="second", started=started, go=go)
+    book["cells"].insert(2, {**book["cells"][2], "id": "wait", "source": wait})
+    path.write_text(json.dumps(book))
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, "figures", "--jobs", "1"],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: started.is_file() and started.read_text())
+    process.send_signal(how)
+    _, said = process.communicate(timeout=30)
+    kernel, child = map(int, started.read_text().split())
+    wait_for(lambda: not is_running(kernel))
+
+    assert {file.partition(".")[0] for file in project.files()} == {"interest/first"}
+    if how is signal.SIGKILL:
+        os.kill(child, signal.SIGKILL)  # nobody is left who could
+    else:
+        wait_for(lambda: not is_running(child))
+        assert process.returncode == 130
+        assert said == "Interrupted; finished figures are kept. Start again to go on.\n"
+        assert not (project.out / ".batch" / "staging").exists()
+
+    go.touch()
+    assert project.statuses() == {"interest/first": "up to date", "interest/second": "done"}
+    assert len(project.files()) == 10
+    assert project.files()["interest/second.csv"] == "csv 8 0.5"
+    assert not (project.out / ".batch" / "staging").exists()
+
+
+def test_two_batches_do_not_write_to_one_folder(project):
+    project.write("interest/a")
+    with batch.only_batch(project.out):
+        outcome = project.run("figures")
+    assert outcome.exit_code == 1
+    assert "another batch is writing to" in outcome.stderr
+
+
+@pytest.fixture
+def job(project):
+    project.write("interest/a")
+    notebook = project.read("interest/a")
+    (planned,) = batch.plan([notebook], {"interest/a": notebook}, read_presets(project.root), "fast", {})
+    return planned
+
+
+def stage(folder, project, *suffixes, **changes):
+    folder.mkdir(exist_ok=True)
+    for suffix in suffixes:
+        (folder / f"a.{suffix}").write_text(suffix)
+    if "json" in suffixes:
+        (folder / "a.json").write_text(project.result("interest/a", **changes).read_text())
+        (project.out / "interest" / "a.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("suffixes", "changes", "message"),
+    [
+        (["json", "png", "pdf"], {}, r"wrote no \.csv"),
+        (["json", "csv", "png"], {}, r"wrote no \.pdf"),
+        (["json", "csv", "md"], {}, r"wrote no \.tex"),
+        (["csv", "png", "pdf"], {}, r"wrote no \.json"),
+        (["json", "csv", "png", "pdf", "txt"], {}, r"wrote a\.txt, which is none of"),
+        (["json", "csv", "png", "pdf"], {"name": "interest/b"}, "says it is of 'interest/b'"),
+        (["json", "csv", "png", "pdf"], {"headline": [1]}, "'headline' in a.json .* wrong type"),
+    ],
+)
+def test_incomplete_figures_are_not_published(project, job, tmp_path, suffixes, changes, message):
+    stage(tmp_path / "staging", project, *suffixes, **changes)
+    with pytest.raises(ValueError, match=message):
+        batch.publish(job, tmp_path / "staging", project.out)
+    assert project.files() == {}
+
+
+def test_a_figure_that_becomes_a_table_leaves_no_picture(project, job, tmp_path):
+    staging = tmp_path / "staging"
+    stage(staging, project, "json", "csv", "png", "pdf")
+    batch.publish(job, staging, project.out)
+    stage(staging, project, "json", "csv", "md", "tex")
+    batch.publish(job, staging, project.out)
+    assert [Path(file).suffix for file in project.files()] == [".csv", ".json", ".md", ".tex"]
+    assert state.is_current(project.out, job.notebook, job.fingerprint)

@@ -1,0 +1,105 @@
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from curse_of_memory.gallery.index_page import index_html, write_index
+from curse_of_memory.gallery.notebooks import find_notebooks
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.text = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text.append(data.strip())
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def page(project):
+    for name in ("interest/memory_bias", "lem/adding", "getting_started"):
+        project.write(name)
+    project.result(
+        "interest/memory_bias",
+        title="Bias <b>",
+        message='A "message" <script>alert(1)</script>',
+        headline={"<i>label</i>": 0.03076923},
+        paper={"<i>label</i>": 0.0307692},
+        created="2025-03-01T00:00:00+00:00",
+        versions={"torch": "2.13.0"},
+    )
+    project.result("lem/adding")
+    for suffix in ("png", "pdf", "csv"):
+        (project.out / "interest" / f"memory_bias.{suffix}").write_text("x")
+    (project.out / "lem" / "adding.csv").write_text("h,error\n" + "1,0.5\n" * 20)
+    write_index(find_notebooks(project.root), {}, project.out)
+    return Page((project.out / "index.html").read_text())
+
+
+def test_text_of_results_is_escaped(page):
+    assert not page.all("script")
+    assert not page.all("b")
+    assert not page.all("i")
+    (picture,) = page.all("img")
+    assert picture["alt"] == 'A "message" <script>alert(1)</script>'
+    assert "Bias <b>" in page.text
+
+
+def test_every_link_of_the_page_leads_somewhere(page, project):
+    ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    (project.out / "ledger.md").touch()
+    targets = [a["href"] for a in page.all("a")] + [image["src"] for image in page.all("img")]
+    for target in targets:
+        if target.startswith("#"):
+            assert target[1:] in ids
+        elif not target.startswith("https://arxiv.org/abs/"):
+            assert (project.out / target).is_file(), target
+    assert "../notebooks/interest/memory_bias.ipynb" in targets
+
+
+def test_page_is_complete_in_itself(page, project):
+    html = (project.out / "index.html").read_text()
+    assert not page.all("link")
+    assert not re.search(r"@import|url\(|src=.https?:", html)
+    assert {image["loading"] for image in page.all("img")} == {"lazy"}
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_sections_are_papers_with_numbers_and_versions(page):
+    assert [a["id"] for a in page.all("section")] == ["interest", "lem"]
+    assert "arXiv 2307.11462" in page.text
+    assert "0.03077" in page.text
+    assert any("newest figure of 2025-03-01" in text for text in page.text)
+    assert "torch 2.13.0" in page.text
+
+
+def test_a_table_shows_its_first_rows(page):
+    assert page.text.count("0.5") == 6
+
+
+def test_the_page_changes_only_when_a_figure_does(page, project):
+    notebooks = find_notebooks(project.root)
+    assert index_html(notebooks, {}, project.out) == index_html(notebooks, {}, project.out)
+
+
+def test_a_page_elsewhere_does_not_name_the_folders_of_this_machine(project, tmp_path):
+    project.write("getting_started")
+    project.out = tmp_path / "elsewhere"
+    project.result("getting_started")
+    html = index_html(find_notebooks(project.root), {}, project.out)
+    assert "getting_started.json" in html
+    assert ".ipynb" not in html
+
+
+def test_an_empty_gallery_says_what_to_do(project):
+    assert "curse-of-memory figures" in index_html({}, {}, project.out)

@@ -1,0 +1,129 @@
+import math
+
+import pytest
+
+from curse_of_memory.gallery.parameters import (
+    Parameter,
+    preset_of,
+    read_parameters,
+    read_presets,
+    read_value,
+    resolve,
+    same_value,
+)
+
+
+def parameter(kind, default=None):
+    return Parameter("x", kind, default, "")
+
+
+def test_declarations_are_read_with_type_default_and_help():
+    code = """
+# a comment of its own
+widths: list[int] = [
+    2,  # not help
+    4,
+]  # hidden widths
+label: str = "a=b # c"  # text with signs
+rate: float = 1
+"""
+    found = read_parameters(code)
+    assert found["widths"] == Parameter("widths", "list[int]", [2, 4], "hidden widths")
+    assert found["label"] == Parameter("label", "str", "a=b # c", "text with signs")
+    assert found["rate"] == Parameter("rate", "float", 1.0, "")
+    assert type(found["rate"].default) is float
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("x = 3", "not of the form"),
+        ("x: int", "not of the form"),
+        ("x: int = 2 * 3", "not of the form"),
+        ("import os", "not of the form"),
+        ("x: int | None = None", "the type of x must be one of"),
+        ("x: flaot = 1.0", "did you mean 'float'"),
+        ("x: int = 1.5", "x must be int, got 1.5"),
+        ("x: list[int] = [1, 'a']", "x must hold int, got 'a'"),
+        ("x: int = 1\nx: int = 2", "declared twice"),
+    ],
+)
+def test_other_declarations_are_refused(code, message):
+    with pytest.raises((ValueError, TypeError), match=message.replace("|", r"\|")):
+        read_parameters(code)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("int", "12", 12),
+        ("float", "3", 3.0),
+        ("float", "1e-3", 1e-3),  # YAML alone would take this for a word
+        ("float", ".inf", math.inf),
+        ("bool", "true", True),
+        ("str", "off", "off"),  # YAML alone would take this for False
+        ("str", "7", "7"),
+        ("list", "[1, a]", [1, "a"]),
+        ("list[float]", "[1, 2e-2]", [1.0, 0.02]),
+    ],
+)
+def test_typed_values(kind, text, value):
+    read = read_value(parameter(kind), text)
+    assert read == value
+    assert type(read) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("int", "1.0"),
+        ("int", "true"),
+        ("float", "fast"),
+        ("float", "true"),
+        ("bool", "1"),
+        ("list", "3"),
+        ("list[int]", "[1, 2.5]"),
+        ("int", "[unclosed"),
+    ],
+)
+def test_values_of_another_type_are_refused(kind, text):
+    with pytest.raises(TypeError, match=r"x must (be|hold)"):
+        read_value(parameter(kind), text)
+
+
+def test_unknown_parameters_are_refused_with_the_near_one():
+    declared = {"horizon": Parameter("horizon", "int", 1, ""), "output_dir": parameter("str")}
+    message = r"unknown parameter 'horizn' for a/b \(did you mean 'horizon'\?\)"
+    with pytest.raises(ValueError, match=message):
+        resolve("a/b", declared, {"horizn": 3})
+    with pytest.raises(ValueError, match=r"it has horizon$"):
+        resolve("a/b", declared, {"zzz": 3})
+    with pytest.raises(ValueError, match="see --out"):
+        resolve("a/b", declared, {"output_dir": "x"})
+
+
+def test_presets(project):
+    assert read_presets(project.root) == {"fast": {}}
+    project.presets("fast:\npaper:\n  a/b: {horizon: 64}\n  c:\n")
+    presets = read_presets(project.root)
+    assert presets == {"fast": {}, "paper": {"a/b": {"horizon": 64}, "c": {}}}
+    with pytest.raises(ValueError, match="did you mean 'paper'"):
+        preset_of(presets, "papr", {"a/b": None, "c": None})
+    with pytest.raises(ValueError, match=r"unknown notebook 'a/b'.*did you mean 'a/bb'"):
+        preset_of(presets, "paper", {"a/bb": None, "c": None})
+
+
+@pytest.mark.parametrize(
+    "text", ["- 1", "paper: [1]", "paper: {a/b: 3}", "paper: {a/b: {1: 2}}", "a: [", "1: {}"]
+)
+def test_presets_of_another_shape_are_refused(project, text):
+    project.presets(text)
+    with pytest.raises(ValueError, match=r"presets\.yaml"):
+        read_presets(project.root)
+
+
+def test_same_value():
+    assert same_value([1, 2.0], [1.0, 2])
+    assert same_value(math.nan, math.nan)
+    assert not same_value([1, 2], [1])
+    assert not same_value(1, 2)
