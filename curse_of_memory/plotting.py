@@ -21,9 +21,7 @@ INK, GRID = "#2b2b2b", "#dddddd"
 
 _STYLE = {
     "figure.dpi": 110,
-    "savefig.dpi": 200,
     "figure.facecolor": "white",
-    "savefig.facecolor": "white",
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titlelocation": "left",
@@ -44,9 +42,6 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 10,
     "mathtext.fontset": "cm",
-    # equal data give equal files, so that a picture changes in git only when it changes
-    "svg.hashsalt": "curse_of_memory",
-    "pdf.compression": 9,
 }
 
 

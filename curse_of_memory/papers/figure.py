@@ -63,14 +63,14 @@ class FigureData:
 
     name: str
     title: str
-    source: str
     table: pd.DataFrame
     message: str
     headline: Mapping[str, Number]
-    paper: Mapping[str, Number]
     parameters: Mapping[str, object]
     device: str
     seconds: float
+    source: str = "ours"
+    paper: Mapping[str, Number] = field(default_factory=dict)
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
         """Return our numbers beside the paper's, rounded to `digits` significant digits."""
@@ -94,7 +94,7 @@ class FigureData:
         stem = Path(output_dir) / self.name.rsplit("/", 1)[-1]
         paths = {kind: stem.with_suffix(f".{kind}") for kind in ("png", "pdf", "csv", "json")}
         with whole_file(paths["png"]) as draft:
-            figure.savefig(draft, metadata={"Software": None})
+            figure.savefig(draft, dpi=200, metadata={"Software": None})
         with whole_file(paths["pdf"]) as draft:
             figure.savefig(draft, metadata={"CreationDate": None, "Producer": None, "Creator": None})
         with whole_file(paths["csv"]) as draft:

@@ -89,7 +89,7 @@ def memory_bias_plot(data: FigureData) -> Figure:
             axis.plot([], [], "o", mfc="none", color=plotting.INK, label="paper's figure")
         axis.set(
             xlabel="lag $s$ (steps)",
-            ylabel=r"memory bias $b(s)\,/\,\sum_s b(s)$",
+            ylabel="memory bias $b(s)$, scaled to sum 1",
             title=f"Weight $t^p$, horizon $T={data.parameters['horizon']}$",
         )
         axis.set_ylim(bottom=0)
@@ -148,8 +148,8 @@ def head_tail_ratio_data(
     largest = int(max(horizons))
     first, last = (bias.power(p).head_tail_ratio(largest) for p in (min(powers), max(powers)))
     message = (
-        f"At T = {largest} an error at lag 0 costs {first:.4g} times as much as the same error at the last lag "
-        f"under p = {min(powers):g}, and {last:.4g} times under p = {max(powers):g}."
+        f"At T = {largest} an error at lag 0 costs {first:.4g} times as much as the same error at the last "
+        f"lag under p = {min(powers):g}, and {last:.4g} times under p = {max(powers):g}."
     )
     return Findings(table, message, headline, paper)
 
@@ -175,16 +175,28 @@ def head_tail_ratio_plot(data: FigureData) -> Figure:
             )
             if p in printed.index:
                 axis.plot(printed.horizon[p], printed.ratio[p], "x", color=color, ms=7, mew=2)
-        axis.plot([], [], color=plotting.INK, label=r"exact $b_0/b_{T-1}$")
-        axis.plot([], [], "x", color=plotting.INK, ms=7, mew=2, label="printed by the authors")
+        axis.plot([], [], color=plotting.INK, label=r"exact, $b_0/b_{T-1}$")
+        samples = data.parameters["samples"]
+        axis.plot(
+            [], [], "o", color=plotting.INK, label=f"{samples} white sequences,\n$\\pm2$ standard errors"
+        )
+        axis.plot(
+            [],
+            [],
+            "x",
+            color=plotting.INK,
+            ms=7,
+            mew=2,
+            label="printed by the authors,\nwho weigh with $t^{2p}$",
+        )
         axis.set(
             xscale="log",
             yscale="log",
             xlabel="horizon $T$ (steps)",
             ylabel="loss of an error at lag $0$\n/ loss at lag $T-1$",
-            title=f"Marks: {data.parameters['samples']} white sequences, $\\pm2$ standard errors",
+            title="What an error at the first lag costs more than at the last",
         )
-        axis.legend(ncols=2)
+        figure.legend(loc="outside right upper")
     return figure
 
 
@@ -198,8 +210,8 @@ def what_training_sees_data(
     horizon: int = 100,
     powers: Sequence[float] = (-1, 0, 1, 2, 10),
     hidden: int = 1,
-    steps: int = 200,
-    batch_size: int = 256,
+    steps: int = 400,
+    batch_size: int = 512,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -242,8 +254,8 @@ def what_training_sees_data(
         headline[f"share of ρ(T/2) forgotten, p = {p:g}"] = float(half[p])
     low, high = min(half), max(half)
     message = (
-        f"Half-way through the horizon the fitted memory has lost {100 * half[low]:.0f} % of the target under "
-        f"p = {low:g}, and {100 * half[high]:.0f} % under p = {high:g}: training sees what the bias shows it."
+        f"Half-way through the horizon the fitted memory has lost {100 * half[low]:.0f} % of the target "
+        f"under p = {low:g}, and {100 * half[high]:.0f} % under p = {high:g}: training sees what it weighs."
     )
     return Findings(pd.concat(curves, ignore_index=True), message, headline)
 
@@ -268,7 +280,13 @@ def what_training_sees_plot(data: FigureData) -> Figure:
         lag = "lag $s$ (steps)"
         memory.set(xlabel=lag, ylabel=r"memory $\hat\rho(s)$", yscale="log", title="What is remembered")
         memory.set_ylim(bottom=target.target.min() / 100)
-        error.set(xlabel=lag, ylabel=r"$|\rho(s)-\hat\rho(s)|$", title="What is missed")
+        error.set(
+            yscale="log",
+            ylim=(2e-3, 1),
+            xlabel=lag,
+            ylabel=r"$|\rho(s)-\hat\rho(s)|$",
+            title="What is missed",
+        )
         weight.set(xlabel=lag, ylabel=r"$b_s/b_0$", title="What training sees: the bias")
         memory.plot([], [], "o", color=plotting.INK, label="sampled training")
         figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=len(groups) + 2)
