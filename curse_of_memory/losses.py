@@ -173,8 +173,12 @@ class TemporallyWeightedMSE(_TemporallyWeighted):
 class TemporallyWeightedMAE(_TemporallyWeighted):
     """Weighted absolute error, mean over batch, time and channel of w_t |ŷ_t − y_t|.
 
-    Parameters, errors and shapes are those of :class:`TemporallyWeightedMSE`. A weight inside the
-    absolute value is the same weight, so there is one form only.
+    A weight inside the absolute value is the same weight, so there is one form only.
+
+    Parameters
+    ----------
+    power, weight, reduction
+        As for :class:`TemporallyWeightedMSE`, and so are the errors raised.
 
     Examples
     --------

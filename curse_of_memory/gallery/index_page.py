@@ -2,6 +2,7 @@
 
 import csv
 import os
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from curse_of_memory import __version__
 from curse_of_memory.files import whole_file
-from curse_of_memory.gallery.ledger import Paper, read_papers, statuses
+from curse_of_memory.gallery.ledger import Paper, read_inventory, read_papers, statuses
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.results import Result, find_result
 
@@ -25,6 +26,7 @@ class Card:
     result: Result
     status: str
     picture: str
+    wide: bool
     preview: list[list[str]]
     links: list[tuple[str, str]]
 
@@ -38,7 +40,10 @@ def index_html(notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mappi
     by_folder = {paper.folder: cards for paper, cards in sections if paper}
     states = statuses(notebooks, full_scale, out)
     results = []
-    for name, notebook in notebooks.items():
+    places = [item.notebook for item in read_inventory()]
+    in_order = sorted(notebooks, key=lambda name: places.index(name) if name in places else len(places))
+    for name in in_order:
+        notebook = notebooks[name]
         if result := find_result(out, notebook):
             results.append(result)
             card = _card(notebook, result, states[name], out)
@@ -82,9 +87,20 @@ def _card(notebook: Notebook, result: Result, state: str, out: Path) -> Card:
         result=result,
         status=state,
         picture=picture,
+        wide=bool(picture) and _is_wide(out / picture),
         preview=[] if picture else _preview(out / f"{notebook.name}.csv"),
         links=links,
     )
+
+
+def _is_wide(png: Path) -> bool:
+    """Return whether a picture is more than twice as wide as it is high, by its header."""
+    with png.open("rb") as handle:
+        header = handle.read(24)
+    if len(header) < 24 or not header.startswith(b"\x89PNG"):
+        return False
+    width, height = struct.unpack(">II", header[16:24])
+    return width > 2 * height
 
 
 def _preview(path: Path) -> list[list[str]]:

@@ -149,9 +149,9 @@ class RNN(nn.Module):
 
         Examples
         --------
-        >>> model = RNN.from_exponential_sum([0.5], [2.0])
-        >>> model.kernel(3).squeeze().tolist() == (2 * torch.exp(-0.5 * torch.arange(3.0).double())).tolist()
-        True
+        >>> model = RNN.from_exponential_sum(rates=[np.log(2)], coefficients=[8.0])
+        >>> model.kernel(4).squeeze().detach().numpy().round(9).tolist()
+        [8.0, 4.0, 2.0, 1.0]
         """
         rates = checks.finite_array("rates", rates, ndim=1)
         coefficients = checks.finite_array("coefficients", coefficients, ndim=1)

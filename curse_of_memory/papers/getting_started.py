@@ -88,5 +88,6 @@ def tour_plot(data: FigureData) -> Figure:
             ylabel=r"error $E_m(\beta)$ (mean squared)",
             title="What a perturbation does to it",
         )
-        perturbed.set_xscale("symlog", linthresh=0.01)
+        perturbed.set_xscale("symlog", linthresh=0.01)  # β = 0 has its place, too
+        perturbed.set(xticks=[0, 0.01, 0.1], xticklabels=["0", "0.01", "0.1"], xlim=(-0.001, 0.4))
     return figure

@@ -157,7 +157,7 @@ def head_tail_ratio_data(
 def head_tail_ratio_plot(data: FigureData) -> Figure:
     """Draw exact ratios as lines, estimates with error bars as marks, printed numbers as crosses."""
     with plotting.style():
-        figure, (axis,) = plotting.canvas()
+        figure, (axis,) = plotting.canvas(width=7.4)
         groups = list(data.table.groupby("p", sort=False))
         printed = reference("interest_head_tail").set_index("p")
         for (p, curve), color, mark in zip(
@@ -194,7 +194,7 @@ def head_tail_ratio_plot(data: FigureData) -> Figure:
             yscale="log",
             xlabel="horizon $T$ (steps)",
             ylabel="loss of an error at lag $0$\n/ loss at lag $T-1$",
-            title="What an error at the first lag costs more than at the last",
+            title="The first lag against the last",
         )
         figure.legend(loc="outside right upper")
     return figure

@@ -151,7 +151,7 @@ def linear_perturbation_plot(data: FigureData) -> Figure:
                 xscale="log",
                 yscale="log",
                 xlim=(4e-4, 0.3),
-                ylim=(1e-4, 30),
+                ylim=(1e-3, 30),
                 xlabel=r"perturbation $\beta$",
                 title=f"{target} memory, {formula}",
             )
@@ -238,9 +238,9 @@ def _orderings(table: pd.DataFrame) -> tuple[str, dict, dict]:
                 if math.isfinite(ratio):
                     found[f"{activation}, E(direct) / E(softplus) at β = {at:g}"] = ratio
     theirs = {label: value for label, value in theirs.items() if label in ours}
-    message = "A direct recurrent weight is more fragile than a softplus one: " + "; ".join(
-        f"{label} is {value:.2g}" for label, value in ours.items()
-    )
+    far = {label.split(",")[0]: ratio for label, ratio in ours.items() if label.endswith(f"{at:g}")}
+    times = ", ".join(f"{ratio:.2g} ({activation})" for activation, ratio in far.items())
+    message = f"At β = {at:g} the error of the direct W is that of the softplus W times {times}."
     return message, ours, theirs
 
 

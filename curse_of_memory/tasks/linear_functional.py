@@ -15,7 +15,7 @@ __all__ = ["Batch", "LinearFunctional"]
 
 
 class Batch(NamedTuple):
-    """Sequences and what a model should answer, each ``(batch, time, channel)``."""
+    """Random `inputs`, and the `targets` a model should answer, each ``(batch, time, channel)``."""
 
     inputs: Tensor
     targets: Tensor

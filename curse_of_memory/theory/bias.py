@@ -160,9 +160,19 @@ class _Opaque(Bias):
 
 
 def from_callable(func: Callable[[np.ndarray], ArrayLike], name: str = "callable") -> Bias:
-    """Weight errors by w = func, a positive callable of an array of times.
+    """Weight errors by w = func, any positive function.
 
-    It returns weights of the shape of the times.
+    Parameters
+    ----------
+    func : callable
+        Maps an array of times to weights of the same shape.
+    name : str
+        What legends call it.
+
+    Raises
+    ------
+    TypeError
+        If `func` cannot be called; weights that are not positive raise where they are evaluated.
 
     Examples
     --------
@@ -183,6 +193,13 @@ class _Formula(Bias):
 
 def from_formula(expr: sympy.Expr | str, name: str | None = None) -> Bias:
     """Weight errors by w = a sympy expression, or its text, in the one symbol ``t``, positive for t > 0.
+
+    Parameters
+    ----------
+    expr : sympy.Expr or str
+        The formula.
+    name : str, optional
+        What legends call it; the formula unless given.
 
     Raises
     ------

@@ -146,6 +146,20 @@ def from_formula(expr: sympy.Expr | str, name: str | None = None, decay: Decay =
 
     Tail and norms are numerical; a tail that `decay` says diverges is inf.
 
+    Parameters
+    ----------
+    expr : sympy.Expr or str
+        The formula.
+    name : str, optional
+        What legends call it; the formula unless given.
+    decay : Decay
+        How ρ decays, where that is known.
+
+    Raises
+    ------
+    ValueError
+        If another symbol is in it, or it is no formula.
+
     Examples
     --------
     >>> from_formula("exp(-2*t)", decay=Decay("exponential", 2.0)).norm(1)

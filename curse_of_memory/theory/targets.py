@@ -57,6 +57,11 @@ NAMED: Mapping[str, Target] = MappingProxyType(
 def named(name: str) -> Target:
     """Return the kernel that a paper or its public code uses.
 
+    Parameters
+    ----------
+    name : str
+        One of the keys of :data:`NAMED`.
+
     Raises
     ------
     ValueError

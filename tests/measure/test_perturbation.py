@@ -1,0 +1,302 @@
+import copy
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
+from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.measure.perturbation import BALLS, _directions
+from curse_of_memory.nn import PARAMETERIZATIONS, RNN
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.theory import targets
+
+EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
+steady = settings(derandomize=True, deadline=None, max_examples=25)
+no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
+SHAPES = list(itertools.product(PARAMETERIZATIONS, [True, False]))
+BETAS = [0.0, 0.01, 0.1, 0.5]
+T, DT = 15, 0.5
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(1)
+        self.gru = nn.GRU(1, 4, batch_first=True)
+        self.readout = nn.Linear(4, 1)
+
+    def forward(self, x):
+        return self.readout(self.gru(x)[0])
+
+
+class Sampled:
+    """A task that hides that its expected errors are known."""
+
+    def __init__(self, task):
+        self.sample = task.sample
+
+
+def network(**options):
+    model = RNN(3, **({"dt": DT, "seed": 1, "dtype": torch.float64} | options))
+    if model.bias is not None:
+        model.bias.data = torch.linspace(-0.1, 0.2, 3).to(model.bias)
+    return model
+
+
+def functional(inputs="white", variance=2.0):
+    return LinearFunctional(targets.polynomial(1.5), T, dt=DT, inputs=inputs, variance=variance)
+
+
+def directions_of(model, ball="spectral", draws=5, seed=0):
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    return _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
+
+
+def perturbed(model, directions, beta, draw):
+    moved = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, p in moved.named_parameters():
+            p.add_(beta * directions[name][draw])
+    return moved
+
+
+# --- the naive way ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("ball", BALLS)
+@pytest.mark.parametrize("inputs", ["white", "random_walk"])
+@pytest.mark.parametrize(("parameterization", "diagonal"), SHAPES)
+def test_exact_errors_are_those_of_one_perturbed_copy_after_the_other(
+    parameterization, diagonal, inputs, ball, device
+):
+    model = network(parameterization=parameterization, diagonal=diagonal)
+    task, loss = functional(inputs), TemporallyWeightedMSE(2)
+    curve = perturbation_curve(model, task, BETAS, draws=5, ball=ball, loss=loss, device=device)
+    assert curve.attrs["method"] == "exact"
+    assert curve.attrs["ball"] == ball
+    model.cpu()
+    directions = directions_of(model, ball)
+    naive = np.empty((len(BETAS), 5))
+    for (row, beta), draw in itertools.product(enumerate(BETAS), range(5)):
+        moved = perturbed(model, directions, beta, draw)
+        with torch.no_grad():
+            naive[row, draw] = loss.expected(
+                moved.kernel(T) - task.kernel,
+                offset_error=moved.offset(T),
+                dt=DT,
+                variance=2.0,
+                inputs=inputs,
+            )
+    # batched products add in another order: T steps of m terms, cumulated once more
+    np.testing.assert_allclose(curve.draw_error, naive, rtol=64 * T**2 * EPS[torch.float64])
+    np.testing.assert_allclose(curve.error, np.maximum.accumulate(naive.max(1)), rtol=1e-11)
+
+
+@pytest.mark.parametrize("build", [lambda: network(activation="tanh"), Gated])
+def test_sampled_errors_are_those_of_one_perturbed_copy_after_the_other(build):
+    model, task = build(), functional()
+    curve = perturbation_curve(model, task, BETAS, draws=4, samples=32, seed=7, device="cpu")
+    assert curve.attrs["method"] == "sampled"
+    dtype = next(model.parameters()).dtype
+    x, y = task.sample(32, seed=(7, 32), dtype=dtype)
+    directions = directions_of(model, draws=4, seed=7)
+    for (row, beta), draw in itertools.product(enumerate(BETAS), range(4)):
+        moved = perturbed(model, directions, beta, draw)
+        with torch.no_grad():
+            naive = nn.functional.mse_loss(moved(x), y).item()
+        assert curve.draw_error[row, draw].item() == pytest.approx(naive, rel=64 * T * EPS[dtype])
+
+
+@pytest.mark.parametrize("inputs", ["white", "random_walk"])
+@pytest.mark.parametrize(("parameterization", "diagonal"), SHAPES)
+def test_exact_errors_are_the_limit_of_sampled_ones(parameterization, diagonal, inputs):
+    model, task = network(parameterization=parameterization, diagonal=diagonal), functional(inputs)
+    N = 4000
+    options = {"draws": 6, "seed": 2, "samples": N, "loss": TemporallyWeightedMSE(1)}
+    exact = perturbation_curve(model, task, BETAS, **options)
+    sampled = perturbation_curve(model, Sampled(task), BETAS, **options)
+    assert (exact.attrs["method"], sampled.attrs["method"]) == ("exact", "sampled")
+    # the error of a sequence is a quadratic form xᵀA x + offset, of variance 2 |A|² <= 2 (tr A)² and
+    # 4 |A μ|² on top from the offset: a standard error of 2 / √N times the mean at the very most
+    difference = np.abs(sampled.draw_error - exact.draw_error)
+    assert (difference < 5 * 2 / math.sqrt(N) * exact.draw_error).all()
+    assert (difference > 0).all()
+
+
+# --- the ball -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "build", [*(lambda p=p, d=d: network(parameterization=p, diagonal=d) for p, d in SHAPES), Gated]
+)
+def test_directions_lie_on_the_unit_sphere_of_their_ball(build, dtype):
+    model = build().to(dtype)
+    diagonal = getattr(model, "diagonal_parameters", ())
+    for ball in BALLS:
+        directions = directions_of(model, ball, draws=7)
+        for name, p in model.named_parameters():
+            units = directions[name]
+            assert units.dtype == dtype
+            assert units.shape == (7, *p.shape)
+            for unit in units.double():
+                if ball == "public_code" or name in diagonal:
+                    size = unit.abs().max()
+                elif unit.ndim == 1:
+                    size = unit.norm()
+                else:
+                    size = torch.linalg.svdvals(unit)[0]
+                assert size.item() == pytest.approx(1.0, rel=16 * EPS[dtype])
+
+
+def test_directions_point_everywhere():
+    """Entries of normal noise have either sign; a fixed direction, such as −1 everywhere, has not."""
+    directions = directions_of(network(), draws=200)
+    for units in directions.values():
+        positive = (units > 0).double().mean().item()
+        assert abs(positive - 0.5) < 5 * 0.5 / math.sqrt(units.numel())
+
+
+@pytest.mark.parametrize("method", ["exact", "sampled"])
+def test_more_draws_of_a_seed_never_lower_the_curve(method):
+    task = functional() if method == "exact" else Sampled(functional())
+    model = network()
+    few, many = (perturbation_curve(model, task, BETAS, draws=n, samples=16, seed=4) for n in (4, 12))
+    np.testing.assert_allclose(many.draw_error[:, :4], few.draw_error, rtol=1e-12)
+    assert (many.error >= few.error * (1 - 1e-12)).all()
+    assert few.attrs["draws"] == 4
+    other = perturbation_curve(model, task, BETAS, draws=4, samples=16, seed=5)
+    assert (other.draw_error[1:] != few.draw_error[1:]).all()
+
+
+# --- what a curve is ----------------------------------------------------------------------------
+
+
+@steady
+@given(
+    betas=st.lists(st.floats(0.0, 5.0), min_size=1, max_size=6, unique=True).map(sorted),
+    seed=st.integers(0, 1000),
+    ball=st.sampled_from(BALLS),
+)
+def test_curves_never_decrease_and_start_at_or_above_the_centre(betas, seed, ball):
+    model, task = network(seed=seed), functional()
+    curve = perturbation_curve(model, task, betas, draws=4, ball=ball, seed=seed)
+    error, draws = curve.error.values, curve.draw_error.values
+    with torch.no_grad():
+        centre = TemporallyWeightedMSE().expected(
+            model.kernel(T) - task.kernel, offset_error=model.offset(T), dt=DT, variance=2.0
+        )
+    assert (np.diff(error) >= 0).all()
+    assert error[0] >= centre.item() * (1 - 1e-12)
+    assert (error[:, None] >= draws).all()
+    expected = np.maximum.accumulate(np.maximum(draws.max(1), centre.item()))
+    np.testing.assert_allclose(error, expected, rtol=1e-12)
+    assert curve.attrs["bound"] == "lower"
+    np.testing.assert_array_equal(curve.beta, betas)
+    # a radius of zero is the model itself, whatever the draw
+    if betas[0] == 0:
+        np.testing.assert_allclose(draws[0], centre.item(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("corners", ["spectral", "public_code"])
+def test_the_supremum_of_one_mode_is_found(corners):
+    """The ball of one mode is a cube in (w, u, c), whose worst point a grid finds by brute force."""
+    rates, c = [0.2], [1.0]
+    model = RNN.from_exponential_sum(rates, c)
+    task = LinearFunctional(targets.polynomial(1.1), T)
+    betas = [0.05, 0.1, 0.2]
+    few = perturbation_curve(model, task, betas, draws=3, ball=corners)
+    many = perturbation_curve(model, task, betas, draws=64, ball=corners)
+    w, u, v = (p.item() for p in model.parameters())
+    b = np.arange(T, 0, -1.0) / T
+    for row, beta in enumerate(betas):
+        steps = beta * np.linspace(-1, 1, 21)
+        multipliers = 1 + w + steps
+        products = np.multiply.outer(u + steps, v + steps).ravel()
+        memories = products[:, None, None] * multipliers[:, None] ** np.arange(T)
+        worst = ((memories - task.rho) ** 2 @ b).max()
+        # a lower bound, up to rounding, for any number of draws ...
+        assert few.error[row] <= worst * (1 + 1e-12)
+        # ... and with all eight corners among the draws the supremum: the error is convex along
+        # u and along c, and grows with the multiplier where the memory is too large already
+        assert many.error[row].item() == pytest.approx(worst, rel=1e-12)
+
+
+def test_a_stable_parameterisation_survives_where_a_direct_one_does_not():
+    """Slow modes: λ = 0.01 is at most β away from instability as it stands, but not as −eʷ."""
+    task = LinearFunctional(targets.exponential(0.01), 100)
+    errors = {}
+    for name in PARAMETERIZATIONS:
+        model = RNN.from_exponential_sum([0.01], [1.0], parameterization=name)
+        errors[name] = perturbation_curve(model, task, [0.3], draws=30).error.item()
+    assert errors["direct"] > 1e6 * max(errors["exp"], errors["softplus"])
+
+
+@pytest.mark.parametrize("method", ["exact", "sampled"])
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_overflow_is_infinite_and_no_nan(method, diagonal):
+    task = functional() if method == "exact" else Sampled(functional())
+    model = network(diagonal=diagonal, dtype=torch.float32)
+    curve = perturbation_curve(model, task, [0.0, 0.1, 1e10, 1e30], draws=5, samples=8)
+    assert not curve.isnull().any().to_array().any()
+    assert np.isfinite(curve.error[:2]).all()
+    assert curve.error.values[2:].tolist() == [math.inf, math.inf]
+    assert (curve.draw_error[3] == math.inf).all()
+
+
+@pytest.mark.parametrize("build", [network, lambda: network(activation="tanh"), Gated])
+def test_the_model_is_left_as_it_was(build):
+    model = build()
+    before = copy.deepcopy(model.state_dict())
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    perturbation_curve(model, functional(), BETAS, draws=3, samples=8)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_loss_without_expectation_is_sampled():
+    curve = perturbation_curve(network(), functional(), BETAS, loss=TemporallyWeightedMAE(1), samples=8)
+    assert curve.attrs["method"] == "sampled"
+    assert "t^1" in curve.attrs["loss"]
+
+
+def test_large_numbers_of_draws_are_evaluated_in_chunks():
+    model, task = network(diagonal=True), functional()
+    curve = perturbation_curve(model, task, [0.1], draws=1030)
+    few = perturbation_curve(model, task, [0.1], draws=5)
+    assert curve.draw_error.shape == (1, 1030)
+    np.testing.assert_allclose(curve.draw_error[:, :5], few.draw_error, rtol=1e-12)
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("betas", "options", "kind", "message"),
+    [
+        ([], {}, ValueError, "betas must not be empty"),
+        ([-0.1, 0.1], {}, ValueError, "betas must be non-negative and strictly increasing"),
+        ([0.1, 0.1], {}, ValueError, "strictly increasing"),
+        ([0.2, 0.1], {}, ValueError, "strictly increasing"),
+        ([0.1, math.nan], {}, ValueError, "betas must be finite"),
+        ([[0.1]], {}, ValueError, "betas must have 1 dimension"),
+        ([0.1], {"draws": 0}, ValueError, "draws must be at least 1"),
+        ([0.1], {"draws": 2.5}, TypeError, "draws must be a whole number"),
+        ([0.1], {"samples": 0}, ValueError, "samples must be at least 1"),
+        ([0.1], {"ball": "spectrel"}, ValueError, "did you mean 'spectral'"),
+        ([0.1], {"device": "gpu"}, ValueError, "device must be 'auto'"),
+    ],
+)
+def test_bad_input_is_refused(betas, options, kind, message):
+    with pytest.raises(kind, match=message):
+        perturbation_curve(network(), functional(), betas, **options)

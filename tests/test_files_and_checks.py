@@ -1,0 +1,156 @@
+import math
+import os
+import stat
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curse_of_memory import checks
+from curse_of_memory.files import whole_file
+
+steady = settings(derandomize=True, deadline=None, max_examples=50)
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def test_a_file_takes_its_place_in_one_step(tmp_path):
+    target = tmp_path / "new" / "folder" / "table.csv"
+    with whole_file(target) as draft:
+        draft.write_text("a,b\n")
+        assert not target.exists()
+        # writers choose the format by the suffix, and the draft must be on the same file system
+        assert draft.suffix == ".csv"
+        assert draft.parent == target.parent
+        assert draft.name.startswith(".")
+    assert target.read_text() == "a,b\n"
+    assert [p.name for p in target.parent.iterdir()] == ["table.csv"]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_stood_there_survives_an_error(tmp_path, error):
+    target = tmp_path / "table.csv"
+    target.write_text("old")
+
+    def half_written():
+        with whole_file(target) as draft:
+            draft.write_text("ne")
+            raise error("interrupted")
+
+    with pytest.raises(error, match="interrupted"):
+        half_written()
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_an_existing_file_is_replaced_and_paths_may_be_text(tmp_path):
+    target = tmp_path / "note.txt"
+    for text in ("first", "second"):
+        with whole_file(str(target)) as draft:
+            draft.write_text(text)
+        assert target.read_text() == text
+
+
+def test_a_writer_may_replace_the_draft_itself(tmp_path):
+    with whole_file(tmp_path / "note.txt") as draft:
+        other = tmp_path / "other"
+        other.write_text("by another name")
+        os.replace(other, draft)
+    assert (tmp_path / "note.txt").read_text() == "by another name"
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_files_have_the_permissions_the_umask_allows(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with whole_file(tmp_path / "note.txt") as draft:
+            draft.write_text("text")
+        assert os.umask(umask) == umask  # and the umask is as it was
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "note.txt").stat().st_mode) == 0o666 & ~umask
+
+
+# --- checks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1, 2.5, np.float32(0.5), np.float64(3), np.int64(4), 1e-300])
+def test_numbers_come_back_as_floats(value):
+    for check in (checks.real, checks.positive, checks.non_negative):
+        found = check("x", value)
+        assert type(found) is float
+        assert found == value
+
+
+@steady
+@given(value=st.floats(allow_nan=False, allow_infinity=False))
+def test_signs_are_checked(value):
+    assert checks.real("x", value) == value
+    for check, allowed in ((checks.positive, value > 0), (checks.non_negative, value >= 0)):
+        if allowed:
+            assert check("x", value) == value
+        else:
+            with pytest.raises(ValueError, match=r"^x must"):
+                check("x", value)
+
+
+@pytest.mark.parametrize("value", [3, np.int32(3), np.uint8(3)])
+def test_whole_numbers_come_back_as_ints(value):
+    found = checks.positive_int("n", value)
+    assert type(found) is int
+    assert found == 3
+
+
+def test_arrays_come_back_as_float64():
+    found = checks.finite_array("a", [[1, 2], [3, 4]], ndim=2)
+    assert found.dtype == np.float64
+    assert found.shape == (2, 2)
+    assert checks.finite_array("a", 3).shape == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "found"), [("softplsu", "softplus"), ("EXP", ""), ("tanh2", ""), ("exq", "exp"), (3, "")]
+)
+def test_the_nearest_word_is_named_if_it_is_near(word, found):
+    hint = checks.near_match(word, ["direct", "softplus", "exp"])
+    assert hint == (f" (did you mean {found!r}?)" if found else "")
+
+
+def test_an_option_is_one_of_those_listed():
+    assert checks.one_of("mode", "b", iter(["a", "b"])) == "b"
+    with pytest.raises(ValueError, match=r"^mode must be one of 'alpha', 'beta'; got 'bet' \(did you mean"):
+        checks.one_of("mode", "bet", iter(["alpha", "beta"]))
+    with pytest.raises(ValueError, match="mode must be one of 'alpha'; got None"):
+        checks.one_of("mode", None, ["alpha"])
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: checks.real("x", "1"), TypeError, "x must be a real number, got '1'"),
+        (lambda: checks.real("x", True), TypeError, "x must be a real number, got True"),
+        (lambda: checks.real("x", None), TypeError, "x must be a real number"),
+        (lambda: checks.real("x", 1j), TypeError, "x must be a real number"),
+        (lambda: checks.real("x", math.nan), ValueError, "x must be finite, got nan"),
+        (lambda: checks.real("x", -math.inf), ValueError, "x must be finite, got -inf"),
+        (lambda: checks.positive("x", 0), ValueError, "x must be positive, got 0"),
+        (lambda: checks.non_negative("x", -0.1), ValueError, "x must not be negative, got -0.1"),
+        (lambda: checks.positive_int("n", 0), ValueError, "n must be at least 1, got 0"),
+        (lambda: checks.positive_int("n", 2.0), TypeError, "n must be a whole number, got 2.0"),
+        (lambda: checks.positive_int("n", True), TypeError, "n must be a whole number, got True"),
+        (lambda: checks.finite_array("a", []), ValueError, "a must not be empty"),
+        (lambda: checks.finite_array("a", [1, math.inf]), ValueError, "a must be finite"),
+        (lambda: checks.finite_array("a", [[1.0]], ndim=1), ValueError, r"1 dimension\(s\), got shape"),
+        (lambda: checks.finite_array("a", ["x"]), TypeError, "a must be an array of real numbers, got list"),
+        (lambda: checks.finite_array("a", [[1], [2, 3]]), TypeError, "a must be an array of real numbers"),
+        (lambda: checks.finite_array("a", [1j]), TypeError, "a must be an array of real numbers"),
+    ],
+)
+def test_bad_input_is_refused_by_name(call, kind, message):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(kind, match=message):
+            call()

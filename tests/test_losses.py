@@ -1,0 +1,346 @@
+import copy
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from curse_of_memory.losses import (
+    TemporallyWeightedCrossEntropy,
+    TemporallyWeightedMAE,
+    TemporallyWeightedMSE,
+)
+from curse_of_memory.theory import bias
+
+EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
+steady = settings(derandomize=True, deadline=None, max_examples=40)
+no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
+LOSSES = [TemporallyWeightedMSE, TemporallyWeightedMAE, TemporallyWeightedCrossEntropy]
+POWERS = [-1, 0, 0.5, 1, 2, 10, math.inf]
+
+
+def noise(seed, *shape):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
+
+
+def pair(loss, dtype=torch.float64, device="cpu", batch=3, horizon=7):
+    """Answers and truths that a loss accepts."""
+    y_hat = noise(0, batch, horizon, 4).to(device, dtype)
+    if loss is TemporallyWeightedCrossEntropy:
+        return y_hat, torch.arange(batch * horizon, device=device).reshape(batch, horizon) % 4
+    return y_hat, noise(1, batch, horizon, 4).to(device, dtype)
+
+
+def step_errors(loss, y_hat, y):
+    """The errors of torch's own losses, (batch, time) or (batch, time, channel)."""
+    if loss is TemporallyWeightedCrossEntropy:
+        return functional.cross_entropy(y_hat.mT, y, reduction="none")
+    return (
+        functional.mse_loss(y_hat, y, reduction="none")
+        if loss is TemporallyWeightedMSE
+        else (functional.l1_loss(y_hat, y, reduction="none"))
+    )
+
+
+# --- drop-in for torch.nn -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_no_power_is_the_loss_of_torch(loss, reduction, dtype, device):
+    y_hat, y = pair(loss, dtype, device)
+    if loss is TemporallyWeightedCrossEntropy:
+        plain = functional.cross_entropy(y_hat.mT, y, reduction=reduction)
+    elif loss is TemporallyWeightedMSE:
+        plain = functional.mse_loss(y_hat, y, reduction=reduction)
+    else:
+        plain = functional.l1_loss(y_hat, y, reduction=reduction)
+    found = loss(reduction=reduction)(y_hat, y)
+    assert found.dtype == dtype
+    # sums of up to 84 terms, in whatever order the two kernels add them
+    torch.testing.assert_close(found, plain, rtol=8 * EPS[dtype], atol=0)
+
+
+@pytest.mark.parametrize("power", POWERS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_weight_multiplies_the_error_of_its_step(loss, power):
+    y_hat, y = pair(loss)
+    t = np.arange(1.0, 8.0)
+    w = np.where(t == 7, 7.0, 0.0) if power == math.inf else t**power / np.mean(t**power)
+    errors = step_errors(loss, y_hat, y)
+    weighted = errors * torch.from_numpy(w.reshape(-1, *[1] * (errors.ndim - 2)))
+    expected = {"none": weighted, "sum": weighted.sum(), "mean": weighted.mean()}
+    for reduction, value in expected.items():
+        found = loss(power, reduction=reduction)(y_hat, y)
+        torch.testing.assert_close(found, value, rtol=32 * EPS[torch.float64], atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("horizon", [1, 2, 64, 100_000])
+@pytest.mark.parametrize("power", POWERS)
+def test_weights_have_mean_one_and_never_overflow(power, horizon, dtype):
+    w = TemporallyWeightedMSE(power).weights(horizon, dtype=dtype)
+    assert w.dtype == dtype
+    assert w.shape == (horizon,)
+    assert torch.isfinite(w).all()
+    # every weight is rounded once to dtype; the float64 mean sums 1e5 terms pairwise
+    assert w.double().mean().item() == pytest.approx(1.0, abs=EPS[dtype] + 64 * EPS[torch.float64])
+    steps = w.diff()
+    assert (steps <= 0).all() if power < 0 else (steps >= 0).all()
+    ones = torch.ones(1, horizon, 1, dtype=dtype)
+    loss = TemporallyWeightedMSE(power)(ones, 0 * ones)
+    assert loss.item() == pytest.approx(1.0, rel=32 * EPS[dtype])
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_one_step_has_weight_one(loss):
+    y_hat, y = pair(loss, horizon=1)
+    for power in POWERS:
+        torch.testing.assert_close(loss(power)(y_hat, y), loss()(y_hat, y), rtol=EPS[torch.float64], atol=0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_weight_may_be_a_bias_or_a_function(loss):
+    y_hat, y = pair(loss)
+    by_power = loss(0.5)(y_hat, y)
+    for weight in (np.sqrt, lambda t: 100 * np.sqrt(t), bias.power(0.5), bias.from_formula("sqrt(t)")):
+        # mean-one scaling forgets the factor, up to rounding
+        torch.testing.assert_close(
+            loss(weight=weight)(y_hat, y), by_power, rtol=16 * EPS[torch.float64], atol=0
+        )
+    growing = loss(weight=bias.exponential(0.3)).weights(7).numpy()
+    exact = np.exp(0.3 * np.arange(1, 8))
+    np.testing.assert_allclose(growing, exact / exact.mean(), rtol=16 * EPS[torch.float64])
+
+
+@steady
+@given(
+    w=st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=12),
+    factor=st.floats(1e-6, 1e6),
+    seed=st.integers(0, 2**31),
+)
+def test_only_the_shape_of_a_weight_counts(w, factor, seed):
+    table = np.array(w)
+    y_hat, y = noise(seed, 2, 2, table.size, 1)
+    losses = [
+        TemporallyWeightedMSE(weight=lambda t, c=c: c * table[np.rint(t).astype(int) - 1])(y_hat, y)
+        for c in (1.0, factor)
+    ]
+    torch.testing.assert_close(*losses, rtol=32 * EPS[torch.float64], atol=0)
+
+
+@pytest.mark.parametrize("power", [0, 0.5, 1, 2, 5])
+def test_inside_the_square_a_power_counts_twice(power):
+    """The public code weighs both outputs: (w ŷ − w y)², which is the paper's weight at 2p."""
+    T = 7
+    y_hat, y = pair(TemporallyWeightedMSE, horizon=T)
+    inside = TemporallyWeightedMSE(power, form="inside_square")
+    w = inside.weights(T)[:, None]
+    found = inside(y_hat, y)
+    by_hand = functional.mse_loss(w * y_hat, w * y)
+    torch.testing.assert_close(found, by_hand, rtol=32 * EPS[torch.float64], atol=0)
+    t = np.arange(1.0, T + 1)
+    factor = np.mean(t ** (2 * power)) / np.mean(t**power) ** 2
+    doubled = factor * TemporallyWeightedMSE(2 * power)(y_hat, y)
+    torch.testing.assert_close(found, doubled, rtol=64 * EPS[torch.float64], atol=0)
+    assert power == 0 or factor > 1
+
+
+@pytest.mark.parametrize("power", POWERS)
+def test_on_logits_the_weight_is_a_temperature(power):
+    logits, classes = pair(TemporallyWeightedCrossEntropy)
+    loss = TemporallyWeightedCrossEntropy(power, form="on_logits")
+    scaled = logits * loss.weights(7)[:, None]
+    by_hand = torch.nn.CrossEntropyLoss()(scaled.flatten(0, 1), classes.flatten())
+    torch.testing.assert_close(loss(logits, classes), by_hand, rtol=32 * EPS[torch.float64], atol=0)
+    if power == math.inf:  # steps without weight are at infinite temperature: log(classes) each
+        each = TemporallyWeightedCrossEntropy(power, form="on_logits", reduction="none")(logits, classes)
+        torch.testing.assert_close(each[:, :-1], torch.full((3, 6), math.log(4)).double())
+
+
+@pytest.mark.parametrize("form", ["paper", "public_code"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_gradients_are_those_of_differences(loss, form):
+    y_hat, y = pair(loss)
+    other = {TemporallyWeightedMSE: "inside_square", TemporallyWeightedCrossEntropy: "on_logits"}
+    options = {} if form == "paper" or loss not in other else {"form": other[loss]}
+    for reduction in ("mean", "none"):
+        criterion = loss(2, reduction=reduction, **options)
+        assert torch.autograd.gradcheck(lambda v, c=criterion: c(v, y), (y_hat.clone().requires_grad_(),))
+
+
+def test_the_gradient_of_late_steps_is_larger():
+    y_hat = torch.zeros(1, 5, 1, requires_grad=True)
+    TemporallyWeightedMSE(2)(y_hat, torch.ones(1, 5, 1)).backward()
+    t = torch.arange(1.0, 6.0)
+    torch.testing.assert_close(y_hat.grad.flatten(), -2 / 5 * t**2 / (t**2).mean())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_are_modules_that_copy_pickle_and_print(loss):
+    y_hat, y = pair(loss)
+    criterion = loss(2)
+    for twin in (copy.deepcopy(criterion), pickle.loads(pickle.dumps(criterion))):
+        assert torch.equal(twin(y_hat, y), criterion(y_hat, y))
+    assert "t^2" in repr(criterion)
+    assert not list(criterion.parameters())
+
+
+# --- the expected loss of linear models ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("inputs", bias.INPUTS)
+@pytest.mark.parametrize("power", [-1, 0, 2, 10, math.inf])
+@pytest.mark.parametrize(("dt", "variance"), [(1.0, 1.0), (0.3, 2.5)])
+def test_expected_is_the_theorem(power, inputs, dt, variance):
+    T, rng = 40, np.random.default_rng(2)
+    rho, rho_hat = rng.normal(size=T), rng.normal(size=(3, 2, T))
+    kind = {"inputs": inputs, "dt": dt, "variance": variance}
+    theory = bias.weighted_error(rho, rho_hat, bias.power(power), unit_mean=True, **kind)
+    error = torch.from_numpy(rho_hat - rho)[..., None, None]
+    loss = TemporallyWeightedMSE(power)
+    found = loss.expected(error, **kind)
+    assert found.shape == (3, 2)
+    # sums of T terms on both sides, of sums of T terms in b and in the random walk
+    np.testing.assert_allclose(found, theory, rtol=4 * T * EPS[torch.float64])
+    single = loss.expected(error.float(), **kind)
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, theory, rtol=4 * T * EPS[torch.float32])
+
+
+def test_expected_takes_weights_over_steps_as_the_loss_does():
+    """w is a function of the step number; the theory's of time, so that a rate is scaled by dt."""
+    T, dt = 20, 0.25
+    error = noise(0, T)
+    theory = bias.weighted_error(error, 0 * error, bias.exponential(0.2 / dt), dt=dt, unit_mean=True)
+    found = TemporallyWeightedMSE(weight=bias.exponential(0.2)).expected(error[:, None, None], dt=dt)
+    assert found.item() == pytest.approx(theory, rel=4 * T * EPS[torch.float64])
+
+
+@pytest.mark.parametrize("form", ["error", "inside_square"])
+@pytest.mark.parametrize("inputs", bias.INPUTS)
+def test_squared_residuals_add_up_to_the_expected_loss(inputs, form):
+    T, o, i = 9, 3, 2
+    error, offset = noise(0, 5, T, o, i), noise(1, 5, T, o)
+    kind = {"offset_error": offset, "inputs": inputs, "dt": 0.5, "variance": 2.0}
+    loss = TemporallyWeightedMSE(1, form=form)
+    residuals = loss.residuals(error, **kind)
+    assert residuals.shape == (5, T * o * i + T * o)
+    expected = loss.expected(error, **kind)
+    torch.testing.assert_close(residuals.square().sum(-1), expected, rtol=EPS[torch.float64], atol=0)
+    # and by the formula of the docstring
+    w = loss.effective_weights(T).numpy()
+    B = w[::-1].cumsum()[::-1]
+    rho = error.numpy().cumsum(1) if inputs == "random_walk" else error.numpy()
+    by_hand = (
+        2.0 * 0.25 * (B[:, None, None] * rho**2).sum((1, 2, 3))
+        + (w[:, None] * offset.numpy() ** 2).sum((1, 2))
+    ) / (T * o)
+    np.testing.assert_allclose(expected, by_hand, rtol=4 * T * o * i * EPS[torch.float64])
+
+
+@pytest.mark.parametrize("form", ["error", "inside_square"])
+@pytest.mark.parametrize("inputs", bias.INPUTS)
+@pytest.mark.parametrize("with_offset", [False, True])
+def test_expected_is_the_mean_of_sampled_losses_of_many_channels(inputs, with_offset, form):
+    T, o, i, N, dt, variance = 10, 2, 3, 20_000, 0.5, 1.7
+    kernel = noise(3, T, o, i)
+    offset = noise(4, T, o) if with_offset else None
+    x = math.sqrt(variance) * noise(5, N, T, i)
+    if inputs == "random_walk":
+        x = x.cumsum(1)
+    errors = torch.zeros(N, T, o, dtype=torch.float64)
+    for k, s in itertools.product(range(T), range(T)):
+        if s <= k:
+            errors[:, k] += dt * x[:, k - s] @ kernel[s].T
+    if with_offset:
+        errors += offset
+    loss = TemporallyWeightedMSE(2, form=form, reduction="none")
+    sample = loss(errors, torch.zeros_like(errors)).mean((1, 2))
+    exact = loss.expected(kernel, offset_error=offset, dt=dt, variance=variance, inputs=inputs).item()
+    standard_error = sample.std().item() / math.sqrt(N)
+    assert abs(sample.mean().item() - exact) < 5 * standard_error
+    assert standard_error < 0.02 * exact
+
+
+def test_an_offset_alone_is_the_plain_weighted_loss():
+    offset = noise(0, 6, 2)
+    loss = TemporallyWeightedMSE(3)
+    found = loss.expected(torch.zeros(6, 2, 1, dtype=torch.float64), offset_error=offset)
+    plain = loss(offset[None], torch.zeros(1, 6, 2, dtype=torch.float64))
+    torch.testing.assert_close(found, plain, rtol=32 * EPS[torch.float64], atol=0)
+
+
+@pytest.mark.parametrize("inputs", bias.INPUTS)
+def test_expected_is_differentiable(inputs):
+    loss = TemporallyWeightedMSE(2)
+    kernel, offset = noise(0, 4, 2, 1).requires_grad_(), noise(1, 4, 2).requires_grad_()
+
+    def expected(k, o):
+        return loss.expected(k, offset_error=o, dt=0.5, inputs=inputs)
+
+    assert torch.autograd.gradcheck(expected, (kernel, offset))
+    # a perfect memory is a minimum, with a gradient of zero and no NaN from square roots
+    zero = torch.zeros(4, 2, 1, requires_grad=True)
+    loss.expected(zero, inputs=inputs).backward()
+    assert not zero.grad.any()
+
+
+@steady
+@given(seed=st.integers(0, 2**31), power=st.floats(-2.0, 12.0))
+def test_expected_prefers_short_memory(seed, power):
+    """One error at lag s costs b(s): less than the same error at any shorter lag."""
+    T = 12
+    size = noise(seed, 1).abs().item() + 0.1
+    errors = size * torch.eye(T, dtype=torch.float64)[..., None, None]
+    costs = TemporallyWeightedMSE(power).expected(errors)
+    assert (costs > 0).all()
+    assert (costs.diff() <= 0).all()
+    b = bias.power(power).discrete(T, normalize="head")
+    np.testing.assert_allclose(costs / costs[0], b, rtol=0, atol=4 * T * EPS[torch.float64])
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+y3 = torch.zeros(2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: TemporallyWeightedMSE(1, weight=np.sqrt), ValueError, "either power or weight, not both"),
+        (lambda: TemporallyWeightedMAE(1, weight=bias.power(1)), ValueError, "either power or weight"),
+        (lambda: TemporallyWeightedMSE(math.nan), ValueError, "p must be finite"),
+        (lambda: TemporallyWeightedMSE(-math.inf), ValueError, "p must be finite"),
+        (lambda: TemporallyWeightedMSE("2"), TypeError, "p must be a real number"),
+        (lambda: TemporallyWeightedMSE(weight=2.0), TypeError, "must be callable"),
+        (lambda: TemporallyWeightedMSE(weight=lambda t: t - 2)(y3, y3), ValueError, "must be positive"),
+        (lambda: TemporallyWeightedMSE(weight=lambda t: t * math.nan)(y3, y3), ValueError, "must be finite"),
+        (lambda: TemporallyWeightedMSE(reduction="meen"), ValueError, "did you mean 'mean'"),
+        (lambda: TemporallyWeightedMSE(form="inside_sqare"), ValueError, "did you mean 'inside_square'"),
+        (lambda: TemporallyWeightedMSE(form="on_logits"), ValueError, "form must be one of 'error'"),
+        (lambda: TemporallyWeightedCrossEntropy(form="on_logit"), ValueError, "did you mean 'on_logits'"),
+        (lambda: TemporallyWeightedMSE()(y3, y3[:, :2]), ValueError, r"\(2, 3, 1\) and \(2, 2, 1\)"),
+        (lambda: TemporallyWeightedMSE()(y3, y3[..., 0]), ValueError, "must both have shape"),
+        (lambda: TemporallyWeightedMAE()(y3[0], y3[0]), ValueError, "must both have shape"),
+        (lambda: TemporallyWeightedCrossEntropy()(y3, y3), ValueError, "logits must have shape"),
+        (lambda: TemporallyWeightedCrossEntropy()(y3, y3[:, :2, 0]), ValueError, "logits must have shape"),
+        (lambda: TemporallyWeightedMSE().weights(0), ValueError, "horizon must be at least 1"),
+        (
+            lambda: TemporallyWeightedMSE().expected(y3[..., None], inputs="brown"),
+            ValueError,
+            "inputs must be one of 'white', 'random_walk'",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()

@@ -1,0 +1,54 @@
+"""The notebooks as committed: in order, thin, and agreeing with the functions they call."""
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from curse_of_memory.cli import main
+from curse_of_memory.gallery.notebooks import find_notebooks
+from curse_of_memory.papers import interest, inverse_approximation
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = find_notebooks(ROOT)
+FUNCTIONS = {
+    f"{paper.__name__.rsplit('.', 1)[-1]}/{name.removesuffix('_data')}": function
+    for paper in (interest, inverse_approximation)
+    for name, function in inspect.getmembers(paper, inspect.isfunction)
+    if name.endswith("_data") and name in paper.__all__
+}
+
+
+def test_every_figure_function_has_a_notebook_and_every_notebook_a_function():
+    assert set(NOTEBOOKS) - {"getting_started"} == set(FUNCTIONS)
+
+
+def test_check_finds_nothing(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(main, ["check"])
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_parameters_are_the_arguments_of_the_function_with_its_defaults(name):
+    def plain(value):
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        return float(value) if value == "inf" else value
+
+    arguments = inspect.signature(FUNCTIONS[name]).parameters
+    declared = {k: p.default for k, p in NOTEBOOKS[name].parameters.items() if k != "output_dir"}
+    assert {k: plain(v) for k, v in declared.items()} == {k: plain(a.default) for k, a in arguments.items()}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_committed_figures_are_of_the_committed_notebook(name):
+    """The four files are there, and were made with parameters that the notebook has."""
+    stem = ROOT / "figures" / name
+    for kind in ("png", "pdf", "csv", "json"):
+        assert stem.with_suffix(f".{kind}").stat().st_size > 100
+    record = json.loads(stem.with_suffix(".json").read_text())
+    assert record["name"] == name
+    assert set(record["parameters"]) == set(NOTEBOOKS[name].parameters) - {"output_dir"}

@@ -1,0 +1,79 @@
+"""The names that users rely on, their documentation, and what importing them costs."""
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+import curse_of_memory as com
+
+# Frozen: removing or renaming one of these breaks other people's code and must be meant.
+PUBLIC = {
+    "": {
+        "bias", "exponential_sums", "fit", "fit_expected", "fit_exponential_sum", "losses", "measure",
+        "memory_function", "nn", "papers", "perturbation_curve", "targets", "tasks", "training",
+    },
+    "theory.targets": {
+        "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
+        "named", "polynomial", "shift", "sine", "two_parts",
+    },
+    "theory.bias": {
+        "INPUTS", "Bias", "exponential", "from_callable", "from_formula", "power", "weighted_error",
+    },
+    "theory.exponential_sums": {"ExponentialSum", "fit_exponential_sum"},
+    "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
+    "nn": {"PARAMETERIZATIONS", "Parameterization", "RNN"},
+    "tasks": {"Batch", "LinearFunctional"},
+    "training": {"FitResult", "fit", "fit_expected"},
+    "measure": {"memory_function", "perturbation_curve"},
+}  # fmt: skip
+
+
+def module(name: str):
+    return importlib.import_module(f"curse_of_memory.{name}".rstrip("."))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_there(name):
+    assert set(module(name).__all__) >= PUBLIC[name]
+    for public in PUBLIC[name]:
+        assert hasattr(module(name), public)
+
+
+def documented():
+    for name in PUBLIC:
+        if name:
+            for public in sorted(PUBLIC[name]):
+                thing = getattr(module(name), public)
+                if inspect.isclass(thing) or inspect.isfunction(thing):
+                    yield pytest.param(thing, id=f"{name}.{public}")
+
+
+@pytest.mark.parametrize("thing", list(documented()))
+def test_docstring_names_every_argument(thing):
+    text = inspect.getdoc(thing)
+    assert text, f"{thing.__name__} has no docstring"
+    arguments = set(inspect.signature(thing).parameters) - {"self", "args", "kwargs"}
+    assert {a for a in arguments if not re.search(rf"\b{a}\b", text)} == set()
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'biass'"):
+        _ = com.biass
+
+
+@pytest.mark.parametrize(
+    ("statement", "unwanted"),
+    [
+        ("com.targets.polynomial(1.1).norm(1); com.bias.power(2).discrete(64)", "torch"),
+        ("com.fit_exponential_sum([0.5**s for s in range(20)], terms=1)", "torch"),
+        ("import curse_of_memory.cli", "torch"),
+        ("com.__version__", "sympy"),
+    ],
+)
+def test_nobody_waits_for_what_they_do_not_use(statement, unwanted):
+    code = f"import sys, curse_of_memory as com; {statement}; sys.exit({unwanted!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
