@@ -9,7 +9,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from curse_of_memory import checks
-from curse_of_memory.devices import resolve_device
+from curse_of_memory.measure.probing import probing
 
 __all__ = ["PROBES", "memory_function"]
 
@@ -63,7 +63,7 @@ def memory_function(
     seed : int
         For models of more than 8 input channels, whose 2⁸ sign vectors are a random sample.
     device : str or torch.device
-        Where the probing is done; the model is moved there.
+        Where the probing is done, in evaluation mode; the model is left as it was.
 
     Returns
     -------
@@ -105,17 +105,15 @@ def memory_function(
         raise TypeError("closed_form was asked for, but the model is not linear or has no kernel()")
     use_kernel = has_kernel if closed_form is None else closed_form
 
-    device = resolve_device(device)
-    model.to(device)
     signs = _sign_vectors(channels, seed)
-    with torch.no_grad():
+    with probing(model, device) as place:
         if use_kernel:
             sizes = sizes[:1]
             kernel = model.kernel(horizon).double().cpu()
             answers = torch.einsum("toi,ni->nto", kernel, signs)
         else:
             answers = torch.cat(
-                [_probe(model, r * signs, r, horizon, probe, wait, dt, device) for r in sizes.tolist()]
+                [_probe(model, r * signs, r, horizon, probe, wait, dt, place) for r in sizes.tolist()]
             )
     values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
     if not np.isfinite(values).all():

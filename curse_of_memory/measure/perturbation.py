@@ -8,8 +8,8 @@ import xarray as xr
 from torch import Tensor, nn
 
 from curse_of_memory import checks
-from curse_of_memory.devices import resolve_device
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.probing import probing
 
 __all__ = ["BALLS", "perturbation_curve"]
 
@@ -53,7 +53,7 @@ def perturbation_curve(
     seed : int
         Names the directions and the test sequences.
     device : str or torch.device
-        Where the model is evaluated; it is moved there.
+        Where the model is evaluated, in evaluation mode; it is left as it was.
 
     Returns
     -------
@@ -66,7 +66,8 @@ def perturbation_curve(
     Raises
     ------
     ValueError, TypeError
-        For radii that are negative or not increasing, an unknown ball, or bad numbers.
+        For radii that are negative or not increasing, an unknown ball, or bad numbers; for a linear
+        model whose channels or time step are not those of the task.
 
     Notes
     -----
@@ -91,21 +92,26 @@ def perturbation_curve(
     checks.positive_int("samples", samples)
     checks.one_of("ball", ball, BALLS)
     loss = TemporallyWeightedMSE() if loss is None else loss
-    device = resolve_device(device)
-    model.to(device)
+    linear = bool(getattr(model, "is_linear", False)) and hasattr(model, "kernel")
+    exact = linear and hasattr(task, "linear_error") and hasattr(loss, "expected")
 
-    weights = {name: p.detach() for name, p in model.named_parameters()}
-    directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
-    exact = bool(getattr(model, "is_linear", False)) and hasattr(task, "kernel") and hasattr(loss, "expected")
-    error = _exact_error(model, task, loss) if exact else _sampled_error(model, task, loss, samples, seed)
-
-    center = error({name: w[None] for name, w in weights.items()}).item()
     table = np.empty((radii.size, draws))
-    for row, beta in enumerate(radii):
-        if beta == 0:
-            table[row] = center
-            continue
-        table[row] = error({name: w + beta * directions[name] for name, w in weights.items()}).cpu().numpy()
+    with probing(model, device) as place:
+        weights = {name: p.detach() for name, p in model.named_parameters()}
+        directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
+        error = (
+            _exact_error(model, task, loss)
+            if exact
+            else _sampled_error(model, task, loss, samples, seed, place)
+        )
+        center = error({name: w[None] for name, w in weights.items()}).item()
+        for row, beta in enumerate(radii):
+            if beta == 0:
+                table[row] = center
+                continue
+            perturbed = {name: w + beta * directions[name] for name, w in weights.items()}
+            table[row] = error(perturbed).cpu().numpy()
+    center = np.inf if np.isnan(center) else center
     table = np.where(np.isnan(table), np.inf, table)
     running = np.maximum.accumulate(np.maximum(table.max(1), center))
     return xr.Dataset(
@@ -145,28 +151,16 @@ def _directions(
 
 def _exact_error(model: nn.Module, task, loss) -> Callable[[dict[str, Tensor]], Tensor]:
     """Return the map from stacked weights to expected errors, for linear models on linear tasks."""
-
-    def one(parameters: dict[str, Tensor]) -> Tensor:
-        kernel = model.kernel(task.horizon, parameters)
-        return loss.expected(
-            kernel - task.kernel.to(kernel),
-            offset_error=model.offset(task.horizon, parameters),
-            dt=task.dt,
-            variance=task.variance,
-            inputs=task.inputs,
-        )
-
-    return torch.func.vmap(one, chunk_size=CHUNK)
+    return torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=CHUNK)
 
 
 def _sampled_error(
-    model: nn.Module, task, loss, samples: int, seed: int
+    model: nn.Module, task, loss, samples: int, seed: int, device: torch.device
 ) -> Callable[[dict[str, Tensor]], Tensor]:
     """Return the map from stacked weights to errors on one fixed set of test sequences."""
-    parameter = next(model.parameters())
-    x, y = task.sample(samples, seed=(seed, samples), device=parameter.device, dtype=parameter.dtype)
+    dtype = next(model.parameters()).dtype
+    x, y = task.sample(samples, seed=(seed, samples), device=device, dtype=dtype)
 
-    @torch.no_grad()
     def error(stacked: dict[str, Tensor]) -> Tensor:
         count = len(next(iter(stacked.values())))
         models = ({name: w[i] for name, w in stacked.items()} for i in range(count))

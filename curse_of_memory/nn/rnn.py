@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.devices import resolve_device
 from curse_of_memory.nn.parameterization import PARAMETERIZATIONS
 
 __all__ = ["ACTIVATIONS", "RNN"]
@@ -51,7 +52,7 @@ class RNN(nn.Module):
     seed : int, optional
         Seeds the initial weights by themselves; without it torch's global generator draws them.
     device, dtype
-        As for any torch module.
+        As for any torch module; the device may be ``"auto"``, too.
 
     Raises
     ------
@@ -95,7 +96,8 @@ class RNN(nn.Module):
         self.diagonal = bool(diagonal)
         self.dt = checks.positive("dt", dt)
 
-        factory = {"device": device, "dtype": dtype or torch.get_default_dtype()}
+        place = None if device is None else resolve_device(device)
+        factory = {"device": place, "dtype": dtype or torch.get_default_dtype()}
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         for name, value in self._initial_weights(generator).items():
             self.register_parameter(name, nn.Parameter(value.to(**factory)))

@@ -1,6 +1,7 @@
 """Linear functionals y_k = dt Σ_s ρ(s dt) x_{k−s}: the task on which memory is the whole answer."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +80,41 @@ class LinearFunctional:
     def kernel(self) -> Tensor:
         """The memory as a float64 tensor of shape ``(horizon, 1, 1)``, as linear models give theirs."""
         return torch.from_numpy(self.rho)[:, None, None]
+
+    def linear_error(self, model, parameters: Mapping[str, Tensor] | None = None) -> dict:
+        """Return how far a linear model is from this target, as the exact losses take it.
+
+        Parameters
+        ----------
+        model : torch.nn.Module
+            With ``kernel(horizon, parameters)`` and ``offset(horizon, parameters)``.
+        parameters : mapping from name to tensor, optional
+            Values that stand in for the model's own.
+
+        Returns
+        -------
+        dict
+            The arguments of ``loss.expected(**...)`` and ``loss.residuals(**...)``.
+
+        Raises
+        ------
+        ValueError
+            If the model has another time step, or other channels than one in and one out.
+        """
+        if not math.isclose(model.dt, self.dt):
+            raise ValueError(f"model and task must share dt, got {model.dt!r} and {self.dt!r}")
+        kernel = model.kernel(self.horizon, parameters)
+        if kernel.shape != self.kernel.shape:
+            raise ValueError(
+                f"model must have one channel in and one out, got {tuple(kernel.shape[1:])[::-1]}"
+            )
+        return {
+            "kernel_error": kernel - self.kernel.to(kernel),
+            "offset_error": model.offset(self.horizon, parameters),
+            "dt": self.dt,
+            "variance": self.variance,
+            "inputs": self.inputs,
+        }
 
     def sample(
         self,

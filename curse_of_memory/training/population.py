@@ -64,7 +64,8 @@ def fit_expected(
     TypeError
         If the model or the loss has no exact expectation.
     ValueError
-        For bad numbers, time steps that differ, or initial weights whose loss is not finite.
+        For bad numbers, a model of other channels or another time step than the task, or initial
+        weights whose loss is not finite.
 
     Notes
     -----
@@ -79,8 +80,6 @@ def fit_expected(
         raise TypeError(f"{type(loss).__name__} has no exact expectation; use TemporallyWeightedMSE")
     if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
         raise TypeError("model must be linear and give its kernel(); use training.fit for others")
-    if not math.isclose(model.dt, task.dt):
-        raise ValueError(f"model and task must share dt, got {model.dt!r} and {task.dt!r}")
 
     shapes = {name: p.shape for name, p in model.named_parameters()}
     start = torch.cat([p.detach().flatten() for p in model.parameters()]).double().cpu()
@@ -90,14 +89,7 @@ def fit_expected(
         return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
     def residuals(theta: Tensor) -> Tensor:
-        parameters = unflatten(theta)
-        return loss.residuals(
-            model.kernel(task.horizon, parameters) - task.kernel,
-            offset_error=model.offset(task.horizon, parameters),
-            dt=task.dt,
-            variance=task.variance,
-            inputs=task.inputs,
-        )
+        return loss.residuals(**task.linear_error(model, unflatten(theta)))
 
     history: list[float] = []
     if not torch.isfinite(residuals(start)).all():

@@ -63,7 +63,7 @@ def test_all_parameterizations_reach_it(parameterization, diagonal):
 
 
 def test_where_training_ends_two_modes_may_have_become_one():
-    """Two modes of one rate are one mode, and a point of rest of their training; nothing is below the best."""
+    """Two modes of one rate are one mode and a point of rest of training; nothing is below the best."""
     task = LinearFunctional(POLYNOMIAL, 40)
     best = np.array([best_loss(task, 1), best_loss(task, 2)])
     ends = [fit_expected(network(2, seed=seed), task).loss for seed in range(6)]
