@@ -53,6 +53,8 @@ def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.nd
     `ndim`, where given, is the number of dimensions the array must have.
     """
     try:
+        if np.iscomplexobj(values):
+            raise TypeError
         array = np.asarray(values, dtype=float)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be an array of real numbers, got {type(values).__name__}") from None

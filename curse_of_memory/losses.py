@@ -46,8 +46,9 @@ class _TemporallyWeighted(nn.Module):
         return {"mean": torch.mean, "sum": torch.sum, "none": lambda e: e}[self.reduction](errors)
 
     def extra_repr(self) -> str:
-        """Say which weight this is in ``print(loss)``."""
-        return f"{self.bias.name}, reduction={self.reduction!r}"
+        """Say which weight this is, and where it stands, in ``print(loss)``."""
+        form = f", form={self.form!r}" if hasattr(self, "form") else ""
+        return f"{self.bias.name}, reduction={self.reduction!r}{form}"
 
 
 def _check_pair(y_hat: Tensor, y: Tensor) -> None:
@@ -119,6 +120,11 @@ class TemporallyWeightedMSE(_TemporallyWeighted):
         Arguments are those of :meth:`expected`; the shape is ``(..., residual)``.
         """
         checks.one_of("inputs", inputs, bias.INPUTS)
+        checks.positive("dt", dt)
+        checks.non_negative("variance", variance)
+        if kernel_error.ndim < 3:
+            shape = tuple(kernel_error.shape)
+            raise ValueError(f"kernel_error must have shape (..., time, output, input), got {shape}")
         if inputs == "random_walk":
             kernel_error = kernel_error.cumsum(-3)
         horizon, outputs, _ = kernel_error.shape[-3:]
@@ -163,6 +169,11 @@ class TemporallyWeightedMSE(_TemporallyWeighted):
         Returns
         -------
         Tensor of shape ``(...)``
+
+        Raises
+        ------
+        ValueError
+            For kernels of fewer dimensions, unknown inputs, or a bad `dt` or `variance`.
         """
         residuals = self.residuals(
             kernel_error, offset_error=offset_error, dt=dt, variance=variance, inputs=inputs

@@ -54,6 +54,16 @@ def test_an_existing_file_is_replaced_and_paths_may_be_text(tmp_path):
         assert target.read_text() == text
 
 
+def test_who_is_reading_the_old_file_reads_all_of_it(tmp_path):
+    target = tmp_path / "note.txt"
+    target.write_text("the old text")
+    with target.open() as reader:
+        with whole_file(target) as draft:
+            draft.write_text("new")
+        assert reader.read() == "the old text"
+    assert target.read_text() == "new"
+
+
 def test_a_writer_may_replace_the_draft_itself(tmp_path):
     with whole_file(tmp_path / "note.txt") as draft:
         other = tmp_path / "other"
@@ -154,3 +164,8 @@ def test_bad_input_is_refused_by_name(call, kind, message):
         warnings.simplefilter("error")
         with pytest.raises(kind, match=message):
             call()
+
+
+def test_complex_arrays_are_refused():
+    with pytest.raises(TypeError, match="a must be an array of real numbers"):
+        checks.finite_array("a", np.array([1j]))

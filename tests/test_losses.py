@@ -344,3 +344,11 @@ y3 = torch.zeros(2, 3, 1)
 def test_bad_input_is_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_expected_loss_refuses_what_it_cannot_mean():
+    loss, error = TemporallyWeightedMSE(), torch.ones(4, 1, 1)
+    with pytest.raises(ValueError, match="variance must not be negative"):
+        loss.expected(error, variance=-1.0)
+    with pytest.raises(ValueError, match=r"kernel_error must have shape \(\.\.\., time, output, input\)"):
+        loss.expected(torch.ones(4))

@@ -109,7 +109,7 @@ def memory_function(
     with probing(model, device) as place:
         if use_kernel:
             sizes = sizes[:1]
-            kernel = model.kernel(horizon).double().cpu()
+            kernel = model.kernel(horizon).double().cpu() * (getattr(model, "dt", dt) / dt)
             answers = torch.einsum("toi,ni->nto", kernel, signs)
         else:
             answers = torch.cat(

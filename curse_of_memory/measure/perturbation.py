@@ -14,6 +14,8 @@ from curse_of_memory.measure.probing import probing
 __all__ = ["BALLS", "perturbation_curve"]
 
 BALLS = ("spectral", "public_code")
+# names of the random streams of one seed; training has 1 and 2
+DIRECTION_STREAM, TEST_STREAM = 3, 4
 CHUNK = 1024  # perturbed copies of a linear model that are evaluated at once
 
 
@@ -66,8 +68,8 @@ def perturbation_curve(
     Raises
     ------
     ValueError, TypeError
-        For radii that are negative or not increasing, an unknown ball, or bad numbers; for a linear
-        model whose channels or time step are not those of the task.
+        For radii that are negative or not increasing, an unknown ball, bad numbers, or a model
+        without weights; for a linear model whose channels or time step are not those of the task.
 
     Notes
     -----
@@ -98,6 +100,8 @@ def perturbation_curve(
     table = np.empty((radii.size, draws))
     with probing(model, device) as place:
         weights = {name: p.detach() for name, p in model.named_parameters()}
+        if not weights:
+            raise ValueError(f"model has no weights to perturb: {type(model).__name__}")
         directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
         error = (
             _exact_error(model, task, loss)
@@ -140,7 +144,7 @@ def _directions(
 
     units: dict[str, list[np.ndarray]] = {name: [] for name in weights}
     for draw in range(draws):
-        stream = np.random.default_rng((seed, draw))
+        stream = np.random.default_rng((seed, DIRECTION_STREAM, draw))
         for name, w in weights.items():
             units[name].append(unit(name, stream.standard_normal(tuple(w.shape))))
     return {
@@ -159,7 +163,7 @@ def _sampled_error(
 ) -> Callable[[dict[str, Tensor]], Tensor]:
     """Return the map from stacked weights to errors on one fixed set of test sequences."""
     dtype = next(model.parameters()).dtype
-    x, y = task.sample(samples, seed=(seed, samples), device=device, dtype=dtype)
+    x, y = task.sample(samples, seed=(seed, TEST_STREAM, samples), device=device, dtype=dtype)
 
     def error(stacked: dict[str, Tensor]) -> Tensor:
         count = len(next(iter(stacked.values())))

@@ -47,7 +47,7 @@ PARAMETERIZATIONS: dict[str, Parameterization] = {
         Parameterization("direct", lambda w: w, lambda lam: lam, always_negative=False),
         Parameterization(
             "softplus",
-            lambda w: -torch.nn.functional.softplus(w),
+            lambda w: -torch.nn.functional.softplus(w, threshold=40),  # the default 20 costs 6 digits
             lambda lam: _softplus_inverse(-lam),
             always_negative=True,
         ),

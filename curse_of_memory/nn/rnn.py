@@ -254,6 +254,7 @@ class RNN(nn.Module):
         Arguments and errors are those of :meth:`kernel`; the shape is ``(horizon, output_size)``.
         """
         p = self._weights(parameters)
+        self._check_closed_form(horizon)
         if "bias" not in p:
             return p["output_weight"].new_zeros(horizon, self.output_size)
         steps = self._powers(horizon, p["bias"][:, None], p)[..., 0]
@@ -262,11 +263,14 @@ class RNN(nn.Module):
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         return dict(self.named_parameters()) | dict(parameters or {})
 
-    def _powers(self, horizon: int, start: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return (I + dt W)ˢ start for s < horizon, of shape ``(horizon, hidden, columns)``."""
+    def _check_closed_form(self, horizon: int) -> None:
         if not self.is_linear:
             raise TypeError(f"only a linear network has a closed-form memory; this one is {self.activation}")
         checks.positive_int("horizon", horizon)
+
+    def _powers(self, horizon: int, start: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return (I + dt W)ˢ start for s < horizon, of shape ``(horizon, hidden, columns)``."""
+        self._check_closed_form(horizon)
         W = self.recurrence(parameters)
         if self.diagonal:
             exponents = torch.arange(horizon, device=start.device)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -93,6 +94,8 @@ class FigureData:
             return []
         stem = Path(output_dir) / self.name.rsplit("/", 1)[-1]
         paths = {kind: stem.with_suffix(f".{kind}") for kind in ("png", "pdf", "csv", "json")}
+        # first, so that what cannot be written down leaves every file as it was
+        record = json.dumps(_plain(self._record()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         with whole_file(paths["png"]) as draft:
             figure.savefig(draft, dpi=200, metadata={"Software": None})
         with whole_file(paths["pdf"]) as draft:
@@ -100,7 +103,7 @@ class FigureData:
         with whole_file(paths["csv"]) as draft:
             self.table.to_csv(draft, index=False)  # floats are written so that they read back exactly
         with whole_file(paths["json"]) as draft:
-            draft.write_text(json.dumps(_plain(self._record()), indent=2, ensure_ascii=False) + "\n")
+            draft.write_text(record, encoding="utf-8")
         return list(paths.values())
 
     def _record(self) -> dict:
@@ -167,6 +170,8 @@ def _plain(value):
     """Return `value` in the types that JSON has; infinities and NaN, which it lacks, become words."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     if hasattr(value, "item"):

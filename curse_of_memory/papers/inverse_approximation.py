@@ -40,7 +40,9 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
     >>> round(crossing(beta, np.array([1.0, 1.0, 1.0]), np.array([0.1, 0.1, 10.0])), 3)
     0.316
     """
-    seen = (beta > 0) & np.isfinite(narrow) & np.isfinite(wide) & (narrow > 0) & (wide > 0)
+    largest = np.finfo(float).max  # an overflow is an error larger than every other
+    narrow, wide = np.minimum(narrow, largest), np.minimum(wide, largest)
+    seen = (beta > 0) & (narrow > 0) & (wide > 0)
     x, gap = np.log(beta[seen]), np.log(wide[seen]) - np.log(narrow[seen])
     turns = np.flatnonzero((gap[:-1] < 0) & (gap[1:] >= 0))
     if turns.size == 0:

@@ -1,6 +1,7 @@
 """Linear functionals y_k = dt Σ_s ρ(s dt) x_{k−s}: the task on which memory is the whole answer."""
 
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -72,9 +73,16 @@ class LinearFunctional:
         self.inputs = checks.one_of("inputs", inputs, INPUTS)
         self.variance = checks.positive("variance", variance)
         values = rho(self.dt * np.arange(self.horizon)) if callable(rho) else rho
-        self.rho = checks.finite_array("rho", values, ndim=1)
+        self.rho = checks.finite_array("rho", values, ndim=1).copy()  # torch takes no reversed view
         if self.rho.size != self.horizon:
             raise ValueError(f"rho must have one value per lag, horizon={horizon}, got {self.rho.size}")
+
+    def __repr__(self) -> str:
+        values = f"#{zlib.crc32(self.rho.tobytes()):08x}"  # tells one memory from another
+        return (
+            f"LinearFunctional(rho={values}, horizon={self.horizon}, dt={self.dt:g}, "
+            f"inputs={self.inputs!r}, variance={self.variance:g})"
+        )
 
     @property
     def kernel(self) -> Tensor:
@@ -150,6 +158,8 @@ class LinearFunctional:
 
     def answer(self, x: Tensor) -> Tensor:
         """Return y for sequences `x` of shape ``(batch, horizon)``, by zero-padded FFT."""
+        if x.shape[-1] != self.horizon:
+            raise ValueError(f"x must have {self.horizon} steps, got shape {tuple(x.shape)}")
         n = 2 * self.horizon
         rho = torch.as_tensor(self.rho, dtype=x.dtype, device=x.device)
         spectrum = torch.fft.rfft(x, n) * torch.fft.rfft(rho, n)

@@ -18,8 +18,9 @@ from curse_of_memory.training.result import FitResult
 
 __all__ = ["fit"]
 
-# names of the random streams of one seed; a step never shares its draw with the validation set
-VALIDATION_STREAM, TRAINING_STREAM = 0, 1
+# Names of the random streams of one seed, so that no step shares its draw with the validation set.
+# None is 0: numpy takes (seed,) and (seed, 0) for the same stream.
+VALIDATION_STREAM, TRAINING_STREAM = 1, 2
 
 
 def fit(
@@ -61,7 +62,8 @@ def fit(
     validate_every, validation_size : int
         A fixed set of `validation_size` sequences is evaluated every so many steps.
     decay_patience : int
-        The learning rate falls tenfold after so many validations without a better one.
+        So many validations in a row may bring no better one; at the next, the learning rate falls
+        tenfold.
     patience : int, optional
         Stop after so many validations without a better one.
     stop_below : float, optional
@@ -84,7 +86,7 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, or a checkpoint that belongs to other settings.
+        For bad numbers, a model without weights, or a checkpoint that belongs to other settings.
 
     Notes
     -----
@@ -101,16 +103,19 @@ def fit(
     }
     for name, value in counts.items():
         checks.positive_int(name, value)
-    checks.positive("learning_rate", learning_rate)
-    checks.non_negative("weight_decay", weight_decay)
+    learning_rate = checks.positive("learning_rate", learning_rate)
+    weight_decay = checks.non_negative("weight_decay", weight_decay)
     if not clip > 0:
         raise ValueError(f"clip must be positive, got {clip!r}")
     if patience is not None:
         checks.positive_int("patience", patience)
 
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise ValueError(f"model has no weights to train: {type(model).__name__}")
+    dtype, was_training = parameter.dtype, model.training
     device = resolve_device(device)
     model.to(device)
-    dtype = next(model.parameters()).dtype
     loss = TemporallyWeightedMSE() if loss is None else loss
 
     def draw(size: int, *stream: int):
@@ -118,19 +123,24 @@ def fit(
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
-    settings = {k: v for k, v in counts.items() if k != "steps"}
-    settings |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "clip": clip, "seed": seed}
+    # as plain numbers: a checkpoint holds nothing else
+    settings = {k: int(v) for k, v in counts.items() if k != "steps"} | {"seed": int(seed)}
+    settings |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "clip": float(clip)}
+    settings |= {"loss": _identity(loss), "task": _identity(task)}
+    model.train()
     run = _Run(model, optimizer, scheduler, settings, checkpoint)
-    run.resume()
+    run.resume(device)
 
-    validation = draw(validation_size, VALIDATION_STREAM)
+    unseen, truth = draw(validation_size, VALIDATION_STREAM)
     started = time.perf_counter() - run.seconds
     status = "finished"
     with tqdm(total=steps, initial=run.step, disable=not progress, desc="training") as bar:
         while True:
             if run.step % validate_every == 0 or run.step >= steps:
+                model.eval()
                 with torch.no_grad():
-                    score = loss(model(validation.inputs), validation.targets).item()
+                    score = loss(model(unseen), truth).item()
+                model.train()
                 run.seconds = time.perf_counter() - started
                 if not run.record(score):
                     status = "diverged"
@@ -144,9 +154,9 @@ def fit(
                     break
             if run.step >= steps:
                 break
-            batch = draw(batch_size, TRAINING_STREAM, run.step)
+            inputs, targets = draw(batch_size, TRAINING_STREAM, run.step)
             optimizer.zero_grad()
-            error = loss(model(batch.inputs), batch.targets)
+            error = loss(model(inputs), targets)
             error.backward()
             norm = nn.utils.clip_grad_norm_(model.parameters(), clip)
             run.training_loss = error.item()
@@ -157,9 +167,16 @@ def fit(
             run.step += 1
             bar.update()
     model.load_state_dict(run.best)
+    model.train(was_training)
     return FitResult(
         status, run.best_loss, run.step, pd.DataFrame(run.history), time.perf_counter() - started
     )
+
+
+def _identity(thing: object) -> str:
+    """Return what a checkpoint says of a loss or task: its repr, if it has one that means something."""
+    kind = type(thing)
+    return kind.__qualname__ if kind.__repr__ is object.__repr__ else repr(thing)
 
 
 class _Run:
@@ -179,11 +196,11 @@ class _Run:
 
     _OWN = ("step", "stale", "seconds", "training_loss", "best_loss", "best", "history")
 
-    def resume(self) -> None:
+    def resume(self, device: torch.device) -> None:
         """Take up the checkpoint, if there is one."""
         if self._path is None or not self._path.exists():
             return
-        stored = torch.load(self._path, weights_only=True)
+        stored = torch.load(self._path, weights_only=True, map_location=device)
         if stored["settings"] != self._settings:
             differing = [k for k, v in self._settings.items() if stored["settings"].get(k) != v]
             raise ValueError(
@@ -209,13 +226,15 @@ class _Run:
         )
         if not math.isfinite(score):
             return False
-        scheduler.step(score)
+        on_grid = self.step % self._settings["validate_every"] == 0
+        if on_grid:  # a last validation between two is none of a longer run
+            scheduler.step(score)
         if not score >= self.best_loss:  # also when there is no best yet
             self.best_loss, self.stale = score, 0
             self.best = copy.deepcopy(self._parts["model"].state_dict())
         else:
             self.stale += 1
-        if self._path is not None:
+        if self._path is not None and on_grid:
             state = {name: part.state_dict() for name, part in self._parts.items()}
             state |= {name: getattr(self, name) for name in self._OWN} | {"settings": self._settings}
             with whole_file(self._path) as draft:

@@ -69,8 +69,10 @@ def fit_expected(
 
     Notes
     -----
-    The expectation is that of design and theorem alike: "INTEREST" (2307.11462), Theorem 3.3, for
-    white inputs; cumulated kernels take the place of ρ for random walks.
+    The expectation is that of "INTEREST" (2307.11462), Theorem 3.3, for white inputs; cumulated
+    kernels take the place of ρ for random walks. The problem is not convex: from some initial
+    weights two modes merge and the descent ends in a local minimum. The best possible loss is that
+    of :func:`curse_of_memory.fit_exponential_sum`.
     """
     checks.positive_int("descent", descent)
     checks.positive_int("evaluations", evaluations)

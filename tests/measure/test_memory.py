@@ -266,6 +266,20 @@ def test_measuring_leaves_the_model_as_it_was():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_dropout_is_out_of_the_measurement_and_modes_come_back():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5), nn.Linear(1, 1))
+    model[2].eval()
+    exact = abs(model[0].weight * model[2].weight).item()
+    found = memory_function(model, 4)
+    np.testing.assert_allclose(found, [exact, 0, 0, 0], rtol=0, atol=8 * EPS[torch.float32])
+    assert [part.training for part in model] == [True, True, False]
+    # and also after an error
+    with pytest.raises(RuntimeError):
+        memory_function(model, 4, input_size=3)
+    assert [part.training for part in model] == [True, True, False]
+
+
 # --- refusals -----------------------------------------------------------------------------------
 
 
@@ -316,3 +330,9 @@ def unstable(**options):
 def test_bad_input_is_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_another_dt_means_the_same_to_all_probes():
+    model = RNN(2, dt=0.5, seed=0, dtype=torch.float64)
+    closed, probed = (memory_function(model, 5, dt=0.25, closed_form=c) for c in (True, False))
+    np.testing.assert_allclose(closed, probed, rtol=1e-12)

@@ -106,7 +106,7 @@ def test_sampled_errors_are_those_of_one_perturbed_copy_after_the_other(build):
     curve = perturbation_curve(model, task, BETAS, draws=4, samples=32, seed=7, device="cpu")
     assert curve.attrs["method"] == "sampled"
     dtype = next(model.parameters()).dtype
-    x, y = task.sample(32, seed=(7, 32), dtype=dtype)
+    x, y = task.sample(32, seed=(7, 4, 32), dtype=dtype)
     directions = directions_of(model, draws=4, seed=7)
     for (row, beta), draw in itertools.product(enumerate(BETAS), range(4)):
         moved = perturbed(model, directions, beta, draw)
@@ -206,6 +206,41 @@ def test_curves_never_decrease_and_start_at_or_above_the_centre(betas, seed, bal
         np.testing.assert_allclose(draws[0], centre.item(), rtol=1e-12)
 
 
+def test_a_perturbation_that_helps_does_not_lower_the_curve():
+    """With one draw the error falls on the way to a better model; the ball still holds the centre."""
+    task = LinearFunctional(np.ones(T), T)
+    model = RNN(1, diagonal=True, bias=False, seed=0, dtype=torch.float64)
+    for p, value in zip(model.parameters(), (-0.1, 0.5, 0.5), strict=True):
+        p.data.fill_(value)
+    helped = 0
+    for seed in range(20):
+        curve = perturbation_curve(model, task, [0.01, 0.05, 0.1], draws=1, seed=seed)
+        centre = perturbation_curve(model, task, [0.0], draws=1, seed=seed).error.item()
+        draws = curve.draw_error.values[:, 0]
+        if draws[0] < centre and draws[2] < draws[1] < draws[0]:
+            helped += 1
+            np.testing.assert_allclose(curve.error, centre, rtol=1e-12)
+        assert (np.diff(curve.error) >= 0).all()
+    assert helped > 0
+
+
+def test_an_error_that_rises_and_falls_leaves_its_height_in_the_curve():
+    """One step, where the memory is u c: (u + β)(c + β) falls before it rises to the target."""
+    task = LinearFunctional([0.5], 1)
+    model = RNN(1, diagonal=True, bias=False, seed=0, dtype=torch.float64)
+    model.input_weight.data.fill_(-1.0)
+    model.output_weight.data.fill_(0.2)
+
+    def points_up(seed):
+        directions = directions_of(model, draws=1, seed=seed)
+        return all(directions[name] > 0 for name in ("input_weight", "output_weight"))
+
+    curve = perturbation_curve(model, task, [0.4, 1.2], draws=1, seed=next(filter(points_up, range(100))))
+    exact = [((0.4 - 1) * (0.4 + 0.2) - 0.5) ** 2, ((1.2 - 1) * (1.2 + 0.2) - 0.5) ** 2]
+    np.testing.assert_allclose(curve.draw_error[:, 0], exact, rtol=16 * EPS[torch.float64])
+    np.testing.assert_allclose(curve.error, exact[0], rtol=16 * EPS[torch.float64])
+
+
 @pytest.mark.parametrize("corners", ["spectral", "public_code"])
 def test_the_supremum_of_one_mode_is_found(corners):
     """The ball of one mode is a cube in (w, u, c), whose worst point a grid finds by brute force."""
@@ -252,6 +287,23 @@ def test_overflow_is_infinite_and_no_nan(method, diagonal):
     assert (curve.draw_error[3] == math.inf).all()
 
 
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_a_model_that_overflows_by_itself_has_an_infinite_curve(diagonal):
+    model = network(diagonal=diagonal)
+    model.recurrent_weight.data *= -1e200
+    curve = perturbation_curve(model, functional(), [0.0, 0.1], draws=3)
+    assert curve.error.values.tolist() == [math.inf, math.inf]
+
+
+def test_dropout_and_running_statistics_are_out_of_the_measurement():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.5))
+    model[0].eval()
+    curves = [perturbation_curve(model, functional(), BETAS, draws=2, samples=16) for _ in range(2)]
+    np.testing.assert_array_equal(curves[0].error, curves[1].error)
+    assert [part.training for part in model] == [False, True]
+
+
 @pytest.mark.parametrize("build", [network, lambda: network(activation="tanh"), Gated])
 def test_the_model_is_left_as_it_was(build):
     model = build()
@@ -282,6 +334,19 @@ def test_large_numbers_of_draws_are_evaluated_in_chunks():
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dt": 1.0}, "must share dt, got 1.0 and 0.5"),
+        ({"input_size": 2}, r"one channel in and one out, got \(2, 1\)"),
+        ({"output_size": 2}, r"one channel in and one out, got \(1, 2\)"),
+    ],
+)
+def test_a_model_of_another_kind_than_the_task_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        perturbation_curve(network(**options), functional(), BETAS)
+
+
+@pytest.mark.parametrize(
     ("betas", "options", "kind", "message"),
     [
         ([], {}, ValueError, "betas must not be empty"),
@@ -300,3 +365,8 @@ def test_large_numbers_of_draws_are_evaluated_in_chunks():
 def test_bad_input_is_refused(betas, options, kind, message):
     with pytest.raises(kind, match=message):
         perturbation_curve(network(), functional(), betas, **options)
+
+
+def test_a_model_without_weights_is_refused():
+    with pytest.raises(ValueError, match="model has no weights to perturb"):
+        perturbation_curve(torch.nn.Identity(), LinearFunctional(lambda t: 0.5**t, 4), [0.1])

@@ -57,3 +57,10 @@ def test_f_has_a_derivative(name):
 def test_names_are_the_keys():
     assert {name: p.name for name, p in PARAMETERIZATIONS.items()} == {n: n for n in PARAMETERIZATIONS}
     assert set(PARAMETERIZATIONS) == {"direct", "softplus", "exp"}
+
+
+@pytest.mark.parametrize("rate", [19.0, 20.5, 25.0, 36.0, 45.0])
+def test_softplus_keeps_its_digits_at_large_rates(rate):
+    softplus = PARAMETERIZATIONS["softplus"]
+    lam = torch.tensor(-rate, dtype=torch.float64)
+    assert softplus.f(softplus.inverse(lam)).item() == pytest.approx(-rate, rel=4 * np.finfo(float).eps)

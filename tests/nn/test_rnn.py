@@ -444,3 +444,10 @@ def test_a_network_knows_what_it_is(parameterization, diagonal):
 def test_bad_input_is_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_no_nonlinear_network_has_an_offset():
+    with pytest.raises(TypeError, match="only a linear network"):
+        RNN(2, activation="tanh", bias=False).offset(3)
+    with pytest.raises(ValueError, match="horizon must be at least 1"):
+        RNN(2, bias=False).offset(0)

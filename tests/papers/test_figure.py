@@ -119,6 +119,7 @@ def test_a_picture_is_the_same_bytes_every_time(tmp_path):
     saved = [some_data().save(tmp_path / name, drawing()) for name in ("first", "second")]
     for first, second in list(zip(*saved, strict=True))[:3]:
         assert first.read_bytes() == second.read_bytes()
+    assert b"CreationDate" not in saved[0][1].read_bytes()
 
 
 def test_the_record_is_strict_json(tmp_path):
@@ -230,3 +231,13 @@ def test_missing_errors_are_left_out():
     beta = np.array([0.0, 1.0, 2.0, 4.0])
     wide = np.array([0.1, 0.5, math.nan, 2.0])
     assert crossing(beta, np.ones(4), wide) == pytest.approx(2.0, rel=4 * EPS)
+
+
+def test_arrays_become_lists_in_records():
+    assert figure._plain({"a": np.array([1.0, np.inf])}) == {"a": [1.0, "inf"]}
+
+
+def test_an_overflow_is_a_crossing():
+    beta = np.array([0.0, 0.1, 0.2, 0.4])
+    at = crossing(beta, np.ones(4), np.array([0.5, 0.5, 0.5, np.inf]))
+    assert 0.2 <= at <= 0.4

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import Batch, LinearFunctional
 from curse_of_memory.theory import targets
@@ -22,9 +23,12 @@ def convolution(rho, x, dt):
 
 
 def fft_rounding(rho, x, dt, dtype):
-    """The error of an FFT convolution: eps log2(n) times the product of the Euclidean norms."""
+    """The error of an FFT convolution: eps log2(n) times the product of the Euclidean norms.
+
+    The sum of magnitudes stands in for the norm of ρ, which it bounds: its squares may underflow.
+    """
     n = 2 * rho.size
-    norms = np.linalg.norm(rho) * np.linalg.norm(x, axis=1).max()
+    norms = np.abs(rho).sum() * np.linalg.norm(x, axis=1).max()
     return 4 * EPS[dtype] * (1 + math.log2(n)) * dt * norms
 
 
@@ -87,6 +91,27 @@ def test_memories_may_be_targets_callables_or_values():
         assert task.kernel.shape == (8, 1, 1)
         assert task.kernel.dtype == torch.float64
         np.testing.assert_array_equal(task.kernel.flatten(), task.rho)
+
+
+@pytest.mark.parametrize("inputs", ["white", "random_walk"])
+def test_the_error_of_a_linear_model_is_what_exact_losses_take(inputs):
+    task = LinearFunctional(targets.polynomial(1.5), 12, dt=0.5, inputs=inputs, variance=2.0)
+    model = RNN(2, dt=0.5, seed=0, dtype=torch.float64)
+    model.bias.data += 0.3
+    error = task.linear_error(model)
+    assert torch.equal(error["kernel_error"], model.kernel(12) - task.kernel)
+    assert torch.equal(error["offset_error"], model.offset(12))
+    assert (error["dt"], error["variance"], error["inputs"]) == (0.5, 2.0, inputs)
+    other = RNN(2, dt=0.5, seed=1, dtype=torch.float64)
+    instead = task.linear_error(model, dict(other.named_parameters()))
+    assert torch.equal(instead["kernel_error"], task.linear_error(other)["kernel_error"])
+    # twins: the expected loss of it, and the mean of sampled losses
+    N = 20_000
+    x, y = task.sample(N, seed=6, dtype=torch.float64)
+    with torch.no_grad():
+        sample = (model(x) - y).square().mean((1, 2))
+    exact = TemporallyWeightedMSE().expected(**error).item()
+    assert abs(sample.mean().item() - exact) < 5 * sample.std().item() / math.sqrt(N)
 
 
 # --- seeds --------------------------------------------------------------------------------------
@@ -196,3 +221,18 @@ def test_answers_have_the_variance_of_the_theory(inputs):
 def test_bad_input_is_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_memories_may_be_views():
+    values = np.arange(5.0)
+    task = LinearFunctional(values[::-1], 5)
+    assert task.kernel.flatten().tolist() == [4, 3, 2, 1, 0]
+    assert task.sample(2, seed=0).targets.shape == (2, 5, 1)
+    assert LinearFunctional(np.broadcast_to(1.0, (5,)), 5).kernel.sum() == 5  # read-only
+    values[0] = 7
+    assert task.rho[-1] == 0
+
+
+def test_answers_are_asked_for_whole_sequences():
+    with pytest.raises(ValueError, match="x must have 8 steps"):
+        LinearFunctional(lambda t: 0.9**t, 8).answer(torch.zeros(2, 7))

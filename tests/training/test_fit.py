@@ -36,6 +36,9 @@ class Watched:
     def __init__(self, task, at=None):
         self.task, self.at, self.seeds = task, at or {}, []
 
+    def __repr__(self):
+        return repr(self.task)  # to a checkpoint it is the same task
+
     def sample(self, size, *, seed, **options):
         self.seeds.append(seed)
         if len(self.seeds) - 1 in self.at:
@@ -213,7 +216,7 @@ def test_the_model_ends_with_its_best_weights(task):
     result = fit(model, task, **(SMALL | {"learning_rate": 0.5, "validate_every": 1}))
     scores = result.history.validation_loss
     assert scores.iloc[-1] > scores.min()
-    x, y = task.sample(16, seed=(0, 0))
+    x, y = task.sample(16, seed=(0, 1))
     with torch.no_grad():
         assert TemporallyWeightedMSE()(model(x), y).item() == result.loss == scores.min()
 
@@ -227,7 +230,7 @@ def test_the_first_steps_are_those_of_the_plain_loop(task):
     ours, plain = network(dtype=torch.float64), network(dtype=torch.float64)
     optimizer = torch.optim.AdamW(plain.parameters(), lr=0.02, weight_decay=0.1)
     for step in range(5):
-        x, y = task.sample(8, seed=(3, 1, step), dtype=torch.float64)
+        x, y = task.sample(8, seed=(3, 2, step), dtype=torch.float64)
         optimizer.zero_grad()
         (0.5 * torch.abs(plain(x) - y)).mean().mul(2).backward()
         nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
@@ -360,6 +363,22 @@ def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(task, tmp_path, bui
     assert (resumed.status, resumed.loss, resumed.steps) == ("finished", uninterrupted.loss, 40)
 
 
+def test_the_plateau_that_was_counted_is_in_the_checkpoint(task, tmp_path):
+    """A loss that stands still makes the learning rate fall; two of three bad validations are stored."""
+    settings = SMALL | {"decay_patience": 2, "patience": 9, "validate_every": 1}
+    settings |= {"loss": lambda y_hat, y: (0 * y_hat).sum() + 1}
+    uninterrupted = fit(network(), task, **settings)
+    assert uninterrupted.history.learning_rate.nunique() == 3
+    assert uninterrupted.status == "stopped early"
+    for when in (3, 5, 8):
+        path = tmp_path / f"{when}.pt"
+        with pytest.raises(KeyboardInterrupt):
+            fit(network(), Watched(task, {when: killed}), checkpoint=path, **settings)
+        resumed = fit(network(), task, checkpoint=path, **settings)
+        pd.testing.assert_frame_equal(resumed.history, uninterrupted.history, check_exact=True)
+        assert resumed.status == "stopped early"
+
+
 def test_a_finished_run_may_be_prolonged(task, tmp_path):
     settings = SMALL | {"checkpoint": tmp_path / "run.pt"}
     first = fit(network(), task, **(settings | {"steps": 20}))
@@ -449,3 +468,56 @@ def test_bad_input_is_refused_before_anything_is_done(task, options, kind, messa
     with pytest.raises(kind, match=message):
         fit(model, task, **(SMALL | options))
     assert torch.equal(weights(model), start)
+
+
+def test_a_checkpoint_belongs_to_its_loss_and_task(task, tmp_path):
+    path = tmp_path / "run.pt"
+    fit(network(), task, checkpoint=path, **SMALL)
+    with pytest.raises(ValueError, match="belongs to a run with other loss"):
+        fit(network(), task, loss=TemporallyWeightedMSE(power=2), checkpoint=path, **SMALL)
+    other = LinearFunctional(0.5 * task.rho, task.horizon)
+    with pytest.raises(ValueError, match="belongs to a run with other task"):
+        fit(network(), other, checkpoint=path, **SMALL)
+
+
+def test_validation_is_without_dropout_and_the_mode_is_given_back(task):
+    class Dropped(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network, self.dropout = network(), torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.network(self.dropout(x))
+
+    model = Dropped().eval()
+    result = fit(model, task, **SMALL)
+    assert not model.dropout.training
+    x, y = task.sample(SMALL["validation_size"], seed=(0, 1))
+    assert TemporallyWeightedMSE()(model(x), y).item() == result.loss
+
+
+def test_a_model_without_weights_is_refused(task):
+    with pytest.raises(ValueError, match="model has no weights to train"):
+        fit(torch.nn.Identity(), task, **SMALL)
+
+
+def test_a_task_may_return_a_plain_pair(task):
+    class Pair:
+        def sample(self, size, **options):
+            return tuple(task.sample(size, **options))
+
+    assert fit(network(), Pair(), **SMALL).loss == fit(network(), task, **SMALL).loss
+
+
+def test_numpy_numbers_do_not_spoil_a_checkpoint(task, tmp_path):
+    options = SMALL | {"learning_rate": np.float64(0.01), "seed": np.int64(1), "batch_size": np.int64(4)}
+    first, second = (fit(network(), task, checkpoint=tmp_path / "run.pt", **options) for _ in range(2))
+    assert first.loss == second.loss
+
+
+def test_a_run_that_ended_between_two_validations_may_be_prolonged(task, tmp_path):
+    options = SMALL | {"validate_every": 10, "decay_patience": 1}
+    fit(network(), task, **(options | {"steps": 15, "checkpoint": tmp_path / "run.pt"}))
+    resumed = fit(network(), task, **(options | {"steps": 40, "checkpoint": tmp_path / "run.pt"}))
+    uninterrupted = fit(network(), task, **(options | {"steps": 40}))
+    pd.testing.assert_frame_equal(resumed.history, uninterrupted.history, check_exact=True)

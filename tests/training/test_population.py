@@ -9,6 +9,7 @@ from curse_of_memory.nn import PARAMETERIZATIONS, RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.training import fit_expected
+from curse_of_memory.training.population import _descend
 
 EPS = float(np.finfo(float).eps)
 POLYNOMIAL = targets.polynomial(1.1, rate=0.1)
@@ -159,6 +160,19 @@ def test_too_few_evaluations_are_reported():
     assert result.loss == pytest.approx(result.history.expected_loss.min(), rel=1e-12)
 
 
+def test_a_start_near_the_optimum_is_not_lost_by_the_descent():
+    """Steps of 0.01 leave an optimum for worse points; the search goes on from the best one seen."""
+
+    def residuals(theta):
+        return theta - 1e-4
+
+    history = []
+    start = torch.zeros(2, dtype=torch.float64)
+    found = _descend(residuals, start, 3, history)
+    assert history[0] < min(history[1:])
+    assert torch.equal(found, start)
+
+
 class NoKernel(torch.nn.Module):
     is_linear = True
 
@@ -178,6 +192,8 @@ def unstable():
         (lambda: network(1), {"loss": TemporallyWeightedMAE()}, TypeError, "MAE has no exact expectation"),
         (lambda: network(1), {"loss": torch.nn.MSELoss()}, TypeError, "MSELoss has no exact expectation"),
         (lambda: network(1, dt=0.5), {}, ValueError, "must share dt, got 0.5 and 1.0"),
+        (lambda: network(1, input_size=2), {}, ValueError, r"one channel in and one out, got \(2, 1\)"),
+        (lambda: network(1, output_size=3), {}, ValueError, r"one channel in and one out, got \(1, 3\)"),
         (unstable, {}, ValueError, "start from a stable model"),
         (lambda: network(1), {"descent": 0}, ValueError, "descent must be at least 1"),
         (lambda: network(1), {"evaluations": 0}, ValueError, "evaluations must be at least 1"),
