@@ -60,12 +60,12 @@ def test_printed_ratios_are_set_beside_the_power_they_have_in_effect():
 
 
 def test_three_ways_to_one_memory():
-    table = interest.what_training_sees_data(powers=(0, 10), steps=300, batch_size=256).table
+    table = interest.what_training_sees_data(powers=(0, 10)).table
     scale = table.target.max()
     # Gauss-Newton stops at a relative change of 1e-12 of the loss, 1e-6 of the weights
     assert (table.exact - table.best).abs().max() < 1e-4 * scale
-    # AdamW's last steps wander by about learning rate times gradient noise
-    assert (table.sampled - table.best).abs().max() < 0.1 * scale
+    # AdamW's last steps wander with the gradient noise: 0.7 % at most over three seeds and four powers
+    assert (table.sampled - table.best).abs().max() < 0.02 * scale
     late = table[table.lag == 50].set_index("p")
     assert late.exact[10] > late.exact[0] > 0
 
