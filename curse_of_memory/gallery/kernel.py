@@ -31,10 +31,10 @@ class ThisPythonKernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """The native kernel of this interpreter."""
-        # frozen modules off and a quiet log: or every kernel warns on the terminal, of its debugger
-        # and of talking to this machine unencrypted
+        # frozen modules off and a quiet log: or every kernel speaks up on the terminal, of its
+        # debugger, of talking to this machine unencrypted, and of being interrupted
         argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
-        argv += ["-f", "{connection_file}", "--log-level=ERROR"]
+        argv += ["-f", "{connection_file}", "--log-level=CRITICAL"]
         return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
 
     async def _async_start_kernel(self, **options: Any) -> None:
