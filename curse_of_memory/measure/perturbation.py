@@ -73,7 +73,7 @@ def perturbation_curve(
 
     Notes
     -----
-    "Inverse approximation theory" (2305.19190), Definition 3.2: the ball is |θ|₂ = max(|W|₂,
+    "Inverse approximation theory" (2305.19190), perturbation error: the ball is |θ|₂ = max(|W|₂,
     |U|₂, |b|₂, |c|₂). A point at radius β' ≤ β lies in the ball β, so that the running
     maximum is a lower bound of the supremum, too; the public code takes it as well.
 

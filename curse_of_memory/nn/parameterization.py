@@ -26,7 +26,7 @@ class Parameterization:
 
     Notes
     -----
-    Stable reparameterisation, "Inverse approximation theory" (2305.19190), section 3.4:
+    Stable reparameterisation, "Inverse approximation theory" (2305.19190) and "StableSSM" (2311.14495):
     f(w) = −eʷ or −log(1 + eʷ); *direct* is f(w) = w.
     """
 

@@ -62,8 +62,8 @@ class RNN(nn.Module):
     Notes
     -----
     The initial decay rates of W are log-uniform between 0.01 and 1 per step, and are the same for
-    every parameterization under one seed. Source: (2.3) and section 3.4 of "Inverse approximation
-    theory" (2305.19190); its public code keeps W as Pᵀ diag(·) P with P free, too.
+    every parameterization under one seed. Source: "Inverse approximation theory" (2305.19190); its
+    public code keeps W as Pᵀ diag(·) P with P free, too.
 
     Examples
     --------

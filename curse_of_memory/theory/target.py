@@ -1,7 +1,7 @@
 """The memory function ρ of a linear functional, as one object.
 
 H_t(x) = ∫_0^∞ ρ(s) x_{t−s} ds with ρ in L¹ and ‖H‖ = ‖ρ‖_{L¹} (Riesz; Curse of memory
-(2009.07799), IAT (2305.19190) section 2). ρ is a density per unit time on t >= 0.
+(2009.07799), IAT (2305.19190)). ρ is a density per unit time on t >= 0.
 """
 
 import math

@@ -69,7 +69,8 @@ def fit(
     stop_below : float, optional
         Stop as soon as the validation loss is at most this.
     seed : int
-        Names all random draws of the run (not the initial weights, which the model has).
+        Names all batches of the run. The model brings its initial weights, and what it draws itself,
+        as dropout does, comes from torch's own generator.
     device : str or torch.device
         ``"auto"`` is CUDA where there is one.
     progress : bool

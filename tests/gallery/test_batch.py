@@ -182,10 +182,6 @@ def test_kernels_are_of_this_python_wherever_the_batch_is_started(project, tmp_p
     assert result["parameters"]["rate"][2] is None  # alone, a kernel may use all cores
 
 
-# a shell may have started these tests with Ctrl-C switched off, which is inherited
-CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
     started, go = tmp_path / "started", tmp_path / "go"
@@ -197,7 +193,7 @@ def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
     path.write_text(json.dumps(book))
 
     process = subprocess.Popen(
-        [sys.executable, "-c", CTRL_C + COMMAND, "figures", "--jobs", "1"],
+        [sys.executable, "-c", COMMAND, "figures", "--jobs", "1"],
         cwd=project.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
