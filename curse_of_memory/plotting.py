@@ -6,6 +6,7 @@ is named beside a mark or a line style of its own.
 """
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -14,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-__all__ = ["MARKS", "canvas", "order", "power_label", "style"]
+__all__ = ["canvas", "distinct", "order", "power_label", "style"]
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 INK, GRID = "#2b2b2b", "#dddddd"
@@ -66,6 +67,11 @@ def canvas(
 def order(count: int) -> list[tuple[float, float, float, float]]:
     """Return `count` colours from dark to light for curves of one family, such as growing widths."""
     return [tuple(c) for c in mpl.colormaps["viridis"](np.linspace(0.0, 0.85, max(count, 1)))]
+
+
+def distinct(count: int) -> list[tuple[tuple[float, float, float, float], str]]:
+    """Return `count` pairs of a colour of :func:`order` and a mark, for curves with marks."""
+    return list(zip(order(count), itertools.cycle(MARKS), strict=False))
 
 
 def power_label(p: float) -> str:

@@ -71,9 +71,7 @@ def tour_plot(data: FigureData) -> Figure:
         memory.plot(
             curves["target"]["at"], curves["target"].value, color=plotting.INK, label=r"target $\rho$"
         )
-        for name, color, mark in zip(
-            ("trained RNN", "random LSTM"), plotting.order(2), plotting.MARKS, strict=False
-        ):
+        for name, (color, mark) in zip(("trained RNN", "random LSTM"), plotting.distinct(2), strict=True):
             some = curves[name][curves[name]["at"] % 5 == 0]
             memory.plot(some["at"], some.value, mark, color=color, label=name)
         memory.set(

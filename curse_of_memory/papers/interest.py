@@ -160,9 +160,7 @@ def head_tail_ratio_plot(data: FigureData) -> Figure:
         figure, (axis,) = plotting.canvas(width=7.4)
         groups = list(data.table.groupby("p", sort=False))
         printed = reference("interest_head_tail").set_index("p")
-        for (p, curve), color, mark in zip(
-            groups, plotting.order(len(groups)), plotting.MARKS * len(groups), strict=False
-        ):
+        for (p, curve), (color, mark) in zip(groups, plotting.distinct(len(groups)), strict=True):
             axis.plot(curve.horizon, curve.exact, color=color)
             axis.errorbar(
                 curve.horizon,
@@ -267,9 +265,7 @@ def what_training_sees_plot(data: FigureData) -> Figure:
         groups = list(data.table.groupby("p", sort=False))
         target = groups[0][1]
         memory.plot(target.lag, target.target, color=plotting.INK, ls="--", label=r"target $\rho$")
-        for (p, curve), color, mark in zip(
-            groups, plotting.order(len(groups)), plotting.MARKS * len(groups), strict=False
-        ):
+        for (p, curve), (color, mark) in zip(groups, plotting.distinct(len(groups)), strict=True):
             some = curve[curve.lag % max(1, len(curve) // 12) == 0]
             label = plotting.power_label(p)
             memory.plot(curve.lag, curve.exact, color=color, label=label)

@@ -139,9 +139,7 @@ def linear_perturbation_plot(data: FigureData) -> Figure:
             for _, curve in printed[printed.target == target].groupby("m"):
                 axis.plot(curve.beta, curve.error, color="0.75", lw=1, zorder=1)
             widths = sorted(set(curves.m))
-            for m, color, mark in zip(
-                widths, plotting.order(len(widths)), plotting.MARKS * len(widths), strict=False
-            ):
+            for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
                 best, trained = (
                     curves[(curves.m == m) & (curves.kind == k)] for k in ("best fit", "trained")
                 )
