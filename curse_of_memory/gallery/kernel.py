@@ -44,6 +44,14 @@ class ThisPythonKernel(AsyncKernelManager):
 
     start_kernel = _async_start_kernel
 
+    async def _async_interrupt_kernel(self) -> None:
+        # every shutdown begins with an interrupt, on which an idle kernel may print a traceback; it
+        # goes by the shutdown request that follows, or is killed
+        if not self.shutting_down:
+            await super()._async_interrupt_kernel()
+
+    interrupt_kernel = _async_interrupt_kernel
+
 
 class OneThreadKernel(ThisPythonKernel):
     """As above, with one computing thread, for several kernels side by side."""
