@@ -6,6 +6,7 @@ punished with b(s) = Σ_{t>s} w_t, the memory bias: "INTEREST" (2307.11462), The
 """
 
 from collections.abc import Callable
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,9 +47,22 @@ class _TemporallyWeighted(nn.Module):
         return {"mean": torch.mean, "sum": torch.sum, "none": lambda e: e}[self.reduction](errors)
 
     def extra_repr(self) -> str:
+        """Say which weight this is in ``print(loss)``."""
+        return f"{self.bias.name}, reduction={self.reduction!r}"
+
+
+class _WithForm(_TemporallyWeighted):
+    """A loss whose weight stands on the error, or where the public code has it."""
+
+    FORMS: ClassVar[tuple[str, str]]
+
+    def __init__(self, power: float = 0.0, *, weight=None, reduction: str = "mean", form: str = "error"):
+        super().__init__(power, weight=weight, reduction=reduction)
+        self.form = checks.one_of("form", form, self.FORMS)
+
+    def extra_repr(self) -> str:
         """Say which weight this is, and where it stands, in ``print(loss)``."""
-        form = f", form={self.form!r}" if hasattr(self, "form") else ""
-        return f"{self.bias.name}, reduction={self.reduction!r}{form}"
+        return f"{super().extra_repr()}, form={self.form!r}"
 
 
 def _check_pair(y_hat: Tensor, y: Tensor) -> None:
@@ -59,7 +73,7 @@ def _check_pair(y_hat: Tensor, y: Tensor) -> None:
         )
 
 
-class TemporallyWeightedMSE(_TemporallyWeighted):
+class TemporallyWeightedMSE(_WithForm):
     """Weighted squared error, mean over batch, time and channel of w_t (ŷ_t − y_t)².
 
     Parameters
@@ -91,9 +105,7 @@ class TemporallyWeightedMSE(_TemporallyWeighted):
     [0.5, 1.0, 1.5]
     """
 
-    def __init__(self, power: float = 0.0, *, weight=None, reduction: str = "mean", form: str = "error"):
-        super().__init__(power, weight=weight, reduction=reduction)
-        self.form = checks.one_of("form", form, ("error", "inside_square"))
+    FORMS = ("error", "inside_square")
 
     def effective_weights(self, horizon: int, *, dtype: torch.dtype | None = None, device=None) -> Tensor:
         """Return what multiplies the squared error of each step: w_t, or w_t² inside the square."""
@@ -205,7 +217,7 @@ class TemporallyWeightedMAE(_TemporallyWeighted):
         return self._reduce(w[:, None] * (y_hat - y).abs())
 
 
-class TemporallyWeightedCrossEntropy(_TemporallyWeighted):
+class TemporallyWeightedCrossEntropy(_WithForm):
     """Weighted cross-entropy, mean over batch and time of w_t · CE(logits_t, class_t).
 
     Parameters
@@ -223,9 +235,7 @@ class TemporallyWeightedCrossEntropy(_TemporallyWeighted):
         For an unknown form or reduction, or tensors of other shapes than those of :meth:`forward`.
     """
 
-    def __init__(self, power: float = 0.0, *, weight=None, reduction: str = "mean", form: str = "error"):
-        super().__init__(power, weight=weight, reduction=reduction)
-        self.form = checks.one_of("form", form, ("error", "on_logits"))
+    FORMS = ("error", "on_logits")
 
     def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
         """Return the loss of `logits` ``(batch, time, class)`` against `classes` ``(batch, time)``."""

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from curse_of_memory.gallery.ledger import Item
 from curse_of_memory.gallery.notebooks import Notebook, source
-from curse_of_memory.gallery.parameters import preset_of, resolve
+from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve
 
 __all__ = ["findings"]
 
 MAX_BYTES = 1_500_000
-COMMON = {"seed": ("int", None), "device": ("str", "auto"), "output_dir": ("str", "")}
 
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
 PICTURES = {"image/png", "image/jpeg"}  # nbval compares every other kind of output

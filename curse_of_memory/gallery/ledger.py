@@ -14,7 +14,7 @@ from typing import Any
 
 from curse_of_memory.files import whole_file
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.parameters import Parameter, resolve, same_value
+from curse_of_memory.gallery.parameters import COMMON, Parameter, resolve, same_value
 from curse_of_memory.gallery.results import Result, find_result
 
 __all__ = [
@@ -28,7 +28,6 @@ __all__ = [
     "write_ledger",
 ]
 
-COMMON = ("seed", "device", "output_dir")  # they say nothing about scale
 STATUSES = ("reproduced", "reproduced at reduced scale", "needs data", "needs GPU", "not yet")
 
 
@@ -91,7 +90,8 @@ def status(
     if notebook is None or result is None:
         return f"needs {needs}" if needs else "not yet"
     declared = notebook.parameters
-    # what no preset sets need not be among what the figure was computed from
+    # what no preset sets need not be among what the figure was computed from, and what every notebook
+    # has says nothing about scale
     wanted = {k: p.default for k, p in declared.items() if k in result.parameters and k not in COMMON}
     wanted |= resolve(notebook.name, declared, full_scale)
     agrees = all(_used(declared[key], result.parameters.get(key), value) for key, value in wanted.items())

@@ -17,11 +17,13 @@ from typing import Any
 
 from curse_of_memory.checks import near_match, one_of
 
-__all__ = ["Parameter", "preset_of", "read_parameters", "read_presets", "read_value", "resolve"]
+__all__ = ["COMMON", "Parameter", "preset_of", "read_parameters", "read_presets", "read_value", "resolve"]
 
 SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
 KINDS = [*SCALARS, "list", *(f"list[{scalar}]" for scalar in SCALARS)]
 
+# what every notebook declares: the kind, and the default where it is the same in all
+COMMON = {"seed": ("int", None), "device": ("str", "auto"), "output_dir": ("str", "")}
 # set through --out, so that a batch knows where its figures are
 RESERVED = "output_dir"
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.measure.probing import probing
+from curse_of_memory.theory.target import lag_grid
 
 __all__ = ["PROBES", "memory_function"]
 
@@ -119,17 +120,11 @@ def memory_function(
     if not np.isfinite(values).all():
         lag = dt * int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"model answers with NaN or infinity from lag {lag:g} on: it is unstable")
-    return xr.DataArray(
-        values,
-        dims="lag",
-        coords={"lag": dt * np.arange(horizon)},
-        name="memory",
-        attrs={
-            "probe": "closed form" if use_kernel else probe,
-            "dt": dt,
-            "inputs": len(sizes) * len(signs),
-            "exact": linear and channels <= EVERY_SIGN_UP_TO,
-        },
+    return lag_grid(values, dt, "memory").assign_attrs(
+        probe="closed form" if use_kernel else probe,
+        dt=dt,
+        inputs=len(sizes) * len(signs),
+        exact=linear and channels <= EVERY_SIGN_UP_TO,
     )
 
 

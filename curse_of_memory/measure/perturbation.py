@@ -108,15 +108,17 @@ def perturbation_curve(
             if exact
             else _sampled_error(model, task, loss, samples, seed, place)
         )
-        center = error({name: w[None] for name, w in weights.items()}).item()
+
+        def errors(stacked: dict[str, Tensor]) -> np.ndarray:
+            values = error(stacked).cpu().numpy()
+            return np.where(np.isnan(values), np.inf, values)
+
+        (center,) = errors({name: w[None] for name, w in weights.items()})
         for row, beta in enumerate(radii):
             if beta == 0:
                 table[row] = center
                 continue
-            perturbed = {name: w + beta * directions[name] for name, w in weights.items()}
-            table[row] = error(perturbed).cpu().numpy()
-    center = np.inf if np.isnan(center) else center
-    table = np.where(np.isnan(table), np.inf, table)
+            table[row] = errors({name: w + beta * directions[name] for name, w in weights.items()})
     running = np.maximum.accumulate(np.maximum(table.max(1), center))
     return xr.Dataset(
         {"error": ("beta", running), "draw_error": (("beta", "draw"), table)},

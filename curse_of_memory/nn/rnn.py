@@ -245,7 +245,7 @@ class RNN(nn.Module):
         TypeError
             If the network is not linear.
         """
-        p = self._weights(parameters)
+        p = self._closed_form_weights(horizon, parameters)
         return torch.einsum("om,tmi->toi", p["output_weight"], self._powers(horizon, p["input_weight"], p))
 
     def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -253,8 +253,7 @@ class RNN(nn.Module):
 
         Arguments and errors are those of :meth:`kernel`; the shape is ``(horizon, output_size)``.
         """
-        p = self._weights(parameters)
-        self._check_closed_form(horizon)
+        p = self._closed_form_weights(horizon, parameters)
         if "bias" not in p:
             return p["output_weight"].new_zeros(horizon, self.output_size)
         steps = self._powers(horizon, p["bias"][:, None], p)[..., 0]
@@ -263,14 +262,16 @@ class RNN(nn.Module):
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         return dict(self.named_parameters()) | dict(parameters or {})
 
-    def _check_closed_form(self, horizon: int) -> None:
+    def _closed_form_weights(
+        self, horizon: int, parameters: Mapping[str, Tensor] | None
+    ) -> dict[str, Tensor]:
         if not self.is_linear:
             raise TypeError(f"only a linear network has a closed-form memory; this one is {self.activation}")
         checks.positive_int("horizon", horizon)
+        return self._weights(parameters)
 
     def _powers(self, horizon: int, start: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return (I + dt W)ˢ start for s < horizon, of shape ``(horizon, hidden, columns)``."""
-        self._check_closed_form(horizon)
         W = self.recurrence(parameters)
         if self.diagonal:
             exponents = torch.arange(horizon, device=start.device)

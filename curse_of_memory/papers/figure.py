@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
+from curse_of_memory.devices import resolve_device
 from curse_of_memory.files import whole_file
 
 __all__ = ["FigureData", "Findings", "figure_data"]
@@ -158,10 +160,6 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
 
 
 def _device_name(device: str) -> str:
-    import torch
-
-    from curse_of_memory.devices import resolve_device
-
     resolved = resolve_device(device)
     return torch.cuda.get_device_name(resolved) if resolved.type == "cuda" else "cpu"
 

@@ -16,7 +16,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
-from curse_of_memory.theory import exponential_sums, targets
+from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.training import fit, fit_expected
 
 __all__ = [
@@ -93,7 +93,7 @@ def linear_perturbation_data(
     for target, kernel in kernels.items():
         task = LinearFunctional(targets.named(kernel), horizon)
         for m in widths:
-            best = exponential_sums.fit_exponential_sum(task.rho, terms=m, weight=np.arange(horizon, 0, -1.0))
+            best = exponential_sums.fit_exponential_sum(task.rho, terms=m, weight=bias.power(0))
             trained = RNN(m, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
             fit_expected(trained, task)
             models = {

@@ -94,7 +94,8 @@ def fit_expected(
         return loss.residuals(**task.linear_error(model, unflatten(theta)))
 
     history: list[float] = []
-    if not torch.isfinite(residuals(start)).all():
+    first = residuals(start)
+    if not torch.isfinite(first).all():
         raise ValueError("the initial weights have an infinite loss; start from a stable model")
     started = time.perf_counter()
     valley = _descend(residuals, start, descent, history)
@@ -105,8 +106,8 @@ def fit_expected(
         return values
 
     # whichever mode of differentiation has fewer columns to propagate
-    wide = start.numel() < residuals(start).numel()
-    jacobian = (torch.func.jacfwd if wide else torch.func.jacrev)(residuals)
+    few_weights = start.numel() < first.numel()
+    jacobian = (torch.func.jacfwd if few_weights else torch.func.jacrev)(residuals)
     # an unstable trial step may overflow: the trust region then shrinks
     with np.errstate(over="ignore"):
         solution = scipy.optimize.least_squares(
