@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "bias": "curse_of_memory.theory.bias",
     "exponential_sums": "curse_of_memory.theory.exponential_sums",
+    "reparameterizations": "curse_of_memory.theory.reparameterization:REPARAMETERIZATIONS",
     "targets": "curse_of_memory.theory.targets",
     "losses": "curse_of_memory.losses",
     "nn": "curse_of_memory.nn",

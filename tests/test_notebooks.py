@@ -1,23 +1,27 @@
 """The notebooks as committed: in order, thin, and agreeing with the functions they call."""
 
+import importlib
 import inspect
 import json
+import pkgutil
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from curse_of_memory import papers
 from curse_of_memory.cli import main
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.papers import interest, inverse_approximation
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = find_notebooks(ROOT)
+MODULES = [
+    importlib.import_module(m.name) for m in pkgutil.iter_modules(papers.__path__, "curse_of_memory.papers.")
+]
 FUNCTIONS = {
-    f"{paper.__name__.rsplit('.', 1)[-1]}/{name.removesuffix('_data')}": function
-    for paper in (interest, inverse_approximation)
-    for name, function in inspect.getmembers(paper, inspect.isfunction)
-    if name.endswith("_data") and name in paper.__all__
+    function.figure_name: function
+    for module in MODULES
+    for _, function in inspect.getmembers(module, lambda thing: hasattr(thing, "figure_name"))
 }
 
 

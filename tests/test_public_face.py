@@ -14,7 +14,8 @@ import curse_of_memory as com
 PUBLIC = {
     "": {
         "bias", "exponential_sums", "fit", "fit_expected", "fit_exponential_sum", "losses", "measure",
-        "memory_function", "nn", "papers", "perturbation_curve", "targets", "tasks", "training",
+        "memory_function", "nn", "papers", "perturbation_curve", "reparameterizations", "targets", "tasks",
+        "training",
     },
     "theory.targets": {
         "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
@@ -24,6 +25,9 @@ PUBLIC = {
         "INPUTS", "Bias", "exponential", "from_callable", "from_formula", "power", "weighted_error",
     },
     "theory.exponential_sums": {"ExponentialSum", "fit_exponential_sum"},
+    "theory.reparameterization": {
+        "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",
+    },
     "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
     "nn": {"PARAMETERIZATIONS", "Parameterization", "RNN"},
     "tasks": {"Batch", "LinearFunctional"},
@@ -70,6 +74,7 @@ def test_unknown_name_is_an_attribute_error():
     [
         ("com.targets.polynomial(1.1).norm(1); com.bias.power(2).discrete(64)", "torch"),
         ("com.fit_exponential_sum([0.5**s for s in range(20)], terms=1)", "torch"),
+        ("com.reparameterizations['best'].g(0.1)", "torch"),
         ("import curse_of_memory.cli", "torch"),
         ("com.__version__", "sympy"),
     ],

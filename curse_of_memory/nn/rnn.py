@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.devices import resolve_device
-from curse_of_memory.nn.parameterization import PARAMETERIZATIONS
+from curse_of_memory.theory import reparameterization
+from curse_of_memory.theory.reparameterization import Reparameterization
 
 __all__ = ["ACTIVATIONS", "RNN"]
 
@@ -38,8 +39,9 @@ class RNN(nn.Module):
         Channels of x and ŷ.
     activation : {'linear', 'tanh', 'hardtanh', 'relu'}
         σ, applied inside the recurrence as in the papers.
-    parameterization : {'direct', 'softplus', 'exp'}
-        The recurrent weight is W = f(w) with f(w) = w, −log(1 + eʷ) or −eʷ.
+    parameterization : str or Reparameterization
+        The recurrent weight is W = f(w), with f of :data:`curse_of_memory.reparameterizations`: "direct" w,
+        "softplus" −log(1 + eʷ), "exp" −eʷ, ...; or W = (f(w) − 1)/dt for a discrete-time f such as "lru".
     diagonal : bool
         W = diag(f(w)). Otherwise W is a full matrix (direct), or W = Pᵀ diag(f(w)) P with P free:
         W then is symmetric and, by Sylvester's law of inertia, negative definite as long as P is
@@ -62,8 +64,9 @@ class RNN(nn.Module):
     Notes
     -----
     The initial decay rates of W are log-uniform between 0.01 and 1 per step, and are the same for
-    every parameterization under one seed. Source: "Inverse approximation theory" (2305.19190); its
-    public code keeps W as Pᵀ diag(·) P with P free, too.
+    every parameterization under one seed, but for one with a largest rate, such as "best", which
+    cuts them there. Source: "Inverse approximation theory" (2305.19190); its public code keeps W as
+    Pᵀ diag(·) P with P free, too.
 
     Examples
     --------
@@ -79,7 +82,7 @@ class RNN(nn.Module):
         input_size: int = 1,
         output_size: int = 1,
         activation: str = "linear",
-        parameterization: str = "direct",
+        parameterization: str | Reparameterization = "direct",
         diagonal: bool = False,
         bias: bool = True,
         dt: float = 1.0,
@@ -92,7 +95,8 @@ class RNN(nn.Module):
         self.input_size = checks.positive_int("input_size", input_size)
         self.output_size = checks.positive_int("output_size", output_size)
         self.activation = checks.one_of("activation", activation, ACTIVATIONS)
-        self.parameterization = checks.one_of("parameterization", parameterization, PARAMETERIZATIONS)
+        reparameterization.get(parameterization)
+        self.parameterization = parameterization
         self.diagonal = bool(diagonal)
         self.dt = checks.positive("dt", dt)
 
@@ -109,12 +113,15 @@ class RNN(nn.Module):
         like = {"dtype": torch.float64, "generator": generator}
         span = np.log(FASTEST_RATE / SLOWEST_RATE)
         rates = SLOWEST_RATE * torch.exp(span * torch.rand(m, **like)) / self.dt
+        fastest = self._map.fastest(self.dt)
+        if fastest < FASTEST_RATE / self.dt:
+            rates = rates.clamp(max=0.95 * fastest)
         input_weight = (2 * torch.rand(m, self.input_size, **like) - 1) / np.sqrt(m)
         output_weight = (2 * torch.rand(self.output_size, m, **like) - 1) / np.sqrt(m)
-        weights = {"recurrent_weight": PARAMETERIZATIONS[self.parameterization].inverse(-rates)}
+        weights = {"recurrent_weight": self._map.free_weight(-rates, self.dt)}
         if not self.diagonal:
             basis = torch.linalg.qr(torch.randn(m, m, **like)).Q
-            if self.parameterization == "direct":
+            if self._map.name == "direct":
                 weights["recurrent_weight"] = -(basis.T * rates) @ basis
             else:
                 weights["basis"] = basis
@@ -127,7 +134,7 @@ class RNN(nn.Module):
         coefficients: ArrayLike,
         *,
         dt: float = 1.0,
-        parameterization: str = "direct",
+        parameterization: str | Reparameterization = "direct",
         dtype: torch.dtype = torch.float64,
     ) -> "RNN":
         """Return the diagonal linear RNN whose memory on the grid is Σᵢ cᵢ exp(−λᵢ s dt).
@@ -175,12 +182,17 @@ class RNN(nn.Module):
         recurrent = torch.from_numpy(np.expm1(-rates * dt) / dt)
         half = np.sqrt(np.abs(coefficients))
         values = {
-            "recurrent_weight": PARAMETERIZATIONS[parameterization].inverse(recurrent),
+            "recurrent_weight": reparameterization.get(parameterization).free_weight(recurrent, dt),
             "input_weight": torch.from_numpy(half[:, None]),
             "output_weight": torch.from_numpy((np.sign(coefficients) * half)[None, :]),
         }
         model.load_state_dict({name: value.to(dtype) for name, value in values.items()})
         return model
+
+    @property
+    def _map(self) -> Reparameterization:
+        # looked up, not kept: by name, a model can be pickled
+        return reparameterization.get(self.parameterization)
 
     @property
     def is_linear(self) -> bool:
@@ -190,7 +202,7 @@ class RNN(nn.Module):
     @property
     def diagonal_parameters(self) -> frozenset[str]:
         """Names of vectors that stand for diagonal matrices: their spectral norm is the largest entry."""
-        whole_matrix = self.parameterization == "direct" and not self.diagonal
+        whole_matrix = self._map.name == "direct" and not self.diagonal
         return frozenset() if whole_matrix else frozenset({"recurrent_weight"})
 
     def recurrence(self, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
@@ -199,7 +211,7 @@ class RNN(nn.Module):
         w = p["recurrent_weight"]
         if w.ndim == 2:
             return w
-        lam = PARAMETERIZATIONS[self.parameterization].f(w)
+        lam = self._map.recurrent_weight(w, self.dt)
         return lam if self.diagonal else (p["basis"].T * lam) @ p["basis"]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -284,4 +296,4 @@ class RNN(nn.Module):
     def extra_repr(self) -> str:
         """Say what kind of network this is in ``print(model)``."""
         shape = "diagonal" if self.diagonal else "dense"
-        return f"hidden={self.hidden}, {self.activation}, {self.parameterization}, {shape}, dt={self.dt:g}"
+        return f"hidden={self.hidden}, {self.activation}, {self._map.name}, {shape}, dt={self.dt:g}"

@@ -129,7 +129,7 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
     """Turn a function that returns :class:`Findings` into one that returns :class:`FigureData`.
 
     The function takes keyword arguments only, `seed` and `device` among them; what it was called
-    with becomes ``parameters``.
+    with becomes ``parameters``. Its attribute ``figure_name`` is `name`, where its notebook stands.
     """
 
     def decorate(compute: Callable[..., Findings]) -> Callable[..., FigureData]:
@@ -154,6 +154,7 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
                 seconds=time.perf_counter() - started,
             )
 
+        wrapper.figure_name = name
         return wrapper
 
     return decorate

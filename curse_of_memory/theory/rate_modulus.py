@@ -1,0 +1,96 @@
+"""The modulus g(β) of a reparameterisation, numerically: the supremum in its definition."""
+
+import math
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+__all__ = ["rate_modulus"]
+
+_MAGNITUDES = np.geomspace(1e-9, 1e9, 721)
+# perturbed weights tried within the ball, the ends included: f need not be monotone
+_WITHIN = np.linspace(-1.0, 1.0, 41)
+_SMALLEST = 1e-290
+# where a multiplier is this near −1, what is left of 1 + f after rounding is noise
+_NEAREST = 1e-6
+_GROWTH = 1.02
+
+
+def rate_modulus(reparameterization, beta: float) -> float:
+    """Return sup_w sup_{|w̃ − w| <= β} of the relative change that the memory suffers, or inf.
+
+    The change is |f(w)| ∫|e^{f(w̃)t} − e^{f(w)t}| dt = |f(w)/f(w̃) − 1| in continuous time, and
+    (1 − |f(w)|) Σ_s |f(w̃)^s − f(w)^s| in discrete time. The supremum is taken over a grid of magnitudes
+    of w and refined where it is largest, so the value is a lower bound that is sharp for smooth f; it is
+    taken as inf where some w̃ is unstable, or where the change still grows at the last representable w.
+
+    Parameters
+    ----------
+    reparameterization : Reparameterization
+        The map f.
+    beta : float
+        Radius β > 0.
+
+    Examples
+    --------
+    >>> from curse_of_memory.theory.weight_map import Reparameterization
+    >>> exp = Reparameterization("exp", lambda x, w: -x.exp(w))
+    >>> round(rate_modulus(exp, 0.5) / math.expm1(0.5), 12)
+    1.0
+    """
+    low, high = reparameterization.domain
+    change = _continuous_change if reparameterization.time == "continuous" else _discrete_change
+
+    def largest(w: np.ndarray) -> np.ndarray:
+        """Return the largest change around each weight; NaN where nothing can be computed."""
+        moved = w[:, None] + beta * _WITHIN
+        with np.errstate(all="ignore"):
+            values = change(reparameterization, w[:, None], np.clip(moved, low, high))
+        values = np.where((moved <= low) | (moved >= high), math.inf, values)
+        return np.where(np.isnan(values).any(1), math.nan, values.max(1))
+
+    grid = np.unique(np.concatenate([-_MAGNITUDES, [0.0], _MAGNITUDES]))
+    grid = grid[(grid > low) & (grid < high)]
+    found = largest(grid)
+    known = np.flatnonzero(~np.isnan(found))
+    if known.size == 0:
+        raise ValueError(f"nothing of {reparameterization.name!r} is stable, so that it has no modulus")
+    grid, found = grid[known], found[known]
+    at = int(np.argmax(found))
+    if not math.isfinite(found[at]) or _grows_at_an_end(found, at):
+        return math.inf
+    around = grid[[max(at - 1, 0), min(at + 1, grid.size - 1)]]
+    refined = minimize_scalar(
+        lambda w: -np.nan_to_num(largest(np.array([w]))[0], nan=0.0),
+        bounds=around,
+        method="bounded",
+        options={"xatol": 1e-12 * max(1.0, abs(grid[at]))},
+    )
+    return max(float(found[at]), -float(refined.fun))
+
+
+def _grows_at_an_end(found: np.ndarray, at: int) -> bool:
+    """Whether the largest change is the last one that could be computed, and well above its neighbours."""
+    inner = 4 if at < 4 else -5 if at >= found.size - 4 else None
+    return inner is not None and found[at] > _GROWTH * found[inner]
+
+
+def _continuous_change(reparameterization, w, moved):
+    rate, new = -reparameterization.f(w), -reparameterization.f(moved)
+    # a weight that is itself unstable, or under- or overflows, has no relative change
+    usable = (rate > _SMALLEST) & (rate < 1 / _SMALLEST)
+    change = np.where(new > 0, np.abs(rate / new - 1), math.inf)
+    return np.where(usable, change, math.nan)
+
+
+def _discrete_change(reparameterization, w, moved):
+    gap, new_gap = reparameterization.gap(w), reparameterization.gap(moved)
+    old, new = 1 - gap, 1 - new_gap
+    left, new_left = np.minimum(gap, 2 - gap), np.minimum(new_gap, 2 - new_gap)  # 1 − |f|
+    alike = np.abs(1 / new_left - 1 / left)
+    # of opposite signs: |f|^s and |f̃|^s differ at even steps and add up at odd ones
+    a, b = np.abs(old), np.abs(new)
+    unlike = np.abs(1 / (1 - b * b) - 1 / (1 - a * a)) + a / (1 - a * a) + b / (1 - b * b)
+    change = left * np.where(old * new >= 0, alike, unlike)
+    change = np.where(new_left > 0, change, math.inf)
+    return np.where((gap > _SMALLEST) & (gap < 2 - _NEAREST), change, math.nan)

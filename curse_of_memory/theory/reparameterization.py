@@ -1,0 +1,240 @@
+"""Reparameterisations λ = f(w) of the papers and their public code, by name, and those you add.
+
+>>> chosen = REPARAMETERIZATIONS["best"]
+>>> chosen.formula, chosen.is_stable, round(chosen.g(0.1), 4)
+(-1/(w**2 + 1/2), True, 0.1518)
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from curse_of_memory import checks
+from curse_of_memory.theory.weight_map import REALS, Reparameterization
+
+__all__ = ["REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get"]
+
+_POSITIVE = (0.0, math.inf)
+_MULTIPLIERS = (-1.0, 1.0)
+
+
+class Registry(Mapping[str, Reparameterization]):
+    """Reparameterisations by name; read like a dict, extended by :meth:`add`.
+
+    Parameters
+    ----------
+    members : iterable of Reparameterization
+        Those that are there from the start, and stay.
+
+    Examples
+    --------
+    >>> mine = Registry([Reparameterization("exp", lambda x, w: -x.exp(w), modulus=math.expm1)])
+    >>> _ = mine.add("quartic", lambda x, w: -(w**4) - 1)
+    >>> list(mine), mine["quartic"].is_stable
+    (['exp', 'quartic'], True)
+    """
+
+    def __init__(self, members: Iterable[Reparameterization] = ()):
+        self._members = {member.name: member for member in members}
+        self._fixed = frozenset(self._members)
+
+    def __getitem__(self, name: str) -> Reparameterization:
+        """Return the one called `name`; an unknown name is refused with the known ones."""
+        if name in self._members:
+            return self._members[name]
+        listing = ", ".join(repr(known) for known in self._members)
+        raise KeyError(f"{name!r} is none of {listing}{checks.near_match(name, self._members)}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, name: str, definition, **options) -> Reparameterization:
+        """Add ``Reparameterization(name, definition, **options)`` and return it.
+
+        One that was added before is replaced, so that a notebook cell can be run again.
+
+        Raises
+        ------
+        ValueError
+            If `name` was there from the start; and what `Reparameterization` raises for its arguments.
+        """
+        if name in self._fixed:
+            raise ValueError(f"name must be new, but {name!r} is one of the papers' reparameterisations")
+        self._members[name] = Reparameterization(name, definition, **options)
+        return self._members[name]
+
+
+def best(a: float = 1.0, b: float = 0.5, name: str = "best") -> Reparameterization:
+    """Return f(w) = −1/(a w² + b), for which |f'(w)|/f(w)² = 2a |w|.
+
+    The gradient then is bounded in proportion to the weight (StableSSM (2311.14495)). Its memories are at
+    least b time units long: rates above 1/b cannot be represented.
+
+    Parameters
+    ----------
+    a, b : float
+        > 0; the paper has a = 1, b = 1/2, its public code b = 1/10.
+    name : str
+        What tables call it.
+
+    Examples
+    --------
+    >>> round(best().g(1.0), 3)
+    2.732
+    """
+    a, b = checks.positive("a", a), checks.positive("b", b)
+
+    def g(beta):
+        square = a * beta * beta
+        return (square + math.sqrt(square * square + 4 * b * square)) / (2 * b)
+
+    def definition(x, w):
+        return -1 / (a * w * w + b)
+
+    return Reparameterization(
+        name,
+        definition,
+        slope=lambda x, w: 2 * a * w * definition(x, w) ** 2,
+        free=lambda x, v: x.sqrt((-1 / v - b) / a),
+        image=(-1 / b, 0.0),
+        modulus=g,
+    )
+
+
+def _unbounded(beta: float) -> float:
+    return math.inf
+
+
+def _sigmoid(x, w):
+    return x.exp(-x.logaddexp(x.zeros_like(w), -w))
+
+
+def _softplus(x, w):
+    return x.logaddexp(x.zeros_like(w), w)
+
+
+def _softplus_inverse(x, rate):
+    # log(e^r − 1), written so that neither a large nor a small rate r loses digits
+    return rate + x.log(-x.expm1(-rate))
+
+
+def _discrete(name: str, gap, **options) -> Reparameterization:
+    return Reparameterization(name, gap, time="discrete", **options)
+
+
+_PAPERS = (
+    Reparameterization(
+        "direct",
+        lambda x, w: w,
+        slope=lambda x, w: x.ones_like(w),
+        free=lambda x, v: v,
+        image=REALS,
+        modulus=_unbounded,
+    ),
+    Reparameterization(
+        "softplus",
+        lambda x, w: -_softplus(x, w),
+        slope=lambda x, w: -_sigmoid(x, w),
+        free=lambda x, v: _softplus_inverse(x, -v),
+        modulus=math.expm1,  # reached as w → −∞
+    ),
+    Reparameterization(
+        "exp",
+        lambda x, w: -x.exp(w),
+        slope=lambda x, w: -x.exp(w),
+        free=lambda x, v: x.log(-v),
+        modulus=math.expm1,
+    ),
+    Reparameterization(
+        "relu",
+        lambda x, w: -x.maximum(w, x.zeros_like(w)),
+        slope=lambda x, w: -x.where(w > 0, x.ones_like(w), x.zeros_like(w)),
+        free=lambda x, v: -v,
+        modulus=_unbounded,
+    ),
+    Reparameterization(
+        "inverse",
+        lambda x, w: -1 / w,
+        slope=lambda x, w: 1 / (w * w),
+        free=lambda x, v: -1 / v,
+        domain=_POSITIVE,
+        modulus=_unbounded,
+    ),
+    best(),
+    best(b=0.1, name="best-code"),
+    _discrete(
+        "direct-discrete",
+        lambda x, w: 1 - w,
+        slope=lambda x, w: x.ones_like(w),
+        free=lambda x, v: 1 - v,
+        image=REALS,
+        modulus=_unbounded,
+    ),
+    _discrete(
+        "lru",
+        lambda x, w: -x.expm1(-x.exp(w)),
+        slope=lambda x, w: -x.exp(w - x.exp(w)),
+        free=lambda x, v: x.log(-x.log1p(-v)),
+        image=(0.0, 1.0),
+        modulus=math.expm1,
+    ),
+    _discrete(
+        "softplus-discrete",
+        lambda x, w: _sigmoid(x, w),
+        slope=lambda x, w: -_sigmoid(x, w) * _sigmoid(x, -w),
+        free=lambda x, v: x.log(v) - x.log1p(-v),
+        image=(0.0, 1.0),
+        modulus=math.expm1,
+    ),
+    _discrete(
+        "tanh",
+        lambda x, w: 2 * _sigmoid(x, -2 * w),
+        slope=lambda x, w: 4 * _sigmoid(x, 2 * w) * _sigmoid(x, -2 * w),
+        free=lambda x, v: (x.log1p(1 - v) - x.log(v)) / 2,
+        image=_MULTIPLIERS,
+        modulus=lambda beta: math.expm1(2 * beta),
+    ),
+    _discrete(
+        "best-discrete",
+        lambda x, w: 1 / (w * w + 0.5),
+        slope=lambda x, w: 2 * w / (w * w + 0.5) ** 2,
+        free=lambda x, v: x.sqrt(1 / v - 0.5),
+        image=_MULTIPLIERS,
+        modulus=_unbounded,  # w = 0 is the multiplier −1, which does not decay
+    ),
+)
+
+REPARAMETERIZATIONS = Registry(_PAPERS)
+"""The reparameterisations of IAT (2305.19190), StableSSM (2311.14495) and their public code.
+
+Continuous time: ``direct`` w, ``softplus`` −log(1 + eʷ), ``exp`` −eʷ, ``relu`` −max(w, 0), ``inverse`` −1/w,
+``best`` −1/(w² + ½), ``best-code`` −1/(w² + 1/10). Discrete time: ``direct-discrete`` w, ``lru``
+exp(−eʷ), ``softplus-discrete`` 1/(1 + eʷ), ``tanh`` tanh w, ``best-discrete`` 1 − 1/(w² + ½).
+"""
+
+
+def get(parameterization: str | Reparameterization) -> Reparameterization:
+    """Return the reparameterisation of that name, or the one given.
+
+    Parameters
+    ----------
+    parameterization : str or Reparameterization
+        A key of :data:`REPARAMETERIZATIONS`, or one of your own.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is none of that name, or it is neither.
+
+    Examples
+    --------
+    >>> get("exp").name
+    'exp'
+    """
+    if isinstance(parameterization, Reparameterization):
+        return parameterization
+    if not isinstance(parameterization, str):
+        raise TypeError(f"parameterization must be a name or a Reparameterization, got {parameterization!r}")
+    return REPARAMETERIZATIONS[checks.one_of("parameterization", parameterization, REPARAMETERIZATIONS)]

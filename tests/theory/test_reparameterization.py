@@ -1,0 +1,341 @@
+import math
+import pickle
+
+import mpmath
+import numpy as np
+import pytest
+import sympy
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+
+import curse_of_memory as com
+from curse_of_memory.theory.rate_modulus import _discrete_change, rate_modulus
+from curse_of_memory.theory.reparameterization import (
+    REPARAMETERIZATIONS,
+    Registry,
+    Reparameterization,
+    best,
+    get,
+)
+from curse_of_memory.theory.weight_map import w
+
+EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
+steady = settings(derandomize=True, deadline=None, max_examples=50)
+
+every = pytest.mark.parametrize("name", REPARAMETERIZATIONS)
+CONTINUOUS = [name for name, p in REPARAMETERIZATIONS.items() if p.time == "continuous"]
+DISCRETE = [name for name in REPARAMETERIZATIONS if name not in CONTINUOUS]
+STABLE = {"softplus", "exp", "best", "best-code", "lru", "softplus-discrete", "tanh"}
+SOME = np.linspace(0.05, 3.0, 60)  # in the domain of all of them
+
+
+def weights(name: str) -> np.ndarray:
+    return SOME if REPARAMETERIZATIONS[name].domain[0] == 0 else np.concatenate([-SOME, SOME])
+
+
+# --- one definition for numpy, torch and sympy ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "formula"),
+    [
+        ("direct", w),
+        ("softplus", -sympy.log(1 + sympy.exp(w))),
+        ("exp", -sympy.exp(w)),
+        ("relu", -sympy.Max(0, w)),
+        ("inverse", -1 / w),
+        ("best", -1 / (w**2 + sympy.Rational(1, 2))),
+        ("best-code", -1 / (w**2 + sympy.Rational(1, 10))),
+        ("direct-discrete", w),
+        ("lru", sympy.exp(-sympy.exp(w))),
+        ("softplus-discrete", 1 / (1 + sympy.exp(w))),
+        ("tanh", sympy.tanh(w).rewrite(sympy.exp)),
+        ("best-discrete", 1 - 1 / (w**2 + sympy.Rational(1, 2))),
+    ],
+)
+def test_the_formula_is_that_of_the_paper(name, formula):
+    assert sympy.simplify(REPARAMETERIZATIONS[name].formula - formula) == 0
+
+
+@every
+def test_numpy_and_torch_compute_the_formula(name):
+    p, x = REPARAMETERIZATIONS[name], weights(name)
+    expected = np.array([float(p.formula.subs(w, sympy.Float(v, 40))) for v in x])
+    # some roundings of numbers that are at most 1/f or 1 larger than the result
+    tolerance = 16 * EPS[torch.float64] * np.maximum(1.0, np.abs(expected))
+    for found in (p.f(x), p.f(torch.from_numpy(x)).numpy()):
+        assert found.dtype == np.float64
+        assert (np.abs(found - expected) <= tolerance).all()
+    assert p.f(torch.from_numpy(x).float()).dtype == torch.float32
+
+
+@every
+def test_the_derivative_is_that_of_the_formula(name):
+    p, x = REPARAMETERIZATIONS[name], weights(name)
+    exact = sympy.diff(p.formula, w)
+    expected = np.array([float(exact.subs(w, sympy.Float(v, 40))) for v in x])
+    tolerance = 16 * EPS[torch.float64] * np.abs(expected)
+    assert (np.abs(p.derivative(x) - expected) <= tolerance).all()
+    free = torch.from_numpy(x).requires_grad_()
+    p.f(free).sum().backward()
+    # autograd differentiates −expm1 and such: absolute errors of the size of what is added up
+    assert np.abs(free.grad.numpy() - expected).max() <= 64 * EPS[torch.float64] * np.abs(expected).max()
+    assert np.abs(p.derivative(torch.from_numpy(x)).numpy() - expected).max() <= tolerance.max()
+
+
+@every
+def test_a_number_gives_a_number(name):
+    p = REPARAMETERIZATIONS[name]
+    for value in (p.f(0.5), p.derivative(0.5), p.gradient_over_weight(0.5)):
+        assert isinstance(float(value), float)
+        assert np.shape(value) == ()
+
+
+def test_torch_transforms_go_through():
+    x = torch.linspace(0.1, 2, 5, dtype=torch.float64)
+    for p in REPARAMETERIZATIONS.values():
+        assert torch.equal(torch.func.vmap(p.f)(x), p.f(x))
+        slopes = torch.func.vmap(torch.func.jacfwd(p.f))(x)
+        torch.testing.assert_close(slopes, p.derivative(x), rtol=1e-12, atol=0)
+
+
+# --- inverse ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", [n for n in CONTINUOUS if not n.startswith("best")])
+@pytest.mark.parametrize("rate", [1e-12, 1e-6, 1e-3, 0.1, 1.0, 5.0, 50.0, 1e3])
+def test_inverse_then_f_is_the_identity(name, rate, dtype):
+    p = REPARAMETERIZATIONS[name]
+    recurrent = torch.tensor([-rate], dtype=dtype)
+    back = p.f(p.inverse(recurrent)).item()
+    # w ~ log(rate) is rounded to |w| eps, which f turns into a relative error; softplus has w ~ rate
+    # above 1, where the slope of f is one
+    size = 2 + abs(math.log(rate))
+    assert back == pytest.approx(recurrent.item(), rel=2 * size * EPS[dtype], abs=0)
+
+
+@pytest.mark.parametrize("name", ["best", "best-code"])
+@pytest.mark.parametrize("rate", [1e-12, 1e-6, 1e-3, 0.1, 1.0, 1.9])
+def test_best_is_inverted_as_long_as_it_holds_the_rate(name, rate):
+    p = REPARAMETERIZATIONS[name]
+    assert p.f(p.inverse(-rate)) == pytest.approx(-rate, rel=8 * EPS[torch.float64])
+    with pytest.raises(ValueError, match="takes values from"):
+        p.inverse(-1.01 * p.fastest(1.0))
+
+
+@pytest.mark.parametrize("dt", [1.0, 0.01])
+@pytest.mark.parametrize("name", DISCRETE)
+@pytest.mark.parametrize("steps", [1.2, 10.0, 1e6, 1e12])
+def test_discrete_maps_keep_long_memories_to_the_last_digit(name, steps, dt):
+    """A mode of 1e12 steps has the multiplier 1 − 1e-12, which float64 holds to four digits only."""
+    p = REPARAMETERIZATIONS[name]
+    recurrent = -1 / (steps * dt)
+    back = p.recurrent_weight(p.free_weight(recurrent, dt), dt)
+    size = 4 * (2 + math.log(steps))
+    assert back == pytest.approx(
+        recurrent, rel=size * EPS[torch.float64] * (steps if "direct" in name else 1)
+    )
+
+
+@pytest.mark.parametrize("rate", [19.0, 20.5, 25.0, 36.0, 45.0])
+def test_softplus_keeps_its_digits_at_large_rates(rate):
+    softplus = REPARAMETERIZATIONS["softplus"]
+    lam = torch.tensor(-rate, dtype=torch.float64)
+    assert softplus.f(softplus.inverse(lam)).item() == pytest.approx(-rate, rel=4 * EPS[torch.float64])
+
+
+def test_the_inverse_of_a_formula_is_a_formula():
+    lam = sympy.Symbol("lam", negative=True)
+    for name in ("direct", "exp", "softplus", "inverse", "best"):
+        p = REPARAMETERIZATIONS[name]
+        assert sympy.simplify(p.f(p.inverse(lam)) - lam) == 0
+
+
+# --- stability --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("beta", "expected"), [(0.1, 0.1518), (0.5, 1.0), (1.0, 2.732)])
+def test_g_of_best_is_as_published(beta, expected):
+    assert com.reparameterizations["best"].g(beta) == pytest.approx(
+        expected, abs=5e-5 if beta == 0.1 else 5e-4
+    )
+
+
+@every
+@pytest.mark.parametrize("beta", [1e-3, 0.1, 0.5, 1.0, 2.0])
+def test_closed_form_and_numerical_g_agree(name, beta):
+    p = REPARAMETERIZATIONS[name]
+    found, exact = rate_modulus(p, beta), p.g(beta)
+    if name in STABLE:
+        # the supremum is a limit at infinity for some, which the grid comes close to only
+        assert exact * (1 - 2e-6 - 1e-12 / beta) <= found <= exact * (1 + 1e-12 / beta)
+    else:
+        assert found == exact == math.inf
+
+
+@every
+def test_what_is_called_stable_is(name):
+    p = REPARAMETERIZATIONS[name]
+    assert p.is_stable == (name in STABLE)
+    assert p.g(0.0) == 0.0
+
+
+def test_g_of_best_follows_from_its_formula():
+    """sup_w ((w + β)² a + b)/(a w² + b) − 1 by the roots of its derivative."""
+    a, b, beta = sympy.Rational(3, 2), sympy.Rational(2, 5), sympy.Rational(7, 10)
+    ratio = (a * (w + beta) ** 2 + b) / (a * w**2 + b) - 1
+    critical = sympy.solve(sympy.numer(sympy.together(sympy.diff(ratio, w))), w)
+    expected = max(float(ratio.subs(w, root)) for root in critical)
+    assert best(1.5, 0.4).g(0.7) == pytest.approx(expected, rel=1e-14)
+
+
+@steady
+@given(
+    name=st.sampled_from(sorted(STABLE & set(CONTINUOUS))),
+    weight=st.floats(-20.0, 20.0),
+    share=st.floats(-1.0, 1.0),
+    beta=st.floats(1e-3, 3.0),
+)
+def test_no_perturbation_exceeds_g(name, weight, share, beta):
+    p = REPARAMETERIZATIONS[name]
+    change = abs(p.f(weight) / p.f(weight + share * beta) - 1)
+    assert change <= p.g(beta) * (1 + 1e-12) + 1e-13
+
+
+@pytest.mark.parametrize("name", sorted(STABLE & set(CONTINUOUS)))
+def test_the_ratio_is_the_integral_of_the_definition(name):
+    p = REPARAMETERIZATIONS[name]
+    old, new = p.f(0.3), p.f(0.9)
+    integral = quad(lambda t: abs(np.exp(new * t) - np.exp(old * t)), 0, 40 / min(-old, -new), epsrel=1e-12)[
+        0
+    ]
+    assert -old * integral == pytest.approx(abs(old / new - 1), rel=1e-9)
+
+
+@pytest.mark.parametrize(("weight", "moved"), [(0.3, 0.9), (-0.3, 0.4), (-0.2, -0.9)])
+def test_the_discrete_change_is_the_sum_over_steps(weight, moved):
+    """tanh w takes both signs; its sup over two weights is what rate_modulus adds up in closed form."""
+    f = [float(mpmath.tanh(v)) for v in (weight, moved)]
+    steps = np.arange(4000)
+    expected = (1 - abs(f[0])) * np.abs(f[1] ** steps - f[0] ** steps).sum()
+    found = _discrete_change(REPARAMETERIZATIONS["tanh"], np.array(weight), np.array(moved))
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@steady
+@given(weight=st.floats(-700.0, 700.0))
+def test_stable_maps_are_negative_everywhere(weight):
+    for name in sorted(STABLE & set(CONTINUOUS)):
+        assert REPARAMETERIZATIONS[name].f(weight) < 0
+
+
+# --- gradient over weight ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "ratio"),
+    [
+        ("direct", 1 / w**2),
+        ("exp", sympy.exp(-w)),
+        ("softplus", sympy.exp(w) / ((1 + sympy.exp(w)) * sympy.log(1 + sympy.exp(w)) ** 2)),
+        ("inverse", sympy.Integer(1)),
+        ("best", 2 * w),
+        ("best-code", 2 * w),
+        ("relu", 1 / w**2),
+        ("best-discrete", 2 * w),
+        ("lru", sympy.exp(w - sympy.exp(w)) / (1 - sympy.exp(-sympy.exp(w))) ** 2),
+    ],
+)
+def test_gradient_over_weight_is_as_tabulated(name, ratio):
+    expected = np.array([float(ratio.subs(w, sympy.Float(v, 40))) for v in SOME])
+    np.testing.assert_allclose(
+        REPARAMETERIZATIONS[name].gradient_over_weight(SOME), expected, rtol=32 * EPS[torch.float64]
+    )
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_gradient_over_weight_is_the_gradient_of_the_memory(name):
+    """y = ∫ e^{f(w)s} x_{t−s} ds over |x| <= 1 moves by ∫ s |f'| e^{f s} ds = |f'|/f² at most."""
+    p = REPARAMETERIZATIONS[name]
+    f, slope = p.f(0.7), p.derivative(0.7)
+    if f >= 0:
+        f, slope = p.f(-0.7), p.derivative(-0.7)
+        ratio = p.gradient_over_weight(-0.7)
+    else:
+        ratio = p.gradient_over_weight(0.7)
+    assert ratio == pytest.approx(quad(lambda s: s * abs(slope) * np.exp(f * s), 0, math.inf)[0], rel=1e-8)
+
+
+# --- a registry to extend ---------------------------------------------------------------------------
+
+
+def test_a_user_adds_one_in_a_line():
+    registry = Registry(REPARAMETERIZATIONS.values())
+    quartic = registry.add("quartic", lambda x, w: -(w**4) - 1)
+    assert quartic is registry["quartic"]
+    assert len(registry) == len(REPARAMETERIZATIONS) + 1
+    assert "quartic" not in REPARAMETERIZATIONS
+    np.testing.assert_allclose(quartic.derivative(np.array([0.5, -2.0])), [-0.5, 32.0], rtol=1e-15)
+    assert quartic.derivative(w) == -4 * w**3
+    assert quartic.is_stable
+    again = registry.add("quartic", lambda x, w: -(w**4) - 2)
+    assert registry["quartic"] is again
+    with pytest.raises(NotImplementedError, match="without `free`"):
+        quartic.inverse(-2.0)
+
+
+def test_a_derivative_by_sympy_serves_torch_too():
+    mine = Reparameterization("mine", lambda x, w: -x.log1p(x.exp(w)) - x.tanh(w) ** 2)
+    x = torch.linspace(-2, 2, 7, dtype=torch.float64, requires_grad=True)
+    mine.f(x).sum().backward()
+    torch.testing.assert_close(mine.derivative(x.detach()), x.grad, rtol=1e-13, atol=1e-15)
+
+
+def test_a_map_that_grows_ever_faster_is_not_stable():
+    assert not Reparameterization("gauss", lambda x, w: -x.exp(w * w)).is_stable
+
+
+def test_get_takes_names_and_maps():
+    mine = Reparameterization("mine", lambda x, w: -(w**2))
+    assert get(mine) is mine
+    assert get("exp") is REPARAMETERIZATIONS["exp"]
+    assert {name: p.name for name, p in REPARAMETERIZATIONS.items()} == {n: n for n in REPARAMETERIZATIONS}
+
+
+def test_models_with_a_named_map_can_be_pickled():
+    model = com.nn.RNN(2, parameterization="best", seed=0)
+    again = pickle.loads(pickle.dumps(model))
+    assert torch.equal(again.recurrent_weight, model.recurrent_weight)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: get("softplsu"), ValueError, "did you mean 'softplus'"),
+        (lambda: get(3), TypeError, "a name or a Reparameterization"),
+        (lambda: REPARAMETERIZATIONS["bst"], KeyError, "did you mean 'best'"),
+        (lambda: best(a=0.0), ValueError, "a must be positive"),
+        (lambda: best(b=math.nan), ValueError, "b must be finite"),
+        (lambda: best().g(-0.1), ValueError, "beta must not be negative"),
+        (lambda: best().g(math.nan), ValueError, "beta must be finite"),
+        (lambda: best().gap(1.0), ValueError, "is continuous"),
+        (lambda: REPARAMETERIZATIONS["exp"].inverse(0.5), ValueError, "to below 0, got 0.5"),
+        (lambda: REPARAMETERIZATIONS["exp"].inverse([-1.0, math.nan]), ValueError, "takes values"),
+        (lambda: REPARAMETERIZATIONS["lru"].inverse(1.0), ValueError, "from 0 to below 1, got 1"),
+        (lambda: REPARAMETERIZATIONS["tanh"].inverse(torch.tensor(-1.5)), ValueError, "got -1.5"),
+        (lambda: Registry(REPARAMETERIZATIONS.values()).add("exp", best), ValueError, "must be new"),
+        (lambda: Reparameterization("x", best, time="now"), ValueError, "time must be one of"),
+        (lambda: Reparameterization("x", best, domain=(1, 0)), ValueError, "open interval"),
+        (
+            lambda: Reparameterization("up", lambda x, w: x.exp(w)).g(1.0),
+            ValueError,
+            "nothing of 'up' is stable",
+        ),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
