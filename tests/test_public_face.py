@@ -13,9 +13,11 @@ import curse_of_memory as com
 # Frozen: removing or renaming one of these breaks other people's code and must be meant.
 PUBLIC = {
     "": {
-        "bias", "exponential_sums", "fit", "fit_expected", "fit_exponential_sum", "losses", "measure",
-        "memory_function", "nn", "papers", "perturbation_curve", "reparameterizations", "targets", "tasks",
-        "training",
+        "balanced_truncation", "bias", "decay", "exponential_sums", "fit", "fit_expected",
+        "fit_exponential_sum", "gradient_norms", "hankel_singular_values", "losses", "measure",
+        "memory_function", "memory_report", "nn", "papers", "perturbation_curve", "plateau_time",
+        "reparameterizations", "stability_margin", "stability_radius", "targets", "tasks", "training",
+        "weighted_lower_bound", "worst_case_curve", "worst_case_error",
     },
     "theory.targets": {
         "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
@@ -24,15 +26,42 @@ PUBLIC = {
     "theory.bias": {
         "INPUTS", "Bias", "exponential", "from_callable", "from_formula", "power", "weighted_error",
     },
-    "theory.exponential_sums": {"ExponentialSum", "fit_exponential_sum"},
+    "theory.exponential_sums": {"ExponentialFit", "ExponentialSum", "fit_exponential_sum"},
+    "theory.hankel": {
+        "BalancedTruncation", "LowerBound", "balanced_truncation", "hankel_singular_values",
+        "weighted_lower_bound",
+    },
+    "theory.stability": {
+        "WorstCase", "crossing", "limit_curve", "stability_radius", "worst_case_curve", "worst_case_error",
+    },
+    "theory.decay": {"DecayFit", "decay"},
+    "theory.plateau": {"GrowthRate", "Plateau", "growth_rate", "plateau_time"},
+    "theory.flow.gradient_flow": {"gradient_flow"},
+    "theory.approximation_rates": {
+        "EquispacedError", "best_spacing", "equispaced_error", "l1_norm", "truncation_terms",
+    },
+    "theory.sums.geometric_sums": {"GeometricSum", "geometric_exponential_sum"},
+    "theory.lemmas.lyapunov": {"LyapunovNorm", "Shear", "envelope", "lyapunov_norm"},
+    "theory.lemmas.resolvent": {
+        "Distance", "distance_to_instability", "numerical_abscissa", "spectral_abscissa",
+    },
+    "theory.lemmas.layered_memory": {"LayeredMemory"},
+    "theory.lemmas.heaviside_dynamics": {
+        "ContractionRegion", "contraction_region", "simulate", "velocity_field",
+    },
+    "theory.lemmas.rescaled_modes": {"RescaledModes", "appendix_c"},
+    "theory.lemmas.gru_linearization": {"gru_linearization"},
     "theory.reparameterization": {
         "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",
     },
     "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
-    "nn": {"PARAMETERIZATIONS", "Parameterization", "RNN"},
+    "nn": {"RNN"},
     "tasks": {"Batch", "LinearFunctional"},
     "training": {"FitResult", "fit", "fit_expected"},
-    "measure": {"memory_function", "perturbation_curve"},
+    "measure": {
+        "StabilityMargin", "gradient_norms", "memory_function", "memory_report", "perturbation_curve",
+        "stability_margin",
+    },
 }  # fmt: skip
 
 

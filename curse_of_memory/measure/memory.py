@@ -1,7 +1,7 @@
 """The memory function of any sequence model: how much of an input is left after a lag."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -10,12 +10,14 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.measure.probing import probing
-from curse_of_memory.theory.target import lag_grid
+from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.theory.functions.target import lag_grid
 
 __all__ = ["PROBES", "memory_function"]
 
 PROBES = ("heaviside", "impulse", "reversed")
-EVERY_SIGN_UP_TO = 8  # input channels; beyond, 2^(d-1) sign vectors are too many and a sample is taken
+EVERY_SIGN_UP_TO = 8  # input channels; beyond, 2^d sign vectors are too many and a sample is taken
+REPEATED = 4  # inputs that are measured again, rounded otherwise, to see the noise
 
 
 def memory_function(
@@ -28,6 +30,14 @@ def memory_function(
     warmup: int | None = None,
     dt: float | None = None,
     input_size: int | None = None,
+    output: Callable | None = None,
+    embedding: str | nn.Module | None = None,
+    token: int = 0,
+    draws: int = 2**EVERY_SIGN_UP_TO,
+    causal: bool = True,
+    dtype: torch.dtype | None = None,
+    chunk: int | None = None,
+    progress: bool = False,
     seed: int = 0,
     device: torch.device | str = "auto",
 ) -> xr.DataArray:
@@ -42,16 +52,23 @@ def memory_function(
 
     All three are |ρ(t)|₁ for a linear model with memory ρ, a density per unit time.
 
+    A model of **tokens** is probed through its embedding e: the zero input is `token` at every step,
+    and x runs over the differences e(v) − e(token) to other tokens v. At radius 1 the impulse then is
+    one token in place of another, and the step a text that repeats another one.
+
     Parameters
     ----------
     model : torch.nn.Module
-        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``, causally.
+        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``, causally; or tokens ``(batch,
+        time)`` to the latter. If it answers with more than that, the sequence is its ``last_hidden_state``
+        or ``logits`` (models of transformers), or the first member of a tuple (torch's LSTM).
     horizon : int
         Number of lags, in steps.
     probe : {'heaviside', 'impulse', 'reversed'}
         Which definition.
     radii : sequence of float
-        Sizes |x|_∞ > 0 that the supremum runs over; for nonlinear models M depends on them.
+        Sizes > 0 that inputs are scaled by and the supremum runs over, |x|_∞ but for tokens; for
+        nonlinear models M depends on them.
     closed_form : bool, optional
         Use the model's own ``kernel(horizon)``. Default: if it is linear and has one.
     warmup : int, optional
@@ -61,8 +78,25 @@ def memory_function(
         Time step; the model's attribute ``dt`` unless given, else 1.
     input_size : int, optional
         Channels of the input; the model's attribute ``input_size`` unless given, else 1.
+    output : callable, optional
+        Chooses the sequence in what the model answers.
+    embedding : str or torch.nn.Module, optional
+        The embedding of a model of tokens, or its name in the model. Models of transformers say by
+        themselves what it is.
+    token : int
+        The token of the zero input.
+    draws : int
+        Inputs sampled where there are more: sign vectors of over 8 channels, tokens of a vocabulary.
+    causal : bool
+        Refuse a model whose answer comes before the input. With False it is measured all the same.
+    dtype : torch.dtype, optional
+        Precision to measure in, such as ``torch.float64``; the model's own unless given.
+    chunk : int, optional
+        Inputs in one forward pass, for the memory of the machine. Default: 32768 steps of them all.
+    progress : bool
+        Show a bar over forward passes.
     seed : int
-        For models of more than 8 input channels, whose 2⁸ sign vectors are a random sample.
+        Names the sample of inputs, and the sequences that causality is tried on.
     device : str or torch.device
         Where the probing is done, in evaluation mode; the model is left as it was.
 
@@ -70,25 +104,32 @@ def memory_function(
     -------
     xarray.DataArray over ``lag`` (time units)
         Attributes: `probe`, `dt`, `inputs` (how many the supremum was taken over), `exact`: whether
-        that is the supremum (linear models with every sign vector) or a lower bound of it.
+        that is the supremum (linear models with every sign vector) or a lower bound of it; `causal`;
+        `noise_floor`, an estimate of the level below which M is rounding noise: the larger of
+        eps · max |y| / (dt |x|) and the largest change of the measured curve when inputs are a few eps
+        larger and in another order in the batch; `model`, `parameters`: class and number of weights.
 
     Raises
     ------
     ValueError, TypeError
-        For an unknown probe, bad numbers, a model that answers in another shape or with NaN, or a
-        closed form asked of a model that has none.
+        For an unknown probe, bad numbers, a model that answers in another shape or with NaN, that is not
+        causal or mixes the sequences of a batch, or a closed form asked of a model that has none.
 
     Notes
     -----
     "Inverse approximation theory" (2305.19190), Definition 3.1 and appendices F and G. The norm on
     outputs of several channels is the Euclidean one. The public code differs: one random input, no
-    supremum, no division by |x|_∞ or dt.
+    supremum, no division by |x|_∞ or dt. For a model that changes in time (learned positions), M is
+    that of an input at its first step; for the reversed probe, after `warmup`.
 
     Examples
     --------
     >>> delay = nn.Identity()
     >>> memory_function(delay, horizon=3).values.tolist()
     [1.0, 0.0, 0.0]
+    >>> gru = nn.GRU(input_size=4, hidden_size=8, batch_first=True)  # answers (sequence, state)
+    >>> memory_function(gru, horizon=50).attrs["inputs"]
+    16
     """
     checks.positive_int("horizon", horizon)
     checks.one_of("probe", probe, PROBES)
@@ -96,64 +137,125 @@ def memory_function(
     if not (sizes > 0).all():
         raise ValueError(f"radii must be positive, got {list(radii)!r}")
     dt = checks.positive("dt", getattr(model, "dt", 1.0) if dt is None else dt)
-    channels = getattr(model, "input_size", 1) if input_size is None else input_size
-    checks.positive_int("input_size", channels)
     wait = 4 * horizon if warmup is None else checks.positive_int("warmup", warmup)
-
+    checks.positive_int("draws", draws)
+    system = SequenceMap(
+        model,
+        channels=input_size,
+        output=output,
+        embedding=embedding,
+        token=token,
+        dtype=dtype,
+        chunk=chunk,
+        progress=progress,
+    )
     linear = bool(getattr(model, "is_linear", False))
     has_kernel = linear and hasattr(model, "kernel")
     if closed_form and not has_kernel:
         raise TypeError("closed_form was asked for, but the model is not linear or has no kernel()")
     use_kernel = has_kernel if closed_form is None else closed_form
 
-    signs = _sign_vectors(channels, seed)
-    with probing(model, device) as place:
+    with probing(model, device, dtype=dtype) as place:
+        directions = _directions(system, draws, seed)
         if use_kernel:
             sizes = sizes[:1]
             kernel = model.kernel(horizon).double().cpu() * (getattr(model, "dt", dt) / dt)
-            answers = torch.einsum("toi,ni->nto", kernel, signs)
+            answers = torch.einsum("toi,ni->nto", kernel, directions)
+            values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
+            noise, follows = system.eps * values.max(), True
         else:
-            answers = torch.cat(
-                [_probe(model, r * signs, r, horizon, probe, wait, dt, place) for r in sizes.tolist()]
-            )
-    values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
+            experiment = _Experiment(system, probe, horizon, wait, dt, place)
+            inputs = torch.cat([r * directions for r in sizes.tolist()])
+            follows = experiment.is_causal(inputs, seed)
+            if causal and not follows:
+                raise ValueError(
+                    "model is not causal: it answers before the input comes, and its memory at lags >= 0 is "
+                    "a part of the matter only; mask it, or measure it all the same with causal=False"
+                )
+            values = experiment.supremum(inputs)
+            noise = experiment.noise(inputs[:REPEATED])
     if not np.isfinite(values).all():
         lag = dt * int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"model answers with NaN or infinity from lag {lag:g} on: it is unstable")
     return lag_grid(values, dt, "memory").assign_attrs(
         probe="closed form" if use_kernel else probe,
         dt=dt,
-        inputs=len(sizes) * len(signs),
-        exact=linear and channels <= EVERY_SIGN_UP_TO,
+        inputs=len(sizes) * len(directions),
+        exact=linear and system.embedding is None and system.channels <= EVERY_SIGN_UP_TO,
+        causal=follows,
+        noise_floor=float(np.nan_to_num(noise, nan=values.max(), posinf=values.max())),
+        model=type(model).__name__,
+        parameters=sum(p.numel() for p in model.parameters()),
     )
 
 
-def _sign_vectors(channels: int, seed: int) -> Tensor:
-    """Return the corners of the unit cube as rows ``(inputs, channels)``, or a sample of them."""
-    if channels <= EVERY_SIGN_UP_TO:
-        return torch.tensor(list(itertools.product((1.0, -1.0), repeat=channels)), dtype=torch.float64)
-    draws = np.random.default_rng(seed).integers(0, 2, (2**EVERY_SIGN_UP_TO, channels))
-    return torch.from_numpy(2.0 * draws - 1)
+def _directions(system: SequenceMap, draws: int, seed: int) -> Tensor:
+    """Return the inputs tried, ``(inputs, channels)``: corners of the unit cube or tokens, or a sample."""
+    random = np.random.default_rng(seed)
+    if system.embedding is not None:
+        others = np.delete(np.arange(system.vocabulary), system.token)
+        if others.size > draws:
+            others = np.sort(random.choice(others, draws, replace=False))
+        found = system.directions(others)
+        found = found[found.abs().amax(1) > 0]
+        if not len(found):
+            raise ValueError(f"embedding must tell token {system.token} from others, but they are the same")
+        return found
+    if system.channels <= EVERY_SIGN_UP_TO:
+        corners = itertools.product((1.0, -1.0), repeat=system.channels)
+        return torch.tensor(list(corners), dtype=torch.float64)
+    return torch.from_numpy(2.0 * random.integers(0, 2, (draws, system.channels)) - 1)
 
 
-def _probe(
-    model: nn.Module, x: Tensor, size: float, horizon: int, probe: str, wait: int, dt: float, device
-) -> Tensor:
-    """Return the signed memory of the model for inputs `x`, ``(input, time, channel)``, in float64."""
-    first = wait if probe == "reversed" else 0
-    sequences = torch.zeros(len(x) + 1, first + horizon, x.shape[1], dtype=torch.float64)
-    on = {"heaviside": slice(None), "impulse": slice(0, 1), "reversed": slice(0, wait)}[probe]
-    sequences[:-1, on] = x[:, None]  # the last row stays zero: its answer is the model's own drift
-    parameter = next(model.parameters(), None)
-    dtype = torch.get_default_dtype() if parameter is None else parameter.dtype
-    y = model(sequences.to(device=device, dtype=dtype))
-    if y.ndim != 3 or y.shape[:2] != sequences.shape[:2]:
-        raise ValueError(
-            f"model must map (batch, time, channel) to (batch, time, channel), but answers "
-            f"{tuple(sequences.shape)} with shape {tuple(y.shape)}"
-        )
-    answer = (y[:-1] - y[-1]).double().cpu() / (dt * size)
-    if probe == "impulse":
-        return answer
-    before = torch.cat([torch.zeros_like(answer[:, :1]), answer[:, :-1]], 1)
-    return (answer - before)[:, first:]
+class _Experiment:
+    """One probe of one model: what is fed, and what becomes of the answer."""
+
+    def __init__(self, system: SequenceMap, probe: str, horizon: int, wait: int, dt: float, place):
+        self.system, self.probe, self.dt, self.place = system, probe, dt, place
+        self.first = wait if probe == "reversed" else 0
+        self.length = self.first + horizon
+        self.on = {"heaviside": slice(None), "impulse": slice(0, 1), "reversed": slice(0, wait)}[probe]
+
+    def answer(self, sequences: Tensor) -> Tensor:
+        moved = sequences.to(device=self.place, dtype=self.system.dtype)
+        return self.system(moved).double()
+
+    def signed(self, x: Tensor) -> tuple[Tensor, float]:
+        """Return the memory, with signs, of inputs `x`, ``(input, time, output)``, and max |y| / |x|."""
+        sequences = torch.zeros(len(x) + 1, self.length, x.shape[1], dtype=torch.float64)
+        sequences[:-1, self.on] = x[:, None]  # the last row stays zero: its answer is the model's own drift
+        y = self.answer(sequences)
+        size = self.dt * x.abs().amax(1)[:, None, None].to(self.place)
+        answer = (y[:-1] - y[-1]) / size
+        if self.probe != "impulse":
+            answer = torch.cat([answer[:, :1], answer.diff(dim=1)], 1)[:, self.first :]
+        return answer, (torch.linalg.vector_norm(y, dim=-1).max() / size.min()).item()
+
+    def supremum(self, inputs: Tensor) -> np.ndarray:
+        values = torch.zeros(self.length - self.first, dtype=torch.float64, device=self.place)
+        for some in self.system.passes(len(inputs), self.length, self.probe):
+            magnitudes = torch.linalg.vector_norm(self.signed(inputs[some])[0], dim=-1)
+            values = torch.maximum(values, magnitudes.amax(0))  # NaN stays NaN
+        return values.cpu().numpy()
+
+    def noise(self, inputs: Tensor) -> float:
+        inputs = inputs[: self.system.chunk]
+        once, largest = self.signed(inputs)
+        again, _ = self.signed(inputs.flip(0) * (1 + 4 * self.system.eps))
+        change = torch.linalg.vector_norm(once - again.flip(0), dim=-1).max().item()
+        return max(self.system.eps * largest, change)
+
+    def is_causal(self, inputs: Tensor, seed: int) -> bool:
+        """Whether what is fed in the second half leaves the first half of the answer alone."""
+        half = self.length // 2
+        steps = np.random.default_rng(seed).integers(0, len(inputs), self.length)
+        sequences = inputs[steps].repeat(3, 1, 1)
+        sequences[1, half:] = 0
+        y = self.answer(sequences)
+        rounding = self.system.eps**0.5 * y.abs().max()
+        if (y[0] - y[2]).abs().max() > rounding:
+            raise ValueError(
+                "model answers one sequence twice in a batch in two ways: it mixes the sequences of a batch "
+                "(is batch_first=True missing?), or it is random"
+            )
+        return not bool(half and (y[0, :half] - y[1, :half]).abs().max() > rounding)

@@ -6,17 +6,20 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.probing import probing
+from curse_of_memory.measure.sequence_map import sequence_of
+from curse_of_memory.theory.perturbation.ascent import DIRECTION_STREAM
 
-__all__ = ["BALLS", "perturbation_curve"]
+__all__ = ["BALLS", "perturbation_curve", "perturbed_errors"]
 
 BALLS = ("spectral", "public_code")
-# names of the random streams of one seed; training has 1 and 2
-DIRECTION_STREAM, TEST_STREAM = 3, 4
-CHUNK = 1024  # perturbed copies of a linear model that are evaluated at once
+# the random streams of one seed are numbered; training has 1 and 2, directions 3
+TEST_STREAM = 4
+COPIES_AT_ONCE = 1024  # of a linear model, unless `chunk` says how many
 
 
 def perturbation_curve(
@@ -28,6 +31,9 @@ def perturbation_curve(
     ball: str = "spectral",
     loss: nn.Module | None = None,
     samples: int = 1024,
+    output: Callable | None = None,
+    chunk: int | None = None,
+    progress: bool = False,
     seed: int = 0,
     device: torch.device | str = "auto",
 ) -> xr.Dataset:
@@ -52,6 +58,13 @@ def perturbation_curve(
         The error; the unweighted mean squared error if none is given.
     samples : int
         Test sequences, where the error has to be sampled.
+    output : callable, optional
+        Chooses the sequence in what the model answers, as for :func:`memory_function`.
+    chunk : int, optional
+        How much is evaluated at once, for the memory of the machine: perturbed copies of a linear model
+        (1024 unless given), test sequences of any other (all).
+    progress : bool
+        Show a bar over the radii.
     seed : int
         Names the directions and the test sequences.
     device : str or torch.device
@@ -91,34 +104,25 @@ def perturbation_curve(
     if (radii < 0).any() or (np.diff(radii) <= 0).any():
         raise ValueError(f"betas must be non-negative and strictly increasing, got {list(betas)!r}")
     checks.positive_int("draws", draws)
-    checks.positive_int("samples", samples)
-    checks.one_of("ball", ball, BALLS)
     loss = TemporallyWeightedMSE() if loss is None else loss
-    linear = bool(getattr(model, "is_linear", False)) and hasattr(model, "kernel")
-    exact = linear and hasattr(task, "linear_error") and hasattr(loss, "expected")
 
     table = np.empty((radii.size, draws))
     with probing(model, device) as place:
-        weights = {name: p.detach() for name, p in model.named_parameters()}
-        if not weights:
-            raise ValueError(f"model has no weights to perturb: {type(model).__name__}")
-        directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
-        error = (
-            _exact_error(model, task, loss)
-            if exact
-            else _sampled_error(model, task, loss, samples, seed, place)
+        errors, exact = perturbed_errors(
+            model,
+            task,
+            loss,
+            draws,
+            ball=ball,
+            samples=samples,
+            seed=seed,
+            output=output,
+            chunk=chunk,
+            place=place,
         )
-
-        def errors(stacked: dict[str, Tensor]) -> np.ndarray:
-            values = error(stacked).cpu().numpy()
-            return np.where(np.isnan(values), np.inf, values)
-
-        (center,) = errors({name: w[None] for name, w in weights.items()})
-        for row, beta in enumerate(radii):
-            if beta == 0:
-                table[row] = center
-                continue
-            table[row] = errors({name: w + beta * directions[name] for name, w in weights.items()})
+        center = errors(0.0)[0]
+        for row, beta in enumerate(tqdm(radii, desc="radii", leave=False, disable=not progress)):
+            table[row] = errors(beta) if beta else center
     running = np.maximum.accumulate(np.maximum(table.max(1), center))
     return xr.Dataset(
         {"error": ("beta", running), "draw_error": (("beta", "draw"), table)},
@@ -131,6 +135,50 @@ def perturbation_curve(
             "loss": repr(loss),
         },
     )
+
+
+def perturbed_errors(
+    model: nn.Module,
+    task,
+    loss: nn.Module,
+    draws: int,
+    *,
+    ball: str,
+    samples: int,
+    seed: int,
+    output: Callable | None,
+    chunk: int | None,
+    place: torch.device,
+) -> tuple[Callable[[float], np.ndarray], bool]:
+    """Return the errors ``(draw,)`` as a function of the radius β, and whether they are expected ones.
+
+    To be called inside :func:`probing`; errors that are NaN count as infinite.
+    """
+    checks.positive_int("samples", samples)
+    checks.one_of("ball", ball, BALLS)
+    if chunk is not None:
+        checks.positive_int("chunk", chunk)
+    linear = bool(getattr(model, "is_linear", False)) and hasattr(model, "kernel")
+    exact = linear and hasattr(task, "linear_error") and hasattr(loss, "expected")
+    weights = {name: p.detach() for name, p in model.named_parameters()}
+    if not weights:
+        raise ValueError(f"model has no weights to perturb: {type(model).__name__}")
+    directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
+    error = (
+        _exact_error(model, task, loss, chunk or COPIES_AT_ONCE)
+        if exact
+        else _sampled_error(model, task, loss, samples, seed, place, output, chunk)
+    )
+
+    def errors(beta: float) -> np.ndarray:
+        if beta:
+            values = error({name: w + beta * directions[name] for name, w in weights.items()})
+        else:
+            values = error({name: w[None] for name, w in weights.items()})
+        found = values.cpu().double().numpy()
+        return np.where(np.isnan(found), np.inf, found)
+
+    return errors, exact
 
 
 def _directions(
@@ -155,21 +203,34 @@ def _directions(
     }
 
 
-def _exact_error(model: nn.Module, task, loss) -> Callable[[dict[str, Tensor]], Tensor]:
+def _exact_error(model: nn.Module, task, loss, chunk: int) -> Callable[[dict[str, Tensor]], Tensor]:
     """Return the map from stacked weights to expected errors, for linear models on linear tasks."""
-    return torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=CHUNK)
+    return torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=chunk)
 
 
 def _sampled_error(
-    model: nn.Module, task, loss, samples: int, seed: int, device: torch.device
+    model: nn.Module,
+    task,
+    loss,
+    samples: int,
+    seed: int,
+    place: torch.device,
+    output: Callable | None,
+    chunk: int | None,
 ) -> Callable[[dict[str, Tensor]], Tensor]:
     """Return the map from stacked weights to errors on one fixed set of test sequences."""
     dtype = next(model.parameters()).dtype
-    x, y = task.sample(samples, seed=(seed, TEST_STREAM, samples), device=device, dtype=dtype)
+    x, y = task.sample(samples, seed=(seed, TEST_STREAM, samples), device=place, dtype=dtype)
+
+    def answer(p: dict[str, Tensor]) -> Tensor:
+        parts = x.split(chunk or len(x))
+        return torch.cat(
+            [sequence_of(torch.func.functional_call(model, p, (part,)), output) for part in parts]
+        )
 
     def error(stacked: dict[str, Tensor]) -> Tensor:
         count = len(next(iter(stacked.values())))
         models = ({name: w[i] for name, w in stacked.items()} for i in range(count))
-        return torch.stack([loss(torch.func.functional_call(model, p, (x,)), y) for p in models])
+        return torch.stack([loss(answer(p), y) for p in models])
 
     return error

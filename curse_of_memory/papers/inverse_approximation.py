@@ -17,38 +17,15 @@ from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
+from curse_of_memory.theory.stability import crossing
 from curse_of_memory.training import fit, fit_expected
 
 __all__ = [
     "activations_data",
     "activations_plot",
-    "crossing",
     "linear_perturbation_data",
     "linear_perturbation_plot",
 ]
-
-
-def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
-    """Return the first β > 0 at which the wider model becomes the worse one, or NaN.
-
-    The two perturbation errors are interpolated on logarithmic axes. Where a memory cannot be
-    approximated stably, the crossings of consecutive widths march to zero.
-
-    Examples
-    --------
-    >>> beta = np.array([0.0, 0.1, 1.0])
-    >>> round(crossing(beta, np.array([1.0, 1.0, 1.0]), np.array([0.1, 0.1, 10.0])), 3)
-    0.316
-    """
-    largest = np.finfo(float).max  # an overflow is an error larger than every other
-    narrow, wide = np.minimum(narrow, largest), np.minimum(wide, largest)
-    seen = (beta > 0) & (narrow > 0) & (wide > 0)
-    x, gap = np.log(beta[seen]), np.log(wide[seen]) - np.log(narrow[seen])
-    turns = np.flatnonzero((gap[:-1] < 0) & (gap[1:] >= 0))
-    if turns.size == 0:
-        return math.nan
-    i = turns[0]
-    return float(np.exp(np.interp(0.0, gap[i : i + 2], x[i : i + 2])))
 
 
 def _crossings(curves: pd.DataFrame) -> dict[tuple[int, int], tuple[float, float]]:

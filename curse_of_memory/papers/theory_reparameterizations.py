@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
-from curse_of_memory.theory.rate_modulus import rate_modulus
+from curse_of_memory.theory.maps.rate_modulus import rate_modulus
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 
 __all__ = ["reparameterizations_data", "reparameterizations_plot"]

@@ -17,8 +17,8 @@ import sympy
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
-from curse_of_memory.theory.formulas import compiled, exact, in_symbol, values_like
-from curse_of_memory.theory.memory_bias import Bias, T, s, steps, t
+from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.functions.memory_bias import Bias, T, s, steps, t
 
 __all__ = [
     "INPUTS",

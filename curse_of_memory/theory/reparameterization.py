@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from curse_of_memory import checks
-from curse_of_memory.theory.weight_map import REALS, Reparameterization
+from curse_of_memory.theory.maps.weight_map import REALS, Reparameterization
 
 __all__ = ["REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get"]
 

@@ -13,9 +13,9 @@ from types import MappingProxyType
 import sympy
 
 from curse_of_memory import checks
-from curse_of_memory.theory.custom_targets import exponential_sum, from_callable, from_formula
-from curse_of_memory.theory.families import airy, exponential, polynomial, shift, sine, two_parts
-from curse_of_memory.theory.target import Decay, Target, t
+from curse_of_memory.theory.functions.custom_targets import exponential_sum, from_callable, from_formula
+from curse_of_memory.theory.functions.families import airy, exponential, polynomial, shift, sine, two_parts
+from curse_of_memory.theory.functions.target import Decay, Target, t
 
 __all__ = [
     "NAMED",

@@ -100,7 +100,7 @@ def test_the_closed_form_is_taken_where_there_is_one(options):
     model = linear(**options)
     found = memory_function(model, T)
     np.testing.assert_allclose(found, l1(kernel_of(model, T)), rtol=8 * EPS[torch.float64])
-    assert found.attrs == {"probe": "closed form", "dt": DT, "inputs": 4, "exact": True}
+    assert found.attrs.items() >= {"probe": "closed form", "dt": DT, "inputs": 4, "exact": True}.items()
     np.testing.assert_array_equal(found.lag, DT * np.arange(T))
     assert found.dims == ("lag",)
     assert found.name == "memory"
@@ -179,7 +179,7 @@ def test_the_memory_is_at_least_that_of_any_input_tried(activation, probe):
     model = linear(activation=activation)
     horizon, warmup, radii = 20, 30, [0.3, 1.0, 3.0]
     found = memory_function(model, horizon, probe=probe, radii=radii, warmup=warmup)
-    assert found.attrs == {"probe": probe, "dt": DT, "inputs": 12, "exact": False}
+    assert found.attrs.items() >= {"probe": probe, "dt": DT, "inputs": 12, "exact": False}.items()
     first = warmup if probe == "reversed" else 0
     sup = np.zeros(horizon)
     for radius, signs in itertools.product(radii, itertools.product((1.0, -1.0), repeat=2)):
@@ -221,7 +221,8 @@ def test_somebody_elses_model_has_a_memory(channels, dtype, device):
     model = Gated(channels).to(dtype)
     found = memory_function(model, 30, input_size=channels, dt=0.1, device=device)
     assert found.dtype == np.float64
-    assert found.attrs == {"probe": "heaviside", "dt": 0.1, "inputs": 2**channels, "exact": False}
+    told = {"probe": "heaviside", "dt": 0.1, "inputs": 2**channels, "exact": False}
+    assert found.attrs.items() >= told.items()
     assert found.lag.values[-1] == pytest.approx(2.9)
     # a gated network contracts at its initial weights
     assert 0 < found[-1] < 0.1 * found[0]

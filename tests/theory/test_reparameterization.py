@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 import curse_of_memory as com
-from curse_of_memory.theory.rate_modulus import _discrete_change, rate_modulus
+from curse_of_memory.theory.maps.rate_modulus import _discrete_change, rate_modulus
+from curse_of_memory.theory.maps.weight_map import w
 from curse_of_memory.theory.reparameterization import (
     REPARAMETERIZATIONS,
     Registry,
@@ -19,7 +20,6 @@ from curse_of_memory.theory.reparameterization import (
     best,
     get,
 )
-from curse_of_memory.theory.weight_map import w
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 steady = settings(derandomize=True, deadline=None, max_examples=50)

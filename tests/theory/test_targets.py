@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.theory import targets
-from curse_of_memory.theory.custom_targets import sign_changes
-from curse_of_memory.theory.quadrature import integrals_to
+from curse_of_memory.theory.functions.custom_targets import sign_changes
+from curse_of_memory.theory.functions.quadrature import integrals_to
 
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=40)

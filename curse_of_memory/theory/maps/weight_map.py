@@ -16,8 +16,8 @@ import numpy as np
 import sympy
 
 from curse_of_memory import checks
-from curse_of_memory.theory.namespaces import functions_for, is_symbolic
-from curse_of_memory.theory.rate_modulus import rate_modulus
+from curse_of_memory.theory.maps.namespaces import functions_for, is_symbolic
+from curse_of_memory.theory.maps.rate_modulus import rate_modulus
 
 __all__ = ["Reparameterization", "w"]
 

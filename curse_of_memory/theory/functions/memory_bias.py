@@ -13,7 +13,7 @@ import sympy
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
-from curse_of_memory.theory.quadrature import integrals_to
+from curse_of_memory.theory.functions.quadrature import integrals_to
 
 __all__ = ["Bias", "T", "s", "steps", "t"]
 

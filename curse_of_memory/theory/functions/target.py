@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
-from curse_of_memory.theory.quadrature import integrals_to, largest_magnitude
+from curse_of_memory.theory.functions.quadrature import integrals_to, largest_magnitude
 
 __all__ = ["Decay", "Target", "lag_grid", "t"]
 

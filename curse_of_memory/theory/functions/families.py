@@ -12,8 +12,8 @@ import sympy
 from scipy import integrate, special
 
 from curse_of_memory import checks
-from curse_of_memory.theory.formulas import exact
-from curse_of_memory.theory.target import Decay, Target, t
+from curse_of_memory.theory.functions.formulas import exact
+from curse_of_memory.theory.functions.target import Decay, Target, t
 
 __all__ = ["airy", "exponential", "polynomial", "shift", "sine", "two_parts"]
 

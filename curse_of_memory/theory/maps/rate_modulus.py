@@ -33,7 +33,7 @@ def rate_modulus(reparameterization, beta: float) -> float:
 
     Examples
     --------
-    >>> from curse_of_memory.theory.weight_map import Reparameterization
+    >>> from curse_of_memory.theory.maps.weight_map import Reparameterization
     >>> exp = Reparameterization("exp", lambda x, w: -x.exp(w))
     >>> round(rate_modulus(exp, 0.5) / math.expm1(0.5), 12)
     1.0

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from curse_of_memory import checks
-from curse_of_memory.theory.formulas import compiled, exact, in_symbol, values_like
-from curse_of_memory.theory.target import Decay, Target, t
+from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.functions.target import Decay, Target, t
 
 __all__ = ["exponential_sum", "from_callable", "from_formula", "sign_changes"]
 

@@ -1,0 +1,178 @@
+"""The other side of memory: how far back the gradient of an output reaches."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from curse_of_memory import checks
+from curse_of_memory.measure.probing import probing
+from curse_of_memory.measure.sequence_map import SequenceMap
+
+__all__ = ["NORMS", "gradient_norms"]
+
+NORMS = ("frobenius", "spectral")
+EVERY_OUTPUT_UP_TO = 64  # channels; beyond, the norm is estimated from random combinations of them
+INPUT_STREAM, COMBINATION_STREAM = 5, 6  # random streams of one seed; perturbations have 3 and 4
+
+
+def gradient_norms(
+    model: nn.Module,
+    horizon: int,
+    *,
+    inputs: Tensor | None = None,
+    samples: int = 16,
+    norm: str = "frobenius",
+    dt: float | None = None,
+    input_size: int | None = None,
+    output: Callable | None = None,
+    embedding: str | nn.Module | None = None,
+    token: int = 0,
+    dtype: torch.dtype | None = None,
+    chunk: int | None = None,
+    progress: bool = False,
+    seed: int = 0,
+    device: torch.device | str = "auto",
+) -> xr.Dataset:
+    """Measure ‖∂y_T/∂x_{T−s}‖ over the lag s = 0, dt, …, (horizon − 1) dt, at the last step T.
+
+    The derivatives are exact (reverse mode) at each of a few inputs. For a linear model with memory ρ
+    they are dt · ρ_s at every input: memory and gradient are the same then. Gradients with respect to
+    the recurrent weights are sums over time of such products, so that what fades here cannot be learnt.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        As for :func:`memory_function`, tokens included: x then is the embedded sequence.
+    horizon : int
+        Number of lags, in steps, and the length of the inputs.
+    inputs : torch.Tensor, optional
+        Where: numbers ``(samples, horizon, channel)``, or tokens ``(samples, horizon)`` for a model of
+        tokens. Standard normal numbers, or random tokens, unless given.
+    samples : int
+        How many random inputs.
+    norm : {'frobenius', 'spectral'}
+        Norm of the Jacobian ``(output, input)`` of each lag.
+    dt : float, optional
+        Time step of the lags; the model's attribute ``dt`` unless given, else 1.
+    input_size, output, embedding, token, dtype, chunk, progress
+        As for :func:`memory_function`; `chunk` counts sequences of one backward pass,
+        of which there is one for every pair of an input and an output.
+    seed : int
+        Names the inputs, and the random combinations of outputs where there are over 64 of them.
+    device : str or torch.device
+        Where it is done, in evaluation mode; the model is left as it was, its gradients included.
+
+    Returns
+    -------
+    xarray.Dataset over ``lag`` (time units)
+        ``mean(lag)`` and ``max(lag)`` over the inputs, the latter a lower bound of the supremum.
+        Attributes: `dt`, `norm`, `samples`, and `exact`: whether each norm is exact, or, beyond 64
+        outputs, the root mean square over 64 random combinations (Frobenius only; unbiased squares, a
+        relative standard error of at most √(2/64) of each square).
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers or shapes, a spectral norm of over 64 outputs, a model that answers in another
+        shape or with NaN, or whose answer cannot be differentiated.
+
+    Notes
+    -----
+    Products of Jacobians that decay or blow up over the lag are the vanishing and exploding gradients
+    of recurrent networks; INTEREST (2307.11462), section 3.3, ties them to the memory bias.
+
+    Examples
+    --------
+    >>> lstm = nn.LSTM(input_size=1, hidden_size=16, batch_first=True)
+    >>> curve = gradient_norms(lstm, horizon=40)
+    >>> bool(curve["mean"][-1] < 1e-3 * curve["mean"][0]), curve.attrs["exact"]
+    (True, True)
+    """
+    checks.positive_int("horizon", horizon)
+    checks.positive_int("samples", samples)
+    checks.one_of("norm", norm, NORMS)
+    dt = checks.positive("dt", getattr(model, "dt", 1.0) if dt is None else dt)
+    system = SequenceMap(
+        model,
+        channels=input_size,
+        output=output,
+        embedding=embedding,
+        token=token,
+        dtype=dtype,
+        chunk=chunk,
+        progress=progress,
+    )
+    with probing(model, device, dtype=dtype, gradients=True) as place:
+        x = _inputs(system, horizon, inputs, samples, seed)
+        combinations, exact = _combinations(system, x[:1].to(device=place, dtype=system.dtype), norm, seed)
+        table = _norms(system, x, combinations, norm, place).flip(1).cpu().numpy()
+    if not np.isfinite(table).all():
+        raise ValueError("model answers with NaN or infinity, or its gradient does: it is unstable")
+    return xr.Dataset(
+        {"mean": ("lag", table.mean(0)), "max": ("lag", table.max(0))},
+        coords={"lag": dt * np.arange(horizon)},
+        attrs={"dt": dt, "norm": norm, "samples": len(table), "exact": exact},
+    )
+
+
+def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: int, seed: int) -> Tensor:
+    """Return what is added to the baseline, ``(samples, horizon, channel)``, in float64."""
+    random = np.random.default_rng((seed, INPUT_STREAM))
+    if system.embedding is None:
+        shape = (samples, horizon, system.channels)
+        x = torch.from_numpy(random.standard_normal(shape)) if given is None else torch.as_tensor(given)
+        expected = (len(x), horizon, system.channels)
+        if tuple(x.shape) != expected:
+            raise ValueError(
+                f"inputs must have shape (samples, {horizon}, {system.channels}), got {tuple(x.shape)}"
+            )
+        return x.detach().double()
+    if given is None:
+        tokens = random.integers(0, system.vocabulary, (samples, horizon))
+    else:
+        tokens = torch.as_tensor(given).cpu().numpy()
+        if tokens.ndim != 2 or tokens.shape[1] != horizon or not np.issubdtype(tokens.dtype, np.integer):
+            raise ValueError(f"inputs must be tokens of shape (samples, {horizon}), got {tokens.shape}")
+    return system.directions(tokens.ravel()).reshape(*tokens.shape, system.channels)
+
+
+def _combinations(system: SequenceMap, x: Tensor, norm: str, seed: int) -> tuple[Tensor, bool]:
+    """Return rows v with E Σ|vᵀJ|² = ‖J‖²_F, J the Jacobian, and whether they are all outputs."""
+    last = system(x)[:, -1]
+    if not last.isfinite().all():
+        raise ValueError("model answers with NaN or infinity: it is unstable")
+    if (outputs := last.shape[1]) <= EVERY_OUTPUT_UP_TO:
+        return torch.eye(outputs, dtype=torch.float64), True
+    if norm == "spectral":
+        raise ValueError(
+            f"norm must be 'frobenius' for over {EVERY_OUTPUT_UP_TO} outputs; this model has {outputs}"
+        )
+    random = np.random.default_rng((seed, COMBINATION_STREAM))
+    rows = random.standard_normal((EVERY_OUTPUT_UP_TO, outputs)) / EVERY_OUTPUT_UP_TO**0.5
+    return torch.from_numpy(rows), False
+
+
+def _norms(system: SequenceMap, x: Tensor, combinations: Tensor, norm: str, place: torch.device) -> Tensor:
+    """Return ‖∂y_T/∂x_t‖ for every input and step t, ``(sample, time)``."""
+    rows, (samples, length, channels) = len(combinations), x.shape
+    # every pair of an input and an output is a sequence of its own: few passes, whatever the model costs
+    sample, row = torch.arange(samples).repeat_interleave(rows), torch.arange(rows).repeat(samples)
+    squares = torch.zeros(samples, length, dtype=torch.float64, device=place)
+    jacobian = []
+    for some in system.passes(samples * rows, length, "gradients"):
+        moved = x[sample[some]].to(device=place, dtype=system.dtype).requires_grad_()
+        last = system(moved)[:, -1]
+        if not last.requires_grad:
+            raise TypeError("model cuts the gradient between its input and its answer (detach, or no_grad?)")
+        (gradient,) = torch.autograd.grad((last * combinations[row[some]].to(last)).sum(), moved)
+        if norm == "spectral":
+            jacobian.append(gradient.double())
+        else:
+            squares.index_add_(0, sample[some].to(place), gradient.double().square().sum(-1))
+    if norm == "spectral":
+        whole = torch.cat(jacobian).reshape(samples, rows, length, channels)
+        return torch.linalg.matrix_norm(whole.transpose(1, 2), 2)
+    return squares.sqrt()

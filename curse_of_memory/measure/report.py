@@ -1,0 +1,85 @@
+"""Who remembers how long: one table for many models."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from torch import nn
+from tqdm import tqdm
+
+from curse_of_memory.measure.memory import memory_function
+from curse_of_memory.theory.decay import decay
+
+__all__ = ["memory_report"]
+
+
+def memory_report(
+    models: Mapping[str, nn.Module | xr.DataArray],
+    horizon: int | None = None,
+    *,
+    share: float = 0.99,
+    progress: bool = False,
+    **options,
+) -> pd.DataFrame:
+    """Measure the memory of every model, and say how it decays.
+
+    Parameters
+    ----------
+    models : mapping from name to torch.nn.Module or xarray.DataArray
+        Modules as :func:`memory_function` takes them, or memories that it has measured already.
+    horizon : int, optional
+        Number of lags, in steps; needed for modules.
+    share : float
+        Of the memory, for the effective horizon.
+    progress : bool
+        Show a bar over models.
+    options
+        For :func:`memory_function`, the same for all modules.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a model: ``parameters``, ``decay`` (the class), ``rate`` (1/time) or ``exponent``,
+        ``confidence``, ``half_life``, ``effective_horizon`` (time units; inf: longer than measured),
+        ``last`` (memory at the last lag over its maximum), ``noise_floor`` (over the maximum, too). The
+        definitions are those of :func:`curse_of_memory.theory.decay.decay`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For no models, a module without a horizon, and as :func:`memory_function` does.
+
+    Examples
+    --------
+    >>> models = {"GRU": nn.GRU(1, 8, batch_first=True), "delay": nn.Identity()}
+    >>> memory_report(models, horizon=30).loc["delay", "decay"]
+    'compact'
+    """
+    if not models:
+        raise ValueError("models must not be empty")
+    rows = {}
+    for name, model in tqdm(models.items(), desc="models", leave=False, disable=not progress):
+        memory = model
+        if not isinstance(model, xr.DataArray):
+            if horizon is None:
+                raise ValueError(f"horizon must be given to measure {name!r}")
+            memory = memory_function(model, horizon, **options)
+        rows[name] = _row(memory, share)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def _row(memory: xr.DataArray, share: float) -> dict:
+    fit = decay(memory, share=share)
+    largest = float(memory.max()) or 1.0
+    return {
+        "parameters": memory.attrs.get("parameters", 0),
+        "decay": fit.kind,
+        "rate": np.nan if fit.rate is None else fit.rate,
+        "exponent": np.nan if fit.exponent is None else fit.exponent,
+        "confidence": fit.confidence,
+        "half_life": fit.half_life,
+        "effective_horizon": fit.effective_horizon,
+        "last": float(memory[-1]) / largest,
+        "noise_floor": fit.noise_floor / largest,
+    }

@@ -1,0 +1,1 @@
+"""Gradient flow on the exact loss."""

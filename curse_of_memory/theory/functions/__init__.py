@@ -1,0 +1,1 @@
+"""Functions of time: memories and weights, read as formulas, evaluated and integrated."""

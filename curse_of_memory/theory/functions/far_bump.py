@@ -1,0 +1,152 @@
+"""A near memory and a far one: exponentials plus a Gaussian bump, with every inner product in closed form.
+
+The target of the plateau analysis of "Curse of memory" (2009.07799), ρ_ω(t) = ρ̄(t) + ρ₀(t − 1/ω): training
+fits the exponentials ρ̄ at once, and waits for the bump at t = 1/ω.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import sympy
+from numpy.typing import ArrayLike
+from scipy import special
+
+from curse_of_memory import checks
+from curse_of_memory.theory.functions.formulas import exact
+from curse_of_memory.theory.functions.target import Decay, Target, t
+
+__all__ = ["FarBump", "far_bump"]
+
+
+@dataclass(frozen=True)
+class FarBump(Target):
+    """ρ(t) = Σ cⱼ e^{−λⱼ t} + h N(t; μ, s), N the density of the normal distribution.
+
+    Attributes
+    ----------
+    center, width, height : float
+        μ, s (time units) and h, the integral of the whole bump.
+    coefficients, rates : tuple of float
+        cⱼ (per unit time) and λⱼ > 0.
+    """
+
+    center: float
+    width: float
+    height: float
+    coefficients: tuple[float, ...]
+    rates: tuple[float, ...]
+
+    def bump(self, t: ArrayLike) -> np.ndarray:
+        """Return h N(t; μ, s), the far part alone, for times t of any shape."""
+        z = (np.asarray(t, dtype=float) - self.center) / self.width
+        return self.height / (math.sqrt(2 * math.pi) * self.width) * np.exp(-(z**2) / 2)
+
+    def _values(self, t):
+        near = np.exp(-np.multiply.outer(t, self.rates)) @ np.array(self.coefficients)
+        return near + self.bump(t)
+
+    def _tail(self, t):
+        if self.height < 0 or min(self.coefficients) < 0:
+            return super()._tail(t)
+        near = np.exp(-np.multiply.outer(t, self.rates)) @ np.divide(self.coefficients, self.rates)
+        z = (t - self.center) / (math.sqrt(2) * self.width)
+        return near + self.height / 2 * special.erfc(z)
+
+    def _l2(self):
+        return math.sqrt(self.energy)
+
+    @property
+    def bump_energy(self) -> float:
+        """∫_0^∞ (h N)² = h² erfc(−μ/s)/(4√π s)."""
+        share = special.erfc(-self.center / self.width)
+        return float(self.height**2 / (4 * math.sqrt(math.pi) * self.width) * share)
+
+    @property
+    def energy(self) -> float:
+        """∫_0^∞ ρ², in closed form."""
+        c = np.array(self.coefficients)
+        near = c @ (1 / np.add.outer(self.rates, self.rates)) @ c
+        return float(near + 2 * c @ self._bump_moments(np.array(self.rates))[0] + self.bump_energy)
+
+    def moments(self, w: np.ndarray) -> np.ndarray:
+        """Return ∫_0^∞ tᵏ e^{−wt} ρ(t) dt for k = 0, 1, 2.
+
+        The bump's are B₀ = h e^{−wμ + w²s²/2} erfc((ws² − μ)/(√2 s))/2, and by parts, with ν = μ − ws²,
+        B₁ = ν B₀ + s² h N(0; μ, s), B₂ = ν B₁ + s² B₀; good to rounding of the larger term of each sum.
+
+        Parameters
+        ----------
+        w : numpy.ndarray, shape (m,)
+            Rates > 0, per unit time.
+
+        Returns
+        -------
+        numpy.ndarray, shape (3, m)
+        """
+        w = np.asarray(w, dtype=float)
+        inverse = 1 / np.add.outer(w, self.rates)
+        square = inverse * inverse
+        c = np.array(self.coefficients)
+        return np.array([inverse @ c, square @ c, 2 * (square * inverse) @ c]) + self._bump_moments(w)
+
+    def _bump_moments(self, w):
+        mean = self.center - w * self.width**2
+        z = -mean / (math.sqrt(2) * self.width)
+        # erfc keeps the digits where the maximum of t ↦ e^{−wt} N(t) is inside, erfcx where it is not
+        inside = np.exp(w * (w * self.width**2 / 2 - self.center) * (z < 0)) * special.erfc(np.minimum(z, 0))
+        if (z > 0).any():
+            outside = math.exp(-((self.center / self.width) ** 2) / 2) * special.erfcx(np.maximum(z, 0))
+            inside = np.where(z > 0, outside, inside)
+        zeroth = self.height / 2 * inside
+        first = mean * zeroth + self.width**2 * self.bump(0.0)
+        return np.array([zeroth, first, mean * first + self.width**2 * zeroth])
+
+
+def far_bump(
+    center: float,
+    width: float = 0.5,
+    height: float = 1.0,
+    coefficients: ArrayLike = (1.0,),
+    rates: ArrayLike = (1.0,),
+) -> FarBump:
+    """ρ(t) = Σ cⱼ e^{−λⱼ t} + height · N(t; center, width), e^{−t} and a bump of integral one by default.
+
+    Parameters
+    ----------
+    center : float
+        μ = 1/ω >= 0, how far back the bump is, in time units.
+    width : float
+        s > 0, the standard deviation, in time units.
+    height : float
+        The integral of the whole bump over the real line; 0 leaves the exponentials alone.
+    coefficients, rates : array_like, shape (k,)
+        cⱼ and λⱼ > 0 of the exponentials.
+
+    Raises
+    ------
+    ValueError
+        If a rate or the width is not positive, the center is negative, or there is a rate too many.
+
+    Examples
+    --------
+    >>> rho = far_bump(center=8.0)
+    >>> round(rho.norm(1), 12), round(rho.bump_energy, 6)  # 1 + 1, and 1/(2 √π s)
+    (2.0, 0.56419)
+    """
+    center, width = checks.non_negative("center", center), checks.positive("width", width)
+    height = checks.real("height", height)
+    c = checks.finite_array("coefficients", coefficients, ndim=1)
+    rates = checks.finite_array("rates", rates, ndim=1)
+    if c.shape != rates.shape:
+        raise ValueError(f"coefficients and rates must be as many, got {c.size} and {rates.size}")
+    if rates.min() <= 0:
+        raise ValueError(f"rates must be positive, got {rates.min():g}")
+    c, rates = tuple(c.tolist()), tuple(rates.tolist())
+    gauss = sympy.exp(-(((t - exact(center)) / exact(width)) ** 2) / 2) / (
+        sympy.sqrt(2 * sympy.pi) * exact(width)
+    )
+    near = sympy.Add(*(exact(a) * sympy.exp(-exact(b) * t) for a, b in zip(c, rates, strict=True)))
+    name = f"far_bump(center={center:g}, width={width:g})"
+    formula, decay = near + exact(height) * gauss, Decay("exponential", min(rates))
+    return FarBump(name, formula, decay, center, width, height, c, rates)

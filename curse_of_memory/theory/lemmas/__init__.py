@@ -1,0 +1,1 @@
+"""What the papers prove, as things that can be computed and checked."""

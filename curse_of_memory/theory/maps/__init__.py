@@ -1,0 +1,1 @@
+"""Maps from free weights to recurrent weights, for numpy, torch and sympy alike."""

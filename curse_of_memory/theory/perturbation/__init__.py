@@ -1,0 +1,1 @@
+"""The largest error in a ball of weights, from below and from above."""

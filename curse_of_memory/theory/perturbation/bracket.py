@@ -1,0 +1,270 @@
+"""One bracket of E_m(β): the model that is perturbed, the random draws, the ascent and the bound above."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from curse_of_memory import checks
+from curse_of_memory.theory.exponential_sums import ExponentialSum
+from curse_of_memory.theory.perturbation.ascent import Ball, Points, ascend, random_points
+from curse_of_memory.theory.perturbation.enclosures import bound_above
+from curse_of_memory.theory.perturbation.error_norms import NORMS, HalfLine, half_line, on_steps
+from curse_of_memory.theory.perturbation.error_rows import Rows
+from curse_of_memory.theory.perturbation.pole_map import PoleMap
+from curse_of_memory.theory.reparameterization import get
+
+__all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "perturbed_model", "stable_rates"]
+
+PERTURBED = ("all", "rates")
+_CLOSED = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class WorstCase:
+    """The largest error within β of the weights, between two bounds.
+
+    Attributes
+    ----------
+    beta : float
+        Radius of the ball of weights.
+    lower, upper : float
+        lower <= E_m(β) <= upper. `lower` is the error of the model below; `upper` is certified. Both are
+        infinite if the ball holds a memory whose error is infinite, or exceeds double precision.
+    random : float
+        The largest error among the random draws and the centre: what the papers report.
+    draw_errors : numpy.ndarray, shape (draws,)
+        The error of each draw.
+    centre : float
+        E_m(0), the error of the unperturbed sum.
+    radius : float
+        The stability radius: from here on the ball holds a pole that does not decay.
+    weights, coefficients : numpy.ndarray, shape (m,)
+        The worst model found: free weights w̃, and amplitudes c̃ᵢũᵢ. NaN where the bounds are infinite.
+    quadrature : float
+        By how much two resolutions of the integrals differ; `lower` and `upper` are wider by this estimate.
+        0 on a grid, where errors are finite sums and only rounding (which is accounted for) remains.
+    reason : str
+        Why the bounds are infinite, where they are.
+    """
+
+    beta: float
+    lower: float
+    upper: float
+    random: float
+    draw_errors: np.ndarray
+    centre: float
+    radius: float
+    weights: np.ndarray
+    coefficients: np.ndarray
+    quadrature: float = 0.0
+    reason: str = ""
+
+    @property
+    def draws(self) -> int:
+        """How many random directions were tried."""
+        return self.draw_errors.size
+
+    @property
+    def attained(self) -> bool:
+        """Whether the bounds agree to 1e-9: the supremum is known, and attained at the model given."""
+        return math.isfinite(self.lower) and self.upper - self.lower <= _CLOSED * self.upper
+
+    @property
+    def underestimate(self) -> float:
+        """`random` over `lower`: at most this share of the supremum was seen by the random draws."""
+        return self.random / self.lower if self.lower > 0 and math.isfinite(self.lower) else math.nan
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """The unperturbed model and its norm: all that does not change with β.
+
+    Attributes
+    ----------
+    rho, norm
+        What it is held against, and how.
+    amplitudes : bool
+        Whether u and c are perturbed.
+    poles : PoleMap
+        From free weights to poles.
+    centre : Points
+        The unperturbed weights.
+    steps : Rows or None
+        The rows of the norm, on a grid; on [0, ∞) they depend on β.
+    radius : float
+        The stability radius.
+    """
+
+    rho: object
+    norm: str
+    amplitudes: bool
+    poles: PoleMap
+    centre: Points
+    steps: Rows | None
+    radius: float
+
+    def ball(self, beta: float, rows: Rows | None) -> Ball:
+        """Return the models within `beta` in the norm of `rows`."""
+        return Ball(self.centre, beta, self.amplitudes, self.poles, rows)
+
+    def line(self, slowest: float, fastest: float) -> HalfLine | None:
+        """Return the norm on [0, ∞) for modes with rates between these; None if that of ρ is infinite."""
+        return half_line(self.rho, self.norm, slowest, fastest)
+
+
+def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
+    """Return the rates of a sum, or rates themselves, if they are real and decay; else say what is wrong.
+
+    Examples
+    --------
+    >>> stable_rates([0.1, 0.2])
+    array([0.1, 0.2])
+    """
+    rates = np.atleast_1d(fit.rates if isinstance(fit, ExponentialSum) else fit)
+    if np.iscomplexobj(rates):
+        raise TypeError("fit must have real rates: perturbed complex pairs are not supported")
+    rates = checks.finite_array("rates", rates, ndim=1)
+    if rates.min() <= 0:
+        raise ValueError(f"fit must be stable, with every rate > 0, got {rates.min():g}")
+    return rates
+
+
+def perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step) -> Model:
+    """Check the arguments of `worst_case_error` that do not concern β, and return the model they describe."""
+    if not isinstance(fit, ExponentialSum):
+        raise TypeError(f"fit must be an ExponentialSum, got {type(fit).__name__}")
+    rates = stable_rates(fit)
+    a = checks.finite_array("coefficients", fit.coefficients, ndim=1)
+    checks.one_of("norm", norm, NORMS)
+    checks.one_of("perturbed", perturbed, PERTURBED)
+    if horizon is None and weight is not None:
+        raise ValueError("weight is per lag: give horizon, too")
+    poles = PoleMap(get(parameterization), fit.dt, step, continuous=horizon is None)
+    if horizon is None:
+        steps = None
+        half_line(rho, norm, rates.min(), rates.max())  # refuses early what it cannot integrate
+    else:
+        steps = on_steps(rho, norm, horizon, fit.dt, weight)
+    w, root = poles.weights(rates), np.sqrt(np.abs(a))
+    centre = Points(w[None], root[None], (np.sign(a) * root)[None])
+    amplitudes = perturbed == "all"
+    # the weight of a mode of amplitude 0 only matters if the amplitude can change
+    matters = slice(None) if amplitudes or not a.any() else a != 0
+    return Model(rho, norm, amplitudes, poles, centre, steps, float(poles.radius(w[matters]).min()))
+
+
+def bracket(
+    model: Model,
+    beta: float,
+    *,
+    draws: int,
+    seed: int,
+    budget: int,
+    tolerance: float,
+    smaller: WorstCase | None = None,
+) -> WorstCase:
+    """Return the bracket of E_m(β).
+
+    Parameters
+    ----------
+    model : Model
+        The unperturbed model.
+    beta, draws, seed, budget, tolerance
+        As for :func:`curse_of_memory.theory.stability.worst_case_error`.
+    smaller : WorstCase, optional
+        The bracket in a smaller ball, whose worst direction is one more to start from.
+    """
+    checks.positive_int("draws", draws)
+    checks.positive_int("budget", budget)
+    checks.non_negative("tolerance", tolerance)
+    drawn = random_points(model.ball(beta, model.steps), draws, seed)
+    sampled = Points.stacked([model.centre, drawn])
+    errors = _errors(model, sampled)
+    known = {
+        "beta": beta,
+        "random": float(errors.max()),
+        "draw_errors": errors[1:],
+        "centre": float(errors[0]),
+        "radius": model.radius,
+    }
+    if reason := _hopeless(model, beta, errors[0]):
+        nowhere = np.full(model.centre.w.shape[1], math.nan)
+        known |= {"weights": nowhere, "coefficients": nowhere, "reason": reason}
+        return WorstCase(lower=math.inf, upper=math.inf, **known)
+
+    rows, line, slowest = model.steps, None, math.nan
+    if rows is None:
+        fastest, slowest = (-model.poles.pole(end) for end in model.poles.ends(model.centre.w[0], beta))
+        slowest = float(slowest.min())
+        line = model.line(slowest, float(fastest.max()))
+        rows = line.rows
+    ball = model.ball(beta, rows)
+    starts = drawn if smaller is None else Points.stacked([drawn, _moved_out(ball, smaller)])
+    lower, worst = ascend(ball, starts, seed)
+    upper = bound_above(ball, lower, budget, tolerance)
+    known |= {"weights": worst.w[0], "coefficients": (worst.c * worst.u)[0]}
+    if math.isinf(lower):
+        known["reason"] = "an error in the ball exceeds double precision"
+    if line is not None:
+        known["quadrature"] = float(_discrepancy(ball, line, Points.stacked([sampled, worst])).max())
+        largest = (np.abs(ball.centre.c) + beta) * (np.abs(ball.centre.u) + beta)
+        spill = float(largest.sum()) * line.mode_tail(slowest)
+        upper = float(_joined(line, upper + known["quadrature"], line.tail + spill))
+        lower = float(_line_errors(ball, line, worst)[0])
+    return WorstCase(lower=max(lower, known["random"]), upper=upper, **known)
+
+
+def _hopeless(model: Model, beta: float, centre: float) -> str:
+    """Return why there is no finite bound, or an empty string."""
+    if math.isinf(centre):
+        return "the error of the unperturbed sum is infinite"
+    if not model.poles.inside(model.centre.w, beta):
+        return f"the ball leaves the domain {model.poles.f.domain} of {model.poles.f.name!r}"
+    if model.steps is None and beta >= model.radius:
+        return f"the ball holds a pole that does not decay: the stability radius is {model.radius:.6g}"
+    return ""
+
+
+def _moved_out(ball: Ball, smaller: WorstCase) -> Points:
+    """Return the worst free weights of a smaller ball, moved out to the edge of this one."""
+    if smaller.beta == 0 or np.isnan(smaller.weights).any():
+        return ball.centre
+    w = ball.centre.w + ball.beta / smaller.beta * (smaller.weights - ball.centre.w)
+    return ball.inside(Points(w, ball.centre.u, ball.centre.c))
+
+
+def _errors(model: Model, x: Points) -> np.ndarray:
+    """Return lower bounds of the error of each point, infinite where that does not exist."""
+    if model.steps is not None:
+        return model.ball(0.0, model.steps).errors(x, margin=True)
+    errors = np.full(len(x.w), math.inf)
+    rates = -model.poles.pole(x.w)
+    stable = np.flatnonzero(((rates > 0) | (x.c * x.u == 0)).all(1))
+    if stable.size:
+        used = rates[stable][rates[stable] > 0]
+        line = model.line(float(used.min()), float(used.max()))
+        if line is not None:
+            errors[stable] = _line_errors(model.ball(0.0, line.rows), line, x[stable])
+    return errors
+
+
+def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
+    """Return lower bounds of errors on [0, ∞): on [0, S], less what two resolutions differ by, and beyond."""
+    sizes, rates = np.abs(x.c * x.u), -ball.poles.pole(x.w)
+    spill = np.zeros(len(sizes))
+    for i, j in zip(*np.nonzero(sizes), strict=True):
+        spill[i] += sizes[i, j] * line.mode_tail(rates[i, j])
+    inner = np.maximum(ball.errors(x, margin=True) - _discrepancy(ball, line, x), 0.0)
+    return _joined(line, inner, np.maximum(line.tail - spill, 0.0))
+
+
+def _discrepancy(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
+    coarse = Ball(ball.centre, ball.beta, ball.amplitudes, ball.poles, line.coarse)
+    return np.abs(ball.errors(x) - coarse.errors(x))
+
+
+def _joined(line: HalfLine, inner, tail):
+    """Return the norm on [0, ∞) from those on [0, S] and [S, ∞)."""
+    return np.hypot(inner, tail) if line.rows.order == 2 else inner + tail

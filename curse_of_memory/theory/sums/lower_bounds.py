@@ -1,0 +1,252 @@
+"""What no linear system of m states can do better: a lower bound of the weighted ℓ2 error.
+
+Every section of the Hankel matrix H(ρ̂)_ij = ρ̂_{i+j} of a system of m states has rank m at most, and
+so has X H(ρ̂) Yᵀ for all matrices X and Y. With rows x_a and y_b, filters, its entries are
+
+    F_ab(ρ̂) = x_aᵀ H(ρ̂) y_b = Σ_s (x_a ∗ y_b)_s ρ̂_s,
+
+so for the error e = ρ − ρ̂ the theorem of Eckart, Young and Mirsky gives
+
+    Σ_{k>m} σ_k²(F(ρ)) <= ‖F(e)‖_F² <= γ Σ_s w_s e_s²,
+
+where γ is the largest eigenvalue of the Gram matrix Σ_s (x_a∗y_b)_s (x_c∗y_d)_s / w_s. Any filters
+bound the error from below; the search for good ones is a smooth problem, and the bound they give is
+checked in the end with all rounding errors counted.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import ArrayLike
+
+from curse_of_memory import checks
+from curse_of_memory.theory.functions.memory_bias import Bias
+from curse_of_memory.theory.sums.filters import FilterSearch, ladder
+from curse_of_memory.theory.sums.lag_weights import lag_weights
+
+__all__ = ["LowerBound", "bound_of_filters", "weighted_lower_bound"]
+
+_EPS = np.finfo(float).eps
+_OVERSHOT = 1.002  # of what is enough, so that it is left when rounding errors are taken off
+_COSTLY = 2e5  # numbers in the products of filters, for a second try
+_EXTRA, _MANY = (1, 4), 12  # filters beyond m, and in all: few are sharp where singular values fall fast
+_WORTH = 1.02  # of a bound over the one before: where so much is gained more filters are tried
+
+
+@dataclass(frozen=True, eq=False)
+class LowerBound:
+    """A lower bound of the error of all systems of m states, with the filters that prove it.
+
+    Attributes
+    ----------
+    bound : float
+        Σ w_s (ρ_s − ρ̂_s)² >= bound² Σ w_s ρ_s² for every ρ̂ of m states.
+    terms : int
+        m.
+    section : float
+        What a plain Hankel section gives, without the search for filters.
+    left, right : numpy.ndarray, shapes (k, p) and (k, q)
+        Filters x_a and y_b; without any rows where they were no better than the plain section.
+    lags : numpy.ndarray, shape (p + q − 1,)
+        The lags that they act on, in steps, equally spaced.
+    """
+
+    bound: float
+    terms: int
+    section: float
+    left: np.ndarray
+    right: np.ndarray
+    lags: np.ndarray
+
+
+def weighted_lower_bound(
+    values: ArrayLike,
+    terms: int,
+    weight: ArrayLike | Bias | None = None,
+    *,
+    dt: float = 1.0,
+    filters: int | None = None,
+    enough: float = math.inf,
+) -> LowerBound:
+    """Bound the relative weighted ℓ2 error of every ρ̂ of `terms` states from below.
+
+    That is (Σ w_s (ρ_s − ρ̂_s)² / Σ w_s ρ_s²)^{1/2}, and ρ̂ may be any response C A^s B with A of size
+    m×m: complex, unstable, with repeated eigenvalues, trained or not. Where the singular values fall
+    fast the bound meets the best fit to a few parts in a thousand. It is rigorous in float64: what
+    rounding may have added is taken off, so that nothing is left below about 1e-13.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        ρ_s at the lags 0, dt, ..., (n − 1) dt.
+    terms : int
+        m >= 1. From n <= 2m on every kernel can be met, and the bound is 0.
+    weight : array_like, shape (n,), or Bias, optional
+        w_s >= 0, or a bias, which then gives ``weight.discrete(n, dt)``; ones by default. Lags without
+        weight are left out: the longest-lived equally spaced lags that have weight are used.
+    dt : float
+        Time step; only a bias asks for it.
+    filters : int, optional
+        How many on each side, more than m; m + 1, m + 4 and 12 are tried unless given. More are slower
+        and sharpen the bound where singular values fall slowly.
+    enough : float
+        Stop the search where the bound reaches this value.
+
+    Returns
+    -------
+    LowerBound
+
+    Raises
+    ------
+    ValueError
+        If there are NaNs, negative weights, nothing but zeros, or too few filters.
+
+    Examples
+    --------
+    >>> rho = (1 + 0.1 * np.arange(100.0)) ** -1.1
+    >>> floor = weighted_lower_bound(rho, terms=3)
+    >>> bool(0.0017 < floor.bound < 0.00181)  # the best fit has the error 0.001809
+    True
+    """
+    values = checks.finite_array("values", values, ndim=1)
+    terms = checks.positive_int("terms", terms)
+    w = lag_weights(weight, values.size, checks.positive("dt", dt))
+    if filters is not None and checks.positive_int("filters", filters) <= terms:
+        raise ValueError(f"filters must be more than terms = {terms}, got {filters}")
+    if not (np.sqrt(w) * values).any():
+        raise ValueError("values must not be zero at every lag with weight")
+    lags = _weighted_lags(values, w, terms)
+    none = np.empty((0, 0))
+    if lags.size <= 2 * terms:
+        return LowerBound(0.0, terms, 0.0, none, none, lags)
+    rho, some = values[lags] / np.abs(values).max(), w[lags]
+    whole = math.sqrt(np.sum(w * (values / np.abs(values).max()) ** 2)) * (1 + w.size * _EPS)
+    plain = float(_section(rho, some, terms) / whole)
+    best = LowerBound(plain, terms, plain, none, none, lags)
+    search = FilterSearch(rho, some, terms)
+    tries = {terms + extra for extra in _EXTRA} | {max(_MANY, terms + 1)} if filters is None else {filters}
+    for k in sorted(tries):
+        # what a section cannot tell from rounding, filters do not either
+        if plain == 0 or best.bound >= enough or (best.bound > plain and k**2 * rho.size > _COSTLY):
+            break
+        before = best.bound
+        X, Y = search.best(k, enough * whole * _OVERSHOT)
+        bound = _proven(X, Y, rho, some, terms) / whole
+        if bound > best.bound:
+            best = LowerBound(float(bound), terms, plain, X, Y, lags)
+        if k > terms + 1 and plain < best.bound < _WORTH * before:
+            break
+    return best
+
+
+def bound_of_filters(
+    values: ArrayLike,
+    terms: int,
+    left: ArrayLike,
+    right: ArrayLike,
+    weight: ArrayLike | Bias | None = None,
+    *,
+    dt: float = 1.0,
+) -> float:
+    """Return the lower bound that given filters prove, rounding errors taken off: a check of a certificate.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        ρ_s, with p + q − 1 = n.
+    terms : int
+        m.
+    left, right : array_like, shapes (k, p) and (l, q)
+        The filters x_a and y_b.
+    weight : array_like, shape (n,), or Bias, optional
+        Positive weights w_s, ones by default.
+    dt : float
+        Time step; only a bias asks for it.
+
+    Returns
+    -------
+    float
+        As ``LowerBound.bound``.
+
+    Raises
+    ------
+    ValueError
+        If lengths do not fit, a weight is not positive, or a value is NaN.
+
+    Examples
+    --------
+    >>> round(bound_of_filters([1.0, 0.0, 1.0], 1, np.eye(2), np.eye(2)), 12)
+    0.5
+    """
+    values = checks.finite_array("values", values, ndim=1)
+    X, Y = checks.finite_array("left", left, ndim=2), checks.finite_array("right", right, ndim=2)
+    if X.shape[1] + Y.shape[1] - 1 != values.size:
+        raise ValueError(
+            f"left and right must have p and q columns with p + q - 1 = {values.size}, "
+            f"got {X.shape[1]} and {Y.shape[1]}"
+        )
+    w = lag_weights(weight, values.size, checks.positive("dt", dt))
+    if w.min() == 0:
+        raise ValueError("weight must be positive at every lag")
+    if not values.any():
+        raise ValueError("values must not be zero at every lag with weight")
+    rho = values / np.abs(values).max()
+    whole = math.sqrt(np.sum(w * rho**2)) * (1 + w.size * _EPS)
+    return float(_proven(X, Y, rho, w, checks.positive_int("terms", terms)) / whole)
+
+
+def _weighted_lags(values: np.ndarray, w: np.ndarray, terms: int) -> np.ndarray:
+    """Return equally spaced lags of positive weight, more than 2m where there are, of the largest energy.
+
+    On every other lag, or every third, a system of m states is one of m states still.
+    """
+    if w.min() > 0:
+        return np.arange(w.size)
+    best, energy = np.empty(0, int), -1.0
+    for stride in range(1, max(1, (w.size - 1) // (2 * terms)) + 1):
+        for first in range(stride):
+            lags = np.arange(first, w.size, stride)
+            for run in np.split(lags, np.flatnonzero(w[lags] == 0)):
+                run = run[w[run] > 0]
+                held = np.sum(w[run] * values[run] ** 2)
+                if run.size > 2 * terms and held > energy:
+                    best, energy = run, held
+    return best
+
+
+def _section(rho: np.ndarray, w: np.ndarray, terms: int) -> float:
+    """Return the bound of the Hankel section itself, or of a ladder of its rows."""
+    rows = ladder((rho.size + 1) // 2)
+    columns = rho.size - rows[-1]
+    matrix = sliding_window_view(rho, columns)[rows]
+    often = np.zeros(rho.size)  # how often each lag stands in the section
+    for row in rows:
+        often[row : row + columns] += 1
+    sizes = np.linalg.svd(matrix, compute_uv=False)
+    tail = np.linalg.norm(sizes[terms:]) - _svd_error(matrix.shape, sizes[0])
+    return max(0.0, tail) / math.sqrt((often / w).max()) * (1 - 8 * _EPS)
+
+
+def _svd_error(shape: tuple[int, ...], largest: float) -> float:
+    """Return a bound of the Frobenius norm of a backward error of the singular values."""
+    return 8 * max(shape) * _EPS * largest * math.sqrt(min(shape))
+
+
+def _proven(X: np.ndarray, Y: np.ndarray, rho: np.ndarray, w: np.ndarray, terms: int) -> float:
+    """Return the absolute bound that the filters give, less all that rounding may have added to it."""
+    pairs = [(x, y) for x in X for y in Y]
+    P = np.array([np.convolve(x, y) for x, y in pairs])
+    # a sum of so many products, in any order, errs by so much of the sum of their absolute values
+    gamma = (min(X.shape[1], Y.shape[1]) + 4) * _EPS
+    dP = gamma * np.convolve(np.abs(X).max(0), np.abs(Y).max(0))
+    F = np.array([math.fsum(p) for p in P * rho]).reshape(len(X), len(Y))
+    dF = math.sqrt(len(pairs)) * (1.0 + 1e-9) * np.sum((dP + 2 * _EPS * np.abs(P).max(0)) * np.abs(rho))
+    sizes = np.linalg.svd(F, compute_uv=False)
+    tail = np.linalg.norm(sizes[terms:]) - dF - _svd_error(F.shape, sizes[0])
+    root = np.sqrt(w)
+    weighted = P / root
+    spread = np.linalg.norm(weighted, 2) + math.sqrt(len(pairs)) * np.linalg.norm(dP / root) * (1.0 + 1e-9)
+    spread += _svd_error(weighted.shape, spread) + 4 * _EPS * np.linalg.norm(weighted)
+    return max(0.0, float(tail)) / spread * (1 - 16 * _EPS)

@@ -1,0 +1,183 @@
+"""Families of exponential modes on a grid of lags, as smooth functions of unconstrained parameters."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.polynomial.polynomial import polyval
+
+__all__ = ["FASTEST", "Family", "Pairs", "RealRates"]
+
+# Beyond these λ dt an exponential is 1 at every lag, or 0 at every lag but the first, to rounding.
+SLOWEST, FASTEST = 1e-18, 40.0
+# (cosh √x − sinh √x/√x)/(2x) = Σ x^k (k+1)/(2k+3)!, used where the difference would cancel
+_SERIES = [(k + 1) / math.factorial(2 * k + 3) for k in range(12)]
+
+
+class Family(ABC):
+    """Modes on the lags 0, 1, ..., n − 1, as smooth functions of unconstrained parameters θ.
+
+    Parameters
+    ----------
+    size : int
+        Number of lags n.
+    """
+
+    def __init__(self, size: int):
+        self.lags = np.arange(size)
+
+    @abstractmethod
+    def clipped(self, theta: np.ndarray) -> np.ndarray:
+        """Return the nearest parameters that float64 can tell from their neighbours."""
+
+    @abstractmethod
+    def rates(self, theta: np.ndarray) -> np.ndarray:
+        """Return λ dt of the modes, one for each column of :meth:`basis`."""
+
+    @abstractmethod
+    def basis(self, theta: np.ndarray) -> np.ndarray:
+        """Return real functions that span the modes, shape (n, m)."""
+
+    @abstractmethod
+    def slopes(self, theta: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+        """Yield for each parameter the columns it moves and their derivatives."""
+
+
+class RealRates(Family):
+    """e^{−λ t} with θ = log λ.
+
+    Parameters
+    ----------
+    size : int
+        Number of lags.
+
+    Examples
+    --------
+    >>> RealRates(3).basis(np.log([np.log(2)])).ravel().round(9)
+    array([1.  , 0.5 , 0.25])
+    """
+
+    def clipped(self, theta):
+        """Return θ within the limits of float64."""
+        return np.clip(theta, math.log(SLOWEST), math.log(FASTEST))
+
+    def rates(self, theta):
+        """Return λ dt, one for each column."""
+        return np.exp(self.clipped(theta))
+
+    def basis(self, theta):
+        """Return the columns, shape (n, m)."""
+        return np.exp(-np.outer(self.lags, self.rates(theta)))
+
+    def slopes(self, theta):
+        """Yield the moved columns and their derivatives."""
+        moved = -self.lags[:, None] * self.rates(theta) * self.basis(theta) * (self.clipped(theta) == theta)
+        for i in range(theta.size):
+            yield slice(i, i + 1), moved[:, i : i + 1]
+
+
+class Pairs(Family):
+    """The solutions of x″ + a x′ + b x = 0 with θ = (log a, log b), and one real mode if m is odd.
+
+    Every stable pair of rates, real or complex conjugate, is the pair of roots of λ² − aλ + b with
+    positive a and b. The columns e^{−at/2} cosh(√δ t) and e^{−at/2} sinh(√δ t)/√δ, δ = a²/4 − b, are
+    analytic in a and b, so that two real rates may meet and part again as a complex pair.
+
+    Parameters
+    ----------
+    size : int
+        Number of lags.
+
+    Examples
+    --------
+    >>> Pairs(2).rates(np.log([0.2, 1.01]))
+    array([0.1+1.j, 0.1-1.j])
+    """
+
+    @staticmethod
+    def parameters(rates: np.ndarray) -> np.ndarray:
+        """Return θ of stable rates, in conjugate pairs where complex; real ones are paired as they come.
+
+        Examples
+        --------
+        >>> np.exp(Pairs.parameters(np.array([0.1 + 1j, 0.1 - 1j, 2.0]))).round(9)
+        array([0.2 , 1.01, 2.  ])
+        """
+        real = np.sort(rates[rates.imag == 0].real)
+        upper = rates[rates.imag > 0]
+        even = real.size // 2 * 2
+        sums = np.concatenate([2 * upper.real, real[0:even:2] + real[1:even:2]])
+        products = np.concatenate([np.abs(upper) ** 2, real[0:even:2] * real[1:even:2]])
+        return np.log(np.concatenate([np.stack([sums, products], 1).ravel(), real[even:]]))
+
+    def clipped(self, theta):
+        """Return θ within the limits of float64."""
+        low, high = math.log(SLOWEST), math.log(FASTEST)
+        limits = np.tile([high + math.log(2.0), 2 * high], theta.size // 2)
+        floors = np.tile([low, 2 * low], theta.size // 2)
+        if theta.size % 2:
+            limits, floors = np.append(limits, high), np.append(floors, low)
+        return np.clip(theta, floors, limits)
+
+    def _halves(self, theta):
+        """Return a/2, δ and b of the pairs, and the rate of the odd mode or None."""
+        values = np.exp(self.clipped(theta))
+        alone = values[-1] if theta.size % 2 else None
+        a, b = values[0 : theta.size // 2 * 2 : 2] / 2, values[1 : theta.size // 2 * 2 : 2]
+        return a, a**2 - b, b, alone
+
+    def rates(self, theta):
+        """Return λ dt, one for each column."""
+        half, delta, b, alone = self._halves(theta)
+        root = np.sqrt(delta.astype(complex))
+        large = half + root
+        # the product of the rates is b; the difference half − root would cancel
+        small = np.where(delta > 0, b / large, large.conj())
+        pairs = np.stack([large, small], 1).ravel()
+        return pairs if alone is None else np.append(pairs, alone)
+
+    def _columns(self, theta):
+        """Return C = e^{−at/2} cosh(√δ t) and S = e^{−at/2} sinh(√δ t)/√δ, each of shape (n, pairs)."""
+        half, delta, b, _ = self._halves(theta)
+        t, root = self.lags[:, None], np.sqrt(np.abs(delta))
+        slow = np.where(delta > 0, b / (half + root), half)
+        decay, x = np.exp(-slow * t), root * t
+        # of two real rates the slower one is taken out, so that nothing overflows
+        C = decay * np.where(delta > 0, (1 + np.exp(-2 * x)) / 2, np.cos(x))
+        S = decay * t * np.where(delta > 0, _ratio(-np.expm1(-2 * x) / 2, x), _ratio(np.sin(x), x))
+        return C, S
+
+    def basis(self, theta):
+        """Return the columns, shape (n, m)."""
+        C, S = self._columns(theta)
+        _, _, b, alone = self._halves(theta)
+        S = S * (np.sqrt(b) + 1 / self.lags.size)  # of the size of C; what it spans is the same
+        pairs = np.stack([C, S], 2).reshape(self.lags.size, -1)
+        return pairs if alone is None else np.column_stack([pairs, np.exp(-alone * self.lags)])
+
+    def slopes(self, theta):
+        """Yield the moved columns and their derivatives."""
+        half, delta, b, alone = self._halves(theta)
+        free = self.clipped(theta) == theta
+        C, S = self._columns(theta)
+        t, size = self.lags, np.array([1.0, 1.0])
+        for j in range(half.size):
+            columns = slice(2 * j, 2 * j + 2)
+            x = delta[j] * t**2.0
+            near = np.abs(x) < 0.5
+            series = t**3.0 * np.exp(-half[j] * t) * polyval(np.where(near, x, 0), _SERIES)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                closed = (t * C[:, j] - S[:, j]) / (2 * delta[j])
+            by_delta = np.column_stack([t * S[:, j] / 2, np.where(near, series, closed)])
+            by_half = -t[:, None] * np.column_stack([C[:, j], S[:, j]])
+            size[1] = math.sqrt(b[j]) + 1 / t.size
+            yield columns, half[j] * (by_half + 2 * half[j] * by_delta) * size * free[2 * j]
+            yield columns, -b[j] * by_delta * size * free[2 * j + 1]
+        if alone is not None:
+            yield slice(2 * half.size, None), (-alone * t * np.exp(-alone * t))[:, None] * free[-1]
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """Return above/below, and its limit 1 where both are zero."""
+    return np.divide(above, below, out=np.ones_like(above), where=below != 0)

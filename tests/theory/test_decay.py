@@ -1,0 +1,295 @@
+"""Decay classes against curves whose law is known."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curse_of_memory.theory import targets
+from curse_of_memory.theory.decay import decay
+from curse_of_memory.theory.decay_law import Window
+
+EPS = np.finfo(float).eps
+steady = settings(derandomize=True, deadline=None, max_examples=40)
+T = np.arange(100.0)
+
+
+# --- exact laws -------------------------------------------------------------------------------
+
+
+@steady
+@given(
+    log_rate=st.floats(math.log(1e-6), math.log(8.0)),
+    scale=st.floats(1e-12, 1e12),
+    dt=st.sampled_from([0.01, 1.0, 30.0]),
+)
+def test_an_exponential_has_its_rate(log_rate, scale, dt):
+    rate = math.exp(log_rate)  # per step; below, per unit time
+    fit = decay(scale * np.exp(-rate * T), dt)
+    assert fit.kind == "exponential"
+    # log M is off by eps (and eps of itself), over a fall of rate times half the lags
+    assert fit.rate * dt == pytest.approx(rate, rel=1e-9, abs=64 * EPS)
+    assert 0 <= fit.confidence <= 1
+    assert abs(fit.index) < 1e-3 or fit.confidence < 1e-3
+
+
+@pytest.mark.parametrize("horizon", [50, 100, 200, 500, 1000])
+@pytest.mark.parametrize(("exponent", "rate"), [(1.1, 0.1), (0.5, 1.0), (1.5, 1.0), (3.0, 0.2)])
+def test_a_power_has_its_exponent_and_shift(exponent, rate, horizon):
+    fit = decay(targets.polynomial(exponent, rate=rate).on_grid(horizon))
+    assert fit.kind == "polynomial"
+    assert fit.exponent == pytest.approx(exponent, rel=1e-9)
+    assert fit.shift == pytest.approx(1 / rate, rel=1e-6)
+    assert fit.misfit_polynomial < 1e-13 < fit.misfit_exponential
+
+
+def test_the_index_of_a_power_is_how_far_it_has_bent():
+    """ℓ = ω/(t + τ), so that κ = log((T + τ)/(T/2 + τ))/log 2 over the second half."""
+    for horizon in (51, 101, 1001):
+        fit = decay((1 + 0.1 * np.arange(horizon)) ** -1.1)
+        last = horizon - 1
+        assert fit.index == pytest.approx(math.log2((last + 10) / (last / 2 + 10)), abs=1e-9)
+
+
+def test_confidence_in_a_power_grows_with_the_horizon():
+    found = [decay((1 + 0.1 * np.arange(n)) ** -1.1).confidence for n in (50, 100, 200, 1000)]
+    assert np.all(np.diff(found) > 0)
+    assert found[0] < 0.5
+    assert found[-1] > 0.95
+
+
+def test_a_power_that_has_not_bent_yet_reads_as_an_exponential_of_little_confidence():
+    fit = decay((1 + 0.01 * np.arange(50)) ** -3.0)
+    assert fit.kind == "exponential"
+    assert fit.confidence < 0.4
+
+
+def test_a_gaussian_is_faster():
+    fit = decay(np.exp(-((T / 20) ** 2)))
+    assert fit.kind == "faster"
+    assert fit.index == pytest.approx(-1, abs=0.2)
+    assert fit.rate is None
+    assert fit.exponent is None
+
+
+@pytest.mark.parametrize("value", [1.0, 3.7, 1e-9])
+def test_a_constant_does_not_decay(value):
+    fit = decay(np.full(100, value))
+    assert (fit.kind, fit.confidence, fit.half_life, fit.effective_horizon) == (
+        "none",
+        1.0,
+        math.inf,
+        math.inf,
+    )
+    assert fit.censored
+
+
+def test_a_memory_that_settles_at_a_level_does_not_decay():
+    assert decay(0.1 + np.exp(-T)).kind == "none"
+    assert decay(0.5 + np.exp(-T / 10)).kind == "none"
+
+
+@pytest.mark.parametrize("values", [[1, 0, 0], [0, 0, 3, 0, 0], [1, 1, 1, 1, 0, 0], np.zeros(5), [0.0]])
+def test_what_ends_is_compact(values):
+    fit = decay(values)
+    assert (fit.kind, fit.confidence) == ("compact", pytest.approx(1.0, abs=1e-14))
+    assert not fit.censored
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, 0.5], np.arange(50.0)])
+def test_too_little_is_unknown(values):
+    fit = decay(values)
+    assert (fit.kind, fit.confidence) == ("unknown", 0.0)
+
+
+# --- sums, layers, oscillations -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("fast", "slow"), [(0.5, 0.01), (1.0, 0.02), (0.3, 0.05)])
+def test_of_a_sum_the_slowest_rate_is_found(fast, slow):
+    fit = decay(np.exp(-fast * T) + 0.3 * np.exp(-slow * T))
+    assert fit.kind == "exponential"
+    # at the first lag of the window, 50, the local rate is off by this weight times the gap of rates
+    weight = math.exp(-(fast - slow) * 50) / 0.3
+    assert 0 <= fit.rate - slow <= weight * (fast - slow) + 64 * EPS
+
+
+@pytest.mark.parametrize("layers", [2, 3, 5])
+@pytest.mark.parametrize("rate", [1.0, 0.3])
+def test_the_bias_of_many_layers_is_that_of_their_local_rate(layers, rate):
+    """t^{l−1} e^{−λt} has the local rate λ − (l − 1)/t."""
+    t = np.arange(300.0)
+    fit = decay(t ** (layers - 1) * np.exp(-rate * t))
+    assert fit.kind == "exponential"
+    assert fit.confidence > 0.5
+    assert (layers - 1) / fit.stop <= rate - fit.rate <= (layers - 1) / fit.start
+
+
+@pytest.mark.parametrize("frequency", [0.2, 0.5, 1.0, 3.0])
+def test_oscillations_are_judged_by_their_envelope(frequency):
+    wave = np.abs(np.cos(frequency * np.arange(200)))
+    exponential = decay(np.exp(-0.05 * np.arange(200)) * wave)
+    assert exponential.kind == "exponential"
+    # where a period has three samples, a peak may be missed by up to half of it
+    assert exponential.rate == pytest.approx(0.05, rel=0.02)
+    power = decay(wave / (1 + np.arange(200)))
+    assert power.kind == "polynomial"
+    assert power.exponent == pytest.approx(1, rel=0.15)
+
+
+@pytest.mark.parametrize("name", targets.NAMED)
+@pytest.mark.parametrize(("horizon", "dt"), [(100, 1.0), (400, 0.25)])
+def test_every_named_target_has_the_decay_it_says(name, horizon, dt):
+    rho = targets.named(name)
+    fit = decay(rho.on_grid(horizon, dt))
+    assert fit.kind == rho.decay.kind
+    measured = {"exponential": fit.rate, "polynomial": fit.exponent}.get(fit.kind)
+    if measured is not None:
+        assert measured == pytest.approx(rho.decay.rate, rel=1e-6)
+
+
+# --- noise ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("floor", [1e-7, 1e-4])
+def test_values_below_the_noise_are_ignored(floor):
+    noise = floor * np.random.default_rng(0).random(300)
+    clean = np.exp(-0.2 * np.arange(300))
+    fit = decay(clean + noise, noise_floor=floor)
+    assert clean[int(fit.stop)] > 9 * floor
+    assert fit.kind == "exponential"
+    # log M is off by at most 1/10 at the end of a window of at least half the lags
+    assert fit.rate == pytest.approx(0.2, rel=0.4 / (0.2 * fit.stop))
+    assert decay(clean + noise).kind != "exponential"  # without knowing of it
+    other = decay(clean + 0.5 * noise, noise_floor=floor)
+    assert other.effective_horizon == fit.effective_horizon
+
+
+def test_the_noise_floor_comes_from_the_measurement():
+    curve = xr.DataArray(np.exp(-T), {"lag": T}, ["lag"], attrs={"noise_floor": 1e-3})
+    fit = decay(curve)
+    assert fit.noise_floor == 1e-3
+    assert fit.stop == 4  # e^-4 > 1e-2 > e^-5
+    assert decay(curve, noise_floor=0.0).stop == 99
+    assert decay(curve, noise_floor=1.0).kind == "unknown"
+
+
+def test_scatter_costs_confidence_and_white_noise_does_not_decay():
+    random = np.random.default_rng(1)
+    scatter = np.exp(0.1 * random.standard_normal(T.size))
+    assert decay(np.exp(-0.05 * T) * scatter).confidence < 0.9 < decay(np.exp(-0.05 * T)).confidence
+    assert decay(random.random(400)).kind in ("none", "unknown")
+
+
+def test_the_standard_error_of_the_index_is_honest():
+    """White residuals of n points have n/2 runs, so that it is √2 of the scatter over many draws."""
+    lags = np.arange(50.0, 100.0)
+    random = np.random.default_rng(0)
+    found = [Window(lags, -0.05 * lags + 0.01 * random.standard_normal(50)).bend() for _ in range(60)]
+    bends, errors = np.transpose(found)
+    # a standard deviation of 60 draws is good to 1/√120, and the runs of one draw to 1/√25
+    assert np.mean(errors) / np.std(bends) == pytest.approx(math.sqrt(2), rel=0.3)
+
+
+@steady
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
+def test_confidence_is_a_number_in_the_unit_interval_whatever_comes(values):
+    fit = decay(values)
+    assert 0 <= fit.confidence <= 1
+    assert fit.half_life >= 0
+    assert fit.effective_horizon >= 0
+
+
+# --- half-life and effective horizon --------------------------------------------------------------
+
+
+@steady
+@given(rate=st.floats(0.05, 2.0), share=st.floats(0.5, 0.999))
+def test_half_life_and_effective_horizon_of_an_exponential(rate, share):
+    fit = decay(np.exp(-rate * np.arange(400)), share=share)
+    assert fit.half_life == pytest.approx(math.log(2) / rate, rel=1e-9)
+    # Σ_{s ≤ n} e^{−λs} = (1 − e^{−λ(n+1)}) of the whole sum
+    n = fit.effective_horizon
+    assert 1 - math.exp(-rate * (n + 1)) >= share - 1e-9
+    assert 1 - math.exp(-rate * n) <= share + 1e-9
+
+
+def test_the_last_crossing_counts():
+    assert decay([1.0, 0.2, 0.9, 0.2, 0.1, 0.0]).half_life == pytest.approx(
+        2 + math.log(0.9 / 0.5) / math.log(0.9 / 0.2)
+    )
+    assert decay([2.0, 0.0, 0.0], dt=0.5).half_life == 0.25
+
+
+def test_the_curve_may_end_before():
+    slow = decay(np.exp(-0.01 * T))
+    assert slow.half_life == pytest.approx(69.31, abs=0.01)
+    assert slow.effective_horizon == math.inf
+    assert slow.censored
+    assert decay(np.exp(-0.001 * T)).half_life == math.inf
+    # beyond lag 1000, a power 1.1 still holds most of its mass
+    assert decay((1 + 0.1 * np.arange(1000)) ** -1.1).effective_horizon == math.inf
+    # and a third power holds 1 − (1 + t/τ)^{−2} up to t: 99 % at t = 9 τ
+    cubic = decay((1 + 0.01 * np.arange(2000)) ** -3.0)
+    assert cubic.effective_horizon == pytest.approx(900, rel=0.01)
+
+
+def test_what_the_law_has_beyond_the_end_counts():
+    """Σ_{s<4} e^{−s} = 1.553 is 98.2 % of the whole sum 1.582, and 94.7 % without the last lag."""
+    short = np.exp(-np.arange(4.0))
+    assert decay(short, share=0.975).effective_horizon == 3
+    assert decay(short, share=0.985).effective_horizon == math.inf
+
+
+# --- the result -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rho", [targets.exponential(0.1), targets.polynomial(1.5)])
+def test_the_law_is_the_curve_where_it_was_fitted(rho):
+    fit = decay(rho.on_grid(100))
+    lags = np.arange(fit.start, fit.stop + 1)
+    np.testing.assert_allclose(fit(lags), rho(lags), rtol=1e-12)
+    assert isinstance(float(fit(fit.stop)), float)
+
+
+def test_the_scale_of_values_and_of_time_is_only_a_unit():
+    one = decay(targets.polynomial(1.5).on_grid(200))
+    other = decay(1e5 * targets.polynomial(1.5).on_grid(200).values, dt=10.0)
+    assert other.exponent == pytest.approx(one.exponent, rel=1e-9)
+    assert other.confidence == pytest.approx(one.confidence, rel=1e-9)
+    for name in ("shift", "half_life", "start", "stop"):
+        assert getattr(other, name) == pytest.approx(10 * getattr(one, name), rel=1e-7)
+
+
+def test_signs_do_not_count():
+    signed, plain = np.exp(-0.1 * T) * (-1) ** T, np.exp(-0.1 * T)
+    assert dataclasses.astuple(decay(signed))[:6] == dataclasses.astuple(decay(plain))[:6]
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: decay([]), ValueError, "memory must not be empty"),
+        (lambda: decay([1.0, math.nan]), ValueError, "memory must be finite"),
+        (lambda: decay(np.ones((2, 2))), ValueError, "memory must have 1 dimension"),
+        (lambda: decay("memory"), TypeError, "memory must be an array"),
+        (lambda: decay([1.0, 0.5], dt=0.0), ValueError, "dt must be positive"),
+        (lambda: decay([1.0], noise_floor=-1.0), ValueError, "noise_floor must not be negative"),
+        (lambda: decay([1.0], share=1.0), ValueError, "share must lie between 0 and 1"),
+        (lambda: decay(xr.DataArray(np.ones(3), dims=["t"])), ValueError, "memory must be over 'lag'"),
+        (
+            lambda: decay(xr.DataArray(np.ones(3), {"lag": [0.0, 1.0, 3.0]}, ["lag"])),
+            ValueError,
+            "memory must have the lags 0, dt, 2 dt",
+        ),
+        (lambda: decay(np.ones(9))(3.0), ValueError, "a memory of kind 'none' has no fitted law"),
+        (lambda: decay(np.exp(-0.1 * T))(0.0), ValueError, "t must not be before start"),
+    ],
+)
+def test_bad_input_is_refused(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
