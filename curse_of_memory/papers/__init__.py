@@ -1,1 +1,1 @@
-"""One module a paper; per figure or table a ``*_data()`` that computes and a ``*_plot()`` that draws."""
+"""One module per paper, or per figure where one takes a module; each computes, and draws."""
