@@ -9,20 +9,20 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.devices import resolve_device
+from curse_of_memory.nn.free_response import free_response
+from curse_of_memory.nn.initial_weights import initial_weights
+from curse_of_memory.nn.recurrence import nonlinear_cells
+from curse_of_memory.nn.recurrence.linear_scan import linear_scan
+from curse_of_memory.nn.recurrence.nonlinear import Outputs, recurrence
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 
 __all__ = ["ACTIVATIONS", "RNN"]
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda z: z,
-    "tanh": torch.tanh,
-    "hardtanh": nn.functional.hardtanh,
-    "relu": torch.relu,
+    name: nonlinear_cells.ACTIVATIONS[name] for name in ("linear", "tanh", "hardtanh", "relu")
 }
 """Activations σ by name."""
-
-SLOWEST_RATE, FASTEST_RATE = 0.01, 1.0  # initial decay rates per step: memories of 1 to 100 steps
 
 
 class RNN(nn.Module):
@@ -63,10 +63,9 @@ class RNN(nn.Module):
 
     Notes
     -----
-    The initial decay rates of W are log-uniform between 0.01 and 1 per step, and are the same for
-    every parameterization under one seed, but for one with a largest rate, such as "best", which
-    cuts them there. Source: "Inverse approximation theory" (2305.19190); its public code keeps W as
-    Pᵀ diag(·) P with P free, too.
+    The initial decay rates of W are log-uniform between 0.01 and 1 per step, the same for every
+    parameterization under one seed (but cut at the largest rate of one that has it, such as "best").
+    Source: "Inverse approximation theory" (2305.19190); its public code has W = Pᵀ diag(·) P, too.
 
     Examples
     --------
@@ -103,29 +102,10 @@ class RNN(nn.Module):
         place = None if device is None else resolve_device(device)
         factory = {"device": place, "dtype": dtype or torch.get_default_dtype()}
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        for name, value in self._initial_weights(generator).items():
+        sizes = self.hidden, self.input_size, self.output_size
+        for name, value in initial_weights(self._map, *sizes, self.diagonal, dt, generator).items():
             self.register_parameter(name, nn.Parameter(value.to(**factory)))
         self.register_parameter("bias", nn.Parameter(torch.zeros(hidden, **factory)) if bias else None)
-
-    def _initial_weights(self, generator: torch.Generator | None) -> dict[str, Tensor]:
-        """Draw the weights in float64 on the CPU, so that neither device nor dtype changes them."""
-        m = self.hidden
-        like = {"dtype": torch.float64, "generator": generator}
-        span = np.log(FASTEST_RATE / SLOWEST_RATE)
-        rates = SLOWEST_RATE * torch.exp(span * torch.rand(m, **like)) / self.dt
-        fastest = self._map.fastest(self.dt)
-        if fastest < FASTEST_RATE / self.dt:
-            rates = rates.clamp(max=0.95 * fastest)
-        input_weight = (2 * torch.rand(m, self.input_size, **like) - 1) / np.sqrt(m)
-        output_weight = (2 * torch.rand(self.output_size, m, **like) - 1) / np.sqrt(m)
-        weights = {"recurrent_weight": self._map.free_weight(-rates, self.dt)}
-        if not self.diagonal:
-            basis = torch.linalg.qr(torch.randn(m, m, **like)).Q
-            if self._map.name == "direct":
-                weights["recurrent_weight"] = -(basis.T * rates) @ basis
-            else:
-                weights["basis"] = basis
-        return weights | {"input_weight": input_weight, "output_weight": output_weight}
 
     @classmethod
     def from_exponential_sum(
@@ -165,20 +145,12 @@ class RNN(nn.Module):
         rates = checks.finite_array("rates", rates, ndim=1)
         coefficients = checks.finite_array("coefficients", coefficients, ndim=1)
         if rates.shape != coefficients.shape:
-            raise ValueError(
-                f"rates and coefficients must agree in length, got {rates.size}, {coefficients.size}"
-            )
+            sizes = f"{rates.size}, {coefficients.size}"
+            raise ValueError(f"rates and coefficients must agree in length, got {sizes}")
         if not (rates > 0).all():
             raise ValueError("rates must be positive: a growing mode is no memory function")
-        model = cls(
-            rates.size,
-            diagonal=True,
-            parameterization=parameterization,
-            bias=False,
-            dt=dt,
-            seed=0,
-            dtype=dtype,
-        )
+        fixed = {"diagonal": True, "bias": False, "seed": 0}
+        model = cls(rates.size, parameterization=parameterization, dt=dt, dtype=dtype, **fixed)
         recurrent = torch.from_numpy(np.expm1(-rates * dt) / dt)
         half = np.sqrt(np.abs(coefficients))
         values = {
@@ -219,22 +191,62 @@ class RNN(nn.Module):
 
         Returns a tensor of shape ``(batch, time, output_size)``.
         """
+        return self.run(x).y
+
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
+        """Run the network over a chunk of time, from the state in which the chunk before has left it.
+
+        Parameters
+        ----------
+        x : Tensor of shape ``(batch, time, input_size)``
+            One step is a chunk, too.
+        state : Tensor of shape ``(batch, hidden)``, optional
+            h before the first step; zero if none is given.
+
+        Returns
+        -------
+        Outputs
+            ``y`` of shape ``(batch, time, output_size)``, and ``last``, the state after the last step.
+
+        Examples
+        --------
+        >>> model, x = RNN(4, activation="tanh", seed=0), torch.ones(1, 10, 1)
+        >>> first = model.run(x[:, :5])
+        >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:])
+        True
+        """
         if x.ndim != 3 or x.shape[-1] != self.input_size:
             raise ValueError(f"x must have shape (batch, time, {self.input_size}), got {tuple(x.shape)}")
-        p = self._weights()
-        W = self.recurrence()
-        sigma = ACTIVATIONS[self.activation]
-        drive = x @ p["input_weight"].T
-        if self.bias is not None:
-            drive = drive + self.bias
-        h = drive.new_zeros(drive.shape[0], self.hidden)
-        states = []
-        for u in drive.unbind(1):
-            recurrent = h * W if self.diagonal else h @ W.T
-            h = h + self.dt * sigma(recurrent + u)
-            states.append(h)
-        hidden = torch.stack(states, 1) if states else drive
-        return hidden @ p["output_weight"].T
+        p, W = self._weights(), self.recurrence()
+        U, C, b = p["input_weight"], p["output_weight"], p.get("bias")
+        if state is None:
+            state = x.new_zeros(len(x), self.hidden)
+        if self.is_linear and self.diagonal:
+            drive = nn.functional.linear(x, self.dt * U, None if b is None else self.dt * b)
+            h = linear_scan(1 + self.dt * W, drive, state)
+            last = h[:, -1] if h.shape[1] else state
+            return Outputs(h @ C.T, last)
+        cell = nonlinear_cells.euler_cell(self.activation)
+        return recurrence(cell, x, W, U, b, C, state, dt=self.dt, diagonal=self.diagonal)
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return what networks of this kind with other weights answer to the same `x`, in one call.
+
+        Parameters
+        ----------
+        parameters : mapping from name to tensor
+            Every weight, stacked: ``(copy, *shape)``.
+        x : Tensor of shape ``(batch, time, input_size)``
+            Inputs, shared by the copies.
+
+        Returns
+        -------
+        Tensor of shape ``(copy, batch, time, output_size)``
+        """
+        W = torch.func.vmap(self.recurrence)(dict(parameters))
+        U, C = parameters["input_weight"], parameters["output_weight"]
+        cell, b = nonlinear_cells.euler_cell(self.activation), parameters.get("bias")
+        return recurrence(cell, x, W, U, b, C, dt=self.dt, diagonal=self.diagonal).y
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the memory ρ̂_s = C (I + dt W)ˢ U, the closed form of a linear network.
@@ -258,7 +270,8 @@ class RNN(nn.Module):
             If the network is not linear.
         """
         p = self._closed_form_weights(horizon, parameters)
-        return torch.einsum("om,tmi->toi", p["output_weight"], self._powers(horizon, p["input_weight"], p))
+        modes = free_response(self.recurrence(p), p["input_weight"], horizon, self.dt)
+        return torch.einsum("om,tmi->toi", p["output_weight"], modes)
 
     def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the response of a linear network to zero input, C dt Σ_{j≤k} (I + dt W)ʲ b.
@@ -268,7 +281,7 @@ class RNN(nn.Module):
         p = self._closed_form_weights(horizon, parameters)
         if "bias" not in p:
             return p["output_weight"].new_zeros(horizon, self.output_size)
-        steps = self._powers(horizon, p["bias"][:, None], p)[..., 0]
+        steps = free_response(self.recurrence(p), p["bias"][:, None], horizon, self.dt)[..., 0]
         return self.dt * steps.cumsum(0) @ p["output_weight"].T
 
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -281,17 +294,6 @@ class RNN(nn.Module):
             raise TypeError(f"only a linear network has a closed-form memory; this one is {self.activation}")
         checks.positive_int("horizon", horizon)
         return self._weights(parameters)
-
-    def _powers(self, horizon: int, start: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-        """Return (I + dt W)ˢ start for s < horizon, of shape ``(horizon, hidden, columns)``."""
-        W = self.recurrence(parameters)
-        if self.diagonal:
-            exponents = torch.arange(horizon, device=start.device)
-            return ((1 + self.dt * W) ** exponents[:, None])[..., None] * start
-        powers = [start]
-        for _ in range(horizon - 1):
-            powers.append(powers[-1] + self.dt * W @ powers[-1])
-        return torch.stack(powers)
 
     def extra_repr(self) -> str:
         """Say what kind of network this is in ``print(model)``."""

@@ -339,6 +339,24 @@ def test_every_exponential_sum_is_a_network(rates, coefficients, dt, parameteriz
     np.testing.assert_allclose(model.kernel(20).detach().squeeze(), exact, rtol=0, atol=tolerance)
 
 
+# --- many networks at once ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("parameterization", "diagonal"), SHAPES)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_many_networks_are_one_after_the_other(activation, parameterization, diagonal, bias):
+    model = network(activation=activation, parameterization=parameterization, diagonal=diagonal, bias=bias)
+    stacked = {n: p.detach() + 0.05 * noise(3, 5, *p.shape) for n, p in model.named_parameters()}
+    x = noise(4, 3, 20, 2)
+    together = model.run_many(stacked, x)
+    assert together.shape == (5, 3, 20, 3)
+    for i, y in enumerate(together):
+        alone = torch.func.functional_call(model, {n: p[i] for n, p in stacked.items()}, (x,))
+        atol = rounding(model, 20, alone.abs().max().item() + 1, torch.float64)
+        torch.testing.assert_close(y, alone, rtol=0, atol=atol)
+
+
 # --- the kernel as a function of the weights ----------------------------------------------------
 
 

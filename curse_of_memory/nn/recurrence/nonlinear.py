@@ -1,0 +1,279 @@
+"""Nonlinear recurrences over whole sequences: outputs, last states and gradients.
+
+Equation.   A cell (``nonlinear_cells``) moves states h by values σ(W h + U x_k + b); the outputs are
+            ŷ_k = C h_k, or h_k itself, read after the step. With one state and an Euler step,
+
+                h_k = h_{k−1} + dt σ(W h_{k−1} + U x_k + b),      ŷ_k = C h_k.
+
+Algorithm.  On the CPU the compiled loops of ``nonlinear_loops``; elsewhere those of ``nonlinear_ops``, made
+            of torch's operations. In both the way backwards is derived by hand: its time loop takes the
+            adjoint of the states along and nothing else, and the gradients of the weights are products over
+            time and batch.
+
+Second derivatives, forward-mode derivatives, and whatever runs inside a transformation of ``torch.func``
+torch derives by itself from the plain loop: they work, at the cost of the plain loop.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from curse_of_memory.nn.recurrence import nonlinear_loops, nonlinear_ops
+from curse_of_memory.nn.recurrence.nonlinear_cells import ACTIVATIONS, Cell, euler, leak
+from curse_of_memory.nn.recurrence.threads import on_cpu
+
+__all__ = ["Outputs", "recurrence", "recurrence_loop"]
+
+COMPILED = (torch.float32, torch.float64)
+
+
+class Outputs(NamedTuple):
+    """What a recurrence returns.
+
+    Attributes
+    ----------
+    y : Tensor of shape ``(batch, time, output)``
+        C h_k, or the output state h_k itself; with a leading dimension ``model`` for several models.
+    last : Tensor of shape ``(batch, states · m)``
+        All states after the last step, to go on from.
+    """
+
+    y: Tensor
+    last: Tensor
+
+
+def recurrence_loop(
+    cell: Cell,
+    x: Tensor,
+    recurrent: Tensor,
+    inputs: Tensor,
+    bias: Tensor | None = None,
+    readout: Tensor | None = None,
+    initial: Tensor | None = None,
+    *,
+    dt: float = 1.0,
+    diagonal: bool = False,
+) -> Outputs:
+    """Return what :func:`recurrence` returns for the same arguments, one step after the other.
+
+    The plain form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
+    `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`.
+    """
+    sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
+    m = sizes.hidden
+    drive = x @ _over_time(inputs).mT
+    if bias is not None:
+        drive = drive + (bias if bias.ndim == 1 else bias[:, None, None])
+    if initial is None:
+        initial = drive.new_zeros(*sizes.leading, x.shape[-3], cell.states * m)
+    blocks = [slice(start * m, end * m) for start, end in cell.blocks]
+    drives = [(drive if len(blocks) == 1 else drive[..., rows]).unbind(-2) for rows in blocks]
+    if diagonal:
+        weights = [(recurrent if recurrent.ndim == 1 else recurrent[:, None])[..., rows] for rows in blocks]
+    else:
+        weights = [recurrent[..., rows, :].mT for rows in blocks]
+    states = list(initial.split(m, -1))
+    outputs = []
+    for k in range(x.shape[-2]):
+        states = _step(cell, [d[k] for d in drives], weights, states, dt, diagonal)
+        outputs.append(states[0])
+    y = torch.stack(outputs, -2) if outputs else drive[..., :m] + 0 * initial[..., None, :m]
+    return Outputs(y if readout is None else y @ _over_time(readout).mT, torch.cat(states, -1))
+
+
+def _over_time(weight: Tensor) -> Tensor:
+    """Return a weight that broadcasts against ``(batch, time, channel)``, its models, if any, in front."""
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
+def _step(cell, drives, weights, states, dt, diagonal) -> list[Tensor]:
+    """Go once through the stages; drives and weights are lists, with one item per stage."""
+    states, values = list(states), []
+    for stage, drive, weight in zip(cell.stages, drives, weights, strict=True):
+        h, count = states[stage.source], len(stage.computes)
+        if count:
+            recurrent = (h if count == 1 else torch.cat([h] * count, -1)) * weight if diagonal else h @ weight
+            parts = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
+            values += [ACTIVATIONS[name](part) for name, part in zip(stage.computes, parts, strict=True)]
+        read = [values[i] for i in stage.reads]
+        update = euler if len(read) == 1 else leak
+        states[stage.target] = update(states[stage.target], *read, dt)
+    return states
+
+
+def recurrence(
+    cell: Cell,
+    x: Tensor,
+    recurrent: Tensor,
+    inputs: Tensor,
+    bias: Tensor | None = None,
+    readout: Tensor | None = None,
+    initial: Tensor | None = None,
+    *,
+    dt: float = 1.0,
+    diagonal: bool = False,
+) -> Outputs:
+    """Run a cell over whole sequences.
+
+    Any of the tensors may have a leading dimension ``model``: several models of one size then run as one, and
+    those without it are shared. The CPU works on a few sequences of one model at a time, whose states stay in
+    its cache, so that a sweep needs little more memory than its inputs and outputs.
+
+    Parameters
+    ----------
+    cell : Cell
+        What a step does: ``euler_cell(activation)``, ``GATED``, or one's own. It computes q values per unit.
+    x : Tensor of shape ``(batch, time, input)``
+        The inputs.
+    recurrent : Tensor of shape ``(q m, m)``, or ``(q m,)`` if diagonal
+        W: one block of m rows for each value, in the order of the cell.
+    inputs : Tensor of shape ``(q m, input)``
+        U.
+    bias : Tensor of shape ``(q m,)``, optional
+        b.
+    readout : Tensor of shape ``(output, m)``, optional
+        C; without it the output state itself is returned, m channels. With it the states need no memory.
+    initial : Tensor of shape ``(batch, states · m)``, optional
+        The states before the first step, one after the other; zero if none are given.
+    dt : float
+        Time step.
+    diagonal : bool
+        The blocks of W are diagonal matrices, of which the diagonals are given.
+
+    Returns
+    -------
+    Outputs
+        ``y`` and ``last``; the last states of one chunk of time are the `initial` of the next. Differentiable
+        in all tensors, to any order; overflowing states show as inf or NaN, as in the plain loop.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes or dtypes do not agree.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn.recurrence.nonlinear_cells import euler_cell
+    >>> one = torch.ones(1, 1)
+    >>> recurrence(euler_cell("hardtanh"), torch.full((1, 4, 1), 0.5), -one, one).y.flatten().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    tensors = [t for t in (x, recurrent, inputs, bias, readout, initial) if t is not None]
+    if any(_transformed(t) for t in tensors):
+        return recurrence_loop(cell, x, recurrent, inputs, bias, readout, initial, dt=dt, diagonal=diagonal)
+    sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
+    models, m, values = sizes.models or 1, sizes.hidden, inputs.shape[-2]
+
+    def each(t: Tensor, single: int) -> Tensor:
+        return t.expand(models, *t.shape[-single:])
+
+    if bias is None:
+        bias = x.new_zeros(values)
+    if readout is None:
+        readout = x.new_zeros(0, m)
+    if initial is None:
+        initial = x.new_zeros(x.shape[-3], cell.states * m)
+    y, last = _Recurrence.apply(
+        cell,
+        float(dt),
+        x if x.ndim == 4 else x[None],
+        each(recurrent[..., None] if diagonal else recurrent, 2),
+        _padded(torch.cat([each(bias, 1)[..., None], each(inputs, 2)], -1)),
+        each(readout, 2),
+        each(initial, 2),
+    )
+    return Outputs(y, last) if sizes.models else Outputs(y[0], last[0])
+
+
+def _padded(weight: Tensor) -> Tensor:
+    """Return the weight with columns of zeros up to two and a multiple of four, for the fast products."""
+    return torch.nn.functional.pad(weight, (0, (2 - weight.shape[-1]) % 4))
+
+
+def _transformed(t: Tensor) -> bool:
+    """Whether torch.func or forward-mode differentiation is at work on a tensor."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(t) or forward_ad.unpack_dual(t).tangent is not None
+
+
+class _Sizes(NamedTuple):
+    models: int | None
+    hidden: int
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        return () if self.models is None else (self.models,)
+
+
+def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Sizes:
+    """Return the number of models, None for one without its dimension, and m; refuse what does not fit."""
+    values = len(cell.activations)
+    m = recurrent.shape[-1] // (values if diagonal else 1)
+    channels, batch = x.shape[-1], x.shape[-3] if x.ndim > 2 else None
+    expected = {
+        "x": (x, (batch, x.shape[-2] if x.ndim > 1 else None, channels)),
+        "recurrent": (recurrent, (values * m,) if diagonal else (values * m, m)),
+        "inputs": (inputs, (values * m, channels)),
+        "bias": (bias, (values * m,)),
+        "readout": (readout, (readout.shape[-2] if readout is not None and readout.ndim > 1 else None, m)),
+        "initial": (initial, (batch, cell.states * m)),
+    }
+    models = None
+    for name, (tensor, shape) in expected.items():
+        if tensor is None:
+            continue
+        leading = tensor.shape[: -len(shape)]
+        if tensor.shape[-len(shape) :] != shape or len(leading) > 1 or models not in (None, *leading, models):
+            raise ValueError(f"{name} must have shape {shape}, or (model, ...), got {tuple(tensor.shape)}")
+        if leading:
+            if models is not None and leading[0] != models:
+                raise ValueError(f"{name} must be for {models} models as x or W is, got {leading[0]}")
+            models = leading[0]
+        if tensor.dtype != x.dtype:
+            raise TypeError(f"{name} must have the dtype of x, {x.dtype}, got {tensor.dtype}")
+    return _Sizes(models, m)
+
+
+class _Recurrence(torch.autograd.Function):
+    """The tensors have all dimensions, and the bias is a column of U: see ``nonlinear_loops.forward``."""
+
+    @staticmethod
+    def forward(ctx, cell, dt, *arguments):
+        x = arguments[0]
+        ctx.cell, ctx.dt = cell, dt
+        ctx.engine = nonlinear_loops if on_cpu(x) and x.dtype in COMPILED else nonlinear_ops
+        y, last, kept = ctx.engine.forward(cell, dt, *arguments)
+        ctx.save_for_backward(*arguments, *kept)
+        return y, last
+
+    @staticmethod
+    def backward(ctx, dy, dlast):
+        arguments, kept = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        if torch.is_grad_enabled():
+            found = _derived_by_torch(ctx.cell, ctx.dt, arguments, dy, dlast)
+        else:
+            wants_x = ctx.needs_input_grad[2]
+            found = ctx.engine.backward(ctx.cell, ctx.dt, arguments, kept, dy, dlast, wants_x)
+        return None, None, *found
+
+
+def _derived_by_torch(cell, dt, tensors, dy, dlast) -> tuple[Tensor, ...]:
+    """Return the gradients by way of the plain loop, so that they have derivatives themselves."""
+    # derivatives by each argument alone, should one depend on another
+    x, W, U, C, initial = arguments = [t.view_as(t) for t in tensors]
+    diagonal = W.shape[-1] == 1 and initial.shape[-1] > cell.states
+    y, last = recurrence_loop(
+        cell,
+        x.expand(len(W), *x.shape[1:]),
+        W[..., 0] if diagonal else W,
+        U[..., 1 : 1 + x.shape[-1]],
+        U[..., 0],
+        C if C.shape[1] else None,
+        initial,
+        dt=dt,
+        diagonal=diagonal,
+    )
+    wanted = [t for t in arguments if t.requires_grad]
+    found = iter(torch.autograd.grad((y, last), wanted, (dy, dlast), create_graph=True, allow_unused=True))
+    return tuple(next(found) if t.requires_grad else None for t in arguments)

@@ -1,0 +1,49 @@
+"""Compiled loops over torch tensors on the CPU, the batch shared out among torch's threads."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+__all__ = ["on_cpu", "over_batch"]
+
+# below so many numbers a second thread costs more than it saves
+WORTH_A_THREAD = 1 << 15
+
+
+def on_cpu(*tensors: Tensor) -> bool:
+    """Whether all `tensors` are ordinary ones in the memory of the CPU, which compiled loops can read."""
+    return all(
+        t.device.type == "cpu" and not torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors
+    )
+
+
+@lru_cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="recurrence")
+
+
+def over_batch(loop: Callable, batch: int, *tensors: Tensor) -> None:
+    """Call ``loop(first, last, *arrays)`` for shares of the batch, in as many threads as torch uses.
+
+    Parameters
+    ----------
+    loop : callable
+        A numba function compiled with ``nogil=True``; it writes its results into some of the arrays.
+    batch : int
+        Number of independent sequences.
+    tensors : Tensor
+        Handed on as numpy arrays that share their memory.
+    """
+    arrays = [t.detach().resolve_conj().numpy() for t in tensors]
+    threads = min(torch.get_num_threads(), batch, 1 + sum(a.size for a in arrays) // WORTH_A_THREAD)
+    if threads <= 1:
+        loop(0, batch, *arrays)
+        return
+    edges = [batch * i // threads for i in range(threads + 1)]
+    futures = [_pool(threads).submit(loop, first, last, *arrays) for first, last in pairwise(edges)]
+    for future in futures:
+        future.result()

@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curse_of_memory.nn.recurrence.kernels import causal_convolution, modal_kernel, modal_kernel_plain
+from curse_of_memory.nn.recurrence.linear_scan import (
+    _in_blocks,
+    linear_scan,
+    linear_scan_loop,
+    linear_step,
+)
+
+EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
+EPS |= {torch.complex64: EPS[torch.float32], torch.complex128: EPS[torch.float64]}
+steady = settings(derandomize=True, deadline=None, max_examples=40)
+DTYPES = list(EPS)
+
+
+def noise(seed: int, *shape: int, dtype=torch.float64) -> torch.Tensor:
+    return torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
+
+
+def recurrence(seed: int, batch: int, time: int, state: int, dtype, radius: float = 0.99):
+    """Random multipliers of modulus below `radius`, drive and initial state."""
+    a = noise(seed, state, dtype=dtype)
+    a = radius * a / (1 + a.abs())
+    return a, noise(seed + 1, batch, time, state, dtype=dtype), noise(seed + 2, batch, state, dtype=dtype)
+
+
+def tolerance(a, v, initial):
+    """One rounding of every product and sum, each of which decays as the states do."""
+    size = linear_scan_loop(a.abs(), v.abs(), initial.abs())
+    lasting = linear_scan_loop(a.abs(), torch.ones_like(size), torch.zeros_like(initial.abs()))
+    largest = size.amax(1, keepdim=True) if size.numel() else size
+    return 4 * EPS[v.dtype] * lasting * largest
+
+
+@steady
+@given(
+    seed=st.integers(0, 999),
+    batch=st.integers(1, 4),
+    time=st.sampled_from([0, 1, 2, 15, 16, 17, 100, 300]),
+    state=st.integers(1, 5),
+    dtype=st.sampled_from(DTYPES),
+)
+def test_every_form_is_the_plain_loop(seed, batch, time, state, dtype):
+    a, v, initial = recurrence(seed, batch, time, state, dtype)
+    plain = linear_scan_loop(a, v, initial)
+    bound = tolerance(a, v, initial)
+    assert ((linear_scan(a, v, initial) - plain).abs() <= bound).all()
+    if time:
+        blocks = _in_blocks(a.expand(batch, state), v, initial)
+        assert ((blocks - plain).abs() <= 16 * bound).all()  # powers a^r carry r roundings of their own
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_gradients_to_second_order_and_forward_mode(dtype):
+    a, v, initial = (t.requires_grad_() for t in recurrence(0, 2, 6, 3, dtype))
+    assert torch.autograd.gradcheck(linear_scan, (a, v, initial), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(linear_scan, (a, v, initial))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_are_those_of_the_plain_loop(dtype):
+    inputs = recurrence(3, 3, 50, 4, dtype)
+    gradients = []
+    for form in (linear_scan, linear_scan_loop):
+        leaves = [t.clone().requires_grad_() for t in inputs]
+        form(*leaves).abs().square().sum().backward()
+        gradients.append([t.grad for t in leaves])
+    for fast, plain in zip(*gradients, strict=True):
+        # sums of at most 3 · 50 terms, each with 50 steps behind it
+        assert (fast - plain).abs().max() <= 150 * 8 * EPS[dtype] * plain.abs().max()
+
+
+def test_inputs_need_not_be_contiguous():
+    a, v, initial = recurrence(0, 6, 40, 8, torch.float64)
+    views = a[::2], v[::2, ::2, ::2], initial[::2, ::2]
+    copies = [t.clone() for t in views]
+    assert torch.equal(linear_scan(*views), linear_scan(*copies))
+
+
+def test_chunks_of_time_with_the_state_passed_on_are_the_whole():
+    a, v, initial = recurrence(1, 2, 100, 3, torch.complex128)
+    whole, state, parts = linear_scan(a, v, initial), initial, []
+    for chunk in v.split([1, 30, 69], 1):
+        parts.append(linear_scan(a, chunk, state))
+        state = parts[-1][:, -1]
+    assert torch.equal(torch.cat(parts, 1), whole)
+    for k in range(100):
+        initial = linear_step(a, initial, v[:, k])
+        torch.testing.assert_close(initial, whole[:, k], rtol=0, atol=1e-13)
+
+
+def test_vmap_is_one_call_after_the_other():
+    a, v, initial = recurrence(2, 2, 30, 3, torch.float64)
+    many = torch.stack([a, -a, a / 2])
+    together = torch.func.vmap(linear_scan, in_dims=(0, None, None))(many, v, initial)
+    assert torch.equal(together, torch.stack([linear_scan(one, v, initial) for one in many]))
+    per_sequence = linear_scan(many[:2], v, initial)
+    assert torch.equal(per_sequence[1], linear_scan(many[1], v[1:], initial[1:])[0])
+
+
+def test_a_hundred_thousand_steps():
+    """Of a slow mode driven by ones: the geometric series (1 − a^{k+1})/(1 − a)."""
+    a = torch.tensor([1 - 2.0**-10], dtype=torch.float64)
+    h = linear_scan(a, torch.ones(1, 100_000, 1, dtype=torch.float64))[0, :, 0].numpy()
+    exact = -np.expm1(np.arange(1, 100_001) * np.log1p(-(2.0**-10))) * 2.0**10
+    np.testing.assert_allclose(h, exact, rtol=2 * 1024 * EPS[torch.float64])
+
+
+def test_unstable_states_overflow_to_infinity_and_nothing_is_hidden():
+    a = torch.tensor([2.0, 0.5])
+    h = linear_scan(a, torch.ones(1, 200, 2))
+    assert torch.isinf(h[0, -1, 0])
+    assert torch.isfinite(h[0, :, 1]).all()
+    v = torch.ones(1, 5, 2)
+    v[0, 2, 1] = torch.nan
+    assert torch.isnan(linear_scan(a, v)[0, :, 1]).tolist() == [False, False, True, True, True]
+
+
+# --- kernels ----------------------------------------------------------------------------------------
+
+
+@steady
+@given(
+    seed=st.integers(0, 999),
+    channels=st.integers(1, 3),
+    modes=st.integers(1, 5),
+    horizon=st.sampled_from([1, 2, 3, 9, 10, 16, 101]),
+    pairs=st.booleans(),
+)
+def test_the_kernel_in_blocks_is_the_plain_one(seed, channels, modes, horizon, pairs):
+    dtype = torch.complex128 if pairs else torch.float64
+    z, _, _ = recurrence(seed, 1, 1, modes, dtype)
+    c = noise(seed, channels, modes, dtype=dtype)
+    fast, plain = (f(z, c, horizon, pairs=pairs) for f in (modal_kernel, modal_kernel_plain))
+    assert fast.shape == (channels, horizon)
+    assert fast.dtype == torch.float64
+    # a power z^s by exp(s log z) has s |log z| roundings, and s |log z| |z|^s <= 1/e
+    size = c.abs().sum(-1, keepdim=True)
+    assert ((fast - plain).abs() <= 64 * EPS[torch.float64] * size * (1 + horizon**0.5)).all()
+
+
+def test_the_kernel_is_the_impulse_response_of_the_recurrence():
+    a, _, _ = recurrence(5, 1, 1, 4, torch.complex128)
+    c = noise(6, 4, dtype=torch.complex128)
+    impulse = torch.zeros(1, 60, 4, dtype=torch.complex128)
+    impulse[:, 0] = 1
+    response = 2 * (linear_scan(a, impulse) * c).sum(-1).real[0]
+    torch.testing.assert_close(modal_kernel(a, c, 60, pairs=True), response, rtol=0, atol=1e-13)
+
+
+def test_gradients_of_the_kernel():
+    z, _, _ = recurrence(0, 1, 1, 3, torch.complex128)
+    c = noise(1, 2, 3, dtype=torch.complex128)
+    inputs = (z.requires_grad_(), c.requires_grad_())
+    assert torch.autograd.gradcheck(lambda z, c: modal_kernel(z, c, 7, pairs=True), inputs)
+
+
+def test_a_mode_that_is_gone_after_one_step():
+    z, c = torch.tensor([0.0, -0.5]), torch.tensor([3.0, 1.0])
+    assert modal_kernel(z, c, 5).tolist() == [4.0, -0.5, 0.25, -0.125, 0.0625]
+
+
+@pytest.mark.parametrize("time", [0, 1, 2, 17, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_convolution_is_the_sum(time, dtype):
+    K, x = noise(0, 3, time, dtype=dtype), noise(1, 2, time, 3, dtype=dtype)
+    y = causal_convolution(K, x)
+    assert y.shape == x.shape
+    exact = torch.zeros(2, time, 3, dtype=torch.float64)
+    for k in range(time):
+        exact[:, k] = torch.einsum("cs,bsc->bc", K[:, : k + 1].double(), x[:, : k + 1].flip(1).double())
+    if time:
+        size = K.norm(dim=1).max() * x.norm(dim=1).max()
+        assert (y.double() - exact).abs().max() <= 8 * EPS[dtype] * np.log2(4 * time) * size
+
+
+def test_nothing_of_the_future_is_seen():
+    K, x = noise(0, 1, 50), noise(1, 1, 50, 1)
+    later = x.clone()
+    later[:, 30:] = 1e3
+    difference = (causal_convolution(K, later) - causal_convolution(K, x))[:, :30]
+    assert difference.abs().max() <= 1e3 * 50 * 64 * EPS[torch.float64]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: linear_scan(torch.ones(2), torch.ones(1, 3, 3)), ValueError, "multipliers"),
+        (lambda: linear_scan(torch.ones(3), torch.ones(1, 3)), ValueError, r"\(batch, time, state\)"),
+        (lambda: linear_scan(torch.ones(3), torch.ones(1, 2, 3), torch.ones(3)), ValueError, "initial"),
+        (lambda: linear_scan(torch.ones(3).double(), torch.ones(1, 2, 3)), TypeError, "share a dtype"),
+        (lambda: modal_kernel(torch.ones(2), torch.ones(2), 0), ValueError, "horizon must be at least 1"),
+        (lambda: modal_kernel(torch.ones(2), torch.ones(2), 3, pairs=True), ValueError, "no conjugate"),
+        (lambda: causal_convolution(torch.ones(2, 3), torch.ones(1, 4, 2)), ValueError, "kernel"),
+    ],
+)
+def test_bad_input_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
