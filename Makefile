@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test lab check lock clean
+.PHONY: help figures test bench lab check lock clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -18,6 +18,9 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 test: export OMP_NUM_THREADS = 1
 test: $(READY)  ## run every test: theory, models, notebooks, style
 	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
+
+bench: $(READY)  ## measure the fast ways against the plain ones, and keep the table
+	$(BIN)/python -m benchmarks
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

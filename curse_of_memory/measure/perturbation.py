@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.copies import copies_of
 from curse_of_memory.measure.probing import probing
-from curse_of_memory.measure.sequence_map import sequence_of
 from curse_of_memory.theory.perturbation.ascent import DIRECTION_STREAM
 
 __all__ = ["BALLS", "perturbation_curve", "perturbed_errors"]
@@ -20,6 +20,7 @@ BALLS = ("spectral", "public_code")
 # the random streams of one seed are numbered; training has 1 and 2, directions 3
 TEST_STREAM = 4
 COPIES_AT_ONCE = 1024  # of a linear model, unless `chunk` says how many
+STEPS_AT_ONCE = 2**20  # of all copies of another model together, but at least one copy
 
 
 def perturbation_curve(
@@ -62,7 +63,8 @@ def perturbation_curve(
         Chooses the sequence in what the model answers, as for :func:`memory_function`.
     chunk : int, optional
         How much is evaluated at once, for the memory of the machine: perturbed copies of a linear model
-        (1024 unless given), test sequences of any other (all).
+        (1024 unless given); of any other, test sequences of all copies together (unless given, as many
+        copies as have 2²⁰ time steps, at least one).
     progress : bool
         Show a bar over the radii.
     seed : int
@@ -89,6 +91,11 @@ def perturbation_curve(
     "Inverse approximation theory" (2305.19190), perturbation error: the ball is |θ|₂ = max(|W|₂,
     |U|₂, |b|₂, |c|₂). A point at radius β' ≤ β lies in the ball β, so that the running
     maximum is a lower bound of the supremum, too; the public code takes it as well.
+
+    All draws of a radius are one batch: in closed form for a linear model; else by the model's own
+    ``run_many(parameters, x)``, if it has that (from weights ``(copy, *shape)`` by name to what it answers,
+    ``(copy, batch, time, channel)``), or by :func:`torch.func.vmap` where that is faster. A model that this
+    cannot batch, because its steps depend on values or are random, is evaluated one copy after the other.
 
     Examples
     --------
@@ -221,16 +228,16 @@ def _sampled_error(
     """Return the map from stacked weights to errors on one fixed set of test sequences."""
     dtype = next(model.parameters()).dtype
     x, y = task.sample(samples, seed=(seed, TEST_STREAM, samples), device=place, dtype=dtype)
-
-    def answer(p: dict[str, Tensor]) -> Tensor:
-        parts = x.split(chunk or len(x))
-        return torch.cat(
-            [sequence_of(torch.func.functional_call(model, p, (part,)), output) for part in parts]
-        )
+    sequences = chunk or max(samples, STEPS_AT_ONCE // x.shape[1])
+    copies = max(1, sequences // samples)
+    answers = copies_of(model, output)
 
     def error(stacked: dict[str, Tensor]) -> Tensor:
-        count = len(next(iter(stacked.values())))
-        models = ({name: w[i] for name, w in stacked.items()} for i in range(count))
-        return torch.stack([loss(answer(p), y) for p in models])
+        found = []
+        for group in zip(*(w.split(copies) for w in stacked.values()), strict=True):
+            weights = dict(zip(stacked, group, strict=True))
+            y_hat = torch.cat([answers(weights, part) for part in x.split(sequences)], 1)
+            found += [loss(one, y) for one in y_hat]
+        return torch.stack(found)
 
     return error

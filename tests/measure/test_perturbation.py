@@ -11,6 +11,7 @@ from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
 from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.measure.copies import STEPS_AT_ONCE, copies_of, one_by_one
 from curse_of_memory.measure.perturbation import BALLS, _directions
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
@@ -328,6 +329,158 @@ def test_large_numbers_of_draws_are_evaluated_in_chunks():
     few = perturbation_curve(model, task, [0.1], draws=5)
     assert curve.draw_error.shape == (1, 1030)
     np.testing.assert_allclose(curve.draw_error[:, :5], few.draw_error, rtol=1e-12)
+
+
+# --- all draws as one batch ----------------------------------------------------------------------
+
+
+class Batched(nn.Module):
+    """h ← h + dt tanh(w h + u x), ŷ = Σ h, that runs copies by itself, and counts how often it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([-0.5, -0.1], dtype=torch.float64))
+        self.input_weight = nn.Parameter(torch.tensor([0.3, -0.2], dtype=torch.float64))
+        self.calls = []
+
+    def forward(self, x):
+        p = {name: w[None] for name, w in self.named_parameters()}
+        self.calls.append(None)
+        return self._steps(p, x)[0]
+
+    def run_many(self, parameters, x):
+        self.calls.append((len(parameters["weight"]), len(x)))
+        return self._steps(parameters, x)
+
+    def _steps(self, p, x):
+        w, u = p["weight"][:, None], p["input_weight"][:, None]
+        h = x.new_zeros(len(w), len(x), 2)
+        sums = []
+        for k in range(x.shape[1]):
+            h = h + DT * torch.tanh(w * h + u * x[:, k])
+            sums.append(h.sum(-1, keepdim=True))
+        return torch.stack(sums, 2)
+
+
+class Strange(Batched):
+    """A model that torch cannot batch, for a `reason`."""
+
+    run_many = property()  # hasattr says no
+
+    def __init__(self, reason):
+        super().__init__()
+        self.reason = reason
+
+    def forward(self, x):
+        if self.reason == "steps depend on values" and self.weight.sum() > 1e9:
+            return 0 * x
+        if self.reason == "random":
+            x = x + 0 * torch.randn_like(x)
+        if self.reason == "numpy":
+            x = x + float(self.weight.detach().sum()) * 0
+        return super().forward(x)
+
+
+def stacked(model, copies=5, size=0.1):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: p.detach() + size * torch.randn(copies, *p.shape, generator=generator, dtype=p.dtype)
+        for name, p in model.named_parameters()
+    }
+
+
+def deep():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv1d(T, T, 1), nn.LayerNorm(1), RNN(3, activation="tanh", dt=DT), nn.Linear(1, 2)
+    )
+
+
+REASONS = ("steps depend on values", "random", "numpy")
+COPIED = [
+    Gated,
+    Batched,
+    deep,
+    lambda: nn.LSTM(1, 3, batch_first=True),
+    lambda: network(activation="relu", diagonal=True, parameterization="exp"),
+    *(lambda reason=reason: Strange(reason) for reason in REASONS),
+]
+
+
+@pytest.mark.parametrize("build", COPIED)
+@torch.no_grad()
+def test_copies_at_once_answer_as_one_after_the_other(build):
+    model = build().eval()
+    dtype = next(model.parameters()).dtype
+    x = torch.randn(6, T, 1, generator=torch.Generator().manual_seed(1), dtype=dtype)
+    weights = stacked(model)
+    found, plain = copies_of(model)(weights, x), one_by_one(model)(weights, x)
+    assert found.shape[:3] == (5, 6, T)
+    # a few dozen roundings a step, of numbers of size one
+    torch.testing.assert_close(found, plain, rtol=0, atol=32 * T * EPS[dtype] * plain.abs().max().item())
+
+
+def test_a_model_that_torch_can_batch_runs_once_for_all_draws():
+    for build, times in ((lambda: Strange("none"), 1), (lambda: Strange(REASONS[0]), 4)):
+        model = build()
+        copies_of(model)(stacked(model, copies=4), torch.zeros(2, T, 1, dtype=torch.float64))
+        assert len(model.calls) == times
+
+
+@pytest.mark.parametrize(("limit", "times"), [(4 * 2 * T, 1), (3 * 2 * T, 2), (2 * T, 4)])
+def test_torch_batches_as_many_copies_as_are_worth_it(monkeypatch, limit, times):
+    monkeypatch.setitem(STEPS_AT_ONCE, "cpu", limit)
+    model, x = Strange("none"), torch.ones(2, T, 1, dtype=torch.float64)
+    weights = stacked(model, copies=4)
+    found = copies_of(model)(weights, x)
+    assert len(model.calls) == times
+    expected = one_by_one(model)(weights, x)
+    torch.testing.assert_close(found, expected, rtol=16 * T * EPS[torch.float64], atol=0)
+
+
+def test_what_the_model_itself_refuses_is_its_own_error():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        copies_of(nn.Linear(2, 1))(stacked(nn.Linear(2, 1)), torch.zeros(1, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "passes"),
+    [
+        (None, {(1, 20), (7, 20)}),
+        (60, {(1, 20), (3, 20)}),
+        (39, {(1, 20)}),
+        (8, {(1, 8), (1, 4)}),
+    ],
+)
+def test_chunks_hold_copies_then_sequences(chunk, passes):
+    model, task = Batched(), Sampled(functional())
+    whole = perturbation_curve(model, task, BETAS, draws=7, samples=20)
+    model.calls.clear()
+    found = perturbation_curve(model, task, BETAS, draws=7, samples=20, chunk=chunk)
+    assert set(model.calls) == passes
+    np.testing.assert_allclose(found.draw_error, whole.draw_error, rtol=16 * T * EPS[torch.float64])
+
+
+@pytest.mark.parametrize("build", [Batched, lambda: Strange("none")])
+def test_the_sequence_is_chosen_in_the_answer_of_every_copy(build):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = build()
+            if hasattr(self.inner, "run_many"):
+                self.run_many = self._run_many
+
+        def forward(self, x):
+            return torch.cat([7 + x, self.inner(x)], -1)
+
+        def _run_many(self, parameters, x):
+            inner = {name.removeprefix("inner."): w for name, w in parameters.items()}
+            return torch.stack([torch.cat([7 + x, y], -1) for y in self.inner.run_many(inner, x)])
+
+    options = {"draws": 3, "samples": 8}
+    chosen = perturbation_curve(Two(), functional(), BETAS, output=lambda y: y[..., 1:], **options)
+    inner = perturbation_curve(build(), functional(), BETAS, **options)
+    np.testing.assert_allclose(chosen.draw_error, inner.draw_error, rtol=16 * T * EPS[torch.float64])
 
 
 # --- refusals -----------------------------------------------------------------------------------

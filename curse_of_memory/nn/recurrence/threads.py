@@ -44,6 +44,8 @@ def over_batch(loop: Callable, batch: int, *tensors: Tensor) -> None:
         loop(0, batch, *arrays)
         return
     edges = [batch * i // threads for i in range(threads + 1)]
-    futures = [_pool(threads).submit(loop, first, last, *arrays) for first, last in pairwise(edges)]
-    for future in futures:
-        future.result()
+    shares = list(pairwise(edges))
+    others = [_pool(threads - 1).submit(loop, first, last, *arrays) for first, last in shares[1:]]
+    loop(*shares[0], *arrays)  # this thread takes a share, too, so that none waits for another's core
+    for other in others:
+        other.result()

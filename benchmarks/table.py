@@ -1,0 +1,108 @@
+"""The table: rows that were run, as Markdown."""
+
+import datetime
+import os
+import platform
+
+import numba
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from benchmarks import growth, layers, linear, nonlinear
+from benchmarks.memory import peak
+from benchmarks.rows import Row
+from benchmarks.timing import Machine, measure_machine, take_turns
+
+ROWS: list[Row] = [*linear.ROWS, *nonlinear.ROWS, *layers.ROWS]
+COLUMNS = ("work", "plain way", "plain", "ours", "ratio (quartiles)", "goal", "reached", "bound", "at bound")
+COLUMNS += ("remarks",)
+
+
+def report(rows: list[Row], device: str, budget: float, lengths: bool) -> str:
+    """Run `rows` for about `budget` seconds each, and the growth with length, too; return Markdown."""
+    machine = measure_machine(device)
+    lines = [_line(row, machine, device, budget) for row in tqdm(rows, desc="rows", leave=False)]
+    parts = [_title(device, machine)]
+    if rows:
+        parts.append("\n".join([_cells(COLUMNS), _cells(["---"] * len(COLUMNS)), *lines]))
+    if lengths:
+        parts.append(_growth(device, budget / 10))
+    return "\n\n".join(parts) + "\n"
+
+
+def _line(row: Row, machine: Machine, device: str, budget: float) -> str:
+    case = row.make(device, False)
+    timing = take_turns({"plain": case.plain, "ours": case.fast, **case.others}, budget, device)
+    plain, ours = case.times * timing.seconds["plain"], timing.seconds["ours"]
+    low, middle, high = case.times * timing.quartiles("ours")
+    reached, remarks = middle, [case.note]
+    for name in case.others:
+        # time of the other way over ours, turn by turn
+        quartiles = np.quantile(timing.ratios["ours"] / timing.ratios[name], [0.25, 0.5, 0.75])
+        remarks.append(
+            f"{name} takes {quartiles[1]:.2f} ({quartiles[0]:.2f} to {quartiles[2]:.2f}) of our time"
+        )
+        if row.against == name:
+            reached = quartiles[1]
+    if row.memory:
+        memory = [peak(row.name, way, device) / 2**20 for way in ("plain", "fast")]
+        remarks.append(
+            f"peak memory {memory[0]:.0f} MB against {memory[1]:.0f} MB: {memory[0] / memory[1]:.1f}x"
+        )
+    bound = machine.bound(case)
+    goal = f"≥ {row.goal:g}x" + (f" of {row.against}" if row.against else "")
+    cells = [
+        row.name,
+        row.plain,
+        _seconds(plain),
+        _seconds(ours),
+        f"**{middle:.3g}** ({low:.3g} to {high:.3g})",
+        goal,
+        "yes" if reached >= row.goal else f"{reached / row.goal:.0%}",
+        _seconds(bound) if bound else "-",
+        f"{bound / ours:.1%}" if bound else "-",
+        "; ".join(remark for remark in remarks if remark),
+    ]
+    return _cells(cells)
+
+
+def _cells(cells) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _growth(device: str, budget: float) -> str:
+    names = " | ".join(f"T = {T:,}" for T in growth.LENGTHS)
+    lines = [f"| growth | {names} | slope (log-log) | slope of the last two |", "|---" * 7 + "|"]
+    for name, seconds, slope, last in growth.growth(device, budget):
+        lines.append(f"| {name} | {' | '.join(map(_seconds, seconds))} | {slope:.2f} | {last:.2f} |")
+    return "\n".join(lines)
+
+
+def _title(device: str, machine: Machine) -> str:
+    cuda = device.startswith("cuda")
+    what = torch.cuda.get_device_name() if cuda else f"{_processor()}, {os.cpu_count()} cores"
+    speeds = ", ".join(f"{rate / 1e9:.0f} Gflop/s {str(dtype)[6:]}" for dtype, rate in machine.flops.items())
+    load = "" if cuda or not hasattr(os, "getloadavg") else f" Load before: {os.getloadavg()[0]:.1f}."
+    return (
+        f"# {what}\n\n{datetime.date.today()}, torch {torch.__version__}, numba {numba.__version__}, numpy "
+        f"{np.__version__}, Python {platform.python_version()}, {torch.get_num_threads()} threads.{load}\n\n"
+        f"Measured in the same run: products {speeds}; copies {machine.traffic / 1e9:.0f} GB/s. The bound is "
+        "what the products and the memory traffic of the work take at these speeds. Ratio: plain over ours, "
+        "median and quartiles of turns that alternate. float64 unless said."
+    )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def _seconds(value: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if value >= scale:
+            return f"{value / scale:.3g} {unit}"
+    return f"{value * 1e9:.2g} ns"

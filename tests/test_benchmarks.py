@@ -1,0 +1,57 @@
+"""The two ways of every row give the same numbers; how long they take is nobody's test."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import growth, rows, table, timing
+
+
+@pytest.mark.parametrize("row", table.ROWS, ids=lambda row: row.name)
+def test_the_plain_and_the_fast_way_give_the_same_numbers(row):
+    plain, fast = row.make("cpu", True).agree()
+    assert len(plain) == len(fast) > 0
+    for expected, found in zip(plain, fast, strict=True):
+        # sums of at most a few hundred numbers of the size of the largest
+        scale = expected.abs().max().item()
+        torch.testing.assert_close(
+            found, expected, rtol=0, atol=500 * torch.finfo(expected.dtype).eps * scale
+        )
+
+
+@pytest.mark.parametrize("row", table.ROWS, ids=lambda row: row.name)
+def test_what_is_timed_runs(row):
+    case = row.make("cpu", True)
+    for way in (case.plain, case.fast, *case.others.values()):
+        way()
+    assert case.times >= 1
+    assert case.flops + case.traffic >= 0
+
+
+def test_names_tell_rows_apart():
+    assert len({row.name for row in table.ROWS}) == len(table.ROWS)
+
+
+def test_ratios_are_those_of_the_turns(monkeypatch):
+    clock = iter(np.cumsum(np.arange(1000.0)))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing, "_seconds", lambda way, repeats, device: way())
+    slow, quick = iter([8.0] * 2 + [8.0, 6.0, 9.0]), iter([2.0] * 2 + [2.0, 2.0, 3.0])
+    found = timing.take_turns({"slow": lambda: next(slow), "quick": lambda: next(quick)}, 0.0)
+    assert found.seconds == {"slow": 8.0, "quick": 2.0}
+    assert found.ratios["quick"].tolist() == [4.0, 3.0, 3.0]
+
+
+def test_the_slope_of_a_power_is_its_exponent():
+    lengths = np.array(growth.LENGTHS, float)
+    assert growth.slope(lengths, 3e-6 * lengths**1.1) == pytest.approx(1.1, rel=1e-12)
+
+
+def test_a_line_of_the_table_has_all_columns(monkeypatch):
+    row = next(row for row in table.ROWS if "gated" in row.name)
+    small = rows.Row("work", "plain way", 2, lambda device, _: row.make(device, True), against="nn.LSTM")
+    machine = timing.Machine({torch.float32: 1e10, torch.float64: 1e10}, 1e10)
+    monkeypatch.setattr(timing, "SHORTEST", 0.0)
+    line = table._line(small, machine, "cpu", 0.0)
+    assert line.count(" | ") == len(table.COLUMNS) - 1
+    assert "nn.LSTM takes" in line
