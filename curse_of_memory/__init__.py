@@ -33,6 +33,7 @@ _HOMES = {
     "fit_exponential_sum": "curse_of_memory.theory.exponential_sums:fit_exponential_sum",
     "fit": "curse_of_memory.training:fit",
     "fit_expected": "curse_of_memory.training:fit_expected",
+    "sweep": "curse_of_memory.training:sweep",
     "memory_function": "curse_of_memory.measure:memory_function",
     "memory_report": "curse_of_memory.measure:memory_report",
     "gradient_norms": "curse_of_memory.measure:gradient_norms",

@@ -16,8 +16,8 @@ PUBLIC = {
         "balanced_truncation", "bias", "decay", "exponential_sums", "fit", "fit_expected",
         "fit_exponential_sum", "gradient_norms", "hankel_singular_values", "losses", "measure",
         "memory_function", "memory_report", "nn", "papers", "perturbation_curve", "plateau_time",
-        "reparameterizations", "stability_margin", "stability_radius", "targets", "tasks", "training",
-        "weighted_lower_bound", "worst_case_curve", "worst_case_error",
+        "reparameterizations", "stability_margin", "stability_radius", "sweep", "targets", "tasks",
+        "training", "weighted_lower_bound", "worst_case_curve", "worst_case_error",
     },
     "theory.targets": {
         "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
@@ -57,7 +57,7 @@ PUBLIC = {
     "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
     "nn": {"RNN"},
     "tasks": {"Batch", "LinearFunctional"},
-    "training": {"FitResult", "fit", "fit_expected"},
+    "training": {"FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {
         "StabilityMargin", "gradient_norms", "memory_function", "memory_report", "perturbation_curve",
         "stability_margin",

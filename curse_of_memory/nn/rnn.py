@@ -236,8 +236,8 @@ class RNN(nn.Module):
         ----------
         parameters : mapping from name to tensor
             Every weight, stacked: ``(copy, *shape)``.
-        x : Tensor of shape ``(batch, time, input_size)``
-            Inputs, shared by the copies.
+        x : Tensor of shape ``(batch, time, input_size)`` or ``(copy, batch, time, input_size)``
+            Inputs, shared by the copies or for each its own.
 
         Returns
         -------

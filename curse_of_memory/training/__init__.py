@@ -1,7 +1,9 @@
-"""One model at a time: on sampled batches, or on the exact expected loss."""
+"""Training: one model, many as one, or independent runs; on sampled batches or the exact expected loss."""
 
 from curse_of_memory.training.fit import fit
 from curse_of_memory.training.population import fit_expected
 from curse_of_memory.training.result import FitResult
+from curse_of_memory.training.runs import run_all
+from curse_of_memory.training.sweep import sweep
 
-__all__ = ["FitResult", "fit", "fit_expected"]
+__all__ = ["FitResult", "fit", "fit_expected", "run_all", "sweep"]

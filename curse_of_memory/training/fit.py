@@ -16,7 +16,7 @@ from curse_of_memory.files import whole_file
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.training.result import FitResult
 
-__all__ = ["fit"]
+__all__ = ["fit", "identity"]
 
 # Names of the random streams of one seed, so that no step shares its draw with the validation set.
 # None is 0: numpy takes (seed,) and (seed, 0) for the same stream.
@@ -127,7 +127,7 @@ def fit(
     # as plain numbers: a checkpoint holds nothing else
     settings = {k: int(v) for k, v in counts.items() if k != "steps"} | {"seed": int(seed)}
     settings |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "clip": float(clip)}
-    settings |= {"loss": _identity(loss), "task": _identity(task)}
+    settings |= {"loss": identity(loss), "task": identity(task)}
     model.train()
     run = _Run(model, optimizer, scheduler, settings, checkpoint)
     run.resume(device)
@@ -174,7 +174,7 @@ def fit(
     )
 
 
-def _identity(thing: object) -> str:
+def identity(thing: object) -> str:
     """Return what a checkpoint says of a loss or task: its repr, if it has one that means something."""
     kind = type(thing)
     return kind.__qualname__ if kind.__repr__ is object.__repr__ else repr(thing)

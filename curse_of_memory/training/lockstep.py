@@ -1,0 +1,120 @@
+"""Members that train in step: the loop of a sweep, with validation, ends of members and resumption."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from curse_of_memory.files import whole_file
+from curse_of_memory.training.members import Group
+from curse_of_memory.training.standing import Standing
+
+__all__ = ["Lockstep"]
+
+
+class Lockstep:
+    """The state of a sweep, all of which a checkpoint holds, and the loop that moves it on.
+
+    Parameters
+    ----------
+    groups : list of Group
+        The members, by kind.
+    standing : Standing
+        How each of them stands.
+    losses : SampledLosses or ExpectedLosses
+        What is descended.
+    settings : dict
+        ``validate_every``, ``clip``, ``patience``, ``stop_below``, and whatever else tells this sweep from
+        others: a checkpoint with other settings is refused.
+    checkpoint : path, optional
+        Written at every validation.
+    """
+
+    def __init__(self, groups: list[Group], standing: Standing, losses, settings: dict, checkpoint):
+        self.groups, self.standing = groups, standing
+        self._losses, self._settings = losses, settings
+        self._path = None if checkpoint is None else Path(checkpoint)
+        self.step = 0
+        self.seconds = 0.0
+
+    @property
+    def _active(self) -> list[Group]:
+        return [group for group in self.groups if len(group.numbers)]
+
+    def train(self, steps: int, progress: bool) -> None:
+        """Go on to step number `steps`, or until no member is left; with a bar if `progress`."""
+        started = time.perf_counter() - self.seconds
+        every = self._settings["validate_every"]
+        with tqdm(total=steps, initial=self.step, disable=not progress, desc="sweep") as bar:
+            while self._active:
+                if self.step % every == 0 or self.step >= steps:
+                    self.seconds = time.perf_counter() - started
+                    self._validate(on_grid=self.step % every == 0)
+                    bar.set_postfix(training=sum(len(group.numbers) for group in self._active))
+                if self.step >= steps:
+                    break
+                for group in self._active:
+                    self._descend(group)
+                self.step += 1
+                bar.update()
+        self.standing.end(
+            [i for group in self._active for i in group.numbers.tolist()], "finished", self.step
+        )
+        self.seconds = time.perf_counter() - started
+
+    def _descend(self, group: Group) -> None:
+        before = group.numbers
+        values = group.step(self._losses, self.step, self.standing.learning_rate, self._settings["clip"])
+        self.standing.training_loss[group.numbers] = values
+        self.standing.end(np.setdiff1d(before, group.numbers).tolist(), "diverged", self.step)
+
+    def _validate(self, on_grid: bool) -> None:
+        standing = self.standing
+        if standing.history and standing.history[-1]["step"] == self.step:
+            return  # a resumed sweep stands at a validation that was recorded
+        standing.open_row(self.step)
+        for group in self._active:
+            with torch.no_grad():
+                scores = self._losses.validation(group).double().cpu().numpy()
+            group.remember(standing.record(group.numbers, scores))
+            self._end_some(group, np.isfinite(scores))
+        if self._path is not None and on_grid:
+            state = {"settings": self._settings, "step": self.step, "seconds": self.seconds}
+            state |= {"standing": standing.state_dict()}
+            state |= {"groups": [group.state_dict() for group in self.groups]}
+            with whole_file(self._path) as draft:
+                torch.save(state, draft)
+
+    def _end_some(self, group: Group, finite: np.ndarray) -> None:
+        """Let those members go that have diverged, or need no more training."""
+        patience, stop_below = self._settings["patience"], self._settings["stop_below"]
+        members, standing = group.numbers, self.standing
+        none = np.zeros(len(members), dtype=bool)
+        ends = {
+            "diverged": ~finite,
+            "reached": none if stop_below is None else standing.best[members] <= stop_below,
+            "stopped early": none if patience is None else standing.stale[members] >= patience,
+        }
+        going_on = ~none
+        for status, ended in ends.items():
+            standing.end(members[going_on & ended].tolist(), status, self.step)
+            going_on &= ~ended
+        group.keep(going_on)
+
+    def resume(self, device: torch.device) -> None:
+        """Take up the checkpoint, if there is one."""
+        if self._path is None or not self._path.exists():
+            return
+        stored = torch.load(self._path, weights_only=True, map_location=device)
+        known = stored.get("settings", {})
+        differing = [name for name, value in self._settings.items() if known.get(name) != value]
+        if differing:
+            raise ValueError(
+                f"checkpoint {self._path.name} belongs to a sweep with other {', '.join(differing)}"
+            )
+        self.step, self.seconds = stored["step"], stored["seconds"]
+        self.standing.load_state_dict(stored["standing"])
+        for group, state in zip(self.groups, stored["groups"], strict=True):
+            group.load_state_dict(state)

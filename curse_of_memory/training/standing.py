@@ -1,0 +1,112 @@
+"""How the members of a sweep stand: losses, learning rates, patience, and who has ended and why."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+__all__ = ["TRAINING", "Standing"]
+
+TRAINING = "training"
+FACTOR, THRESHOLD, SMALLEST_CHANGE = 0.1, 1e-4, 1e-8  # of ReduceLROnPlateau, as training.fit uses it
+
+
+class Standing:
+    """One row of numbers per member, each by the rules of :func:`curse_of_memory.training.fit`.
+
+    Parameters
+    ----------
+    learning_rates : sequence of float
+        At the start.
+    decay_patience : int
+        So many validations in a row may bring no better one; at the next, the learning rate falls tenfold.
+    """
+
+    _ARRAYS = ("learning_rate", "plateau", "waited", "best", "stale", "training_loss", "steps")
+
+    def __init__(self, learning_rates: Sequence[float], decay_patience: int):
+        n = len(learning_rates)
+        self._decay_patience = decay_patience
+        self.learning_rate = np.array(learning_rates, dtype=float)
+        self.plateau = np.full(n, np.inf)
+        self.waited = np.zeros(n, dtype=int)
+        self.best = np.full(n, np.nan)
+        self.stale = np.zeros(n, dtype=int)
+        self.training_loss = np.full(n, np.nan)
+        self.steps = np.zeros(n, dtype=int)
+        self.status = [TRAINING] * n
+        self.history: list[dict] = []
+
+    def open_row(self, step: int) -> None:
+        """Begin the record of the validation at `step`."""
+        empty = [np.nan] * len(self.status)
+        names = ("training_loss", "validation_loss", "learning_rate")
+        self.history.append({"step": step} | {name: list(empty) for name in names})
+
+    def record(self, numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Enter validation losses; return where they are the best so far.
+
+        Parameters
+        ----------
+        numbers : array of int
+            Members.
+        scores : array of float
+            Their validation losses; those that are not finite are no candidates for anything.
+        """
+        row = self.history[-1]
+        for i, score in zip(numbers.tolist(), scores.tolist(), strict=True):
+            row["training_loss"][i] = float(self.training_loss[i])
+            row["validation_loss"][i] = score
+            row["learning_rate"][i] = float(self.learning_rate[i])
+        finite = np.isfinite(scores)
+        self._decay(numbers[finite], scores[finite])
+        improved = finite & ~(scores >= self.best[numbers])
+        better, worse = numbers[improved], numbers[finite & ~improved]
+        self.best[better], self.stale[better] = scores[improved], 0
+        self.stale[worse] += 1
+        return improved
+
+    def _decay(self, numbers: np.ndarray, scores: np.ndarray) -> None:
+        better = scores < self.plateau[numbers] * (1 - THRESHOLD)
+        self.plateau[numbers[better]] = scores[better]
+        self.waited[numbers[better]] = 0
+        self.waited[numbers[~better]] += 1
+        due = numbers[self.waited[numbers] > self._decay_patience]
+        self.waited[due] = 0
+        lower = FACTOR * self.learning_rate[due]
+        worth_it = self.learning_rate[due] - lower > SMALLEST_CHANGE
+        self.learning_rate[due[worth_it]] = lower[worth_it]
+
+    def end(self, numbers: Sequence[int], status: str, step: int) -> None:
+        """Say that the members `numbers` ended at `step`, and how: their `status`."""
+        for i in numbers:
+            self.status[i] = status
+            self.steps[i] = step
+
+    def dataset(self, coordinates: Mapping[str, Sequence]) -> xr.Dataset:
+        """Return everything, labelled by member and by the `coordinates` of each."""
+        over_time = ("member", "step")
+        table = {
+            name: (over_time, np.array([row[name] for row in self.history]).T)
+            for name in ("validation_loss", "training_loss")
+        }
+        table["learning_rate_at"] = (over_time, np.array([row["learning_rate"] for row in self.history]).T)
+        table |= {
+            "loss": ("member", self.best),
+            "steps": ("member", self.steps),
+            "status": ("member", np.array(self.status)),
+        }
+        labels = {name: ("member", np.array(values)) for name, values in coordinates.items()}
+        labels |= {"member": np.arange(len(self.status)), "step": [row["step"] for row in self.history]}
+        return xr.Dataset(table, labels)
+
+    def state_dict(self) -> dict:
+        """Return all that a checkpoint needs, as plain numbers."""
+        arrays = {name: getattr(self, name).tolist() for name in self._ARRAYS}
+        return arrays | {"status": list(self.status), "history": self.history}
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Take up the `state` that :meth:`state_dict` returned."""
+        for name in self._ARRAYS:
+            setattr(self, name, np.array(state[name], dtype=getattr(self, name).dtype))
+        self.status, self.history = list(state["status"]), list(state["history"])
