@@ -144,6 +144,9 @@ def decay(
     *evidence*, (points − 3)/12.
     It is the last alone where nothing falls, 1 − (ten noise floors)/(last value) for "compact", and 0 for
     "unknown".
+    It is no probability: windows and thresholds were chosen on the families of
+    :mod:`curse_of_memory.targets` and on a few measured models, so that on other noisy curves it orders, and
+    does not calibrate.
 
     **Bias.** Exponentials and powers (1 + t/τ)^{−ω} are recovered to rounding. A sum of exponentials
     gives the rate of the slowest one up to the weight the others still have in the window;
