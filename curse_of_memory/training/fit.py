@@ -16,7 +16,7 @@ from curse_of_memory.files import whole_file
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.training.result import FitResult
 
-__all__ = ["fit", "identity"]
+__all__ = ["checked_settings", "fit", "identity"]
 
 # Names of the random streams of one seed, so that no step shares its draw with the validation set.
 # None is 0: numpy takes (seed,) and (seed, 0) for the same stream.
@@ -95,21 +95,17 @@ def fit(
     0.01, batch 512, clipping 0.5, tenfold decay after 10), save that batches are drawn afresh in
     place of epochs over a fixed set.
     """
-    counts = {
-        "steps": steps,
-        "batch_size": batch_size,
-        "validate_every": validate_every,
-        "validation_size": validation_size,
-        "decay_patience": decay_patience,
-    }
-    for name, value in counts.items():
-        checks.positive_int(name, value)
+    checks.positive_int("steps", steps)
+    settings = checked_settings(
+        weight_decay,
+        clip,
+        patience,
+        batch_size=batch_size,
+        validate_every=validate_every,
+        validation_size=validation_size,
+        decay_patience=decay_patience,
+    )
     learning_rate = checks.positive("learning_rate", learning_rate)
-    weight_decay = checks.non_negative("weight_decay", weight_decay)
-    if not clip > 0:
-        raise ValueError(f"clip must be positive, got {clip!r}")
-    if patience is not None:
-        checks.positive_int("patience", patience)
 
     parameter = next(model.parameters(), None)
     if parameter is None:
@@ -124,9 +120,7 @@ def fit(
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
-    # as plain numbers: a checkpoint holds nothing else
-    settings = {k: int(v) for k, v in counts.items() if k != "steps"} | {"seed": int(seed)}
-    settings |= {"learning_rate": learning_rate, "weight_decay": weight_decay, "clip": float(clip)}
+    settings |= {"seed": int(seed), "learning_rate": learning_rate}
     settings |= {"loss": identity(loss), "task": identity(task)}
     model.train()
     run = _Run(model, optimizer, scheduler, settings, checkpoint)
@@ -172,6 +166,20 @@ def fit(
     return FitResult(
         status, run.best_loss, run.step, pd.DataFrame(run.history), time.perf_counter() - started
     )
+
+
+def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict:
+    """Return what every kind of training is told, checked, as plain numbers: a checkpoint holds nothing else.
+
+    The `patience` is checked only: whether a run may go on with another one is for its kind to say.
+    """
+    settings = {name: checks.positive_int(name, value) for name, value in counts.items()}
+    settings["weight_decay"] = checks.non_negative("weight_decay", weight_decay)
+    if not clip > 0:
+        raise ValueError(f"clip must be positive, got {clip!r}")
+    if patience is not None:
+        checks.positive_int("patience", patience)
+    return settings | {"clip": float(clip)}
 
 
 def identity(thing: object) -> str:

@@ -12,7 +12,12 @@ from curse_of_memory import checks
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.nn import RNN
 from curse_of_memory.theory import bias, reparameterization
-from curse_of_memory.training.fit import TRAINING_STREAM, VALIDATION_STREAM, identity
+from curse_of_memory.training.fit import (
+    TRAINING_STREAM,
+    VALIDATION_STREAM,
+    checked_settings,
+    identity,
+)
 from curse_of_memory.training.lockstep import Lockstep
 from curse_of_memory.training.members import ExpectedLosses, Group, SampledLosses, kind
 from curse_of_memory.training.standing import Standing
@@ -118,19 +123,16 @@ def sweep(
     rates = _each("learning_rate", learning_rate, n, checks.positive)
     powers = _each("power", power, n, _power)
     seeds = _each("seed", seed, n, _seed)
-    counts = {
-        "batch_size": batch_size,
-        "validate_every": validate_every,
-        "validation_size": validation_size,
-        "decay_patience": decay_patience,
-    }
-    counts = {name: checks.positive_int(name, value) for name, value in counts.items()}
     steps = checks.positive_int("steps", steps)
-    weight_decay = checks.non_negative("weight_decay", weight_decay)
-    if not clip > 0:
-        raise ValueError(f"clip must be positive, got {clip!r}")
-    if patience is not None:
-        patience = checks.positive_int("patience", patience)
+    settings = checked_settings(
+        weight_decay,
+        clip,
+        patience,
+        batch_size=batch_size,
+        validate_every=validate_every,
+        validation_size=validation_size,
+        decay_patience=decay_patience,
+    )
     if stop_below is not None:
         stop_below = checks.real("stop_below", stop_below)
 
@@ -151,13 +153,12 @@ def sweep(
         "learning_rate": rates,
         "power": powers,
     }
-    # as plain numbers and words: a checkpoint holds nothing else
-    settings = counts | {"weight_decay": weight_decay, "clip": float(clip), "expected": bool(expected)}
-    settings |= {"patience": patience, "stop_below": stop_below, "task": identity(task)}
+    settings |= {"expected": bool(expected), "patience": patience, "stop_below": stop_below}
+    settings |= {"task": identity(task)}
     settings |= {"models": [_description(model) for model in models]} | coordinates
     run = Lockstep(
         _groups(models, powers, seeds, weight_decay, device),
-        Standing(rates, counts["decay_patience"]),
+        Standing(rates, decay_patience),
         losses,
         settings,
         checkpoint,

@@ -12,6 +12,7 @@ of length 2T, so that nothing wraps around.
 import math
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 __all__ = ["causal_convolution", "modal_kernel", "modal_kernel_plain"]
@@ -109,13 +110,6 @@ def causal_convolution(kernel: Tensor, x: Tensor) -> Tensor:
     time = x.shape[1]
     if time == 0:
         return x.clone()
-    length = _fast_length(2 * time - 1)
+    length = next_fast_len(2 * time - 1, real=True)
     spectrum = torch.fft.rfft(x.mT, length) * torch.fft.rfft(kernel, length)
     return torch.fft.irfft(spectrum, length)[..., :time].mT
-
-
-def _fast_length(least: int) -> int:
-    """Return the smallest product of powers of 2, 3 and 5 that is at least `least`."""
-    from scipy.fft import next_fast_len
-
-    return next_fast_len(least, real=True)

@@ -158,12 +158,12 @@ def _loop(first, last, a, v, initial, h):
 
 def _in_blocks(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
     time = v.shape[1]
+    powers = _powers(a, min(time, BLOCK))
     if time <= BLOCK:
-        return _at_rest(a, v[:, None])[:, 0] + _powers(a, time)[:, 1:] * initial[:, None]
+        return _at_rest(powers, v[:, None])[:, 0] + powers[:, 1:] * initial[:, None]
     blocks = -(-time // BLOCK)
     padded = torch.nn.functional.pad(v, (0, 0, 0, blocks * BLOCK - time))
-    inside = _at_rest(a, padded.unflatten(1, (blocks, BLOCK)))
-    powers = _powers(a, BLOCK)
+    inside = _at_rest(powers, padded.unflatten(1, (blocks, BLOCK)))
     ends = _in_blocks(powers[:, -1], inside[:, :, -1], initial)
     starts = torch.cat([initial[:, None], ends[:, :-1]], 1)
     h = inside + powers[:, None, 1:] * starts[:, :, None]
@@ -176,9 +176,9 @@ def _powers(a: Tensor, largest: int) -> Tensor:
     return torch.cat([ones, a[:, None].expand(-1, largest, -1)], 1).cumprod(1)
 
 
-def _at_rest(a: Tensor, v: Tensor) -> Tensor:
-    """Return g_r = Σ_{l<=r} a^{r−l} v_l for blocks v of shape ``(batch, block, time, state)``."""
+def _at_rest(powers: Tensor, v: Tensor) -> Tensor:
+    """Return g_r = Σ_{l<=r} a^{r−l} v_l for the powers of a, and blocks v ``(batch, block, time, state)``."""
     lag = torch.arange(v.shape[2], device=v.device)
     lag = lag[:, None] - lag
-    triangle = _powers(a, v.shape[2])[:, lag.clamp(min=0)] * (lag >= 0)[..., None]
+    triangle = powers[:, lag.clamp(min=0)] * (lag >= 0)[..., None]
     return torch.einsum("brlm,bqlm->bqrm", triangle, v)

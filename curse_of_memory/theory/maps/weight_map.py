@@ -11,6 +11,7 @@ The maps of the papers are in `curse_of_memory.reparameterizations`.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import sympy
@@ -23,6 +24,7 @@ __all__ = ["Reparameterization", "w"]
 
 w = sympy.Symbol("w", real=True)
 """The free weight in `Reparameterization.formula`."""
+_W = w  # where an argument is called w
 
 TIMES = ("continuous", "discrete")
 REALS = (-math.inf, math.inf)
@@ -103,13 +105,15 @@ class Reparameterization:
         w = _argument(w)
         if self.slope is not None:
             return self.slope(functions_for(w), w)
-        symbol = sympy.Symbol("w", real=True)
-        derived = sympy.diff(self.f(symbol), symbol)
         if is_symbolic(w):
-            return derived.subs(symbol, w)
+            return self._derived.subs(_W, w)
         x = functions_for(w)
         names = {name: getattr(x, name) for name in ("exp", "log", "tanh", "sqrt", "sign", "abs")}
-        return sympy.lambdify(symbol, derived, modules=[names])(w) + 0 * w
+        return sympy.lambdify(_W, self._derived, modules=[names])(w) + 0 * w
+
+    @cached_property
+    def _derived(self) -> sympy.Expr:
+        return sympy.diff(self.formula, _W)
 
     def inverse(self, lam):
         """Return the w with f(w) = `lam`, in the type of `lam`.
