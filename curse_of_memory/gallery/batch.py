@@ -167,8 +167,9 @@ def publish(job: Job, staging: Path, out: Path) -> None:
     expected = {f"{stem}.{suffix}" for suffix in FILES}
     if unexpected := [file for file in written if file not in expected]:
         raise ValueError(f"wrote {unexpected[0]}, which is none of {stem}.{{{','.join(FILES)}}}")
-    table = f"{stem}.md" in written or f"{stem}.tex" in written
-    for suffix in ("json", "csv", *(("md", "tex") if table else ("png", "pdf"))):
+    picture = ("png", "pdf") if f"{stem}.png" in written or f"{stem}.pdf" in written else ()
+    table = ("md", "tex") if f"{stem}.md" in written or f"{stem}.tex" in written else ()
+    for suffix in ("json", "csv", *(picture + table or ("png", "pdf"))):
         if f"{stem}.{suffix}" not in written:
             raise ValueError(f"wrote no .{suffix}")
     read_result(written[f"{stem}.json"], name)

@@ -9,7 +9,7 @@ from curse_of_memory.gallery.notebooks import Notebook
 
 __all__ = ["FILES", "Result", "find_result", "read_result"]
 
-# a figure is json + csv + (png, pdf), a table json + csv + (md, tex)
+# a figure is json + csv + (png, pdf), a table json + csv + (md, tex), drawn or not
 FILES = ("png", "pdf", "md", "tex", "csv", "json")
 
 FIELDS = {

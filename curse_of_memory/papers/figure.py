@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.files import whole_file
+from curse_of_memory.papers.printed_table import as_latex, as_markdown
 
 __all__ = ["FigureData", "Findings", "figure_data"]
 
@@ -38,12 +39,15 @@ class Findings:
         What the picture shows, in one sentence with this run's numbers.
     headline, paper : mapping from label to number
         A few numbers to hold beside the paper's, and the paper's under the same labels.
+    printed : pandas.DataFrame, optional
+        Of a table: the cells as a paper prints them, ready-made texts; the index is the first column.
     """
 
     table: pd.DataFrame
     message: str
     headline: Mapping[str, Number]
     paper: Mapping[str, Number] = field(default_factory=dict)
+    printed: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class FigureData:
     ----------
     name, title, source : str
         Notebook name ``paper/figure``, title, and where the paper shows it.
-    table, message, headline, paper
+    table, message, headline, paper, printed
         As in :class:`Findings`.
     parameters : mapping
         The arguments it was computed with.
@@ -74,6 +78,7 @@ class FigureData:
     seconds: float
     source: str = "ours"
     paper: Mapping[str, Number] = field(default_factory=dict)
+    printed: pd.DataFrame | None = None
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
         """Return our numbers beside the paper's, rounded to `digits` significant digits."""
@@ -90,18 +95,25 @@ class FigureData:
     def save(self, output_dir: str | Path, figure: Figure) -> list[Path]:
         """Write ``<output_dir>/<last part of name>.{png,pdf,csv,json}``, and return the paths.
 
-        An empty `output_dir` writes nothing. Each file is written whole or not at all.
+        With a printed table there are ``.md`` and ``.tex``, too. An empty `output_dir` writes nothing. Each
+        file is written whole or not at all.
         """
         if str(output_dir) == "":
             return []
         stem = Path(output_dir) / self.name.rsplit("/", 1)[-1]
-        paths = {kind: stem.with_suffix(f".{kind}") for kind in ("png", "pdf", "csv", "json")}
+        texts = {}
+        if self.printed is not None:
+            texts = {"md": as_markdown(self.printed), "tex": as_latex(self.printed, self.title)}
+        paths = {kind: stem.with_suffix(f".{kind}") for kind in ("png", "pdf", *texts, "csv", "json")}
         # first, so that what cannot be written down leaves every file as it was
         record = json.dumps(_plain(self._record()), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         with whole_file(paths["png"]) as draft:
             figure.savefig(draft, dpi=200, metadata={"Software": None})
         with whole_file(paths["pdf"]) as draft:
             figure.savefig(draft, metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        for kind, text in texts.items():
+            with whole_file(paths[kind]) as draft:
+                draft.write_text(text, encoding="utf-8")
         with whole_file(paths["csv"]) as draft:
             self.table.to_csv(draft, index=False)  # floats are written so that they read back exactly
         with whole_file(paths["json"]) as draft:
@@ -149,6 +161,7 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
                 message=found.message,
                 headline=dict(found.headline),
                 paper=dict(found.paper),
+                printed=found.printed,
                 parameters=dict(bound.arguments),
                 device=_device_name(bound.arguments["device"]),
                 seconds=time.perf_counter() - started,

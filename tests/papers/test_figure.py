@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,7 @@ mpl.use("agg")
 from curse_of_memory.papers import figure
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.inverse_approximation import crossing
+from curse_of_memory.papers.printed_table import as_latex, as_markdown
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.theory import bias
 
@@ -88,6 +90,34 @@ def test_four_files_are_written_whole(tmp_path):
     assert sorted(folder.iterdir()) == sorted(paths)  # and no drafts
     assert paths[0].read_bytes().startswith(b"\x89PNG")
     assert paths[1].read_bytes().startswith(b"%PDF")
+
+
+def test_a_table_is_also_written_as_markdown_and_latex(tmp_path):
+    printed = pd.DataFrame({"$p=0$": ["1 %"]}, index=pd.Index(["a_b"], name="model"))
+    data = replace(some_data(), printed=printed)
+    paths = {p.suffix: p for p in data.save(tmp_path, drawing())}
+    assert sorted(paths) == [".csv", ".json", ".md", ".pdf", ".png", ".tex"]
+    assert paths[".md"].read_text() == "| model | $p=0$ |\n|---|---:|\n| a_b | 1 % |\n"
+    assert r"a\_b & 1 \% \\" in paths[".tex"].read_text()
+    assert r"\caption{A figure}" in paths[".tex"].read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("$x_1$ & 5_%", r"$x_1$ \& 5\_\%"),
+        ("1 ± 2", r"1 $\pm$ 2"),
+        ("\\{}", r"\textbackslash{}\{\}"),
+        ("$", r"\$"),
+    ],
+)
+def test_mathematics_stays_and_the_rest_is_escaped(text, latex):
+    table = pd.DataFrame({"c": [text]}, index=["r"])
+    assert f"r & {latex} " in as_latex(table, "")
+
+
+def test_a_bar_in_a_cell_is_no_column():
+    assert as_markdown(pd.DataFrame({"c": ["a|b"]}, index=["r"])).splitlines()[-1] == r"| r | a\|b |"
 
 
 def test_an_empty_folder_name_writes_nothing(tmp_path, monkeypatch):
