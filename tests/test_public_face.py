@@ -56,7 +56,10 @@ PUBLIC = {
     },
     "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
     "nn": {"RNN"},
-    "tasks": {"Batch", "LinearFunctional"},
+    "tasks": {
+        "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Pointwise", "SequentialImages",
+        "TeacherFilter", "VolterraFunctional", "WikiText2", "available", "causal_transformer", "random_rnn",
+    },
     "training": {"FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {
         "StabilityMargin", "gradient_norms", "memory_function", "memory_report", "perturbation_curve",

@@ -1,5 +1,27 @@
 """What models are trained on: each task draws seeded batches and says what it is."""
 
-from curse_of_memory.tasks.linear_functional import Batch, LinearFunctional
+from curse_of_memory.tasks.attention import AttentionApproximation
+from curse_of_memory.tasks.copying import Copying
+from curse_of_memory.tasks.data_files import available
+from curse_of_memory.tasks.images import SequentialImages
+from curse_of_memory.tasks.linear_functional import LinearFunctional
+from curse_of_memory.tasks.pointwise import Pointwise
+from curse_of_memory.tasks.sampling import Batch
+from curse_of_memory.tasks.teacher import TeacherFilter, causal_transformer, random_rnn
+from curse_of_memory.tasks.text import WikiText2
+from curse_of_memory.tasks.volterra import VolterraFunctional
 
-__all__ = ["Batch", "LinearFunctional"]
+__all__ = [
+    "AttentionApproximation",
+    "Batch",
+    "Copying",
+    "LinearFunctional",
+    "Pointwise",
+    "SequentialImages",
+    "TeacherFilter",
+    "VolterraFunctional",
+    "WikiText2",
+    "available",
+    "causal_transformer",
+    "random_rnn",
+]

@@ -1,9 +1,7 @@
 """Linear functionals y_k = dt Σ_s ρ(s dt) x_{k−s}: the task on which memory is the whole answer."""
 
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,16 +9,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from curse_of_memory import checks
+from curse_of_memory.tasks.convolution import causal_convolution, lag_values
+from curse_of_memory.tasks.sampling import Batch, fingerprint, placed, white_noise
 from curse_of_memory.theory.bias import INPUTS
 
-__all__ = ["Batch", "LinearFunctional"]
-
-
-class Batch(NamedTuple):
-    """Random `inputs`, and the `targets` a model should answer, each ``(batch, time, channel)``."""
-
-    inputs: Tensor
-    targets: Tensor
+__all__ = ["LinearFunctional"]
 
 
 class LinearFunctional:
@@ -72,15 +65,11 @@ class LinearFunctional:
         self.dt = checks.positive("dt", dt)
         self.inputs = checks.one_of("inputs", inputs, INPUTS)
         self.variance = checks.positive("variance", variance)
-        values = rho(self.dt * np.arange(self.horizon)) if callable(rho) else rho
-        self.rho = checks.finite_array("rho", values, ndim=1).copy()  # torch takes no reversed view
-        if self.rho.size != self.horizon:
-            raise ValueError(f"rho must have one value per lag, horizon={horizon}, got {self.rho.size}")
+        self.rho = lag_values("rho", rho, self.horizon, self.dt)
 
     def __repr__(self) -> str:
-        values = f"#{zlib.crc32(self.rho.tobytes()):08x}"  # tells one memory from another
         return (
-            f"LinearFunctional(rho={values}, horizon={self.horizon}, dt={self.dt:g}, "
+            f"LinearFunctional(rho={fingerprint([self.rho])}, horizon={self.horizon}, dt={self.dt:g}, "
             f"inputs={self.inputs!r}, variance={self.variance:g})"
         )
 
@@ -148,19 +137,14 @@ class LinearFunctional:
         Batch
             Inputs and targets, both of shape ``(size, horizon, 1)``.
         """
-        checks.positive_int("size", size)
-        steps = np.random.default_rng(seed).standard_normal((size, self.horizon))
-        x = torch.from_numpy(np.sqrt(self.variance) * steps)
+        x = white_noise(size, self.horizon, 1, variance=self.variance, seed=seed)
         if self.inputs == "random_walk":
             x = x.cumsum(1)
-        x = x.to(device=device, dtype=dtype or torch.get_default_dtype())
-        return Batch(x[..., None], self.answer(x)[..., None])
+        x = placed(x, device, dtype)
+        return Batch(x, self.answer(x[..., 0])[..., None])
 
     def answer(self, x: Tensor) -> Tensor:
         """Return y for sequences `x` of shape ``(batch, horizon)``, by zero-padded FFT."""
         if x.shape[-1] != self.horizon:
             raise ValueError(f"x must have {self.horizon} steps, got shape {tuple(x.shape)}")
-        n = 2 * self.horizon
-        rho = torch.as_tensor(self.rho, dtype=x.dtype, device=x.device)
-        spectrum = torch.fft.rfft(x, n) * torch.fft.rfft(rho, n)
-        return self.dt * torch.fft.irfft(spectrum, n)[..., : self.horizon]
+        return self.dt * causal_convolution(self.rho, x)

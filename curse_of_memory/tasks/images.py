@@ -1,0 +1,206 @@
+"""MNIST, Fashion-MNIST and CIFAR-10, pixel by pixel: what comes first has to be remembered to the end."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curse_of_memory import checks
+from curse_of_memory.tasks.image_files import read_images
+from curse_of_memory.tasks.sampling import Batch, placed
+
+__all__ = ["SequentialImages"]
+
+SPLITS = ("train", "validation", "test")
+
+
+class _Kind(NamedTuple):
+    """Size of the images, mean and standard deviation of the channels, and what is kept for validation."""
+
+    width: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    validation_share: int  # one of so many training images
+
+
+# Mean and deviation over all pixels of the whole training set, for values from 0 to 1. The public code of
+# StableSSM divides CIFAR-10 by (0.2023, 0.1994, 0.2010): the mean of the deviations within single images.
+KINDS = {
+    "mnist": _Kind(28, (0.1307,), (0.3081,), 12),
+    "fashion_mnist": _Kind(28, (0.2860,), (0.3530,), 12),
+    "cifar10": _Kind(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 10),
+}
+
+
+class SequentialImages:
+    """Learn the class of an image that is read one pixel, or one row, at a time.
+
+    Parameters
+    ----------
+    name : {'mnist', 'fashion_mnist', 'cifar10'}
+        The data set.
+    split : {'train', 'validation', 'test'}
+        The published test set, and the published training set without and with its part for validation:
+        55 000 / 5 000 / 10 000 images, for CIFAR-10 45 000 / 5 000 / 10 000.
+    permuted : int, optional
+        Seed of one permutation of the pixels, the same for all images, before they are read.
+    row_by_row : bool
+        Whether a step is a row of pixels, not one pixel.
+    size : int, optional
+        Keep so many images: from each class as many as from every other, as far as there are. Smaller choices
+        are parts of larger ones.
+    split_seed : int
+        Names the division into training and validation images.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For unknown names, bad numbers, more images than there are, or a file with a wrong checksum.
+    FileNotFoundError
+        If the files are neither on this machine nor can be downloaded; says where they were looked for.
+
+    Notes
+    -----
+    Inputs are ``(batch, 784, 1)``, for CIFAR-10 ``(batch, 1024, 3)``; by rows ``(batch, 28, 28)`` and
+    ``(batch, 32, 96)``, the three colours of a pixel beside each other. They are normalised by mean and
+    standard deviation of the training set. Targets are classes ``(batch,)``.
+
+    Where the folder of the variable CURSE_OF_MEMORY_DATA has only some of the five training files of
+    CIFAR-10, these are the training set, a tenth of it for validation: `published` says how many images
+    were found.
+
+    Examples
+    --------
+    >>> task = SequentialImages("mnist", size=1000)  # doctest: +SKIP
+    >>> task.sample(32, seed=0).inputs.shape  # doctest: +SKIP
+    torch.Size([32, 784, 1])
+    """
+
+    output_size = 10
+
+    def __init__(
+        self,
+        name: str,
+        split: str = "train",
+        *,
+        permuted: int | None = None,
+        row_by_row: bool = False,
+        size: int | None = None,
+        split_seed: int = 0,
+    ):
+        self.name = checks.one_of("name", name, KINDS)
+        self.split = checks.one_of("split", split, SPLITS)
+        if permuted is not None and (isinstance(permuted, bool) or not isinstance(permuted, int)):
+            raise TypeError(f"permuted must be the seed of a permutation or None, got {permuted!r}")
+        if size is not None:
+            checks.positive_int("size", size)
+        self.permuted, self.row_by_row, self.split_seed = permuted, bool(row_by_row), split_seed
+        self.size = size
+        kind = KINDS[name]
+        pixels, labels = read_images(name, "test" if split == "test" else "train")
+        self.published = len(labels)
+        chosen = self._chosen(labels, kind, size)
+        pixels, labels = pixels[chosen], labels[chosen]
+        if permuted is not None:
+            pixels = pixels[:, np.random.default_rng(permuted).permutation(pixels.shape[1])]
+        steps = kind.width if row_by_row else kind.width**2
+        self.images = torch.from_numpy(np.ascontiguousarray(pixels).reshape(len(pixels), steps, -1))
+        self.labels = torch.from_numpy(labels)
+        _, self.horizon, self.input_size = self.images.shape
+        repeats = self.input_size // len(kind.mean)
+        self._mean = torch.tensor(kind.mean, dtype=torch.float64).repeat(repeats)
+        self._std = torch.tensor(kind.std, dtype=torch.float64).repeat(repeats)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return (
+            f"SequentialImages({self.name!r}, {self.split!r}, images={len(self)} of {self.published}, "
+            f"permuted={self.permuted}, row_by_row={self.row_by_row}, size={self.size}, "
+            f"split_seed={self.split_seed})"
+        )
+
+    def sample(
+        self,
+        size: int,
+        *,
+        seed: int | Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Batch:
+        """Draw `size` different images; equal seeds give equal ones on every device.
+
+        Parameters
+        ----------
+        size : int
+            Number of images, at most as many as there are.
+        seed : int or sequence of int
+            Names the draw, e.g. ``(seed, step)``.
+        device, dtype
+            Of the tensors returned; torch's default dtype if none is given. Classes are int64.
+
+        Returns
+        -------
+        Batch
+            Inputs ``(size, horizon, input_size)`` and classes ``(size,)``.
+        """
+        if checks.positive_int("size", size) > len(self):
+            raise ValueError(f"size must be at most the {len(self)} images of the task, got {size}")
+        rows = np.random.default_rng(seed).choice(len(self), size, replace=False)
+        return self._batch(torch.from_numpy(rows), device, dtype)
+
+    def batches(
+        self,
+        size: int,
+        *,
+        seed: int | Sequence[int] | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Iterator[Batch]:
+        """Yield every image once, `size` at a time and the rest at the end.
+
+        Parameters
+        ----------
+        size : int
+            Images in a batch.
+        seed : int or sequence of int, optional
+            Names the order; as they are kept, if none is given.
+        device, dtype
+            As for :meth:`sample`.
+
+        Yields
+        ------
+        Batch
+            As :meth:`sample` returns them.
+        """
+        checks.positive_int("size", size)
+        count = len(self)
+        order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+        for rows in torch.from_numpy(order).split(size):
+            yield self._batch(rows, device, dtype)
+
+    def _batch(self, rows: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Batch:
+        values = (self.images[rows].double() / 255 - self._mean) / self._std
+        return Batch(placed(values, device, dtype), self.labels[rows].to(device))
+
+    def _chosen(self, labels: np.ndarray, kind: _Kind, size: int | None) -> np.ndarray:
+        """Return which of the published images these are, in order."""
+        rows = np.arange(len(labels))
+        if self.split != "test":
+            rows = np.random.default_rng(self.split_seed).permutation(rows)
+            held_out = len(rows) // kind.validation_share
+            rows = rows[:held_out] if self.split == "validation" else rows[held_out:]
+        if size is None:
+            return rows
+        if size > len(rows):
+            raise ValueError(f"size must be at most {len(rows)}, the images of the split, got {size}")
+        # one of each class in turn: by how many of its class come before it, then by class
+        classes = labels[rows]
+        rank = np.empty(len(rows), dtype=np.int64)
+        for one in np.unique(classes):
+            members = np.flatnonzero(classes == one)
+            rank[members] = np.arange(len(members))
+        return rows[np.lexsort((classes, rank))[:size]]

@@ -1,0 +1,101 @@
+"""What the tasks share: batches, seeded white inputs, and a name for the numbers that make a task."""
+
+import math
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curse_of_memory import checks
+
+__all__ = ["Batch", "WhiteInputTask", "fingerprint", "placed", "white_noise"]
+
+
+class Batch(NamedTuple):
+    """Random `inputs`, and the `targets` a model should answer.
+
+    Both are ``(batch, time, channel)``, save that tokens and a class for each step are ``(batch, time)``, and
+    one class for a whole sequence is ``(batch,)``.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+
+class WhiteInputTask:
+    """A task whose inputs are white noise x_k ~ N(0, variance), and whose targets are :meth:`answer` of them.
+
+    Parameters
+    ----------
+    horizon : int
+        Length of the sequences, in steps.
+    input_size : int
+        Channels of the input.
+    variance : float
+        Variance of every input.
+    """
+
+    def __init__(self, horizon: int, *, input_size: int = 1, variance: float = 1.0):
+        self.horizon = checks.positive_int("horizon", horizon)
+        self.input_size = checks.positive_int("input_size", input_size)
+        self.variance = checks.positive("variance", variance)
+
+    def sample(
+        self,
+        size: int,
+        *,
+        seed: int | Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Batch:
+        """Draw `size` sequences; equal seeds give equal inputs on every device.
+
+        Parameters
+        ----------
+        size : int
+            Number of sequences.
+        seed : int or sequence of int
+            Names the draw, e.g. ``(seed, step)``.
+        device, dtype
+            Of the tensors returned; torch's default dtype if none is given.
+
+        Returns
+        -------
+        Batch
+            Inputs ``(size, horizon, input_size)`` and targets ``(size, horizon, output_size)``.
+        """
+        x = white_noise(size, self.horizon, self.input_size, variance=self.variance, seed=seed)
+        x = placed(x, device, dtype)
+        return Batch(x, self.answer(x))
+
+    def answer(self, x: Tensor) -> Tensor:
+        """Return the targets of inputs `x` of shape ``(batch, horizon, input_size)``."""
+        raise NotImplementedError
+
+    def _check_inputs(self, x: Tensor) -> None:
+        expected = (self.horizon, self.input_size)
+        if x.ndim != 3 or x.shape[1:] != expected:
+            raise ValueError(f"x must have shape (batch, {expected[0]}, {expected[1]}), got {tuple(x.shape)}")
+
+
+def white_noise(size: int, horizon: int, channels: int, *, variance: float, seed) -> Tensor:
+    """Return independent normal numbers ``(size, horizon, channels)``, in float64 on the CPU."""
+    checks.positive_int("size", size)
+    draws = np.random.default_rng(seed).standard_normal((size, horizon, channels))
+    return torch.from_numpy(math.sqrt(variance) * draws)
+
+
+def placed(x: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
+    """Return `x` on the device and in the dtype asked for; torch's default dtype if none is."""
+    return x.to(device=device, dtype=dtype or torch.get_default_dtype())
+
+
+def fingerprint(arrays: Iterable[np.ndarray]) -> str:
+    """Return a short name that tells one set of numbers from another, for a task's repr."""
+    code = 0
+    for array in arrays:
+        code = zlib.crc32(np.ascontiguousarray(array).tobytes(), code)
+    return f"#{code:08x}"

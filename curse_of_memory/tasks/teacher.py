@@ -1,0 +1,205 @@
+"""Teacher filters: what a frozen model answers to white inputs is what another one learns."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory import checks
+from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint, white_noise
+
+__all__ = ["TeacherFilter", "causal_transformer", "random_rnn"]
+
+# numbers of random streams: training has 1 and 2, perturbations 3 and 4
+CALIBRATION_STREAM = (0, 5)
+CALIBRATION_SIZE = 512
+
+
+class TeacherFilter(WhiteInputTask):
+    """Learn y = H(x), where H is a frozen model and x white noise.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``, or to a tuple of which that is the
+        first, as `torch.nn.RNN` does. A copy of it is taken, in evaluation mode: without dropout.
+    horizon : int
+        Length of the sequences, in steps.
+    input_size : int
+        Channels of the input.
+    variance : float
+        Variance of the inputs.
+    normalized : bool
+        Whether each channel of the answers is divided by its standard deviation over 512 sequences of their
+        own, so that errors of different teachers can be compared.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers, for a model that answers in another shape, and where answers that do not vary should
+        be normalised.
+
+    Notes
+    -----
+    "Inverse approximation theory" (2305.19190), figures 3 and 12.
+
+    Examples
+    --------
+    >>> task = TeacherFilter(random_rnn(hidden=16, seed=0), horizon=30, normalized=True)
+    >>> x, y = task.sample(100, seed=1)
+    >>> y.shape, 0.8 < y.std().item() < 1.2
+    (torch.Size([100, 30, 1]), True)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        horizon: int,
+        input_size: int = 1,
+        *,
+        variance: float = 1.0,
+        normalized: bool = False,
+    ):
+        super().__init__(horizon, input_size=input_size, variance=variance)
+        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.normalized = bool(normalized)
+        self._scale = torch.ones(1, dtype=torch.float64)
+        self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
+        count = CALIBRATION_SIZE if normalized else 1
+        x = white_noise(count, self.horizon, self.input_size, variance=self.variance, seed=CALIBRATION_STREAM)
+        y = self.answer(x)
+        self.output_size = y.shape[-1]
+        if normalized:
+            self._scale = y.flatten(0, 1).std(0)
+            if not (self._scale > 0).all():
+                raise ValueError("model answers with a constant, which cannot be normalised")
+
+    def __repr__(self) -> str:
+        weights = fingerprint(w.cpu().numpy() for w in self.model.state_dict().values())
+        return (
+            f"TeacherFilter(model={type(self.model).__name__}{weights}, horizon={self.horizon}, "
+            f"input_size={self.input_size}, variance={self.variance:g}, normalized={self.normalized})"
+        )
+
+    def answer(self, x: Tensor) -> Tensor:
+        """Return y ``(batch, horizon, output_size)`` for inputs `x` ``(batch, horizon, input_size)``."""
+        self._check_inputs(x)
+        place = (x.device, x.dtype)
+        if place not in self._copies:
+            self._copies[place] = copy.deepcopy(self.model).to(device=x.device, dtype=x.dtype)
+        with torch.no_grad():
+            found = self._copies[place](x)
+        y = found[0] if isinstance(found, tuple) else found
+        if not isinstance(y, Tensor) or y.ndim != 3 or y.shape[:2] != x.shape[:2]:
+            what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+            raise ValueError(
+                f"model must map (batch, time, channel) to (batch, time, channel), but answers "
+                f"{tuple(x.shape)} with {what}"
+            )
+        return y / self._scale.to(y)
+
+
+class RandomRNN(nn.Module):
+    """One recurrent layer and a linear readout."""
+
+    def __init__(self, hidden: int, input_size: int, output_size: int, activation: str):
+        super().__init__()
+        self.input_size = input_size
+        self.recurrence = nn.RNN(input_size, hidden, nonlinearity=activation, batch_first=True)
+        self.readout = nn.Linear(hidden, output_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, time, input_size)`` to ``(batch, time, output_size)``."""
+        return self.readout(self.recurrence(x)[0])
+
+
+class CausalTransformer(nn.Module):
+    """Linear readin, one layer of causal self-attention and feedforward, linear readout; no dropout."""
+
+    def __init__(self, hidden: int, heads: int, feedforward: int, input_size: int, output_size: int):
+        super().__init__()
+        self.input_size = input_size
+        self.readin = nn.Linear(input_size, hidden)
+        self.layer = nn.TransformerEncoderLayer(hidden, heads, feedforward, dropout=0.0, batch_first=True)
+        self.readout = nn.Linear(hidden, output_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, time, input_size)`` to ``(batch, time, output_size)``."""
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], device=x.device, dtype=x.dtype)
+        return self.readout(self.layer(self.readin(x), src_mask=mask, is_causal=True))
+
+
+def random_rnn(
+    hidden: int, seed: int, *, input_size: int = 1, output_size: int = 1, activation: str = "tanh"
+) -> RandomRNN:
+    """Return an RNN with random weights and a random linear readout.
+
+    Weights and biases are torch's own, uniform in ±1/√hidden. The eigenvalues of a large recurrent matrix
+    then fill the disk of radius 1/√3 (circular law): memory falls about as fast as 3^{−t/2}, or faster.
+
+    Parameters
+    ----------
+    hidden : int
+        States; the paper's teachers have 256.
+    seed : int
+        Names the weights.
+    input_size, output_size : int
+        Channels.
+    activation : {'tanh', 'relu'}
+        Of the recurrence.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers or an unknown activation.
+
+    Examples
+    --------
+    >>> random_rnn(8, seed=0)(torch.zeros(2, 5, 1)).shape
+    torch.Size([2, 5, 1])
+    """
+    checks.one_of("activation", activation, ("tanh", "relu"))
+    sizes = {"hidden": hidden, "input_size": input_size, "output_size": output_size}
+    for name, value in sizes.items():
+        checks.positive_int(name, value)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return RandomRNN(hidden, input_size, output_size, activation)
+
+
+def causal_transformer(
+    hidden: int, heads: int, feedforward: int, seed: int, *, input_size: int = 1, output_size: int = 1
+) -> CausalTransformer:
+    """Return one transformer layer with random weights, causal in time and without dropout.
+
+    Attention runs over the time steps up to the present one, post-normalised, without positions: apart from
+    the present step, the answer does not depend on the order of the past.
+
+    Parameters
+    ----------
+    hidden, heads, feedforward : int
+        Width, heads and width of the feedforward part; 16, 1 and 32 in the public code of "Inverse
+        approximation theory".
+    seed : int
+        Names the weights.
+    input_size, output_size : int
+        Channels.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers, or a width that the heads do not divide.
+
+    Examples
+    --------
+    >>> causal_transformer(16, heads=1, feedforward=32, seed=0)(torch.zeros(2, 5, 1)).shape
+    torch.Size([2, 5, 1])
+    """
+    sizes = {"hidden": hidden, "heads": heads, "feedforward": feedforward}
+    for name, value in (sizes | {"input_size": input_size, "output_size": output_size}).items():
+        checks.positive_int(name, value)
+    if hidden % heads:
+        raise ValueError(f"heads must divide hidden={hidden}, got {heads}")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return CausalTransformer(hidden, heads, feedforward, input_size, output_size)

@@ -1,0 +1,125 @@
+"""A machine without real data and without network, and small files in the formats of the real ones."""
+
+import gzip
+import hashlib
+import io
+import pickle
+import tarfile
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import requests
+
+from curse_of_memory.tasks import data_files
+from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile
+
+LINES = {
+    "train": " a b a \n \n = c = a <unk> b d <unk> \n" * 40,
+    "valid": " a c x \n" * 30,
+    "test": " d d \n b a \n" * 30,
+}
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Folders `data`, which the variable names, and `cache`; downloads find no network."""
+    data, cache = tmp_path / "data", tmp_path / "cache"
+    data.mkdir()
+    monkeypatch.setenv(VARIABLE, str(data))
+    monkeypatch.setattr(data_files.pooch, "os_cache", lambda project: cache / project)
+    asked = []
+
+    def no_network(url, *args, **kwargs):
+        asked.append(url)
+        raise requests.ConnectionError("there is no network here")
+
+    monkeypatch.setattr(data_files.pooch, "retrieve", no_network)
+    return SimpleNamespace(data=data, cache=cache / "curse_of_memory", asked=asked)
+
+
+@pytest.fixture
+def write(machine, monkeypatch):
+    """Write a file of a data set into `data`, and make its checksum the published one."""
+
+    def writer(name: str, key: str, content: bytes, folder: Path | None = None) -> Path:
+        file = FILES[name][key]
+        path = (folder or machine.data) / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        monkeypatch.setitem(FILES[name], key, DataFile(file.path, checksum, file.urls))
+        return path
+
+    return writer
+
+
+def idx(values: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    return gzip.compress(header + values.astype(np.uint8).tobytes(), mtime=0)
+
+
+@pytest.fixture
+def small_mnist(write):
+    """120 and 40 random images of MNIST's size; returns pixels and labels by part."""
+    random = np.random.default_rng(0)
+    made = {}
+    for part, prefix, count in (("train", "train", 120), ("test", "t10k", 40)):
+        pixels = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = random.integers(0, 10, count, dtype=np.uint8)
+        write("mnist", f"{prefix}-images-idx3-ubyte.gz", idx(pixels))
+        write("mnist", f"{prefix}-labels-idx1-ubyte.gz", idx(labels))
+        made[part] = pixels, labels
+    return made
+
+
+def cifar_batch(pixels: np.ndarray, labels: np.ndarray) -> bytes:
+    """A pickle as the published ones are: keys in bytes, old names of numpy's functions."""
+    raw = pickle.dumps({b"data": pixels, b"labels": labels.tolist()}, protocol=3)
+    return raw.replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+
+@pytest.fixture
+def cifar_batches():
+    """Pixels ``(20, 3072)`` and labels of the five training files and the test file."""
+    random = np.random.default_rng(1)
+    names = [f"data_batch_{k}" for k in range(1, 6)] + ["test_batch"]
+    return {
+        name: (random.integers(0, 256, (20, 3072), dtype=np.uint8), random.integers(0, 10, 20))
+        for name in names
+    }
+
+
+@pytest.fixture
+def formats():
+    """The encoders of the formats."""
+    return SimpleNamespace(idx=idx, cifar_batch=cifar_batch, tar=tar)
+
+
+def tar(members: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.fixture
+def small_wikitext(write):
+    for part, text in LINES.items():
+        write("wikitext2", f"wiki.{part}.tokens.gz", gzip.compress(text.encode(), mtime=0))
+    return LINES
+
+
+@pytest.fixture
+def small_wikitext_archive(write):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for part, text in LINES.items():
+            archive.writestr(f"wikitext-2/wiki.{part}.tokens", text)
+    write("wikitext2", "archive", packed.getvalue())
+    return LINES

@@ -1,0 +1,201 @@
+"""Files are found, downloaded, and refused: with files and a server made on the spot."""
+
+import hashlib
+import http.server
+import threading
+
+import pytest
+import requests
+
+from curse_of_memory.tasks import available, data_files
+from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile, fetch, find
+
+CONTENT = b"these are the published bytes\n" * 100
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+FILE = DataFile(
+    "set/file.gz", f"sha256:{SHA256}", ("https://first.example/file.gz", "https://second.example/f")
+)
+
+
+def put(folder, content=CONTENT, path=FILE.path):
+    place = folder / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    return place
+
+
+def test_the_named_folder_comes_before_the_cache(machine):
+    assert find(FILE) is None
+    cached = put(machine.cache)
+    assert find(FILE) == cached
+    local = put(machine.data)
+    assert find(FILE) == fetch(FILE) == local
+    assert machine.asked == []
+
+
+def test_without_the_variable_there_is_the_cache(machine, monkeypatch):
+    put(machine.data)
+    monkeypatch.delenv(VARIABLE)
+    assert find(FILE) is None
+    cached = put(machine.cache)
+    assert find(FILE) == cached
+
+
+def test_other_checksums_are_those_they_say_they_are(machine):
+    place = put(machine.data)
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    assert find(DataFile(FILE.path, f"md5:{md5}")) == place
+    with pytest.raises(ValueError, match=f"expected md5 {md5[::-1]}, got {md5}"):
+        find(DataFile(FILE.path, f"md5:{md5[::-1]}"))
+
+
+@pytest.mark.parametrize("where", ["data", "cache"])
+@pytest.mark.parametrize("use", [find, fetch])
+def test_a_damaged_file_is_refused_by_name_with_both_checksums(machine, where, use):
+    damaged = CONTENT[:-1] + b"?"
+    place = put(getattr(machine, where), damaged)
+    with pytest.raises(ValueError, match="is not the published file") as refusal:
+        use(FILE)
+    message = str(refusal.value)
+    assert str(place) in message
+    assert SHA256 in message
+    assert hashlib.sha256(damaged).hexdigest() in message
+    assert machine.asked == []
+    assert place.read_bytes() == damaged  # nobody's file is removed
+
+
+def test_a_missing_file_says_where_it_was_looked_for_and_what_to_do(machine):
+    instead = DataFile("set/member", "md5:0")
+    with pytest.raises(FileNotFoundError) as refusal:
+        fetch(FILE, instead)
+    message = str(refusal.value)
+    for part in (str(machine.data), VARIABLE, str(machine.cache), *FILE.urls, "no network here"):
+        assert part in message
+    assert "no 'set/member' or 'set/file.gz'" in message
+    assert "put it into a folder as 'set/file.gz'" in message
+    assert machine.asked == list(FILE.urls)
+
+
+def test_the_variable_that_is_not_set_is_said_to_be_so(machine, monkeypatch):
+    monkeypatch.delenv(VARIABLE)
+    with pytest.raises(FileNotFoundError, match=f"{VARIABLE}, which is not set"):
+        fetch(FILE)
+
+
+# --- downloads, from this machine to itself -----------------------------------------------------
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        wrong = CONTENT.replace(b"published", b"penguined")
+        self.wfile.write({"/whole": CONTENT, "/wrong": wrong, "/cut": CONTENT[:1000]}[self.path])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server(machine, monkeypatch):
+    """An address on this machine that serves the file whole, wrong, cut off in the middle, or not at all."""
+    monkeypatch.undo()  # the network is asked in earnest
+    monkeypatch.setenv(VARIABLE, str(machine.data))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(data_files, "cache_folder", lambda: machine.cache)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as running:
+        thread = threading.Thread(target=running.serve_forever, args=[0.01])
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def at(server, *paths):
+    return DataFile(FILE.path, FILE.checksum, tuple(f"{server}/{path}" for path in paths))
+
+
+def files_below(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_download_is_kept_in_the_cache(machine, server):
+    place = fetch(at(server, "whole"))
+    assert place == machine.cache / FILE.path
+    assert place.read_bytes() == CONTENT
+    assert find(FILE) == place
+    assert files_below(machine.cache) == [place]
+    assert files_below(machine.data) == []
+
+
+@pytest.mark.parametrize("way", ["wrong", "cut", "missing"])
+def test_nothing_is_left_of_a_download_that_failed(machine, server, way):
+    with pytest.raises(FileNotFoundError) as refusal:
+        fetch(at(server, way))
+    assert f"{server}/{way}: " in str(refusal.value)
+    if way == "wrong":
+        assert SHA256 in str(refusal.value)
+    assert files_below(machine.cache) == []
+
+
+@pytest.mark.parametrize("way", ["wrong", "cut", "missing"])
+def test_the_next_address_is_asked_when_one_fails(server, way):
+    assert fetch(at(server, way, "whole")).read_bytes() == CONTENT
+
+
+def test_an_interrupted_download_leaves_nothing(machine, server, monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(requests.Response, "iter_content", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(at(server, "whole"))
+    assert files_below(machine.cache) == []
+
+
+# --- what is there ------------------------------------------------------------------------------
+
+
+def test_available_asks_for_all_files(machine):
+    for name, files in FILES.items():
+        assert not available(name)
+        for file in files.values():
+            if "archive" not in files:
+                assert not available(name)
+                put(machine.data, path=file.path)
+        if "archive" in files:
+            put(machine.cache, path=files["archive"].path)
+        assert available(name)
+    assert machine.asked == []
+
+
+def test_members_of_an_archive_are_enough(machine):
+    put(machine.data, path=FILES["cifar10"]["data_batch_1"].path)
+    assert not available("cifar10")
+    put(machine.data, path=FILES["cifar10"]["test_batch"].path)
+    assert available("cifar10")
+    for part in ("train", "valid", "test"):
+        assert not available("wikitext2")
+        put(machine.data, path=FILES["wikitext2"][f"wiki.{part}.tokens.gz"].path)
+    assert available("wikitext2")
+
+
+def test_unknown_data_sets_are_refused():
+    with pytest.raises(ValueError, match="did you mean 'fashion_mnist'"):
+        available("fashion-mnist")
+
+
+def test_every_file_can_be_had():
+    """Each has a checksum of the length of its kind, and a public address, its own or its archive's."""
+    lengths = {"sha256": 64, "md5": 32}
+    for files in FILES.values():
+        for file in files.values():
+            algorithm, _, value = file.checksum.partition(":")
+            assert len(value) == lengths[algorithm]
+            assert set(value) <= set("0123456789abcdef")
+            assert file.urls or files["archive"].urls
+        assert len({file.checksum for file in files.values()}) == len(files)

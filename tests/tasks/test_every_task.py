@@ -1,0 +1,149 @@
+"""What every task keeps to, so that it can be trained on and measured with."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy
+from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.tasks import (
+    AttentionApproximation,
+    Copying,
+    LinearFunctional,
+    Pointwise,
+    SequentialImages,
+    TeacherFilter,
+    VolterraFunctional,
+    WikiText2,
+    causal_transformer,
+    random_rnn,
+)
+from curse_of_memory.training import fit
+
+no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
+DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
+STEPS = np.arange(6)
+
+
+class Recurrent(nn.Module):
+    """A GRU with a readout at every step, or after the last one; of tokens or of numbers."""
+
+    def __init__(self, task, tokens: bool, last: bool):
+        super().__init__()
+        torch.manual_seed(0)
+        self.read = nn.Embedding(task.output_size, 6) if tokens else nn.Linear(task.input_size, 6)
+        self.gru, self.say = nn.GRU(6, 8, batch_first=True), nn.Linear(8, task.output_size)
+        self.last = last
+
+    def forward(self, x):
+        y = self.say(self.gru(self.read(x))[0])
+        return y[:, -1] if self.last else y
+
+
+NUMBERS = {
+    "linear": lambda: LinearFunctional(0.5**STEPS, 6),
+    "volterra": lambda: VolterraFunctional(6, first=0.5**STEPS, second=[(0.5**STEPS, 0.7**STEPS)]),
+    "attention": lambda: AttentionApproximation(2, 6, projected=True),
+    "pointwise": lambda: Pointwise(torch.sin, 6),
+    "rnn teacher": lambda: TeacherFilter(random_rnn(8, 0), 6, normalized=True),
+    "transformer teacher": lambda: TeacherFilter(causal_transformer(8, 2, 8, 0), 6, input_size=1),
+    "copying digits": lambda: Copying(2, 3, encoding="raw"),
+}
+CLASSES = {
+    "copying": lambda: Copying(2, 3),
+    "images": lambda: SequentialImages("mnist", row_by_row=True),
+    "text": lambda: WikiText2(sequence_length=6),
+}
+EVERY = {**NUMBERS, **CLASSES}
+
+
+@pytest.fixture
+def make(small_mnist, small_wikitext):
+    """Make a task by name; the files are small ones."""
+    return lambda name: EVERY[name]()
+
+
+def model_and_loss(name, task):
+    model = Recurrent(task, tokens=name == "text", last=name == "images")
+    if name in NUMBERS:
+        return model, None
+    return model, nn.CrossEntropyLoss() if name == "images" else TemporallyWeightedCrossEntropy(1)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", EVERY)
+def test_equal_seeds_give_equal_batches_on_every_device(make, name, device):
+    task = make(name)
+    first, again, other = (
+        task.sample(9, seed=seed, device=device, dtype=torch.float64) for seed in ((3, 1), (3, 1), (3, 2))
+    )
+    on_cpu = make(name).sample(9, seed=(3, 1), dtype=torch.float64)
+    for found, same, known in zip(first, again, on_cpu, strict=True):
+        assert found.device.type == device
+        assert torch.equal(found, same)
+        torch.testing.assert_close(found.cpu(), known, rtol=1e-9, atol=1e-9)
+    assert torch.equal(first.inputs.cpu(), on_cpu.inputs)
+    assert not torch.equal(first.inputs, other.inputs)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_shapes_and_types(make, name):
+    task = make(name)
+    x, y = task.sample(9, seed=0)
+    tokens = name == "text"
+    assert x.shape == ((9, task.horizon) if tokens else (9, task.horizon, task.input_size))
+    assert x.dtype == (torch.int64 if tokens else torch.get_default_dtype())
+    if name in NUMBERS:
+        assert y.shape == (9, task.horizon, task.output_size)
+        assert y.dtype == x.dtype
+        double = task.sample(9, seed=0, dtype=torch.float64)
+        assert double.targets.dtype == torch.float64
+        torch.testing.assert_close(double.inputs.float(), x)
+        torch.testing.assert_close(double.targets.float(), y, rtol=1e-4, atol=1e-5)
+    else:
+        assert y.shape == ((9,) if name == "images" else (9, task.horizon))
+        assert y.dtype == torch.int64
+        assert 0 <= y.min() <= y.max() < task.output_size
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_global_generators_are_left_alone(make, name):
+    torch.manual_seed(0)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - the legacy one is meant
+    make(name).sample(4, seed=0)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_repr_names_the_task(make, name):
+    """Checkpoints compare it."""
+    assert repr(make(name)) == repr(make(name))
+    assert "object at" not in repr(make(name))
+    assert len({repr(make(other)) for other in EVERY}) == len(EVERY)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_can_be_trained_on_and_measured_with(make, name):
+    task = make(name)
+    model, loss = model_and_loss(name, task)
+    before, after = (
+        fit(
+            model,
+            task,
+            loss=loss,
+            steps=steps,
+            batch_size=16,
+            validate_every=steps,
+            validation_size=64,
+            device="cpu",
+        )
+        for steps in (1, 25)
+    )
+    assert after.loss < before.loss
+    curve = perturbation_curve(
+        model, task, [0.0, 0.5], draws=2, ball="public_code", loss=loss, samples=32, device="cpu"
+    )
+    assert curve.error[1] >= curve.error[0] > 0
+    assert np.isfinite(curve.error).all()
