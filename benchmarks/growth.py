@@ -1,4 +1,8 @@
-"""How time grows with the length of the sequence: log-log slopes."""
+"""How time grows with the length of the sequence: log-log slopes.
+
+Between the two longest, arrays outgrow the caches and become so large that the system hands out cleared
+memory for them at every call; a convolution has a factor log T of its own, too.
+"""
 
 from collections.abc import Callable
 
@@ -7,7 +11,8 @@ import torch
 
 from benchmarks.rows import draws
 from benchmarks.timing import take_turns
-from curse_of_memory.nn.recurrence.kernels import causal_convolution, modal_kernel
+from curse_of_memory.nn.recurrence.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
 from curse_of_memory.nn.recurrence.nonlinear import recurrence
 from curse_of_memory.nn.recurrence.nonlinear_cells import euler_cell

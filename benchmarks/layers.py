@@ -6,7 +6,16 @@ import torch
 
 from benchmarks import plain
 from benchmarks.rows import Case, Row, draws, same
-from curse_of_memory.nn.recurrence.kernels import causal_convolution, modal_kernel
+from curse_of_memory.nn import S4D
+
+
+def plain_layer(model: S4D, x: torch.Tensor) -> torch.Tensor:
+    """Run the layer from its weights: zero-order hold, the Vandermonde matrix, and FFTs."""
+    eigenvalues = torch.complex(-model.recurrent_weight.exp(), model.frequency)
+    steps = model.log_step.exp()[:, None]
+    held = torch.expm1(steps * eigenvalues) / eigenvalues
+    coefficients = held * torch.view_as_complex(model.output_weight)
+    return plain.ssm(x, torch.exp(steps * eigenvalues), coefficients)
 
 
 def layer(batch: int, channels: int, time: int, modes: int = 64) -> Row:
@@ -16,23 +25,18 @@ def layer(batch: int, channels: int, time: int, modes: int = 64) -> Row:
         B, H, L, N = (2, 3, 20, 4) if small else (batch, channels, time, modes)
         normal = draws(device, torch.float32)
         x, weight = normal(B, L, H), normal(B, L, H)
-        # S4D-Lin: decay 1/2 and frequencies π n, in steps of 0.001 to 0.1
-        steps = torch.logspace(-3, -1, H, device=device)[:, None]
-        rates = torch.complex(torch.full((N,), -0.5), math.pi * torch.arange(N)).to(device)
-        multipliers = torch.exp(steps * rates).requires_grad_()
-        coefficients = torch.complex(normal(H, N), normal(H, N)).requires_grad_()
+        model = S4D(H, 2 * N, skip=False, seed=0, dtype=torch.float32, device=device)
 
         def way(run):
             def step():
-                y = run(x, multipliers, coefficients)
+                y = run(x)
                 loss = (y * weight).sum() / (B * L)
-                return [y.detach(), *torch.autograd.grad(loss, (multipliers, coefficients))]
+                return [y.detach(), *torch.autograd.grad(loss, list(model.parameters()))]
 
             return step
 
-        loop = way(plain.ssm)
-        ours = way(lambda x, z, c: causal_convolution(modal_kernel(z, c, L, pairs=True), x))
-        transforms = 2.5 * 2 * L * math.log2(2 * L) * H * (5 * B + 3)
+        loop, ours = way(lambda x: plain_layer(model, x)), way(model)
+        transforms = 2.5 * 2 * L * math.log2(2 * L) * H * (4 * B + 3)
         return Case(
             plain=loop,
             fast=ours,

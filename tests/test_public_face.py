@@ -55,7 +55,10 @@ PUBLIC = {
         "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",
     },
     "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
-    "nn": {"RNN"},
+    "nn": {
+        "CausalConvolution", "CausalSelfAttention", "CausalTransformer", "ElmanRNN", "GRU", "LSTM", "RNN",
+        "S4D", "SSM", "SequenceStack", "TCN",
+    },
     "tasks": {
         "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Pointwise", "SequentialImages",
         "TeacherFilter", "VolterraFunctional", "WikiText2", "available", "causal_transformer", "random_rnn",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from curse_of_memory.devices import resolve_device
+from curse_of_memory.devices import full_precision, resolve_device
 
 __all__ = ["first_float", "probing"]
 
@@ -20,7 +20,7 @@ def probing(
     dtype: torch.dtype | None = None,
     gradients: bool = False,
 ) -> Iterator[torch.device]:
-    """Hold `model` on `device`, in evaluation mode and without gradients, inside this context.
+    """Hold `model` on `device`, in evaluation mode, without gradients and in full precision, in this context.
 
     Dropout and running statistics would make a measurement random, or change the model. With a
     `dtype` its weights are in that precision; with `gradients` they can be taken, of recurrent layers on
@@ -35,12 +35,14 @@ def probing(
     tensors = [(p, p.data, p.grad) for p in model.parameters()]
     buffers = [(part, dict(part._buffers)) for part in model.modules()]
     # cuDNN differentiates recurrent layers in training mode only, where dropout is on
-    plain = torch.backends.cudnn.flags(enabled=False) if gradients else contextlib.nullcontext()
+    cudnn = torch.backends.cudnn.enabled
     try:
         model.to(device=device, dtype=dtype).eval()
-        with plain, torch.set_grad_enabled(gradients):
+        torch.backends.cudnn.enabled = cudnn and not gradients
+        with full_precision(), torch.set_grad_enabled(gradients):
             yield device
     finally:
+        torch.backends.cudnn.enabled = cudnn
         for p, data, grad in tensors:
             p.data = data
             p.grad = grad

@@ -76,8 +76,7 @@ class Lockstep:
             return  # a resumed sweep stands at a validation that was recorded
         standing.open_row(self.step)
         for group in self._active:
-            with torch.no_grad():
-                scores = self._losses.validation(group).double().cpu().numpy()
+            scores = group.validation(self._losses).double().cpu().numpy()
             group.remember(standing.record(group.numbers, scores))
             self._end_some(group, np.isfinite(scores))
         if self._path is not None and on_grid:

@@ -3,25 +3,74 @@
 Equation.   Model i has weights W_i, U_i, b_i, C_i and loss L_i(W_i, U_i, b_i, C_i). The gradient of Σ_i L_i
             by the weights of model i is that of L_i, so that one way back serves all, and what happens to
             one of them, NaN included, does not reach the others.
+
+Algorithm.  The weights and their moments lie together; values and gradients are taken of as many models at
+            once as memory has room for, and AdamW makes its step for all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from curse_of_memory.devices import bytes_on_tape, copies_that_fit
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
+from curse_of_memory.nn.recurrence.threads import on_cpu
 from curse_of_memory.training.batched_adam import BatchedAdamW, Stacked, clip_norms, gradient_norms
+from curse_of_memory.training.memory_misfit import MemoryMisfit, expected_losses, is_compiled
 
-__all__ = ["ExpectedLosses", "Group", "SampledLosses", "kind"]
+__all__ = ["ExpectedLosses", "Group", "Members", "SampledLosses", "kind"]
 
 
 def kind(model: RNN) -> tuple:
     """Return what two models must share to be stacked: the `model`'s sizes, functions and precision."""
     weights = [(name, tuple(w.shape), w.dtype, w.requires_grad) for name, w in model.named_parameters()]
     return model.activation, model.parameterization, model.diagonal, model.dt, tuple(weights)
+
+
+@dataclass(frozen=True)
+class Members:
+    """Models of one kind that are evaluated as one.
+
+    Attributes
+    ----------
+    template : RNN
+        One of this kind; its own weights do not count.
+    weights : mapping from name to Tensor of shape ``(model, ...)``
+        Theirs.
+    losses : list of TemporallyWeightedMSE
+        What each is trained on.
+    seeds : list of int
+        Of the batches of each.
+    """
+
+    template: RNN
+    weights: Stacked
+    losses: list[TemporallyWeightedMSE]
+    seeds: list[int]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, chosen: slice) -> "Members":
+        weights = {name: w[chosen] for name, w in self.weights.items()}
+        return Members(self.template, weights, self.losses[chosen], self.seeds[chosen])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights."""
+        return self.weights["output_weight"].dtype
+
+    def by_loss(self) -> Iterator[tuple[TemporallyWeightedMSE, list[int]]]:
+        """Go through the losses that differ, and the places of the members that have each."""
+        alike: dict[tuple, list[int]] = {}
+        for place, loss in enumerate(self.losses):
+            alike.setdefault((loss.bias, loss.form), []).append(place)
+        for places in alike.values():
+            yield self.losses[places[0]], places
 
 
 class Group:
@@ -33,27 +82,34 @@ class Group:
         How the sweep numbers these members.
     models : sequence of RNN
         All of one :func:`kind`.
-    powers, seeds : sequence
-        p of the loss and seed of the batches of each.
+    losses : sequence of TemporallyWeightedMSE
+        What each is trained on.
+    seeds : sequence of int
+        Of the batches of each.
     weight_decay : float
         Of AdamW.
     device : torch.device
         Where the work is done.
+    memory : int
+        Bytes that the members may take which are evaluated at once.
     """
 
     def __init__(
         self,
         numbers: Sequence[int],
         models: Sequence[RNN],
-        powers: Sequence[float],
+        losses: Sequence[TemporallyWeightedMSE],
         seeds: Sequence[int],
         weight_decay: float,
         device: torch.device,
+        memory: int,
     ):
         self.template = models[0]
         self.numbers = np.array(numbers)
         self._all = self.numbers
-        self._powers, self._seeds = np.array(powers), np.array(seeds)
+        self._losses, self._seeds = list(losses), list(seeds)
+        self._memory = memory
+        self._at_once: dict[str, int] = {}
         named = [dict(model.named_parameters()) for model in models]
         self.weights: Stacked = {
             name: torch.stack([weights[name].detach().to(device) for weights in named]) for name in named[0]
@@ -63,19 +119,10 @@ class Group:
         self.optimizer = BatchedAdamW({name: self.weights[name] for name in self.trained}, weight_decay)
 
     @property
-    def powers(self) -> np.ndarray:
-        """Powers p of the members that still train."""
-        return self._powers[self._places]
-
-    @property
-    def seeds(self) -> np.ndarray:
-        """Seeds of the members that still train."""
-        return self._seeds[self._places]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
-        return self.weights["output_weight"].dtype
+    def members(self) -> Members:
+        """Those that still train."""
+        losses, seeds = ([of[i] for i in self._places] for of in (self._losses, self._seeds))
+        return Members(self.template, self.weights, losses, seeds)
 
     @property
     def _places(self) -> np.ndarray:
@@ -100,21 +147,50 @@ class Group:
         array of shape ``(model,)``
             The losses before the step, of those that go on.
         """
-        leaves = [self.weights[name].requires_grad_() for name in self.trained]
-        values = losses.training(self, number)
-        gradients = dict(zip(self.trained, torch.autograd.grad(values.sum(), leaves), strict=True))
-        for leaf in leaves:
-            leaf.requires_grad_(False)
-        norms, values = gradient_norms(gradients), values.detach()
+        values, gradients = self._values_and_gradients(lambda part: losses.training(part, number))
+        norms = gradient_norms(gradients)
         finite = torch.isfinite(values) & torch.isfinite(norms)
         if not finite.all():
             self.keep(finite.cpu().numpy())
             gradients = {name: g[finite] for name, g in gradients.items()}
             norms, values = norms[finite], values[finite]
         if len(self.numbers):
-            rates = torch.as_tensor(learning_rates[self.numbers], dtype=self.dtype, device=values.device)
+            rates = torch.as_tensor(learning_rates[self.numbers], dtype=norms.dtype, device=values.device)
             self.optimizer.step(self.weights, clip_norms(gradients, norms, clip), rates)
         return values.cpu().numpy()
+
+    def validation(self, losses) -> Tensor:
+        """Return the validation losses ``(model,)`` of those that still train; `losses` are as for a step."""
+        with torch.no_grad():
+            return torch.cat(
+                [losses.validation(part) for part in self._parts("validation", losses.validation)]
+            )
+
+    def _values_and_gradients(self, evaluate: Callable[[Members], Tensor]) -> tuple[Tensor, Stacked]:
+        values, gradients = [], []
+        for part in self._parts("training", evaluate):
+            found = evaluate(part)
+            leaves = [part.weights[name] for name in self.trained]
+            gradients.append(torch.autograd.grad(found.sum(), leaves))
+            values.append(found.detach())
+        joined = [torch.cat(pieces) for pieces in zip(*gradients, strict=True)]
+        return torch.cat(values), dict(zip(self.trained, joined, strict=True))
+
+    def _parts(self, what: str, evaluate: Callable[[Members], Tensor]) -> Iterator[Members]:
+        """Go through those that still train, as many at once as `evaluate` has room for."""
+        everyone = self.members
+        if what not in self._at_once and len(everyone) > 1:
+            # measured on one of them, since it depends on the engine that runs them
+            on_tape = bytes_on_tape(lambda: evaluate(self._leaves(everyone[:1])))
+            self._at_once[what] = copies_that_fit(on_tape, self._memory)
+        size = self._at_once.get(what, 1)
+        for start in range(0, len(everyone), size):
+            yield self._leaves(everyone[start : start + size])
+
+    def _leaves(self, part: Members) -> Members:
+        """Return the same members, of whose weights the trained ones have gradients."""
+        weights = {name: w.detach().requires_grad_(name in self.trained) for name, w in part.weights.items()}
+        return replace(part, weights=weights)
 
     def remember(self, improved: np.ndarray) -> None:
         """Take the present weights as the best ones, where `improved` says so."""
@@ -174,45 +250,45 @@ class SampledLosses:
         self._batches: dict = {}
         self._unseen: dict = {}
 
-    def training(self, group: Group, step: int) -> Tensor:
-        """Return the losses ``(model,)`` of the members of `group` on their batches of the `step`."""
+    def training(self, members: Members, step: int) -> Tensor:
+        """Return the losses ``(model,)`` of the `members` on their batches of the `step`."""
         if step != self._step:
             self._step, self._batches = step, {}
-        return self._losses(group, self._batches, self._batch_size, self._stream, step)
+        return self._losses(members, self._batches, self._batch_size, self._stream, step)
 
-    def validation(self, group: Group) -> Tensor:
-        """Return the losses ``(model,)`` of the members of `group` on sequences that are never trained on."""
-        return self._losses(group, self._unseen, self._validation_size, self._validation_stream)
+    def validation(self, members: Members) -> Tensor:
+        """Return the losses ``(model,)`` of the `members` on sequences that are never trained on."""
+        return self._losses(members, self._unseen, self._validation_size, self._validation_stream)
 
-    def _losses(self, group: Group, drawn: dict, size: int, *stream: int) -> Tensor:
-        seeds = [int(seed) for seed in group.seeds]
+    def _losses(self, members: Members, drawn: dict, size: int, *stream: int) -> Tensor:
+        seeds = members.seeds
         for seed in set(seeds):
-            if (seed, group.dtype) not in drawn:
-                drawn[seed, group.dtype] = self._task.sample(
-                    size, seed=(seed, *stream), device=self._device, dtype=group.dtype
+            if (seed, members.dtype) not in drawn:
+                drawn[seed, members.dtype] = self._task.sample(
+                    size, seed=(seed, *stream), device=self._device, dtype=members.dtype
                 )
         if len(set(seeds)) == 1:
-            x, y = drawn[seeds[0], group.dtype]
+            x, y = drawn[seeds[0], members.dtype]
         else:
-            pairs = [drawn[seed, group.dtype] for seed in seeds]
+            pairs = [drawn[seed, members.dtype] for seed in seeds]
             x, y = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
-        answers = group.template.run_many(group.weights, x)
-        weights = _time_weights(group.powers, answers)
+        answers = members.template.run_many(members.weights, x)
+        weights = _time_weights(members, answers)
         return (weights[:, None, :, None] * (answers - y) ** 2).mean((1, 2, 3))
 
 
-def _time_weights(powers: np.ndarray, answers: Tensor) -> Tensor:
-    """Return w_t of each model's loss, of shape ``(model, time)``."""
-    horizon = answers.shape[2]
-    rows = {
-        p: TemporallyWeightedMSE(p).effective_weights(horizon, dtype=answers.dtype, device=answers.device)
-        for p in set(powers.tolist())
-    }
-    return torch.stack([rows[p] for p in powers.tolist()])
+def _time_weights(members: Members, answers: Tensor) -> Tensor:
+    """Return what multiplies the squared error of each model at each time, of shape ``(model, time)``."""
+    rows = answers.new_empty(len(members), answers.shape[2])
+    for loss, places in members.by_loss():
+        rows[places] = loss.effective_weights(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    return rows
 
 
 class ExpectedLosses:
     """The exact expected losses of linear members: no batches, no noise.
+
+    On the CPU by the compiled misfit of linear RNNs, elsewhere by torch.
 
     Parameters
     ----------
@@ -222,25 +298,35 @@ class ExpectedLosses:
 
     def __init__(self, task):
         self._task = task
+        self._prepared: dict[tuple, MemoryMisfit] = {}
 
-    def training(self, group: Group, step: int) -> Tensor:
-        """Return the losses ``(model,)`` of the members of `group`, the same at every `step`."""
-        return self.validation(group)
+    def training(self, members: Members, step: int) -> Tensor:
+        """Return the losses ``(model,)`` of the `members`, the same at every `step`."""
+        return self.validation(members)
 
-    def validation(self, group: Group) -> Tensor:
-        """Return the losses ``(model,)`` of the members of `group`."""
+    def validation(self, members: Members) -> Tensor:
+        """Return the losses ``(model,)`` of the `members`."""
+        template, losses = members.template, members.losses
+        known = all(is_compiled(template, self._task, loss) for loss in losses)
+        if known and on_cpu(*members.weights.values()):
+            # a member that leaves changes the list of losses
+            chosen = template, *((loss.bias, loss.form) for loss in losses)
+            if chosen not in self._prepared:
+                self._prepared[chosen] = MemoryMisfit(template, self._task, losses)
+            return expected_losses(self._prepared[chosen], members.weights)
+        return self._by_torch(members)
+
+    def _by_torch(self, members: Members) -> Tensor:
         settings: dict = {}
 
         def errors(parameters: Stacked) -> Stacked:
-            error = self._task.linear_error(group.template, parameters)
+            error = self._task.linear_error(members.template, parameters)
             settings.update((k, v) for k, v in error.items() if not isinstance(v, Tensor))
             return {k: v for k, v in error.items() if isinstance(v, Tensor)}
 
-        stacked = torch.func.vmap(errors)(group.weights)
-        powers = group.powers
-        losses = stacked["kernel_error"].new_empty(len(powers))
-        for p in set(powers.tolist()):
-            rows = torch.from_numpy(np.flatnonzero(powers == p))
-            chosen = {k: v[rows] for k, v in stacked.items()}
-            losses[rows] = TemporallyWeightedMSE(p).expected(**chosen, **settings)
+        stacked = torch.func.vmap(errors)(members.weights)
+        losses = stacked["kernel_error"].new_empty(len(members))
+        for loss, places in members.by_loss():
+            chosen = {k: v[places] for k, v in stacked.items()}
+            losses[places] = loss.expected(**chosen, **settings)
         return losses

@@ -4,9 +4,9 @@ For a linear target and a linear model the expected loss is a sum of squares ove
 
     E = Σ_s (variance dt² B_s / T) (ρ̂_s − ρ_s)² + Σ_t (w_t / T) μ_t²,      B_s = Σ_{t>s} w_t,
 
-so that training is a nonlinear least-squares problem of 2T residuals. A short gradient descent
-finds the valley (Gauss-Newton alone would jump into a bad one, or onto the saddle where input and
-output weights vanish together); Gauss-Newton steps then walk to its floor.
+so that training is a nonlinear least-squares problem of 2T residuals, which :class:`ExpectedLoss` gives with
+their derivatives. A short gradient descent finds the valley (Gauss-Newton alone would jump into a bad one, or
+onto the saddle where input and output weights vanish together); Gauss-Newton steps then walk to its floor.
 """
 
 import math
@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 import scipy.optimize
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.training.expected import ExpectedLoss
 from curse_of_memory.training.result import FitResult
 
 __all__ = ["fit_expected"]
@@ -77,43 +78,24 @@ def fit_expected(
     checks.positive_int("descent", descent)
     checks.positive_int("evaluations", evaluations)
     checks.positive("tolerance", tolerance)
-    loss = TemporallyWeightedMSE() if loss is None else loss
-    if not hasattr(loss, "expected"):
-        raise TypeError(f"{type(loss).__name__} has no exact expectation; use TemporallyWeightedMSE")
-    if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
-        raise TypeError("model must be linear and give its kernel(); use training.fit for others")
-
-    shapes = {name: p.shape for name, p in model.named_parameters()}
-    start = torch.cat([p.detach().flatten() for p in model.parameters()]).double().cpu()
-
-    def unflatten(theta: Tensor) -> dict[str, Tensor]:
-        parts = theta.split([shape.numel() for shape in shapes.values()])
-        return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
-
-    def residuals(theta: Tensor) -> Tensor:
-        return loss.residuals(**task.linear_error(model, unflatten(theta)))
-
+    exact = ExpectedLoss(model, task, loss)
     history: list[float] = []
-    first = residuals(start)
-    if not torch.isfinite(first).all():
+    if not np.isfinite(exact.residuals(exact.start)).all():
         raise ValueError("the initial weights have an infinite loss; start from a stable model")
     started = time.perf_counter()
-    valley = _descend(residuals, start, descent, history)
+    valley = _descend(exact.value_and_gradient, exact.start, descent, history)
 
     def evaluate(theta: np.ndarray) -> np.ndarray:
-        values = residuals(torch.from_numpy(theta)).numpy()
+        values = exact.residuals(theta)
         history.append(float(values @ values))
         return values
 
-    # whichever mode of differentiation has fewer columns to propagate
-    few_weights = start.numel() < first.numel()
-    jacobian = (torch.func.jacfwd if few_weights else torch.func.jacrev)(residuals)
     # an unstable trial step may overflow: the trust region then shrinks
     with np.errstate(over="ignore"):
         solution = scipy.optimize.least_squares(
             evaluate,
-            valley.numpy(),
-            jac=lambda theta: jacobian(torch.from_numpy(theta)).numpy(),
+            valley,
+            jac=exact.jacobian,
             method="trf",
             x_scale="jac",
             ftol=tolerance,
@@ -121,9 +103,7 @@ def fit_expected(
             gtol=None,
             max_nfev=evaluations,
         )
-    with torch.no_grad():
-        for name, value in unflatten(torch.from_numpy(solution.x)).items():
-            model.get_parameter(name).copy_(value)
+    exact.write(solution.x)
     return FitResult(
         "converged" if solution.status > 0 else "finished",
         2 * float(solution.cost),
@@ -134,18 +114,21 @@ def fit_expected(
 
 
 def _descend(
-    residuals: Callable[[Tensor], Tensor], start: Tensor, steps: int, history: list[float]
-) -> Tensor:
+    evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    start: np.ndarray,
+    steps: int,
+    history: list[float],
+) -> np.ndarray:
     """Return the best point of a gradient descent from `start`; its losses are added to `history`."""
-    theta = start.clone().requires_grad_()
-    optimizer = torch.optim.Adam([theta], lr=0.01)
+    theta = start.copy()
+    weights = torch.from_numpy(theta)  # the same memory
+    optimizer = torch.optim.Adam([weights], lr=0.01)
     best, lowest = start, math.inf
     for _ in range(steps):
-        optimizer.zero_grad()
-        value = residuals(theta).square().sum()
-        history.append(value.item())
-        if history[-1] < lowest:
-            best, lowest = theta.detach().clone(), history[-1]
-        value.backward()
+        value, gradient = evaluate(theta)
+        history.append(value)
+        if value < lowest:
+            best, lowest = theta.copy(), value
+        weights.grad = torch.from_numpy(gradient)
         optimizer.step()
     return best

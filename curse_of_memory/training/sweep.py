@@ -8,10 +8,10 @@ import numpy as np
 import torch
 import xarray as xr
 
-from curse_of_memory import checks
-from curse_of_memory.devices import resolve_device
+from curse_of_memory import checks, devices
+from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
-from curse_of_memory.theory import bias, reparameterization
+from curse_of_memory.theory import reparameterization
 from curse_of_memory.training.fit import (
     TRAINING_STREAM,
     VALIDATION_STREAM,
@@ -29,7 +29,7 @@ def sweep(
     models: Sequence[RNN],
     task,
     *,
-    power: float | Sequence[float] = 0.0,
+    loss: TemporallyWeightedMSE | Sequence[TemporallyWeightedMSE] | None = None,
     expected: bool = False,
     steps: int = 1000,
     batch_size: int = 512,
@@ -43,13 +43,16 @@ def sweep(
     stop_below: float | None = None,
     seed: int | Sequence[int] = 0,
     device: torch.device | str = "auto",
+    memory: int | None = None,
+    full_precision: bool = True,
     progress: bool = False,
     checkpoint: str | Path | None = None,
 ) -> xr.Dataset:
     """Train many recurrent networks at once, each along the very trajectory of its own :func:`fit`.
 
     Models that agree in sizes, activation, parameterisation, time step and precision are stacked and run as
-    one; the others stand beside them. Learning rate, early stopping and divergence are a matter of each
+    one, in parts where memory asks for it; the others stand beside them: a sweep over widths has one such
+    group per width, and none is padded. Learning rate, early stopping and divergence are a matter of each
     member: one that ends, whatever the reason, is frozen at its best weights and costs nothing more, and
     the others do not notice.
 
@@ -59,8 +62,8 @@ def sweep(
         Moved to `device` and trained in place: each ends with its best weights.
     task
         Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets.
-    power : float, or one per model
-        p of the loss ``TemporallyWeightedMSE(p)``.
+    loss : TemporallyWeightedMSE, or one per model, optional
+        Of any weight and form, with the reduction "mean"; the unweighted squared error if none is given.
     expected : bool
         Descend the exact expected loss in place of sampled ones, and validate on it: for linear models and a
         :class:`LinearFunctional` only. `batch_size`, `validation_size` and `seed` then change nothing.
@@ -82,6 +85,13 @@ def sweep(
         Names all batches of a model, those of :func:`fit` with this seed.
     device : str or torch.device
         ``"auto"`` is CUDA where there is one.
+    memory : int, optional
+        Bytes that the models which run at once may take, beside the batches themselves, of which there is one
+        per seed. Unless given, half of what is free on a GPU, and 2³⁰ on the CPU. A group that needs more
+        runs in parts; a model that needs more by itself runs alone. Of no consequence for the results, but
+        for the order of sums in batched products.
+    full_precision : bool
+        As for :func:`fit`.
     progress : bool
         Show a progress bar.
     checkpoint : path, optional
@@ -92,16 +102,18 @@ def sweep(
     -------
     xarray.Dataset
         Over ``member``, in the order of the models, with the coordinates ``width``, ``activation``,
-        ``parameterization``, ``diagonal``, ``seed``, ``learning_rate``, ``power``: ``loss``, the best
-        validation loss; ``status``, one of those of :class:`FitResult`; and ``steps``. Over ``member`` and
-        ``step``: ``validation_loss``, ``training_loss`` and ``learning_rate_at``, NaN after a member's
-        end. The attribute ``seconds`` is wall-clock time, of all calls together if the sweep was resumed.
+        ``parameterization``, ``diagonal``, ``seed``, ``learning_rate``, ``loss_weight``, ``loss_form``:
+        ``loss``, the best validation loss; ``status``, one of those of :class:`FitResult`; and ``steps``.
+        Over ``member`` and ``step``: ``validation_loss``, ``training_loss`` and ``learning_rate_at``, NaN
+        after a member's end. The attribute ``seconds`` is wall-clock time, of all calls together if the sweep
+        was resumed.
 
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, lists that have not one entry per model, a model that is no RNN or is given twice,
-        nonlinear models whose expected loss is asked for, or a checkpoint that belongs to another sweep.
+        For bad numbers, lists that have not one entry per model, a model that is no RNN or is given twice, a
+        loss of another kind, nonlinear models whose expected loss is asked for, or a checkpoint that belongs
+        to another sweep.
 
     Notes
     -----
@@ -121,7 +133,7 @@ def sweep(
     models = _models(models, expected)
     n = len(models)
     rates = _each("learning_rate", learning_rate, n, checks.positive)
-    powers = _each("power", power, n, _power)
+    loss_of = _losses(loss, n)
     seeds = _each("seed", seed, n, _seed)
     steps = checks.positive_int("steps", steps)
     settings = checked_settings(
@@ -136,7 +148,8 @@ def sweep(
     if stop_below is not None:
         stop_below = checks.real("stop_below", stop_below)
 
-    device = resolve_device(device)
+    device = devices.resolve_device(device)
+    budget = devices.memory_budget(device, memory)
     for model in models:
         model.to(device)
     if expected:
@@ -151,20 +164,29 @@ def sweep(
         "diagonal": [model.diagonal for model in models],
         "seed": seeds,
         "learning_rate": rates,
-        "power": powers,
+        "loss_weight": [loss.bias.name for loss in loss_of],
+        "loss_form": [loss.form for loss in loss_of],
     }
     settings |= {"expected": bool(expected), "patience": patience, "stop_below": stop_below}
     settings |= {"task": identity(task)}
     settings |= {"models": [_description(model) for model in models]} | coordinates
-    run = Lockstep(
-        _groups(models, powers, seeds, weight_decay, device),
-        Standing(rates, decay_patience),
-        losses,
-        settings,
-        checkpoint,
-    )
+    alike: dict[tuple, list[int]] = {}
+    for i, model in enumerate(models):
+        alike.setdefault(kind(model), []).append(i)
+    groups = [
+        Group(
+            chosen,
+            *([of[i] for i in chosen] for of in (models, loss_of, seeds)),
+            weight_decay=weight_decay,
+            device=device,
+            memory=budget,
+        )
+        for chosen in alike.values()
+    ]
+    run = Lockstep(groups, Standing(rates, decay_patience), losses, settings, checkpoint)
     run.resume(device)
-    run.train(steps, progress)
+    with devices.full_precision(full_precision):
+        run.train(steps, progress)
     for group in run.groups:
         group.write_best(models)
     result = run.standing.dataset(coordinates)
@@ -197,15 +219,27 @@ def _each(name: str, value, count: int, check: Callable) -> list:
     return values
 
 
+def _losses(loss, count: int) -> list[TemporallyWeightedMSE]:
+    """Return one checked loss per model."""
+    if isinstance(loss, Sequence):
+        losses = list(loss)
+    else:
+        losses = [TemporallyWeightedMSE() if loss is None else loss] * count
+    for one in losses:
+        # a subclass may weigh in its own way, which the batched run would not know
+        if type(one) is not TemporallyWeightedMSE or one.reduction != "mean":
+            raise TypeError(
+                f"loss must be a TemporallyWeightedMSE with reduction='mean', got {one!r}; use training.fit"
+            )
+    if len(losses) != count:
+        raise ValueError(f"loss must be one loss, or one for each of {count} models, got {len(losses)}")
+    return losses
+
+
 def _description(model: RNN) -> str:
     """Return what a checkpoint says of a model, its numbers left out."""
     trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
     return f"{model} { {name: (tuple(w.shape), str(w.dtype)) for name, w in trained.items()} }"
-
-
-def _power(_: str, value: float) -> float:
-    bias.power(value)  # which refuses what is no power
-    return float(value)
 
 
 def _seed(name: str, value: int) -> int:
@@ -214,20 +248,3 @@ def _seed(name: str, value: int) -> int:
     if value < 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")
     return int(value)
-
-
-def _groups(models: list[RNN], powers: list, seeds: list, weight_decay: float, device) -> list[Group]:
-    alike: dict[tuple, list[int]] = {}
-    for i, model in enumerate(models):
-        alike.setdefault(kind(model), []).append(i)
-    return [
-        Group(
-            chosen,
-            [models[i] for i in chosen],
-            [powers[i] for i in chosen],
-            [seeds[i] for i in chosen],
-            weight_decay,
-            device,
-        )
-        for chosen in alike.values()
-    ]

@@ -4,7 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curse_of_memory.nn.recurrence.kernels import causal_convolution, modal_kernel, modal_kernel_plain
+from curse_of_memory.nn.recurrence import convolution
+from curse_of_memory.nn.recurrence.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.kernels import modal_kernel, modal_kernel_plain
 from curse_of_memory.nn.recurrence.linear_scan import (
     _in_blocks,
     linear_scan,
@@ -160,6 +162,13 @@ def test_gradients_of_the_kernel():
     assert torch.autograd.gradcheck(lambda z, c: modal_kernel(z, c, 7, pairs=True), inputs)
 
 
+def test_gradients_of_the_kernel_of_growing_modes_stay_finite_while_it_is():
+    z = torch.tensor([2.0], dtype=torch.float64, requires_grad=True)
+    modal_kernel(z, torch.ones(1, dtype=torch.float64), 1000).sum().backward()
+    # Σ s 2^{s−1} for s < 1000
+    assert z.grad.item() == pytest.approx(998 * 2.0**999 + 1, rel=1e-12)
+
+
 def test_a_mode_that_is_gone_after_one_step():
     z, c = torch.tensor([0.0, -0.5]), torch.tensor([3.0, 1.0])
     assert modal_kernel(z, c, 5).tolist() == [4.0, -0.5, 0.25, -0.125, 0.0625]
@@ -177,6 +186,80 @@ def test_the_convolution_is_the_sum(time, dtype):
     if time:
         size = K.norm(dim=1).max() * x.norm(dim=1).max()
         assert (y.double() - exact).abs().max() <= 8 * EPS[dtype] * np.log2(4 * time) * size
+
+
+@pytest.mark.parametrize("workspace", [1 << 19, 1])
+def test_the_convolution_in_parts_is_the_whole(workspace, monkeypatch):
+    """Nineteen channels and three sequences, in parts of eight channels and one sequence at the least."""
+    monkeypatch.setitem(convolution.AT_ONCE, "cpu", workspace)
+    K, x = noise(0, 19, 30).requires_grad_(), noise(1, 3, 30, 19).requires_grad_()
+    weight = noise(2, 3, 30, 19)
+    lag = torch.arange(30)[:, None] - torch.arange(30)
+    toeplitz = K[:, lag.clamp(min=0)] * (lag >= 0)
+    plain = torch.einsum("cks,bsc->bkc", toeplitz, x)
+    fast = causal_convolution(K, x)
+    bound = 64 * EPS[torch.float64] * np.log2(60)
+    assert (fast - plain).abs().max() <= bound * K.norm(dim=1).max() * x.norm(dim=1).max()
+    found, expected = (torch.autograd.grad((y * weight).sum(), (K, x)) for y in (fast, plain))
+    for gradient, exact in zip(found, expected, strict=True):
+        assert (gradient - exact).abs().max() <= 3 * bound * weight.norm(dim=1).max() * 8
+
+
+def test_the_convolution_has_all_derivatives():
+    K, x = noise(0, 2, 5).requires_grad_(), noise(1, 2, 5, 2).requires_grad_()
+    assert torch.autograd.gradcheck(causal_convolution, (K, x), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(causal_convolution, (K, x), check_fwd_over_rev=True)
+
+    def gradients(K, x):  # of these the second derivatives are third ones of the convolution
+        return torch.autograd.grad(causal_convolution(K, x).pow(3).sum(), (K, x), create_graph=True)
+
+    assert torch.autograd.gradgradcheck(gradients, (K, x))
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_a_gradient_that_nobody_wants_is_not_made(wanted, monkeypatch):
+    inputs = [noise(0, 2, 5), noise(1, 3, 5, 2)]
+    inputs[wanted].requires_grad_()
+    other = (convolution._Convolution, convolution._Correlation)[wanted]
+    y = causal_convolution(*inputs)
+    monkeypatch.setattr(other, "apply", lambda *_: pytest.fail("a gradient was made"))
+    y.sum().backward()
+    assert inputs[wanted].grad is not None
+
+
+@pytest.mark.parametrize("dims", [(0, 0), (0, None), (None, 0), (2, 3), (1, 1)])
+def test_vmap_of_the_convolution_is_one_call_after_the_other(dims):
+    K, x = noise(0, 4, 2, 5), noise(1, 4, 3, 5, 2)
+    moved = [t[0] if dim is None else t.movedim(0, dim) for t, dim in zip((K, x), dims, strict=True)]
+
+    def value_and_gradients(K, x):
+        slopes = torch.func.grad(lambda K, x: causal_convolution(K, x).pow(2).sum(), argnums=(0, 1))
+        return causal_convolution(K, x), *slopes(K, x)
+
+    together = torch.func.vmap(value_and_gradients, in_dims=dims)(*moved)
+    for i in range(4):
+        one = value_and_gradients(K[0 if dims[0] is None else i], x[0 if dims[1] is None else i])
+        for many, single in zip(together, one, strict=True):
+            torch.testing.assert_close(many[i], single, rtol=0, atol=1e-12)
+
+
+def test_a_hundred_thousand_steps_of_convolution():
+    """A geometric memory of ones, as the scan has it: the same series by another way."""
+    K = (1 - 2.0**-10) ** torch.arange(100_000, dtype=torch.float64)[None]
+    y = causal_convolution(K, torch.ones(1, 100_000, 1, dtype=torch.float64))[0, :, 0].numpy()
+    exact = -np.expm1(np.arange(1, 100_001) * np.log1p(-(2.0**-10))) * 2.0**10
+    bound = 8 * EPS[torch.float64] * np.log2(200_000) * K.norm().item() * 100_000**0.5
+    np.testing.assert_allclose(y, exact, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 3), (2, 0, 3), (2, 5, 0)])
+def test_empty_sequences_have_empty_answers_and_zero_gradients(shape):
+    _, time, channels = shape
+    K, x = torch.ones(channels, time, requires_grad=True), torch.ones(shape, requires_grad=True)
+    y = causal_convolution(K, x)
+    y.sum().backward()
+    assert y.shape == x.grad.shape == shape
+    assert (K.grad == 0).all()
 
 
 def test_nothing_of_the_future_is_seen():
@@ -197,6 +280,7 @@ def test_nothing_of_the_future_is_seen():
         (lambda: modal_kernel(torch.ones(2), torch.ones(2), 0), ValueError, "horizon must be at least 1"),
         (lambda: modal_kernel(torch.ones(2), torch.ones(2), 3, pairs=True), ValueError, "no conjugate"),
         (lambda: causal_convolution(torch.ones(2, 3), torch.ones(1, 4, 2)), ValueError, "kernel"),
+        (lambda: causal_convolution(torch.ones(2, 3).double(), torch.ones(1, 3, 2)), TypeError, "real dtype"),
     ],
 )
 def test_bad_input_is_named(call, error, message):

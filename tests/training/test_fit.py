@@ -379,6 +379,51 @@ def test_the_plateau_that_was_counted_is_in_the_checkpoint(task, tmp_path):
         assert resumed.status == "stopped early"
 
 
+def test_the_cosine_falls_by_its_formula_and_goes_on_where_it_was(task, tmp_path):
+    settings = SMALL | {"schedule": "cosine", "learning_rate": 0.05, "validate_every": 10}
+    uninterrupted = fit(network(), task, **settings)
+    at = uninterrupted.history.step.to_numpy()
+    expected = 0.05 * (1 + np.cos(np.pi * at / 40)) / 2
+    # torch multiplies ratios of neighbouring steps: 40 products
+    np.testing.assert_allclose(
+        uninterrupted.history.learning_rate, expected, rtol=0, atol=40 * np.finfo(float).eps
+    )
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), Watched(task, {25: killed}), checkpoint=path, **settings)
+    resumed = fit(network(), task, checkpoint=path, **settings)
+    pd.testing.assert_frame_equal(resumed.history, uninterrupted.history, check_exact=True)
+    with pytest.raises(ValueError, match="cosine_steps"):
+        fit(network(), task, checkpoint=path, **(settings | {"steps": 80}))
+
+
+def test_a_validation_task_gives_the_validation_set_and_nothing_else(task):
+    other = LinearFunctional(targets.exponential(0.5), 12)
+    training, validation = Watched(task), Watched(other)
+    result = fit(network(), training, validation=validation, **SMALL)
+    assert len(validation.seeds) == 1
+    assert len(training.seeds) == 40
+    x, y = other.sample(SMALL["validation_size"], seed=validation.seeds[0])
+    start = network()
+    with torch.no_grad():
+        assert result.history.validation_loss[0] == ((start(x) - y) ** 2).mean().item()
+
+
+def test_what_is_watched_stands_in_the_history(task):
+    calls = []
+
+    def watch(model):
+        calls.append(sum(p.grad.square().sum().item() for p in model.parameters()))
+        return {"squared": calls[-1]}
+
+    result = fit(network(), task, watch=watch, **SMALL)
+    assert len(calls) == 4  # before the validations at 10, 20, 30 and 40
+    assert math.isnan(result.history.squared[0])
+    assert result.history.squared.tolist()[1:] == calls
+    plain = fit(network(), task, **SMALL)
+    pd.testing.assert_frame_equal(result.history.drop(columns="squared"), plain.history, check_exact=True)
+
+
 def test_a_finished_run_may_be_prolonged(task, tmp_path):
     settings = SMALL | {"checkpoint": tmp_path / "run.pt"}
     first = fit(network(), task, **(settings | {"steps": 20}))
@@ -452,6 +497,7 @@ def test_a_checkpoint_holds_no_code(task, tmp_path):
         ({"batch_size": 1.5}, TypeError, "batch_size must be a whole number"),
         ({"validate_every": 0}, ValueError, "validate_every must be at least 1"),
         ({"validation_size": -1}, ValueError, "validation_size must be at least 1"),
+        ({"schedule": "cosin"}, ValueError, "schedule must be one of"),
         ({"decay_patience": 0}, ValueError, "decay_patience must be at least 1"),
         ({"patience": 0}, ValueError, "patience must be at least 1"),
         ({"learning_rate": 0.0}, ValueError, "learning_rate must be positive"),

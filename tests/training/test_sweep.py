@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
-from curse_of_memory.theory import targets
+from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
 from curse_of_memory.training.sweep import sweep
 
@@ -36,13 +36,14 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def assert_same_as_fits(models, task, *, power=0.0, learning_rate=0.01, seed=0, **options):
+def assert_same_as_fits(models, task, *, loss=None, learning_rate=0.01, seed=0, **options):
     """Train copies one by one; weights, histories, ends and losses must be those of the sweep."""
     alone, options = copy.deepcopy(models), SMALL | options
-    table = sweep(models, task, power=power, learning_rate=learning_rate, seed=seed, **options)
+    table = sweep(models, task, loss=loss, learning_rate=learning_rate, seed=seed, **options)
+    options.pop("memory", None)  # which is for the sweep alone
     for i, (model, twin) in enumerate(zip(models, alone, strict=True)):
-        p, rate, s = (v[i] if np.ndim(v) else v for v in (power, learning_rate, seed))
-        found = fit(twin, task, loss=TemporallyWeightedMSE(p), learning_rate=rate, seed=s, **options)
+        one, rate, s = (v[i] if isinstance(v, list) else v for v in (loss, learning_rate, seed))
+        found = fit(twin, task, loss=one, learning_rate=rate, seed=s, **options)
         torch.testing.assert_close(weights(model), weights(twin), **SAME)
         mine = table.isel(member=i)
         assert (mine.status.item(), mine.steps.item()) == (found.status, found.steps)
@@ -69,12 +70,30 @@ def test_members_take_the_trajectories_of_their_own_fits(task, activation, diago
     assert_same_as_fits(models, task, steps=35, seed=[0, 1, 0, 0, 2, 3], learning_rate=0.01)
 
 
-def test_learning_rates_and_powers_belong_to_members(task):
-    models = [network(seed=s) for s in range(4)]
-    assert_same_as_fits(
-        models, task, steps=25, learning_rate=[0.1, 0.01, 0.001, 0.02], power=[0, 2, -1, math.inf]
-    )
-    assert len({tuple(weights(m).tolist()) for m in models}) == 4
+# two that are equal, all forms of giving a weight, and both places where it may stand
+LOSSES = [
+    TemporallyWeightedMSE(),
+    TemporallyWeightedMSE(2),
+    TemporallyWeightedMSE(2, form="inside_square"),
+    TemporallyWeightedMSE(math.inf),
+    TemporallyWeightedMSE(weight=bias.exponential(-0.3)),
+    TemporallyWeightedMSE(weight=lambda t: 1 + t % 3),
+    TemporallyWeightedMSE(weight=lambda t: 3 - t % 3),
+    TemporallyWeightedMSE(2),
+]
+
+
+def test_learning_rates_and_losses_belong_to_members(task):
+    models = [network() for _ in LOSSES]  # of equal weights, so that the loss alone tells them apart
+    rates = [0.01] * 7 + [0.02]
+    table = assert_same_as_fits(models, task, steps=25, learning_rate=rates, loss=LOSSES)
+    assert len({tuple(weights(m).tolist()) for m in models}) == 8
+    assert table.loss_weight.values.tolist()[:4] == ["t^0", "t^2", "t^2", "t^inf"]
+    assert table.loss_form.values.tolist()[1:3] == ["error", "inside_square"]
+
+
+def test_one_loss_is_for_all(task):
+    assert_same_as_fits([network(seed=s) for s in range(2)], task, steps=15, loss=TemporallyWeightedMSE(1))
 
 
 def test_weight_decay_and_clipping_are_those_of_fit(task):
@@ -162,19 +181,102 @@ def test_a_gradient_that_is_not_finite_ends_a_member(task):
 
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_expected_losses_are_descended_as_by_torch(task, diagonal):
-    powers = [0.0, 2.0, 0.0]
+    losses = [
+        TemporallyWeightedMSE(),
+        TemporallyWeightedMSE(2, form="inside_square"),
+        TemporallyWeightedMSE(),
+    ]
     models = [network(s + 2, seed=s, activation="linear", diagonal=diagonal) for s in (0, 1, 1)]
     twins = copy.deepcopy(models)
-    table = sweep(models, task, expected=True, power=powers, steps=20, clip=math.inf, **SMALL)
-    for i, (p, twin) in enumerate(zip(powers, twins, strict=True)):
+    table = sweep(models, task, expected=True, loss=losses, steps=20, clip=math.inf, **SMALL)
+    for i, (loss, twin) in enumerate(zip(losses, twins, strict=True)):
         optimizer = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.0)
         for _ in range(20):
             optimizer.zero_grad()
-            TemporallyWeightedMSE(p).expected(**task.linear_error(twin)).backward()
+            loss.expected(**task.linear_error(twin)).backward()
             optimizer.step()
         torch.testing.assert_close(weights(models[i]), weights(twin), **SAME)
-        final = TemporallyWeightedMSE(p).expected(**task.linear_error(twin)).item()
+        final = loss.expected(**task.linear_error(twin)).item()
         assert table.loss[i].item() == pytest.approx(final, rel=1e-10)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sizes(monkeypatch):
+    """How many models each batched call has had, in training and in validation."""
+    seen, run_many = [], RNN.run_many
+
+    def watched(self, parameters, x):
+        seen.append(len(parameters["output_weight"]))
+        return run_many(self, parameters, x)
+
+    monkeypatch.setattr(RNN, "run_many", watched)
+    return seen
+
+
+def test_as_many_run_at_once_as_there_is_memory_for(task, sizes):
+    found = {}
+    for memory in (None, 10**5, 1):
+        sizes.clear()
+        sweep([network(seed=s) for s in range(7)], task, steps=3, memory=memory, **SMALL)
+        found[memory] = list(sizes)
+    # 16 sequences of 20 steps in float64 are 2560 bytes; inputs, errors and their squares are on the tape of
+    # each, and four times that is counted: 30 kB, of which 10⁵ bytes hold some, but no seven
+    assert max(found[None]) == 7
+    assert max(found[1]) == 1
+    assert 2 <= max(found[10**5]) < 7
+    # one is measured, twice; then four evaluations of all, in whatever parts: three steps, two validations
+    assert {memory: sum(seen) for memory, seen in found.items()} == dict.fromkeys(found, 2 + 7 * 5)
+
+
+@pytest.mark.parametrize("memory", [1, 10**5, 2 * 10**5])
+def test_memory_is_of_no_consequence_for_what_is_found(task, memory):
+    kinds = [("tanh", False), ("linear", True)]
+    models = [network(seed=s, activation=a, diagonal=d) for a, d in kinds for s in range(5)]
+    plenty, little = copy.deepcopy(models), copy.deepcopy(models)
+    options = SMALL | {
+        "steps": 30,
+        "seed": [0, 1, 1, 0, 2] * 2,
+        "learning_rate": [0.01, 1e-12, 1e30, 0.02, 0.03] * 2,
+    }
+    options |= {"patience": 1, "loss": LOSSES[:5] * 2}
+    table = sweep(plenty, task, **options)
+    parted = sweep(little, task, memory=memory, **options)
+    for a, b in zip(plenty, little, strict=True):
+        torch.testing.assert_close(weights(a), weights(b), **SAME)
+    for name in table:
+        if table[name].dtype == float:
+            np.testing.assert_allclose(parted[name], table[name], **SAME)
+        else:
+            assert parted[name].values.tolist() == table[name].values.tolist()
+    assert {"finished", "diverged", "stopped early"} == set(table.status.values.tolist())
+
+
+def test_expected_losses_are_descended_in_parts_as_well(task):
+    models = [network(seed=s, activation="linear") for s in range(5)]
+    plenty, little = copy.deepcopy(models), copy.deepcopy(models)
+    for chosen, memory in ((plenty, None), (little, 1)):
+        sweep(chosen, task, expected=True, steps=20, memory=memory, loss=LOSSES[:5], **SMALL)
+    for a, b in zip(plenty, little, strict=True):
+        torch.testing.assert_close(weights(a), weights(b), **SAME)
+
+
+@pytest.mark.parametrize("memory", [None, 1])
+def test_models_of_one_seed_share_their_batches_whatever_the_memory(task, memory):
+    watched = Interrupted(task, 10**9)
+    sweep([network(seed=s) for s in range(4)], watched, steps=3, seed=[0, 1, 0, 1], memory=memory, **SMALL)
+    assert 10**9 - watched.draws == 2 * (1 + 3)  # for each seed a validation set and three batches
+
+
+def test_a_sweep_may_be_resumed_with_other_memory(task, tmp_path):
+    whole, resumed = mixed(), mixed()
+    sweep(whole, task, steps=45, **MIXED)
+    for steps, memory in ((25, None), (45, 1)):
+        sweep(resumed, task, steps=steps, memory=memory, checkpoint=tmp_path / "sweep.pt", **MIXED)
+    for a, b in zip(whole, resumed, strict=True):
+        torch.testing.assert_close(weights(a), weights(b), **SAME)
 
 
 # --- checkpoints --------------------------------------------------------------------------------
@@ -236,7 +338,8 @@ def test_a_finished_sweep_can_be_made_longer(task, tmp_path):
     [
         ("learning_rate", {"learning_rate": 0.02}),
         ("seed", {"seed": [0, 1]}),
-        ("power", {"power": 1}),
+        ("loss_weight", {"loss": TemporallyWeightedMSE(1)}),
+        ("loss_form", {"loss": TemporallyWeightedMSE(form="inside_square")}),
         ("patience", {"patience": 3}),
         ("clip", {"clip": 1.0}),
         ("expected", {"expected": True}),
@@ -267,10 +370,10 @@ def test_a_checkpoint_of_a_single_run_is_refused(task, tmp_path):
 
 def test_results_are_found_by_their_labels(task):
     models = [network(m, activation=a) for m in (2, 3) for a in ("tanh", "linear")]
-    table = sweep(models, task, steps=10, learning_rate=[0.1, 0.2, 0.3, 0.4], power=1, seed=7, **SMALL)
+    table = sweep(models, task, steps=10, learning_rate=[0.1, 0.2, 0.3, 0.4], seed=7, **SMALL)
     one = table.where((table.width == 3) & (table.activation == "linear"), drop=True)
     assert one.learning_rate.values.tolist() == [0.4]
-    assert (one.power.item(), one.seed.item(), one.parameterization.item()) == (1.0, 7, "direct")
+    assert (one.loss_weight.item(), one.seed.item(), one.parameterization.item()) == ("t^0", 7, "direct")
     assert one.validation_loss.dims == ("member", "step")
     assert table.step.values.tolist() == [0, 10]
     assert table.attrs["seconds"] > 0
@@ -294,7 +397,13 @@ TWICE = network()
         ({"expected": True}, "only linear models have an exact expected loss; one is tanh"),
         ({"learning_rate": [0.1]}, "learning_rate must be one number, or one for each of 2 models, got 1"),
         ({"learning_rate": [0.1, -1]}, "learning_rate must be positive, got -1"),
-        ({"power": [0, math.nan]}, "p must be finite"),
+        ({"loss": [TemporallyWeightedMSE()]}, "loss must be one loss, or one for each of 2 models, got 1"),
+        ({"loss": TemporallyWeightedMAE()}, "loss must be a TemporallyWeightedMSE with .*, got TemporallyW"),
+        ({"loss": TemporallyWeightedMSE(reduction="sum")}, "loss must be .* with reduction='mean', got"),
+        ({"loss": [torch.nn.MSELoss()] * 2}, "loss must be a TemporallyWeightedMSE .* use training.fit"),
+        ({"loss": 2}, "loss must be a TemporallyWeightedMSE with reduction='mean', got 2"),
+        ({"memory": 0}, "memory must be at least 1"),
+        ({"memory": 1e9}, "memory must be a whole number"),
         ({"seed": [0, -1]}, "seed must not be negative, got -1"),
         ({"seed": 0.5}, "seed must be a whole number, got 0.5"),
         ({"steps": 0}, "steps must be at least 1"),

@@ -16,6 +16,7 @@ time. Then ∂/∂v = p, ∂/∂a = Σ_k conj(h_{k−1}) p_k and ∂/∂h_{−1}
 """
 
 import numba
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -106,7 +107,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
         if on_cpu(a, v, initial):
-            h = torch.empty_like(v, memory_format=torch.contiguous_format)
+            h = _empty(v)
             over_batch(_loop, len(v), a, v, initial, h)
             return h
         return _in_blocks(a, v, initial)
@@ -139,6 +140,14 @@ class _Scan(torch.autograd.Function):
         ]
         states = _Scan.apply(*(t.flatten(0, 1) for t in wide))
         return states.unflatten(0, wide[1].shape[:2]), 0
+
+
+def _empty(like: Tensor) -> Tensor:
+    """Return a tensor like `like`, from numpy: unlike torch it asks the system for large pages.
+
+    Fewer pages take less time to come by, which for long sequences is most of the time.
+    """
+    return torch.from_numpy(np.empty(like.shape, like.detach().resolve_conj().numpy().dtype))
 
 
 def _before(h: Tensor, initial: Tensor) -> Tensor:

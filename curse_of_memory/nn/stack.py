@@ -1,0 +1,231 @@
+"""Sequence models of blocks, with any layer that mixes time inside.
+
+Equation.   A block with mixing layer S, activation σ, output map V and norm N is, in the order of S4,
+
+                F(x) = V(σ(S(x))),     pre-norm  x ← x + F(N x),     post-norm  x ← N(x + F(x)),
+
+            V an affine map of channels, or a gated one, V(z) = (A z + a) ⊙ logistic(B z + b), or nothing. The
+            model is an affine map of the inputs, the blocks, a mean or the last step if one is wanted, and an
+            affine readout.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory import checks
+from curse_of_memory.nn import inputs
+from curse_of_memory.nn.recurrence.nonlinear import Outputs
+from curse_of_memory.nn.seeding import DRAWN, place, seeded
+
+__all__ = ["SequenceStack"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": nn.functional.gelu,
+    "hardtanh": nn.functional.hardtanh,
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+}
+NORMS = {"none": None, "layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
+PLACES = ("pre", "post")
+OUTPUTS = ("glu", "linear", "none")
+POOLINGS = ("none", "mean", "last")
+
+
+class _Block(nn.Module):
+    """One block; the mixing layer is a part of it, whatever its kind."""
+
+    def __init__(self, mixing, width, activation, output, norm, norm_first, dropout, residual):
+        super().__init__()
+        self.mixing, self.residual, self.norm_first = mixing, residual, norm_first
+        self.activation = activation
+        self.norm = nn.Identity() if NORMS[norm] is None else NORMS[norm](width, **DRAWN)
+        self.dropout = nn.Dropout(dropout)
+        wide = {"glu": 2 * width, "linear": width, "none": 0}[output]
+        self.gated = output == "glu"
+        self.out = nn.Linear(width, wide, **DRAWN) if wide else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.mixing(self._normed(x) if self.norm_first else x)
+        if not isinstance(z, Tensor) or z.shape != x.shape:
+            got = tuple(z.shape) if isinstance(z, Tensor) else type(z).__name__
+            raise TypeError(f"mixing must answer {tuple(x.shape)} with a tensor of that shape, got {got}")
+        return self._after(x, z)
+
+    def run(self, x: Tensor, state) -> Outputs:
+        z, last = self.mixing.run(self._normed(x) if self.norm_first else x, state)
+        return Outputs(self._after(x, z), last)
+
+    def _after(self, x: Tensor, z: Tensor) -> Tensor:
+        z = self.out(self.dropout(ACTIVATIONS[self.activation](z)))
+        z = self.dropout(nn.functional.glu(z) if self.gated else z)
+        z = x + z if self.residual else z
+        return z if self.norm_first else self._normed(z)
+
+    def _normed(self, x: Tensor) -> Tensor:
+        return self.norm(x.mT).mT if isinstance(self.norm, nn.BatchNorm1d) else self.norm(x)
+
+
+class SequenceStack(nn.Module):
+    """Blocks of a layer that mixes time, an activation, and maps of channels, between two affine maps.
+
+    Parameters
+    ----------
+    mixing : callable
+        ``mixing(width)`` returns a new layer that maps ``(batch, time, width)`` to the same shape: such as
+        :class:`S4D`, ``lambda width: SSM(64, input_size=width, output_size=width)``, an :class:`RNN`, an
+        attention.
+    width : int
+        Channels inside.
+    layers : int
+        Number of blocks.
+    input_size, output_size : int
+        Channels of x and ŷ.
+    activation : {'gelu', 'hardtanh', 'linear', 'relu', 'tanh'}
+        σ after every mixing layer.
+    output : {'glu', 'linear', 'none'}
+        The map of channels after it.
+    norm : {'none', 'layer', 'batch'}
+        Normalisation over channels, or over batch and time.
+    placement : {'pre', 'post'}
+        Whether a norm comes before the mixing layer or after the block.
+    residual : bool
+        Whether a block adds to its input.
+    dropout : float
+        Probability of dropping a number, after σ and after the output map, in training mode.
+    pooling : {'none', 'mean', 'last'}
+        What the readout reads: every step, the mean over time, or the last step.
+    seed : int, optional
+        Seeds the initial weights by themselves, those of the mixing layers, too, unless they have a seed of
+        their own; without it torch's global generator draws them.
+    device, dtype
+        As for any torch module; the device may be ``"auto"``, too.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes below one, unknown names, a dropout outside of [0, 1), or a `mixing` that makes no modules.
+
+    Notes
+    -----
+    The block of the public code of StableSSM (2311.14495) is that of S4: ``activation="gelu", output="glu",
+    norm="layer", placement="post", residual=True``. The stack of "SSMs are universal approximators"
+    (2309.13414) is ``output="none", norm="none", residual=False`` with :class:`SSM` inside.
+
+    Examples
+    --------
+    >>> stack = SequenceStack(lambda width: torch.nn.Identity(), 16, layers=2, pooling="mean", output_size=10)
+    >>> stack(torch.zeros(8, 100, 1)).shape
+    torch.Size([8, 10])
+    """
+
+    def __init__(
+        self,
+        mixing: Callable[[int], nn.Module],
+        width: int,
+        layers: int = 1,
+        *,
+        input_size: int = 1,
+        output_size: int = 1,
+        activation: str = "gelu",
+        output: str = "glu",
+        norm: str = "layer",
+        placement: str = "post",
+        residual: bool = True,
+        dropout: float = 0.0,
+        pooling: str = "none",
+        seed: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        self.width = checks.positive_int("width", width)
+        checks.positive_int("layers", layers)
+        self.input_size = checks.positive_int("input_size", input_size)
+        self.output_size = checks.positive_int("output_size", output_size)
+        checks.one_of("activation", activation, ACTIVATIONS)
+        checks.one_of("output", output, OUTPUTS)
+        checks.one_of("norm", norm, NORMS)
+        norm_first = checks.one_of("placement", placement, PLACES) == "pre"
+        inputs.dropout_probability(dropout)
+        self.pooling = checks.one_of("pooling", pooling, POOLINGS)
+        if isinstance(mixing, nn.Module) or not callable(mixing):
+            raise TypeError(
+                f"mixing must be a function from the width to a new layer, got {type(mixing).__name__}"
+            )
+        with seeded(seed):
+            self.embed = nn.Linear(input_size, width, **DRAWN)
+            self.blocks = nn.ModuleList(
+                _Block(_made(mixing, width), width, activation, output, norm, norm_first, dropout, residual)
+                for _ in range(layers)
+            )
+            self.readout = nn.Linear(width, output_size, **DRAWN)
+        place(self, device, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``.
+
+        With a pooling there is no time in the answer: ``(batch, output_size)``.
+        """
+        z = self.embed(inputs.sequence(x, self.input_size))
+        for block in self.blocks:
+            z = block(z)
+        if self.pooling != "none":
+            if z.shape[1] == 0:
+                raise ValueError(f"x must have at least one step for pooling={self.pooling!r}")
+            z = z.mean(1) if self.pooling == "mean" else z[:, -1]
+        return self.readout(z)
+
+    def run(self, x: Tensor, state: Sequence | None = None) -> Outputs:
+        """Run the model over a chunk of time, from the state in which the chunk before has left it.
+
+        Parameters
+        ----------
+        x : Tensor of shape ``(batch, time, input_size)``
+            One step is a chunk, too.
+        state : sequence, optional
+            What each mixing layer calls its state; none at the start.
+
+        Returns
+        -------
+        Outputs
+            ``y`` of shape ``(batch, time, output_size)``, and ``last``, the states after the last step.
+
+        Raises
+        ------
+        TypeError
+            If a mixing layer has no ``run``.
+        ValueError
+            For batch normalisation in training mode, which sees all steps of all sequences at once; for a
+            pooling, which has an answer only at the end; or if a shape does not fit.
+        """
+        self._refuse_streaming()
+        if state is not None and len(state) != len(self.blocks):
+            raise ValueError(f"state must hold one of each of {len(self.blocks)} blocks, got {len(state)}")
+        z = self.embed(inputs.sequence(x, self.input_size))
+        last = []
+        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+            z, after = block.run(z, before)
+            last.append(after)
+        return Outputs(self.readout(z), tuple(last))
+
+    def _refuse_streaming(self) -> None:
+        if self.pooling != "none":
+            raise ValueError(f"pooling={self.pooling!r} has an answer only at the end: call the model itself")
+        for block in self.blocks:
+            if not hasattr(block.mixing, "run"):
+                kind = type(block.mixing).__name__
+                raise TypeError(f"mixing layer {kind} has no run(x, state): it cannot go on from a state")
+            if isinstance(block.norm, nn.BatchNorm1d) and block.norm.training:
+                raise ValueError(
+                    "batch normalisation in training mode sees all steps at once: call eval() before run()"
+                )
+
+
+def _made(mixing: Callable[[int], nn.Module], width: int) -> nn.Module:
+    layer = mixing(width)
+    if not isinstance(layer, nn.Module):
+        raise TypeError(f"mixing(width) must return a torch.nn.Module, got {type(layer).__name__}")
+    return layer

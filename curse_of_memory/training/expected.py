@@ -1,0 +1,168 @@
+"""The exact expected loss of one linear model as a function of its weights: value, gradient, Jacobian.
+
+    E(θ) = Σ_s (variance dt² B_s / T) (ρ̂_s − ρ_s)² + Σ_t (w_t / T) μ_t²,      B_s = Σ_{t>s} w_t .
+
+All that does not depend on θ is prepared once. A linear RNN has a compiled misfit with closed derivatives;
+any other linear model is differentiated by torch.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.training.memory_misfit import MemoryMisfit, is_compiled
+
+__all__ = ["ByAutograd", "ExpectedLoss"]
+
+
+class ExpectedLoss:
+    """E(θ) for numpy vectors θ of all weights of a model, one after the other, in float64 on the CPU.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Linear, with ``kernel(horizon, parameters)`` and ``offset(horizon, parameters)``, as :class:`RNN` has
+        them. It is changed by :meth:`write` only.
+    task : LinearFunctional
+        The target memory, inputs and time step.
+    loss : TemporallyWeightedMSE, optional
+        Its weight defines the expected loss; unweighted if none is given.
+
+    Attributes
+    ----------
+    start : array of shape ``(weight,)``
+        The weights the model had, in the order of ``model.parameters()``.
+
+    Raises
+    ------
+    TypeError
+        If the model or the loss has no exact expectation.
+    ValueError
+        For a model of other channels or another time step than the task.
+
+    Notes
+    -----
+    "INTEREST" (2307.11462), Theorem 3.3. For a linear RNN of m modes and horizon T a value with its gradient
+    takes O(T m) operations if it is diagonal, O(T m²) if not.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn import RNN
+    >>> from curse_of_memory.tasks import LinearFunctional
+    >>> exact = ExpectedLoss(RNN(4, diagonal=True, seed=0), LinearFunctional(lambda t: 0.5**t, horizon=20))
+    >>> value, gradient = exact.value_and_gradient(exact.start)
+    >>> lower, _ = exact.value_and_gradient(exact.start - 0.01 * gradient)
+    >>> lower < value, gradient.shape
+    (True, (16,))
+    """
+
+    def __init__(self, model: nn.Module, task, loss: TemporallyWeightedMSE | None = None):
+        loss = TemporallyWeightedMSE() if loss is None else loss
+        if not hasattr(loss, "expected"):
+            raise TypeError(f"{type(loss).__name__} has no exact expectation; use TemporallyWeightedMSE")
+        if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
+            raise TypeError("model must be linear and give its kernel(); use training.fit for others")
+        self._model = model
+        self.start = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in model.parameters()])
+        route = _Compiled if is_compiled(model, task, loss) else ByAutograd
+        self._route = route(model, task, loss)
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return E and ∂E/∂θ, ``(weight,)``, at `theta`; inf or NaN where the model overflows."""
+        return self._route.value_and_gradient(theta)
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        """Return the numbers ``(residual,)`` whose squares add up to E, at `theta`."""
+        return self._route.residuals(theta)
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """Return the derivatives ``(residual, weight)`` of :meth:`residuals` at `theta`."""
+        return self._route.jacobian(theta)
+
+    def by_name(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the parts of a `vector` like θ or its gradient, shaped and named as the model's weights."""
+        return _parts(vector, {name: tuple(p.shape) for name, p in self._model.named_parameters()})
+
+    @torch.no_grad()
+    def write(self, theta: np.ndarray) -> None:
+        """Give the model the weights `theta`, in its own precision and on its own device."""
+        for name, value in self.by_name(theta).items():
+            self._model.get_parameter(name).copy_(torch.from_numpy(value))
+
+
+def _parts(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Return views of the parts of a vector that stand for arrays of these `shapes`."""
+    edges = pairwise(np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())]))
+    return {
+        name: vector[first:last].reshape(shape)
+        for (name, shape), (first, last) in zip(shapes.items(), edges, strict=True)
+    }
+
+
+class _Compiled:
+    """The route of linear RNNs: one compiled misfit."""
+
+    def __init__(self, model: nn.Module, task, loss: TemporallyWeightedMSE):
+        self._misfit = MemoryMisfit(model, task, [loss])
+        # views into two vectors, made once: a call copies θ into the one and a gradient out of the other
+        shapes = {name: (1, *p.shape) for name, p in model.named_parameters()}
+        self._theta, self._slopes = np.empty((2, sum(p.numel() for p in model.parameters())))
+        self._weights, self._gradients = _parts(self._theta, shapes), _parts(self._slopes, shapes)
+        self._alone = {name: view[0] for name, view in self._weights.items()}
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        self._theta[:] = theta
+        return float(self._misfit.evaluate(self._weights, self._gradients)[0]), self._slopes.copy()
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        self._theta[:] = theta
+        return self._misfit.residuals(self._alone)
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        self._theta[:] = theta
+        parts = self._misfit.jacobian(self._alone)
+        return np.concatenate([parts[name].reshape(len(parts[name]), -1) for name in self._alone], 1)
+
+
+class ByAutograd:
+    """The route of any linear model: torch, from its kernel and offset. The compiled one must equal it.
+
+    Parameters
+    ----------
+    model, task, loss
+        As for :class:`ExpectedLoss`; the loss must be given.
+    """
+
+    def __init__(self, model: nn.Module, task, loss: TemporallyWeightedMSE):
+        task.linear_error(model)  # refuses what does not fit
+        shapes = {name: p.shape for name, p in model.named_parameters()}
+        sizes = [shape.numel() for shape in shapes.values()]
+
+        def residuals(theta: Tensor) -> Tensor:
+            parts = zip(shapes.items(), theta.split(sizes), strict=True)
+            return loss.residuals(
+                **task.linear_error(model, {name: part.view(shape) for (name, shape), part in parts})
+            )
+
+        self._residuals: Callable[[Tensor], Tensor] = residuals
+        # whichever mode of differentiation has fewer columns to propagate: there are at most 2T residuals
+        few_weights = sum(sizes) < 2 * task.horizon
+        self._jacobian = (torch.func.jacfwd if few_weights else torch.func.jacrev)(residuals)
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return E and ∂E/∂θ at `theta`."""
+        leaf = torch.tensor(theta, requires_grad=True)
+        value = self._residuals(leaf).square().sum()
+        return value.item(), torch.autograd.grad(value, leaf)[0].numpy()
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        """Return the residuals at `theta`; without a bias half of them are zero."""
+        return self._residuals(torch.from_numpy(theta)).numpy()
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """Return the derivatives of :meth:`residuals` at `theta`."""
+        return self._jacobian(torch.from_numpy(theta)).numpy()

@@ -1,0 +1,110 @@
+"""Where one model trains: in this process, or in the processes of a Lightning Fabric, each on its share.
+
+Equation.   With n processes, process r takes every batch B_r, a part of |B|/n sequences of the batch B. For
+            a loss L that is a mean over sequences
+
+                L(B) = (1/n) Σ_r L(B_r),      ∇L(B) = (1/n) Σ_r ∇L(B_r),
+
+            so that averaged losses and gradients are those of one process, up to the order of the sums.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from curse_of_memory.devices import resolve_device
+
+__all__ = ["ManyProcesses", "OneProcess", "processes"]
+
+
+class OneProcess:
+    """Training in this process, alone.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where it works.
+    """
+
+    is_first = True
+
+    def __init__(self, device: torch.device):
+        self.device = device
+
+    def set_up(self, model: nn.Module, optimizer: Optimizer) -> tuple[nn.Module, Optimizer]:
+        """Return the `model` to call in training, and the `optimizer` to step."""
+        return model, optimizer
+
+    def share(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return this process's part of a `batch`, which all processes have drawn."""
+        return batch
+
+    def backward(self, error: Tensor) -> None:
+        """Add the gradient of the mean `error` of all processes to the weights."""
+        error.backward()
+
+    def clip(self, model: nn.Module, optimizer: Optimizer, largest: float) -> Tensor:
+        """Scale the gradients of `model` down to the norm `largest`; return the norm they had."""
+        return nn.utils.clip_grad_norm_(model.parameters(), largest)
+
+    def mean(self, value: Tensor) -> float:
+        """Return the mean of a `value` over all processes."""
+        return value.item()
+
+
+class ManyProcesses(OneProcess):
+    """Training in the processes of a Fabric that has been launched.
+
+    Parameters
+    ----------
+    fabric : lightning.fabric.Fabric
+        Its strategy keeps all weights in every process, as ``"ddp"`` does.
+    **sizes : int
+        Numbers of sequences that are shared out, by name.
+    """
+
+    def __init__(self, fabric, **sizes: int):
+        for name, size in sizes.items():
+            if size % fabric.world_size:
+                raise ValueError(f"{name} must be a multiple of {fabric.world_size} processes, got {size}")
+        super().__init__(fabric.device)
+        self._fabric = fabric
+        self.is_first = fabric.is_global_zero
+
+    def set_up(self, model, optimizer):
+        """As of :class:`OneProcess`: in the precision of the Fabric, with gradients averaged."""
+        return self._fabric.setup(model, optimizer)
+
+    def share(self, batch):
+        """As of :class:`OneProcess`."""
+        count, rank = self._fabric.world_size, self._fabric.global_rank
+        return [tensor[rank * len(tensor) // count :][: len(tensor) // count] for tensor in batch]
+
+    def backward(self, error):
+        """As of :class:`OneProcess`."""
+        self._fabric.backward(error)
+
+    def clip(self, model, optimizer, largest):
+        """As of :class:`OneProcess`."""
+        return self._fabric.clip_gradients(model, optimizer, max_norm=largest, error_if_nonfinite=False)
+
+    def mean(self, value):
+        """As of :class:`OneProcess`."""
+        return self._fabric.all_reduce(value.detach().clone(), reduce_op="mean").item()
+
+
+def processes(fabric, device: torch.device | str, **sizes: int) -> OneProcess:
+    """Return where to train: the processes of `fabric`, or this one on `device` if there is none.
+
+    Raises
+    ------
+    ValueError
+        If both are given, or one of the `sizes` cannot be shared out evenly.
+    """
+    if fabric is None:
+        return OneProcess(resolve_device(device))
+    if device != "auto":
+        raise ValueError(f"device must be left to the fabric, got {device!r}")
+    return ManyProcesses(fabric, **sizes)

@@ -1,0 +1,162 @@
+"""Training in several processes is training in one: the same batches, shared out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.nn import RNN
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.training import fit
+from curse_of_memory.training.processes import ManyProcesses, OneProcess
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {"batch_size": 8, "validation_size": 12, "validate_every": 4, "clip": 0.1, "learning_rate": 0.02}
+# One step sums batch x time x width < 1e3 numbers, each rounded to 1.1e-16; two processes sum them in another
+# order. AdamW amplifies that about tenfold in fifteen steps; twelve steps are made.
+SAME = {"rtol": 1e-10, "atol": 1e-10}
+
+# Two processes train, stop at a checkpoint and go on from it; each writes down what it has seen and found.
+SCRIPT = f"""
+import sys
+import torch
+from lightning_fabric import Fabric
+from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.nn import RNN
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.training import fit
+
+folder, sizes, written, save = sys.argv[1], [], [], torch.save
+
+class Watched(RNN):
+    def forward(self, x):
+        sizes.append(len(x))
+        return super().forward(x)
+
+def counted(state, path):
+    written.append(str(path))
+    save(state, path)
+
+torch.save = counted
+fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+fabric.launch()
+task = LinearFunctional(lambda t: 0.5**t, 10)
+for steps in (4, 8):
+    # only the first process has the weights that count, and of the second fit those of the checkpoint count
+    model = Watched(3, activation="tanh", seed=fabric.global_rank + 2 * (steps > 4), dtype=torch.float64)
+    found = fit(
+        model, task, loss=TemporallyWeightedMSE(1), steps=steps, fabric=fabric, progress=True,
+        checkpoint=folder + "/run.pt", **{SETTINGS!r}
+    )
+result = {{"weights": torch.cat([p.detach().flatten() for p in model.parameters()]), "sizes": sizes,
+          "loss": found.loss, "history": found.history.to_dict("list"), "written": len(written)}}
+save(result, f"{{folder}}/rank{{fabric.global_rank}}.pt")
+"""
+
+
+@pytest.fixture
+def task():
+    return LinearFunctional(lambda t: 0.5**t, 10)
+
+
+def alone(task, steps, **options):
+    model = RNN(3, activation="tanh", seed=0, dtype=torch.float64)
+    loss = TemporallyWeightedMSE(1)
+    found = fit(model, task, loss=loss, steps=steps, device="cpu", **(SETTINGS | options))
+    return found, torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    pytest.importorskip("lightning_fabric")
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "script.py").write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(folder / "script.py"), str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    ranks = [torch.load(folder / f"rank{r}.pt", weights_only=True) for r in range(2)]
+    return SimpleNamespace(folder=folder, ranks=ranks, shown=done.stderr)
+
+
+def test_two_processes_find_what_one_finds(task, together):
+    found, weights = alone(task, 8)
+    for rank in together.ranks:
+        torch.testing.assert_close(rank["weights"], weights, **SAME)
+        assert rank["loss"] == pytest.approx(found.loss, rel=1e-10)
+        for column in ("step", "training_loss", "validation_loss", "learning_rate"):
+            expected = found.history[column].tolist()
+            assert rank["history"][column] == pytest.approx(expected, rel=1e-10, nan_ok=True)
+    assert torch.equal(together.ranks[0]["weights"], together.ranks[1]["weights"])
+
+
+def test_each_takes_its_share_of_every_batch(together):
+    # four steps between two validations, in both calls
+    for rank in together.ranks:
+        assert rank["sizes"] == 2 * [6, *[4] * 4, 6]
+
+
+def test_only_the_first_writes_and_shows_progress(together):
+    assert [rank["written"] for rank in together.ranks] == [3, 0]
+    begun = [line.split("|")[-1] for line in together.shown.splitlines() if line.endswith("?it/s]")]
+    assert begun == [" 0/4 [00:00<?, ?it/s]", " 4/8 [00:00<?, ?it/s]"]  # one bar for each call
+
+
+def test_one_process_goes_on_where_two_have_stopped(task, together):
+    found, weights = alone(task, 12)
+    resumed, same = alone(task, 12, checkpoint=together.folder / "run.pt")
+    torch.testing.assert_close(same, weights, **SAME)
+    assert resumed.loss == pytest.approx(found.loss, rel=1e-10)
+    assert resumed.history.step.tolist() == found.history.step.tolist() == [0, 4, 8, 12]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_precision_of_a_fabric_is_honoured(task, precision):
+    fabric = pytest.importorskip("lightning_fabric").Fabric(accelerator="cpu", devices=1, precision=precision)
+    seen = set()
+
+    class Watched(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.readout = nn.Linear(1, 1)
+
+        def forward(self, x):
+            seen.add((self.training, self.readout(x).dtype))
+            return self.readout(x)
+
+    model = Watched()
+    fit(model, task, steps=2, fabric=fabric, **SETTINGS)
+    dtype = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}[precision]
+    assert seen == {(True, dtype), (False, dtype)}
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_the_shares_are_the_whole():
+    batch = torch.arange(6), torch.arange(6, 12)
+    shares = []
+    for rank in range(3):
+        fabric = SimpleNamespace(device="cpu", world_size=3, global_rank=rank, is_global_zero=not rank)
+        shares.append(ManyProcesses(fabric, batch_size=6).share(batch))
+    for whole, parts in zip(batch, zip(*shares, strict=True), strict=True):
+        assert torch.equal(torch.cat(parts), whole)
+    assert OneProcess(torch.device("cpu")).share(batch) is batch
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 9}, "batch_size must be a multiple of 2 processes, got 9"),
+        ({"validation_size": 7}, "validation_size must be a multiple of 2 processes, got 7"),
+        ({"device": "cpu"}, "device must be left to the fabric, got 'cpu'"),
+    ],
+)
+def test_bad_input_is_refused(task, options, message):
+    fabric = SimpleNamespace(device="cpu", world_size=2, global_rank=0, is_global_zero=True)
+    with pytest.raises(ValueError, match=message):
+        fit(RNN(2, seed=0), task, steps=1, fabric=fabric, **(SETTINGS | options))
