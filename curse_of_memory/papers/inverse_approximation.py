@@ -14,11 +14,16 @@ from curse_of_memory import plotting
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.perturbed_networks import (
+    COMPARED_BETAS,
+    direct_over_softplus,
+    perturbed_networks,
+)
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.theory.stability import crossing
-from curse_of_memory.training import fit, fit_expected
+from curse_of_memory.training import fit_expected
 
 __all__ = [
     "activations_data",
@@ -165,60 +170,28 @@ def activations_data(
 ) -> Findings:
     """Train dense RNNs on ρ(t) = (1 + 0.1 t)^{−1.1} and perturb them, W direct or −softplus.
 
-    Trained and perturbed on sampled white sequences; the error is the mean squared error, the largest
-    of the draws within β in the spectral ball. Columns: ``activation, parameterization, m, beta,
-    error``. The authors' runs have m = 8 … 64, the loss weight t⁴ and the max-norm ball.
+    As :func:`curse_of_memory.papers.perturbed_networks.perturbed_networks` says. Columns: ``activation,
+    parameterization, m, seed, beta, error``. The authors' runs have m = 8 … 64, the loss weight t⁴ and the
+    max-norm ball.
     """
-    task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    beta = np.concatenate([[0.0], 1e-3 * 2.0 ** np.arange(11)])  # every other β of the authors
-    parts = []
-    for activation in activations:
-        for parameterization in ("direct", "softplus"):
-            for m in widths:
-                model = RNN(
-                    m,
-                    activation=activation,
-                    parameterization=parameterization,
-                    seed=seed,
-                    dtype=torch.float64,
-                )
-                fit(
-                    model,
-                    task,
-                    steps=steps,
-                    batch_size=batch_size,
-                    learning_rate=learning_rate,
-                    validation_size=samples,
-                    validate_every=25,
-                    decay_patience=3,
-                    seed=seed,
-                    device=device,
-                )
-                curve = perturbation_curve(
-                    model, task, beta, draws=draws, samples=samples, seed=seed, device=device
-                )
-                kind = {"activation": activation, "parameterization": parameterization, "m": m}
-                parts.append(pd.DataFrame(kind | {"beta": beta, "error": curve.error}))
-    table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_orderings(table))
-
-
-def _orderings(table: pd.DataFrame) -> tuple[str, dict, dict]:
-    """Return message, our numbers and the paper's: how far a perturbed direct W is above softplus."""
-    ours, theirs = {}, {}
-    for curves, found in ((table, ours), (reference("iat_activations"), theirs)):
-        for power in (5, 7):  # both grids have these β, and the authors' curves are readable there
-            at = 1e-3 * 2**power
-            for activation, group in curves[np.isclose(curves.beta, at)].groupby("activation", sort=False):
-                errors = group.pivot(index="m", columns="parameterization", values="error")
-                ratio = float(np.exp(np.log(errors.direct / errors.softplus).mean(skipna=False)))
-                if math.isfinite(ratio):
-                    found[f"{activation}, E(direct) / E(softplus) at β = {at:g}"] = ratio
-    theirs = {label: value for label, value in theirs.items() if label in ours}
-    far = {label.split(",")[0]: ratio for label, ratio in ours.items() if label.endswith(f"{at:g}")}
+    table = perturbed_networks(
+        activations,
+        widths,
+        [seed],
+        horizon=horizon,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        draws=draws,
+        samples=samples,
+        device=device,
+    )
+    ours, theirs = direct_over_softplus(table)
+    at = f"{max(COMPARED_BETAS):g}"
+    far = {label.split(",")[0]: ratio for label, ratio in ours.items() if label.endswith(at)}
     times = ", ".join(f"{ratio:.2g} ({activation})" for activation, ratio in far.items())
-    message = f"At β = {at:g} the error of the direct W is that of the softplus W times {times}."
-    return message, ours, theirs
+    message = f"At β = {at} the error of the direct W is that of the softplus W times {times}."
+    return Findings(table, message, ours, theirs)
 
 
 def activations_plot(data: FigureData) -> Figure:

@@ -5,6 +5,7 @@ from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.tasks.data_files import available
 from curse_of_memory.tasks.images import SequentialImages
 from curse_of_memory.tasks.linear_functional import LinearFunctional
+from curse_of_memory.tasks.lorenz96 import Lorenz96
 from curse_of_memory.tasks.pointwise import Pointwise
 from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tasks.teacher import TeacherFilter, causal_transformer, random_rnn
@@ -16,6 +17,7 @@ __all__ = [
     "Batch",
     "Copying",
     "LinearFunctional",
+    "Lorenz96",
     "Pointwise",
     "SequentialImages",
     "TeacherFilter",
