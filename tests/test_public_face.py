@@ -60,8 +60,9 @@ PUBLIC = {
         "S4D", "SSM", "SequenceStack", "TCN",
     },
     "tasks": {
-        "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise", "SequentialImages",
-        "TeacherFilter", "VolterraFunctional", "WikiText2", "available", "causal_transformer", "random_rnn",
+        "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise",
+        "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2", "available",
+        "causal_transformer", "random_rnn",
     },
     "training": {"FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {
