@@ -103,7 +103,8 @@ def margin_curves(task: Copying, sequences: int, seed: int, place: torch.device)
 
 def copying_rows(task: Copying, power: float, sequences: int, seed: int, place: torch.device) -> list[Row]:
     """Return the rows on the copying code: weights on logits, their sum and first step, clipping, seeds."""
-    logged = reference("interest_copying_final").set_index(["memory_length", "p"]).loss
+    logs = reference("interest_copying_logs")
+    logged = logs[logs.epoch == logs.epoch.max()].set_index(["memory_length", "p"]).loss
     return [*_logit_rows(task, power, sequences, seed, place, logged), *_code_rows(task, power, seed, logged)]
 
 
