@@ -28,7 +28,11 @@ __all__ = [
     "write_ledger",
 ]
 
-STATUSES = ("reproduced", "reproduced at reduced scale", "needs data", "needs GPU", "not yet")
+REPRODUCED, STAND_IN = "reproduced", "shown on a stand-in"
+STATUSES = (
+    *(REPRODUCED, f"{REPRODUCED} at reduced scale", STAND_IN, f"{STAND_IN} at reduced scale"),
+    *("needs data", "needs GPU", "not yet"),
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,10 @@ class Paper:
 
 @dataclass(frozen=True)
 class Item:
-    """One figure or table of a paper; `notebook` and `needs` may be empty."""
+    """One figure or table of a paper; `notebook` and `needs` may be empty.
+
+    So may `stand_in`: what the notebook has in place of models or data of the paper that cannot be had here.
+    """
 
     paper: str
     key: str
@@ -53,6 +60,7 @@ class Item:
     notebook: str
     needs: str
     source: str
+    stand_in: str = ""
 
 
 def _rows(file: str, row: type) -> list:
@@ -72,7 +80,13 @@ def read_inventory() -> list[Item]:
 
 
 def status(
-    notebook: Notebook | None, result: Result | None, full_scale: Mapping, needs: str = "", own: bool = False
+    notebook: Notebook | None,
+    result: Result | None,
+    full_scale: Mapping,
+    needs: str = "",
+    *,
+    own: bool = False,
+    stand_in: bool = False,
 ) -> str:
     """Return how far a figure is reproduced.
 
@@ -86,6 +100,8 @@ def status(
         What running it needs: ``data``, ``GPU`` or nothing.
     own : bool
         Whether no paper has the figure, so that there is nothing to reproduce.
+    stand_in : bool
+        Whether other models or data stand in for those of the paper.
     """
     if notebook is None or result is None:
         return f"needs {needs}" if needs else "not yet"
@@ -95,7 +111,7 @@ def status(
     wanted = {k: p.default for k, p in declared.items() if k in result.parameters and k not in COMMON}
     wanted |= resolve(notebook.name, declared, full_scale)
     agrees = all(_used(declared[key], result.parameters.get(key), value) for key, value in wanted.items())
-    word = "ours" if own else "reproduced"
+    word = "ours" if own else STAND_IN if stand_in else REPRODUCED
     return word if agrees else f"{word} at reduced scale"
 
 
@@ -103,11 +119,13 @@ def statuses(
     notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mapping], out: Path
 ) -> dict[str, str]:
     """Return the status of every notebook's figure in `out`."""
-    named = {item.notebook for item in read_inventory()}
-    return {
-        name: status(notebook, find_result(out, notebook), full_scale.get(name, {}), own=name not in named)
-        for name, notebook in notebooks.items()
-    }
+    stand_ins = {item.notebook: bool(item.stand_in) for item in read_inventory()}
+
+    def one(name: str, notebook: Notebook) -> str:
+        kind = {"own": name not in stand_ins, "stand_in": stand_ins.get(name, False)}
+        return status(notebook, find_result(out, notebook), full_scale.get(name, {}), **kind)
+
+    return {name: one(name, notebook) for name, notebook in notebooks.items()}
 
 
 def ledger_text(
@@ -121,13 +139,14 @@ def ledger_text(
     def row(item: Item) -> str:
         notebook, result = notebooks.get(item.notebook), results.get(item.notebook)
         full = full_scale.get(item.notebook, {})
-        state = status(notebook, result, full, item.needs, own=not item.paper)
+        kind = {"own": not item.paper, "stand_in": bool(item.stand_in)}
+        state = status(notebook, result, full, item.needs, **kind)
         if item.paper:
             tally[state] += 1
         compared = result.comparison() if result else []
         cells = (
             item.key,
-            item.title,
+            f"{item.title}; here on {item.stand_in}" if item.stand_in else item.title,
             item.notebook if notebook else "—",
             state,
             _values((label, paper) for label, _, paper in compared if paper != "—"),

@@ -47,6 +47,9 @@ def test_what_was_not_made_says_what_it_needs(project):
     assert status(notebook, made, {}, "GPU") == "reproduced"
     assert status(notebook, made, {}, own=True) == "ours"
     assert status(notebook, made, {"horizon": 9}, own=True) == "ours at reduced scale"
+    assert status(notebook, made, {}, "data", stand_in=True) == "shown on a stand-in"
+    assert status(notebook, made, {"horizon": 9}, stand_in=True) == "shown on a stand-in at reduced scale"
+    assert status(None, None, {}, "data", stand_in=True) == "needs data"
 
 
 def test_ledger_rows(project):
@@ -58,6 +61,7 @@ def test_ledger_rows(project):
     inventory = [
         Item("INTEREST", "Figure 1", "What it shows", "interest/a", "", "paper"),
         Item("INTEREST", "Figure 2", "More", "interest/missing", "data", "paper"),
+        Item("INTEREST", "Figure 3", "Yet more", "interest/a", "data", "paper", "small models"),
     ]
     lines = ledger_text(inventory, find_notebooks(project.root), {}, project.out).splitlines()
     assert (
@@ -66,4 +70,8 @@ def test_ledger_rows(project):
     ) in lines
     assert "| Figure 2 | More | — | needs data | — | — |" in lines
     assert r"| b | Own \| &lt;work> | interest/b | not yet | — | — |" in lines
-    assert "2 figures and tables; reproduced: 1; needs data: 1." in lines
+    assert any(
+        line.startswith("| Figure 3 | Yet more; here on small models | interest/a | shown on a stand-in |")
+        for line in lines
+    )
+    assert "3 figures and tables; reproduced: 1; shown on a stand-in: 1; needs data: 1." in lines
