@@ -41,6 +41,20 @@ def euler(activation: str, hidden: int, goal: float, *, diagonal: bool = False, 
                 return plain_one(), fast()
             return [torch.stack(one) for one in zip(*map(plain_one, range(M)), strict=True)], fast()
 
+        slab, answer = normal(B, m), normal(*leading, B, T, 1).requires_grad_()
+
+        def values():
+            for _ in range(M * T):
+                SIGMA[activation](slab)
+
+        def forward():
+            with torch.no_grad():
+                W, U, b, C = parameters
+                recurrence(cell, x, W, U, b, C, dt=dt, diagonal=diagonal)
+
+        def loss():
+            torch.autograd.grad((answer - y).square().mean((-3, -2, -1)).sum(), answer)
+
         per_unit = 3 if diagonal else m + 2
         return Case(
             plain=plain_one,
@@ -49,6 +63,7 @@ def euler(activation: str, hidden: int, goal: float, *, diagonal: bool = False, 
             times=M,
             flops=M * 6 * B * T * m * per_unit,
             traffic=M * 8 * B * T * 4,
+            others={"the way forwards": forward, "σ of all states, by torch,": values, "the loss": loss},
             note="plain: one model, times 16" if leading else "",
         )
 

@@ -236,7 +236,8 @@ def _sampled_error(
         found = []
         for group in zip(*(w.split(copies) for w in stacked.values()), strict=True):
             weights = dict(zip(stacked, group, strict=True))
-            y_hat = torch.cat([answers(weights, part) for part in x.split(sequences)], 1)
+            parts = [answers(weights, part) for part in x.split(sequences)]
+            y_hat = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
             found += [loss(one, y) for one in y_hat]
         return torch.stack(found)
 

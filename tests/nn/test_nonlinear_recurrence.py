@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from curse_of_memory.nn import RNN
 from curse_of_memory.nn.recurrence import nonlinear, vector_math
+from curse_of_memory.nn.recurrence import nonlinear_products as products
 from curse_of_memory.nn.recurrence.nonlinear import recurrence, recurrence_loop
 from curse_of_memory.nn.recurrence.nonlinear_cells import GATED, Cell, Stage, euler_cell
 
@@ -332,6 +333,27 @@ def test_functional_transformations_of_a_network_work(activation, diagonal):
     _, slope = torch.func.jvp(loss, (weights,), (weights,))
     expected = sum((found[n] * weights[n]).sum() for n in weights)
     torch.testing.assert_close(slope, expected, rtol=1e-12, atol=0)
+
+
+# --- products ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (4, 4), (6, 0), (3, 5), (9, 6)])
+def test_blocks_of_products_are_the_products(rows, columns, dtype):
+    """Whole numbers, so that no sum has a rounding error and its order does not matter."""
+    random = np.random.default_rng(0)
+    W, h, a = (random.integers(-9, 9, s).astype(dtype) for s in [(rows, columns), (columns, 64), (rows, 64)])
+    for strided in (W, np.asfortranarray(W), np.repeat(W, 2, 1)[:, ::2]):
+        added, written = a.copy(), a.copy()
+        products.add_product(strided, h, added)
+        products.set_product(strided, h, written)
+        np.testing.assert_array_equal(added, a + W @ h)
+        np.testing.assert_array_equal(written, W @ h)
+    d, g = (random.integers(-9, 9, (5, n, 64)).astype(dtype) for n in (rows + 2, columns + 3))
+    G = W.copy()
+    products.add_outer(d, g, G, 2, 3)
+    np.testing.assert_array_equal(G, W + np.einsum("sin,sjn->ij", d[:, 2:], g[:, 3:]))
 
 
 # --- elementary functions ------------------------------------------------------------------------------

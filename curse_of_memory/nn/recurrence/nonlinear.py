@@ -163,33 +163,9 @@ def recurrence(
     tensors = [t for t in (x, recurrent, inputs, bias, readout, initial) if t is not None]
     if any(_transformed(t) for t in tensors):
         return recurrence_loop(cell, x, recurrent, inputs, bias, readout, initial, dt=dt, diagonal=diagonal)
-    sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
-    models, m, values = sizes.models or 1, sizes.hidden, inputs.shape[-2]
-
-    def each(t: Tensor, single: int) -> Tensor:
-        return t.expand(models, *t.shape[-single:])
-
-    if bias is None:
-        bias = x.new_zeros(values)
-    if readout is None:
-        readout = x.new_zeros(0, m)
-    if initial is None:
-        initial = x.new_zeros(x.shape[-3], cell.states * m)
-    y, last = _Recurrence.apply(
-        cell,
-        float(dt),
-        x if x.ndim == 4 else x[None],
-        each(recurrent[..., None] if diagonal else recurrent, 2),
-        _padded(torch.cat([each(bias, 1)[..., None], each(inputs, 2)], -1)),
-        each(readout, 2),
-        each(initial, 2),
-    )
-    return Outputs(y, last) if sizes.models else Outputs(y[0], last[0])
-
-
-def _padded(weight: Tensor) -> Tensor:
-    """Return the weight with columns of zeros up to two and a multiple of four, for the fast products."""
-    return torch.nn.functional.pad(weight, (0, (2 - weight.shape[-1]) % 4))
+    models = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal).models
+    options = (cell, float(dt), diagonal, models)
+    return Outputs(*_Recurrence.apply(options, x, recurrent, inputs, bias, readout, initial))
 
 
 def _transformed(t: Tensor) -> bool:
@@ -236,44 +212,61 @@ def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Siz
 
 
 class _Recurrence(torch.autograd.Function):
-    """The tensors have all dimensions, and the bias is a column of U: see ``nonlinear_loops.forward``."""
+    """The options are the cell, dt, whether W is diagonal, and the number of models or None."""
 
     @staticmethod
-    def forward(ctx, cell, dt, *arguments):
-        x = arguments[0]
-        ctx.cell, ctx.dt = cell, dt
+    def forward(ctx, options, *tensors):
+        cell, dt, _, models = ctx.options = options
+        x = tensors[0]
         ctx.engine = nonlinear_loops if on_cpu(x) and x.dtype in COMPILED else nonlinear_ops
-        y, last, kept = ctx.engine.forward(cell, dt, *arguments)
-        ctx.save_for_backward(*arguments, *kept)
-        return y, last
+        y, last, kept = ctx.engine.forward(cell, dt, *_arranged(options, *tensors))
+        ctx.save_for_backward(*tensors, *kept)
+        return (y[0], last[0]) if models is None else (y, last)
 
     @staticmethod
     def backward(ctx, dy, dlast):
-        arguments, kept = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        (cell, dt, diagonal, models), tensors, kept = (
+            ctx.options,
+            ctx.saved_tensors[:6],
+            ctx.saved_tensors[6:],
+        )
         if torch.is_grad_enabled():
-            found = _derived_by_torch(ctx.cell, ctx.dt, arguments, dy, dlast)
-        else:
-            wants_x = ctx.needs_input_grad[2]
-            found = ctx.engine.backward(ctx.cell, ctx.dt, arguments, kept, dy, dlast, wants_x)
-        return None, None, *found
+            return None, *_derived_by_torch(cell, dt, diagonal, tensors, dy, dlast)
+        if models is None:
+            dy, dlast = dy[None], dlast[None]
+        arguments, wants_x = _arranged(ctx.options, *tensors), ctx.needs_input_grad[1]
+        dx, dW, dU, dC, dinitial = ctx.engine.backward(cell, dt, arguments, kept, dy, dlast, wants_x)
+        found = dx, dW[..., 0] if diagonal else dW, dU[..., 1:], dU[..., 0], dC, dinitial
+        return None, *(_shared(g, t) for g, t in zip(found, tensors, strict=True))
 
 
-def _derived_by_torch(cell, dt, tensors, dy, dlast) -> tuple[Tensor, ...]:
+def _arranged(options, x, W, U, b, C, initial) -> tuple[Tensor, ...]:
+    """Return the tensors as the engines read them: see ``nonlinear_loops.forward``."""
+    cell, _, diagonal, models = options
+    if b is None:
+        b = x.new_zeros(U.shape[-2])
+    if C is None:
+        C = x.new_zeros(0, U.shape[-2] // len(cell.activations))
+    if initial is None:
+        initial = x.new_zeros(x.shape[-3], cell.states * C.shape[-1])
+    count = 1 if models is None else models
+    W = W[..., None] if diagonal else W
+    W, U, b, C, initial = (t.expand(count, *t.shape[-2:]) for t in (W, U, b[..., None], C, initial))
+    return x if x.ndim == 4 else x[None], W, torch.cat([b, U], -1), C, initial
+
+
+def _shared(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:
+    """Return the gradient of a tensor: the sum over the models, where all share it."""
+    if gradient is None or tensor is None or gradient.ndim == tensor.ndim:
+        return gradient if tensor is not None else None
+    return gradient.sum(0) if len(gradient) > 1 else gradient[0]
+
+
+def _derived_by_torch(cell, dt, diagonal, tensors, dy, dlast) -> tuple[Tensor, ...]:
     """Return the gradients by way of the plain loop, so that they have derivatives themselves."""
     # derivatives by each argument alone, should one depend on another
-    x, W, U, C, initial = arguments = [t.view_as(t) for t in tensors]
-    diagonal = W.shape[-1] == 1 and initial.shape[-1] > cell.states
-    y, last = recurrence_loop(
-        cell,
-        x.expand(len(W), *x.shape[1:]),
-        W[..., 0] if diagonal else W,
-        U[..., 1 : 1 + x.shape[-1]],
-        U[..., 0],
-        C if C.shape[1] else None,
-        initial,
-        dt=dt,
-        diagonal=diagonal,
-    )
-    wanted = [t for t in arguments if t.requires_grad]
-    found = iter(torch.autograd.grad((y, last), wanted, (dy, dlast), create_graph=True, allow_unused=True))
-    return tuple(next(found) if t.requires_grad else None for t in arguments)
+    arguments = [None if t is None else t.view_as(t) for t in tensors]
+    wanted = [t for t in arguments if t is not None and t.requires_grad]
+    results = recurrence_loop(cell, *arguments, dt=dt, diagonal=diagonal)
+    found = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
+    return tuple(next(found) if t is not None and t.requires_grad else None for t in arguments)

@@ -13,40 +13,43 @@ Algorithm.  LANES sequences go side by side: all arrays of a tile end with an ax
             tile's states and values stay in the cache. The way forwards keeps nothing but the states at the
             starts of the segments; the way backwards computes each segment once more from there, runs the
             adjoint through it, and takes the weights' gradients as one product over all steps and lanes of
-            the segment. That costs one more way forwards, and saves arrays of (state, time, batch) that would
-            go through memory several times. Gradients are added up per tile: they do not depend on the number
-            of threads.
+            the segment. That costs one more way forwards, and saves arrays of (state, time, batch), which
+            take longer to get from the system, to write and to read again. Gradients are added up per tile:
+            they do not depend on the number of threads.
 
 Arrays.     h (length + 1, states · m, LANES): slot 0 is before the segment, slot s + 1 after its step s.
             a (length, values · m, LANES): preactivations, then values, then δ, each written over the last.
-            v (length, columns of U, LANES): a row of ones for the bias, the inputs, and rows of zeros.
+            v (length, 1 + inputs, LANES): a row of ones for the bias, and the inputs.
             g (length, outputs, LANES): what comes back from the outputs.
 """
 
+from functools import lru_cache
+
 import numba
-import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory.nn.recurrence import nonlinear_cells, nonlinear_lanes, vector_math
+from curse_of_memory.nn.recurrence import nonlinear_cells, nonlinear_lanes, nonlinear_products, vector_math
 from curse_of_memory.nn.recurrence.compile_cache import drop_stale
 from curse_of_memory.nn.recurrence.nonlinear_cells import Cell
 from curse_of_memory.nn.recurrence.nonlinear_lanes import (
     ACTIVATION_CODES,
-    LANES,
     activate,
+    add_diagonal_outer,
     add_diagonal_product,
-    add_outer,
-    add_product,
-    dot,
     move,
     move_back,
-    rows,
-    set_affine,
     slope,
 )
+from curse_of_memory.nn.recurrence.nonlinear_products import (
+    LANES,
+    add_outer,
+    add_product,
+    set_product,
+    workspace,
+)
 from curse_of_memory.nn.recurrence.threads import over_batch
-from curse_of_memory.nn.recurrence.vector_math import OPTIONS
+from curse_of_memory.nn.recurrence.vector_math import OPTIONS, SMALL
 
 __all__ = ["backward", "forward"]
 
@@ -54,27 +57,26 @@ __all__ = ["backward", "forward"]
 CACHED = 1 << 15
 SHORTEST, LONGEST = 8, 128
 
-drop_stale(__file__, nonlinear_cells, nonlinear_lanes, vector_math)
+drop_stale(__file__, nonlinear_cells, nonlinear_lanes, nonlinear_products, vector_math)
 
 
 # --- one segment ------------------------------------------------------------------------------------
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
 def _run(steps, stages, codes, dt, U, W, v, h, a):
     """Go through the steps of a segment: fill h and a."""
     m = len(U) // len(codes)
     block = m * LANES
     h_flat, a_flat = h.reshape(len(h), -1), a.reshape(len(a), -1)
     for s in range(steps):
-        set_affine(U[:, :2], v[s, 1], a[s])
-        add_product(U[:, 2:], v[s, 2:], a[s])
+        set_product(U, v[s], a[s])
         for k in range(len(stages)):
             source, moved, target, start, end, first, second = stages[k]
             read = h[s + moved, source * m : (source + 1) * m]
             if W.shape[1] < m:
                 for i in range(start, end):
-                    add_diagonal_product(W[i * m : (i + 1) * m], read, a[s, i * m : (i + 1) * m])
+                    add_diagonal_product(W[i * m : (i + 1) * m, 0], read, a[s, i * m : (i + 1) * m])
             else:
                 add_product(W[start * m : end * m], read, a[s, start * m : end * m])
             for i in range(start, end):
@@ -86,49 +88,64 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
             move(old, new, one, two, second != first, dt)
 
 
-@numba.njit(**OPTIONS)
-def _step_back(stages, codes, dt, Wt, a, p, h_flat, a_flat, p_flat, d, e):
-    """Take the adjoint p back through one step; a gets δ. h, a, p as vectors, too; d, e are to work in."""
-    m = len(a) // len(codes)
+@numba.njit(**SMALL)
+def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e):
+    """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in."""
+    m = len(W) // len(codes)
     block = m * LANES
-    for k in range(len(stages) - 1, -1, -1):
-        source, _, target, start, end, first, second = stages[k]
-        through = p_flat[target * block : (target + 1) * block]
-        old = h_flat[target * block : (target + 1) * block]
-        one = a_flat[first * block : (first + 1) * block]
-        two = a_flat[second * block : (second + 1) * block]
-        move_back(through, d, e, old, one, two, second != first, dt)
-        slope(codes[first], one, d)
-        if second != first:
-            slope(codes[second], two, e)
-        back = p[source * m : (source + 1) * m]
-        if len(Wt) < m:
-            for i in range(start, end):
-                add_diagonal_product(Wt[:, i * m : (i + 1) * m].T, a[i * m : (i + 1) * m], back)
+    h_flat, a_flat, p_flat = h.reshape(len(h), -1), a.reshape(len(a), -1), p.reshape(-1)
+    for s in range(steps - 1, -1, -1):
+        if len(C):
+            add_product(C.T, g[s], p[:m])
         else:
-            add_product(Wt[:, start * m : end * m], a[start * m : end * m], back)
+            for i in range(m):
+                for n in range(LANES):
+                    p[i, n] += g[s, i, n]
+        for k in range(len(stages) - 1, -1, -1):
+            source, _, target, start, end, first, second = stages[k]
+            through = p_flat[target * block : (target + 1) * block]
+            old = h_flat[s, target * block : (target + 1) * block]
+            one = a_flat[s, first * block : (first + 1) * block]
+            two = a_flat[s, second * block : (second + 1) * block]
+            move_back(through, d, e, old, one, two, second != first, dt)
+            slope(codes[first], one, d)
+            if second != first:
+                slope(codes[second], two, e)
+            back = p[source * m : (source + 1) * m]
+            if W.shape[1] < m:
+                for i in range(start, end):
+                    add_diagonal_product(W[i * m : (i + 1) * m, 0], a[s, i * m : (i + 1) * m], back)
+            else:
+                add_product(W[start * m : end * m].T, a[s, start * m : end * m], back)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
+def _multiply(steps, W, h, a):
+    """Write W h to a for all steps."""
+    for s in range(steps):
+        set_product(W, h[s], a[s])
+
+
+@numba.njit(**SMALL)
 def _weight_gradients(steps, stages, v, h, a, dU, dW):
     """Add the gradients of a segment: each a product over its steps and lanes."""
     m = h.shape[1] // len(stages)
-    delta = rows(a, 0, steps, 0, a.shape[1])
-    add_outer(delta, rows(v, 0, steps, 0, v.shape[1]), dU)
+    add_outer(a[:steps], v, dU, 0, 0)
     for k in range(len(stages)):
         source, moved, _, start, end, _, _ = stages[k]
-        read = rows(h, moved, steps, source * m, (source + 1) * m)
         if dW.shape[1] < m:
-            for i in range(start * m, end * m):
-                dW[i, 0] += dot(delta[i], read[i % m])
+            for i in range(start, end):
+                for s in range(steps):
+                    share, read = a[s, i * m : (i + 1) * m], h[s + moved, source * m : (source + 1) * m]
+                    add_diagonal_outer(share, read, dW[i * m : (i + 1) * m, 0])
         else:
-            add_outer(delta[start * m : end * m], read, dW[start * m : end * m])
+            add_outer(a[:steps], h[moved:], dW[start * m : end * m], start * m, source * m)
 
 
 # --- between the arrays of the caller, (batch, time, channel), and tiles -------------------------------
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
 def _load(x, b, k, steps, rows):
     """Copy x[b + lane, k + step, row] to rows[step, row, lane]; lanes past the batch repeat the last one."""
     for n in range(LANES):
@@ -138,7 +155,7 @@ def _load(x, b, k, steps, rows):
                 rows[s, i, n] = sequence[k + s, i]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
 def _store(rows, b, k, steps, y):
     """Copy rows[step, row, lane] to y[b + lane, k + step, row], for the lanes within the batch."""
     for n in range(min(LANES, len(y) - b)):
@@ -151,19 +168,17 @@ def _store(rows, b, k, steps, y):
 def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, starts):
     """Run the tiles `first` … `last` − 1; write outputs, last states, and states at the segments' starts.
 
-    Of the cell, `stages`, `codes` and `dts` come from ``_tables``. Shapes: `x` (models or 1, batch,
-    time, inputs); `U` (models, values · m, 1 for the bias, inputs, zeros); `W` (models, values · m, m, or
-    1 for diagonals); `C` (models, outputs, or 0 for the state itself, m); `initial` and `final` (models,
-    batch, 1, states · m); `y` (models, batch, time, outputs); `starts` (tiles, segments, states · m, LANES).
+    Of the cell, `stages`, `codes` and `dts` come from ``_tables``. Shapes: `x` (models or 1, batch, time,
+    inputs); `U` (models, values · m, bias and inputs); `W` (models, values · m, m, or 1 for diagonals); `C`
+    (models, outputs, or 0 for the state itself, m); `initial` and `final` (models, batch, 1, states · m);
+    `y` (models, batch, time, outputs); `starts` (tiles, segments, states · m, LANES).
     """
-    time = x.shape[2]
+    time, dtype = x.shape[2], x.dtype
     segments, size = starts.shape[1:3]
     tiles, length = len(starts) // len(U), -(-time // max(segments, 1))
-    h = np.empty((length + 1, size, LANES), x.dtype)
-    a = np.empty((length, U.shape[1], LANES), x.dtype)
-    v = np.zeros((length, U.shape[2], LANES), x.dtype)
+    h, a = workspace(length + 1, size, dtype), workspace(length, U.shape[1], dtype)
+    v, g = workspace(length, U.shape[2], dtype), workspace(length, C.shape[1], dtype)
     v[:, 0] = 1
-    g = np.empty((length, C.shape[1], LANES), x.dtype)
     for tile in range(first, last):
         model, b = tile // tiles, tile % tiles * LANES
         _load(initial[model], b, 0, 1, h)
@@ -174,9 +189,7 @@ def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, sta
             _load(x[model % len(x)], b, k, steps, v[:, 1:])
             _run(steps, stages, codes, dts[0], U[model], W[model], v, h, a)
             if C.shape[1]:
-                g[:] = 0
-                for s in range(steps):
-                    add_product(C[model], h[s + 1], g[s])
+                _multiply(steps, C[model], h[1:], g)
                 _store(g, b, k, steps, y[model])
             else:
                 _store(h[1:], b, k, steps, y[model])
@@ -185,28 +198,22 @@ def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, sta
 
 
 @numba.njit(**OPTIONS)
-def _backward(
-    first, last, stages, codes, dts, x, U, W, C, Ut, Wt, Ct, starts, dy, dfinal, dx, dinitial, dU, dW, dC
-):
+def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, dx, dinitial, dU, dW, dC):
     """Run the adjoint of ``_forward`` through the tiles `first` … `last` − 1; write the gradients.
 
-    `stages`, `codes`, `dts`, `x`, `U`, `W`, `C` and `starts` are as there, `Ut`, `Wt`, `Ct` the transposes.
-    `dy` and `dfinal` come in; `dx` (models, batch, time, inputs, or 0 if unwanted) and `dinitial` go out; and
-    `dU`, `dW`, `dC` get one gradient per tile where the weights have one per model.
+    `stages`, `codes`, `dts`, `x`, `U`, `W`, `C` and `starts` are as there. `dy` and `dfinal` come in; `dx`
+    (models, batch, time, inputs, or 0 if unwanted) and `dinitial` go out; and `dU`, `dW`, `dC` get one
+    gradient per tile where the weights have one per model.
     """
-    batch, time = x.shape[1:3]
+    (batch, time), dtype = x.shape[1:3], x.dtype
     segments, size = starts.shape[1:3]
     tiles, length = len(starts) // len(U), -(-time // max(segments, 1))
     m = size // len(stages)
-    h = np.empty((length + 1, size, LANES), x.dtype)
-    a = np.empty((length, U.shape[1], LANES), x.dtype)
-    v = np.zeros((length, U.shape[2], LANES), x.dtype)
+    h, a = workspace(length + 1, size, dtype), workspace(length, U.shape[1], dtype)
+    v, g = workspace(length, U.shape[2], dtype), workspace(length, dy.shape[3], dtype)
     v[:, 0] = 1
-    g = np.empty((length, dy.shape[3], LANES), x.dtype)
-    back = np.empty((length, U.shape[2] if dx.shape[3] else 0, LANES), x.dtype)
-    p = np.empty((1, size, LANES), x.dtype)
-    d, e = np.empty(m * LANES, x.dtype), np.empty(m * LANES, x.dtype)
-    h_flat, a_flat, p_flat = h.reshape(len(h), -1), a.reshape(len(a), -1), p.reshape(-1)
+    back, p = workspace(length, dx.shape[3], dtype), workspace(1, size, dtype)
+    d, e = workspace(1, m, dtype).reshape(-1), workspace(1, m, dtype).reshape(-1)
     for tile in range(first, last):
         model, b = tile // tiles, tile % tiles * LANES
         inside = min(LANES, batch - b)
@@ -220,26 +227,20 @@ def _backward(
             _load(dy[model], b, k, steps, g)
             g[:, :, inside:] = 0
             _run(steps, stages, codes, dts[0], U[model], W[model], v, h, a)
-            for s in range(steps - 1, -1, -1):
-                if C.shape[1]:
-                    add_product(Ct[model], g[s], p[0])
-                else:
-                    p[0, :m] += g[s]
-                _step_back(stages, codes, dts[0], Wt[model], a[s], p[0], h_flat[s], a_flat[s], p_flat, d, e)
+            _run_back(steps, stages, codes, dts[0], W[model], C[model], h, a, g, p[0], d, e)
             if dx.shape[3]:
-                back[:] = 0
-                for s in range(steps):
-                    add_product(Ut[model], a[s], back[s])
-                _store(back[:, 1:], b, k, steps, dx[model])
+                _multiply(steps, U[model, :, 1:].T, a, back)
+                _store(back, b, k, steps, dx[model])
             _weight_gradients(steps, stages, v, h, a, dU[tile], dW[tile])
             if C.shape[1]:
-                add_outer(rows(g, 0, steps, 0, g.shape[1]), rows(h, 1, steps, 0, m), dC[tile])
+                add_outer(g[:steps], h[1:], dC[tile], 0, 0)
         _store(p, b, 0, 1, dinitial[model])
 
 
 # --- the cell and its tensors, as the loops read them ---------------------------------------------------
 
 
+@lru_cache
 def _tables(cell: Cell, dt: float, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Return the stages, one row each, with a single value that is read twice; codes of activations; dt."""
     table = [
@@ -259,12 +260,12 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
         As for ``nonlinear.recurrence``.
     x, W, U, C, initial : Tensor
         Of shapes (models or 1, batch, time, inputs), (models, q m, m, or 1 for diagonals), (models, q m,
-        columns) with a column for the bias, columns for the inputs and columns of zeros, 2 + 4 n in all,
-        (models, outputs, or 0 for the state itself, m) and (models, batch, states · m).
+        1 + inputs) with a column for the bias, (models, outputs, or 0 for the state itself, m) and (models,
+        batch, states · m).
     """
-    (_, batch, time, _), (models, values, _) = x.shape, U.shape
+    (_, batch, time, _), (models, rows, _) = x.shape, U.shape
     size = initial.shape[-1]
-    length = max(SHORTEST, min(LONGEST, CACHED // (LANES * (size + values))))
+    length = max(SHORTEST, min(LONGEST, CACHED // (LANES * (size + rows))))
     tiles = models * -(-batch // LANES)
     starts = x.new_empty(tiles, -(-time // length), size, LANES)
     y = x.new_empty(models, batch, time, C.shape[1] or size // cell.states)
@@ -275,7 +276,7 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
 
 
 def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
-    """Return the gradients of the tensors among the arguments of :func:`forward`.
+    """Return the gradients of the tensors among the arguments of :func:`forward`; x has one per model.
 
     Parameters
     ----------
@@ -288,15 +289,12 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
     wants_x : bool
         Whether the one of x is wanted, too; else it is None.
     """
-    (x, W, U, C, initial), (starts,) = arguments, kept
-    (_, batch, time, inputs), models, tiles = x.shape, len(U), len(starts)
-    transposed = [t.mT.contiguous() for t in (U, W, C)]
-    arrays = [t.contiguous() for t in (x, U, W, C, *transposed, starts, dy, dlast[:, :, None])]
+    (x, W, U, C, initial), tiles = arguments, len(kept[0])
+    (_, batch, time, inputs), models = x.shape, len(U)
+    arrays = [t.contiguous() for t in (x, U, W, C, *kept, dy, dlast[:, :, None])]
     dx = x.new_empty(models, batch, time, inputs if wants_x else 0)
     dinitial = x.new_empty(models, batch, 1, initial.shape[-1])
     per_tile = [x.new_zeros(tiles, *t.shape[1:]) for t in (U, W, C)]
     over_batch(_backward, tiles, *_tables(cell, dt, x.dtype), *arrays, dx, dinitial, *per_tile)
     dU, dW, dC = (t.unflatten(0, (models, tiles // models)).sum(1) for t in per_tile)
-    if len(x) < models:
-        dx = dx.sum(0, keepdim=True)
     return dx if wants_x else None, dW, dU, dC, dinitial[:, :, 0]

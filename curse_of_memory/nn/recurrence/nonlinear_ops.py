@@ -28,12 +28,9 @@ def _block(t: Tensor, start: int, end: int, m: int) -> Tensor:
     return t[..., start * m : end * m]
 
 
-def _with_one(x: Tensor, columns: int) -> Tensor:
-    """Return the inputs, time in front, between the ones and zeros that U has columns for."""
-    wide = x.new_zeros(x.shape[2], *x.shape[:2], columns)
-    wide[..., 0] = 1
-    wide[..., 1 : 1 + x.shape[3]] = x.movedim(2, 0)
-    return wide
+def _with_one(x: Tensor) -> Tensor:
+    """Return the inputs, time in front, after the one that U has a column for."""
+    return torch.nn.functional.pad(x.movedim(2, 0), (1, 0), value=1.0)
 
 
 def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
@@ -42,7 +39,7 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
     The arguments `cell`, `dt`, `x`, `W`, `U`, `C` and `initial` are those of ``nonlinear_loops.forward``.
     """
     m = initial.shape[-1] // cell.states
-    a = _with_one(x, U.shape[2]) @ U.mT
+    a = _with_one(x) @ U.mT
     h = a.new_empty(len(a) + 1, *initial.shape)
     h[0] = initial
     for k in range(len(a)):
@@ -101,12 +98,11 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
         else:
             gradient = _sum_of_products(share, read)
         dW[:, start * m : end * m] = gradient
-    dU = _sum_of_products(delta, _with_one(x, U.shape[2]).expand(-1, len(U), -1, -1))
+    dU = _sum_of_products(delta, _with_one(x).expand(-1, len(U), -1, -1))
     dC = _sum_of_products(dy, h[1:, ..., :m]) if C.shape[1] else torch.zeros_like(C)
     dx = None
     if wants_x:
-        dx = (delta @ U)[..., 1 : 1 + x.shape[3]].movedim(0, 2)
-        dx = dx.sum(0, keepdim=True) if len(x) < len(U) else dx
+        dx = (delta @ U[..., 1:]).movedim(0, 2)
     return dx, dW, dU, dC, p
 
 

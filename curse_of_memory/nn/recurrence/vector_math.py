@@ -21,6 +21,10 @@ __all__ = ["logistic", "tanh"]
 OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
 """How loops are compiled: fused multiply-adds are allowed, nothing that could lose an inf or a NaN."""
 
+SMALL = OPTIONS | {"_nrt": False}
+"""The same for functions that make no arrays: that slices refer to arrays of the caller is not counted, which
+for small states takes as long as the arithmetic."""
+
 ROUND = 1.5 * 2.0**52
 # ln 2 in two parts; the first has so few digits that n times it is exact
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -28,7 +32,7 @@ UNDERFLOW = -700.0
 C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13, C14 = (1 / math.factorial(k) for k in range(2, 15))
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
 def _exp_parts(y):
     """Return 2ⁿ and p with e^y = 2ⁿ (1 + p), for −700 <= y <= 0 or NaN."""
     shifted = y * (1 / math.log(2)) + ROUND
@@ -42,7 +46,7 @@ def _exp_parts(y):
     return power, r + r * r * q
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
 def tanh(x):
     """Return tanh x of a real number `x`, in float64."""
     x = np.float64(x)
@@ -53,7 +57,7 @@ def tanh(x):
     return math.copysign(e / (2.0 + e), x)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**SMALL)
 def logistic(x):
     """Return 1 / (1 + e^{−x}) of a real number `x`, in float64."""
     x = np.float64(x)
