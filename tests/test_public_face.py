@@ -64,7 +64,7 @@ PUBLIC = {
         "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2", "available",
         "causal_transformer", "random_rnn",
     },
-    "training": {"FitResult", "fit", "fit_expected", "run_all", "sweep"},
+    "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {
         "StabilityMargin", "gradient_norms", "memory_function", "memory_report", "perturbation_curve",
         "stability_margin",

@@ -11,6 +11,7 @@ from curse_of_memory import checks
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.nn.free_response import free_response
 from curse_of_memory.nn.initial_weights import initial_weights
+from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence import nonlinear_cells
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
 from curse_of_memory.nn.recurrence.nonlinear import Outputs, recurrence
@@ -189,10 +190,11 @@ class RNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run the network from h = 0 over `x` of shape ``(batch, time, input_size)``.
 
-        Returns a tensor of shape ``(batch, time, output_size)``.
+        Returns ``(batch, time, output_size)``.
         """
         return self.run(x).y
 
+    @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
 

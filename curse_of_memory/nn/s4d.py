@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
+from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence.convolution import causal_convolution
 from curse_of_memory.nn.recurrence.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
@@ -111,6 +112,7 @@ class S4D(DiagonalModes):
             self.register_parameter("skip", nn.Parameter(torch.randn(channels, **DRAWN)) if skip else None)
         place(self, device, dtype)
 
+    @in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, channels)`` to the same shape, from h = 0 on."""
         inputs.sequence(x, self.input_size)
@@ -120,6 +122,7 @@ class S4D(DiagonalModes):
         y = causal_convolution(self._responses(horizon, self._weights()), x)
         return y if self.skip is None else y + self.skip * x
 
+    @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the layer over a chunk of time, from the state in which the chunk before has left it.
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
+from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence import nonlinear_cells
 from curse_of_memory.nn.recurrence.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
@@ -150,6 +151,7 @@ class SSM(DiagonalModes):
         """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from h = 0 on."""
         return self.run(x).y
 
+    @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the model over a chunk of time, from the state in which the chunk before has left it.
 

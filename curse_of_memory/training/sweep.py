@@ -19,7 +19,8 @@ from curse_of_memory.training.fit import (
     identity,
 )
 from curse_of_memory.training.lockstep import Lockstep
-from curse_of_memory.training.members import ExpectedLosses, Group, SampledLosses, kind
+from curse_of_memory.training.member_losses import ExpectedLosses, SampledLosses
+from curse_of_memory.training.members import Group, kind
 from curse_of_memory.training.standing import Standing
 
 __all__ = ["sweep"]

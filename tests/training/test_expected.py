@@ -13,7 +13,8 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization
 from curse_of_memory.training.expected import ByAutograd, ExpectedLoss
-from curse_of_memory.training.members import ExpectedLosses, Members
+from curse_of_memory.training.member_losses import ExpectedLosses
+from curse_of_memory.training.members import Members
 from curse_of_memory.training.memory_misfit import is_compiled
 
 EPS = float(np.finfo(float).eps)

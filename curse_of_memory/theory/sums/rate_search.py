@@ -79,6 +79,7 @@ class _Search:
                 options.append(starts.parted(starts.shift_invariant(self.directions[:, :m])))
                 if m > 1:
                     options.append(starts.stretched(np.exp(log_rates)))
+                    options += starts.one_more(np.exp(log_rates), self.size)
                 for start in options:
                     found, found_error = self.rates.search(np.log(start))
                     if found_error < error:
