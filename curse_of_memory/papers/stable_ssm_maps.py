@@ -1,0 +1,61 @@
+"""What the figures of StableSSM (2311.14495) share: names of the maps, one step with them, and two starts."""
+
+from functools import cache
+
+import numpy as np
+
+from curse_of_memory.theory.reparameterization import Reparameterization, get
+
+__all__ = ["FORMULAS", "GROWING", "map_of", "stepped"]
+
+FORMULAS = {
+    "direct": "$f=w$",
+    "relu": r"$f=-\max(w,0)$",
+    "softplus": r"$f=-\log(1+e^w)$",
+    "exp": "$f=-e^w$",
+    "tanh": r"$z=\tanh w$",
+    "best": r"$f=-1/(w^2+\frac{1}{2})$",
+}
+GROWING = "direct, growing start"
+"""What a row is called whose modes grow at the start, as those of "direct" do in the public code."""
+
+
+def map_of(kind: str) -> str:
+    """Return the name of the map f of a row: `kind` itself, but for the second start of "direct"."""
+    return "direct" if kind == GROWING else kind
+
+
+@cache
+def stepped(name: str) -> Reparameterization:
+    """Return the multiplier e^{f(w)} of a step of length one, for f of continuous time.
+
+    With it a diagonal linear RNN, which is a linear SSM of real modes, has the memory Σ cᵢ uᵢ e^{f(wᵢ) s} of
+    the theory at whole times s.
+
+    Parameters
+    ----------
+    name : str
+        f, one of continuous time.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a map of discrete time.
+
+    Examples
+    --------
+    >>> round(float(stepped("exp").f(np.array(0.0))), 6)  # e^{−1}
+    0.367879
+    """
+    f = get(name)
+    if f.time != "continuous":
+        raise ValueError(f"name must be of a map of continuous time, got {name!r}")
+    low, high = np.exp(f.image)
+    return Reparameterization(
+        f"e^{name}",
+        lambda x, w: -x.expm1(f.definition(x, w)),
+        slope=lambda x, w: f.slope(x, w) * x.exp(f.definition(x, w)),
+        time="discrete",
+        free=lambda x, gap: f.free(x, x.log1p(-gap)),
+        image=(float(low), float(high)),
+    )
