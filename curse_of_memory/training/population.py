@@ -58,7 +58,8 @@ def fit_expected(
     -------
     FitResult
         Status ``'converged'`` or ``'finished'``, the exact expected loss, and a history of columns
-        ``evaluation, expected_loss``.
+        ``evaluation, expected_loss``. Where the loss has no finite derivatives any more, as with a weight
+        whose mode is gone within a step, the descent ends as ``'diverged'``, with the weights it had there.
 
     Raises
     ------
@@ -90,27 +91,46 @@ def fit_expected(
         history.append(float(values @ values))
         return values
 
+    def derivatives(theta: np.ndarray) -> np.ndarray:
+        found = exact.jacobian(theta)
+        if not np.isfinite(found).all():
+            raise _NoDerivatives(theta.copy())
+        return found
+
     # an unstable trial step may overflow: the trust region then shrinks
     with np.errstate(over="ignore"):
-        solution = scipy.optimize.least_squares(
-            evaluate,
-            valley,
-            jac=exact.jacobian,
-            method="trf",
-            x_scale="jac",
-            ftol=tolerance,
-            xtol=tolerance,
-            gtol=None,
-            max_nfev=evaluations,
-        )
-    exact.write(solution.x)
+        try:
+            solution = scipy.optimize.least_squares(
+                evaluate,
+                valley,
+                jac=derivatives,
+                method="trf",
+                x_scale="jac",
+                ftol=tolerance,
+                xtol=tolerance,
+                gtol=None,
+                max_nfev=evaluations,
+            )
+            best, status = solution.x, "converged" if solution.status > 0 else "finished"
+        except _NoDerivatives as reached:
+            best, status = reached.theta, "diverged"
+    exact.write(best)
+    values = exact.residuals(best)
     return FitResult(
-        "converged" if solution.status > 0 else "finished",
-        2 * float(solution.cost),
+        status,
+        float(values @ values),
         len(history),
         pd.DataFrame({"evaluation": np.arange(len(history)), "expected_loss": history}),
         time.perf_counter() - started,
     )
+
+
+class _NoDerivatives(ArithmeticError):
+    """The residuals are finite at `theta`, their derivatives are not."""
+
+    def __init__(self, theta: np.ndarray):
+        super().__init__("the loss has no finite derivatives here")
+        self.theta = theta
 
 
 def _descend(

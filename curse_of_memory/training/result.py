@@ -17,7 +17,8 @@ class FitResult:
         ``'finished'`` all steps were done; ``'reached'`` the loss asked for was reached;
         ``'converged'`` the optimiser (of the exact loss) saw no further descent;
         ``'stopped early'`` no better validation for the patience given;
-        ``'diverged'`` the loss became NaN or infinite, and the best weights before that were kept.
+        ``'diverged'`` the loss or its gradient became NaN or infinite, and the best weights before that
+        were kept.
     loss : float
         Best validation loss, or the exact expected loss; NaN if the run diverged at once.
     steps : int

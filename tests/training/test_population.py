@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
+from curse_of_memory.nn import RNN, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.training import fit_expected
@@ -204,3 +204,17 @@ def unstable():
 def test_bad_input_is_refused(model, options, kind, message):
     with pytest.raises(kind, match=message):
         fit_expected(model(), LinearFunctional(POLYNOMIAL, 10), **options)
+
+
+def test_a_loss_without_finite_derivatives_ends_the_descent_where_it_is():
+    """exp(−e^w) is zero for w = 800, and its derivative 0 · ∞."""
+    task = LinearFunctional(targets.exponential(0.5), 12)
+    model = SSM(2, parameterization="exp", bias=False, seed=0, dtype=torch.float64)
+    with torch.no_grad():
+        model.recurrent_weight[0] = 800.0
+    before = [p.detach().clone() for p in model.parameters()]
+    result = fit_expected(model, task)
+    assert result.status == "diverged"
+    assert math.isfinite(result.loss)
+    assert result.loss == pytest.approx(result.history.expected_loss[0], rel=1e-12)
+    assert all(torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
