@@ -94,7 +94,7 @@ def fit_expected(
     def derivatives(theta: np.ndarray) -> np.ndarray:
         found = exact.jacobian(theta)
         if not np.isfinite(found).all():
-            raise _NoDerivatives(theta.copy())
+            raise _NoDerivativesError(theta.copy())
         return found
 
     # an unstable trial step may overflow: the trust region then shrinks
@@ -112,7 +112,7 @@ def fit_expected(
                 max_nfev=evaluations,
             )
             best, status = solution.x, "converged" if solution.status > 0 else "finished"
-        except _NoDerivatives as reached:
+        except _NoDerivativesError as reached:
             best, status = reached.theta, "diverged"
     exact.write(best)
     values = exact.residuals(best)
@@ -125,7 +125,7 @@ def fit_expected(
     )
 
 
-class _NoDerivatives(ArithmeticError):
+class _NoDerivativesError(ArithmeticError):
     """The residuals are finite at `theta`, their derivatives are not."""
 
     def __init__(self, theta: np.ndarray):
