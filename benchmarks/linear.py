@@ -17,6 +17,7 @@ from curse_of_memory.training.expected import ExpectedLoss
 DOUBLE = torch.float64
 HORIZON = 100
 ENOUGH = 5  # terms, for a loss below those of sampled training
+WHY = "; 2 radii, of 21; most of the time is the loop itself, and a large part of that is σ"
 NAMES = ("recurrent_weight", "input_weight", "bias", "output_weight")
 
 
@@ -123,7 +124,7 @@ def perturbed(activation: str, goal: float) -> Row:
             agree=agree,
             times=radii * draws,
             flops=radii * draws * per_draw,
-            note=f"plain: one draw timed, times {radii * draws}" + ("" if linear else "; 2 radii, of 21"),
+            note=f"plain: one draw timed, times {radii * draws}" + ("" if linear else WHY),
         )
 
     name = f"E_m(β), {activation} m 16, 21 β x 30 draws, 12 800 sequences of 100"

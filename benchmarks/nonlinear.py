@@ -8,6 +8,16 @@ from benchmarks.rows import Case, Row, draws, same
 from curse_of_memory.nn.recurrence.nonlinear import recurrence
 from curse_of_memory.nn.recurrence.nonlinear_cells import GATED, euler_cell
 
+# why rows fall short, as profiles have it
+ALONE = (
+    "torch's threads wait for the next product in a loop, on the cores that ours want: with "
+    "OMP_WAIT_POLICY=PASSIVE ours is faster, and the plain way slower; the way back repeats the one forwards, "
+    "which is quicker than to keep its values"
+)
+SWEEP = (
+    "plain: one model, times 16; the way back repeats the one forwards; what is left are σ, the products and, "
+    "at small m, transposing inputs and outputs between sequences and lanes"
+)
 SIGMA = {"tanh": torch.tanh, "hardtanh": nn.functional.hardtanh}
 
 
@@ -64,7 +74,7 @@ def euler(activation: str, hidden: int, goal: float, *, diagonal: bool = False, 
             flops=M * 6 * B * T * m * per_unit,
             traffic=M * 8 * B * T * 4,
             others={"the way forwards": forward, "σ of all states, by torch,": values, "the loss": loss},
-            note="plain: one model, times 16" if leading else "",
+            note=SWEEP if leading else ALONE,
         )
 
     kind = "diagonal" if diagonal else "dense"

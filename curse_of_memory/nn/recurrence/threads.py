@@ -1,5 +1,6 @@
 """Compiled loops over torch tensors on the CPU, the batch shared out among torch's threads."""
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -12,6 +13,8 @@ __all__ = ["on_cpu", "over_batch"]
 
 # below so many numbers a second thread costs more than it saves
 WORTH_A_THREAD = 1 << 15
+# for each thread: one may have to share its core, as with torch's own that wait in a loop; others then do more
+SHARES = 4
 
 
 def on_cpu(*tensors: Tensor) -> bool:
@@ -43,9 +46,18 @@ def over_batch(loop: Callable, batch: int, *tensors: Tensor) -> None:
     if threads <= 1:
         loop(0, batch, *arrays)
         return
-    edges = [batch * i // threads for i in range(threads + 1)]
-    shares = list(pairwise(edges))
-    others = [_pool(threads - 1).submit(loop, first, last, *arrays) for first, last in shares[1:]]
-    loop(*shares[0], *arrays)  # this thread takes a share, too, so that none waits for another's core
+    count = min(batch, SHARES * threads)
+    shares = deque(pairwise(batch * i // count for i in range(count + 1)))
+
+    def work() -> None:
+        while True:
+            try:
+                first, last = shares.popleft()
+            except IndexError:  # nothing is left
+                return
+            loop(first, last, *arrays)
+
+    others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
+    work()  # this thread works, too, so that none waits for another's core
     for other in others:
-        other.result()
+        other.cancel() or other.result()
