@@ -11,12 +11,12 @@ from curse_of_memory.nn.recurrence.nonlinear_cells import GATED, euler_cell
 # why rows fall short, as profiles have it
 ALONE = (
     "torch's threads wait for the next product in a loop, on the cores that ours want: with "
-    "OMP_WAIT_POLICY=PASSIVE ours is faster, and the plain way slower; the way back repeats the one forwards, "
-    "which is quicker than to keep its values"
+    "OMP_WAIT_POLICY=PASSIVE ours is faster, and the plain way slower; the way back repeats the one "
+    "forwards, which is quicker than to keep its values"
 )
 SWEEP = (
-    "plain: one model, times 16; the way back repeats the one forwards; what is left are σ, the products and, "
-    "at small m, transposing inputs and outputs between sequences and lanes"
+    "plain: one model, times 16; the way back repeats the one forwards; what is left are σ, the products "
+    "and, at small m, transposing inputs and outputs between sequences and lanes"
 )
 SIGMA = {"tanh": torch.tanh, "hardtanh": nn.functional.hardtanh}
 
