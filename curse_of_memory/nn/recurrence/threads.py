@@ -13,7 +13,7 @@ __all__ = ["on_cpu", "over_batch"]
 
 # below so many numbers a second thread costs more than it saves
 WORTH_A_THREAD = 1 << 15
-# for each thread: one may have to share its core, as with torch's own that wait in a loop; others then do more
+# for each thread: one may share its core with one of torch's, which wait in a loop; others then do more
 SHARES = 4
 
 
