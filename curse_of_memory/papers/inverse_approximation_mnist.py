@@ -5,13 +5,13 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from curse_of_memory import plotting
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.image_classifiers import measured
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages
 from curse_of_memory.training import fit
@@ -28,17 +28,6 @@ class _Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.rnn(x)[:, -1]
-
-
-@torch.no_grad()
-def _measured(model: nn.Module, images: SequentialImages) -> tuple[float, float]:
-    """Return cross-entropy and accuracy over all images of a split."""
-    device, loss, correct = next(model.parameters()).device, 0.0, 0
-    for x, classes in images.batches(1000, device=device, dtype=torch.float32):
-        logits = model(x)
-        loss += nn.functional.cross_entropy(logits, classes, reduction="sum").item()
-        correct += (logits.argmax(1) == classes).sum().item()
-    return loss / len(images), correct / len(images)
 
 
 @figure_data(
@@ -84,11 +73,11 @@ def mnist_data(
             clip=1.0,
             validate_every=max(1, steps // 10),
             validation_size=validation_images,
-            watch=lambda model: {"accuracy": _measured(model, splits["validation"])[1]},
+            watch=lambda model: {"accuracy": measured(model, splits["validation"])[1]},
             seed=i,
             device=device,
         )
-        loss, share = _measured(model, splits["test"])
+        loss, share = measured(model, splits["test"])
         last = {"step": result.steps, "validation_loss": loss, "accuracy": share, "split": "test"}
         curve = result.history.drop(columns="learning_rate").assign(split="validation")
         curve = pd.concat([curve, pd.DataFrame([last])], ignore_index=True)

@@ -6,12 +6,12 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.nn import S4D, SequenceStack
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.image_classifiers import measured
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.papers.stable_ssm_by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
 from curse_of_memory.papers.stable_ssm_maps import GROWING, map_of
@@ -155,7 +155,7 @@ def _trained(
             device=device,
         )
         lost = result.status == "diverged"
-        loss, accuracy = (math.nan, math.nan) if lost else _measured(model, splits["test"])
+        loss, accuracy = (math.nan, math.nan) if lost else measured(model, splits["test"])
         rows.append((kind, rate, i, result.status, loss, accuracy))
     table = pd.DataFrame(rows, columns=["kind", "learning_rate", "seed", "status", "loss", "accuracy"])
     table["training_images"] = splits["train"].published
@@ -175,17 +175,6 @@ def _classifier(kind: str, images: SequentialImages, hidden: int, states: int, *
         pooling="mean",
         seed=seed,
     )
-
-
-@torch.no_grad()
-def _measured(model: nn.Module, images: SequentialImages) -> tuple[float, float]:
-    """Return cross-entropy and accuracy over all images of a split."""
-    device, loss, correct = next(model.parameters()).device, 0.0, 0
-    for x, classes in images.batches(500, device=device, dtype=torch.float32):
-        logits = model(x)
-        loss += nn.functional.cross_entropy(logits, classes, reduction="sum").item()
-        correct += (logits.argmax(1) == classes).sum().item()
-    return loss / len(images), correct / len(images)
 
 
 def _label(kind: str, rate: float) -> str:

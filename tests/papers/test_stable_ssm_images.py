@@ -79,7 +79,7 @@ def test_printed_table_and_paper_stand_beside_each_other(data):
 def test_losses_are_means_over_all_images():
     images = SequentialImages("mnist", "test", row_by_row=True, size=30)
     model = figure._classifier("exp", images, 4, 6, seed=0)
-    loss, accuracy = figure._measured(model, images)
+    loss, accuracy = figure.measured(model, images)
     with torch.no_grad():
         x, y = next(images.batches(30, dtype=torch.float32))
         logits = model(x)
