@@ -1,7 +1,7 @@
 """Nonlinear networks trained on polynomial memory and perturbed: what figures 2, 7 and 8 of IAT share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,14 @@ from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.training import sweep
 
-__all__ = ["BETAS", "COMPARED_BETAS", "PARAMETERIZATIONS", "direct_over_softplus", "perturbed_networks"]
+__all__ = [
+    "BETAS",
+    "COMPARED_BETAS",
+    "PARAMETERIZATIONS",
+    "direct_over_softplus",
+    "perturbed_networks",
+    "trained_and_perturbed",
+]
 
 PARAMETERIZATIONS = ("direct", "softplus")
 BETAS = np.concatenate([[0.0], 1e-3 * 2.0 ** np.arange(11)])  # every other β of the authors
@@ -74,23 +81,59 @@ def perturbed_networks(
         )
         for kind in kinds
     ]
-    sweep(
+    return trained_and_perturbed(
         models,
+        kinds,
         task,
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validation_size=samples,
-        validate_every=25,
-        decay_patience=3,
         seed=[kind["seed"] for kind in kinds],
+        training={"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
+        draws=draws,
+        samples=samples,
         device=device,
     )
+
+
+def trained_and_perturbed(
+    models: Sequence[RNN],
+    kinds: Sequence[Mapping],
+    task,
+    *,
+    seed: int | Sequence[int],
+    training: Mapping,
+    draws: int,
+    samples: int,
+    device: str,
+) -> pd.DataFrame:
+    """Train the models in one sweep, and perturb each of them.
+
+    Parameters
+    ----------
+    models : sequence of RNN
+        Trained in place.
+    kinds : sequence of mapping
+        What the table says of each model; ``seed`` among it names its directions.
+    task
+        What they learn.
+    seed : int, or one per model
+        Names the batches.
+    training : mapping
+        ``steps``, ``batch_size`` and ``learning_rate`` of the sweep.
+    draws, samples : int
+        Random directions, and the sequences for validation and for the error.
+    device : str
+        Where all of it is computed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `kinds`, ``beta`` and ``error``.
+    """
+    every = {"validate_every": 25, "decay_patience": 3}
+    sweep(models, task, **training, **every, validation_size=samples, seed=seed, device=device)
     parts = []
     for kind, model in zip(kinds, models, strict=True):
-        curve = perturbation_curve(
-            model, task, BETAS, draws=draws, samples=samples, seed=kind["seed"], device=device
-        )
+        options = {"draws": draws, "samples": samples, "seed": kind["seed"], "device": device}
+        curve = perturbation_curve(model, task, BETAS, **options)
         parts.append(pd.DataFrame(kind | {"beta": BETAS, "error": curve.error}))
     return pd.concat(parts, ignore_index=True)
 

@@ -7,11 +7,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
-from curse_of_memory.papers.perturbed_networks import BETAS
+from curse_of_memory.papers.perturbed_networks import trained_and_perturbed
 from curse_of_memory.tasks import TeacherFilter
-from curse_of_memory.training import sweep
 
 __all__ = ["FromRest", "filter_of", "medians", "perturbed_students"]
 
@@ -81,24 +79,16 @@ def perturbed_students(
         RNN(kind["m"], activation=activation, diagonal=diagonal, seed=kind["seed"], dtype=torch.float64)
         for kind in kinds
     ]
-    sweep(
+    return trained_and_perturbed(
         models,
+        kinds,
         task,
-        steps=steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validation_size=samples,
-        validate_every=25,
-        decay_patience=3,
         seed=seeds[0],
+        training={"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
+        draws=draws,
+        samples=samples,
         device=device,
     )
-    parts = []
-    for kind, model in zip(kinds, models, strict=True):
-        options = {"draws": draws, "samples": samples, "seed": kind["seed"], "device": device}
-        curve = perturbation_curve(model, task, BETAS, **options)
-        parts.append(pd.DataFrame(kind | {"beta": BETAS, "error": curve.error}))
-    return pd.concat(parts, ignore_index=True)
 
 
 def medians(curves: pd.DataFrame, beta: float) -> pd.Series:
