@@ -6,8 +6,8 @@ import json
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,10 +21,39 @@ from curse_of_memory.devices import resolve_device
 from curse_of_memory.files import whole_file
 from curse_of_memory.papers.printed_table import as_latex, as_markdown
 
-__all__ = ["FigureData", "Findings", "figure_data"]
+__all__ = ["FigureData", "Findings", "Spread", "figure_data"]
 
 VERSIONED = ("curse-of-memory", "numpy", "scipy", "sympy", "torch", "matplotlib")
 Number = float | int | str
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Smallest and largest of a number over runs that differ in their seed only; `runs` says how many.
+
+    Examples
+    --------
+    >>> Spread.over([3.0, 1.0, 2.0])
+    Spread(low=1.0, high=3.0, runs=3)
+    """
+
+    low: float
+    high: float
+    runs: int
+
+    @classmethod
+    def over(cls, values: Iterable[float]) -> "Spread":
+        """Return the spread of `values`, one of each run; NaN, of a run that diverged, makes both ends NaN.
+
+        Raises
+        ------
+        ValueError
+            If there are no values.
+        """
+        values = np.array(list(values), dtype=float)
+        if values.size == 0:
+            raise ValueError("values must hold one number of each run, got none")
+        return cls(float(values.min()), float(values.max()), values.size)
 
 
 @dataclass(frozen=True)
@@ -39,6 +68,8 @@ class Findings:
         What the picture shows, in one sentence with this run's numbers.
     headline, paper : mapping from label to number
         A few numbers to hold beside the paper's, and the paper's under the same labels.
+    spread : mapping from label to Spread
+        Of those numbers of the headline that summarise runs with several seeds: the same of each run.
     printed : pandas.DataFrame, optional
         Of a table: the cells as a paper prints them, ready-made texts; the index is the first column.
     """
@@ -48,6 +79,7 @@ class Findings:
     headline: Mapping[str, Number]
     paper: Mapping[str, Number] = field(default_factory=dict)
     printed: pd.DataFrame | None = None
+    spread: Mapping[str, Spread] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,7 +90,7 @@ class FigureData:
     ----------
     name, title, source : str
         Notebook name ``paper/figure``, title, and where the paper shows it.
-    table, message, headline, paper, printed
+    table, message, headline, paper, printed, spread
         As in :class:`Findings`.
     parameters : mapping
         The arguments it was computed with.
@@ -79,17 +111,22 @@ class FigureData:
     source: str = "ours"
     paper: Mapping[str, Number] = field(default_factory=dict)
     printed: pd.DataFrame | None = None
+    spread: Mapping[str, Spread] = field(default_factory=dict)
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
-        """Return our numbers beside the paper's, rounded to `digits` significant digits."""
+        """Return our numbers, their range over the seeds, and the paper's, to `digits` significant digits."""
 
         def rounded(value: Number) -> str:
             return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
         table = pd.DataFrame({"ours": {label: rounded(v) for label, v in self.headline.items()}})
-        if self.paper:
-            printed = {label: rounded(v) for label, v in self.paper.items()}
-            table["paper"] = pd.Series(printed, dtype=object).reindex(table.index).fillna("—")
+        beside = {
+            "over seeds": {k: f"{rounded(s.low)} to {rounded(s.high)}" for k, s in self.spread.items()},
+            "paper": {label: rounded(v) for label, v in self.paper.items()},
+        }
+        for name, column in beside.items():
+            if column:
+                table[name] = pd.Series(column, dtype=object).reindex(table.index).fillna("—")
         return table
 
     def save(self, output_dir: str | Path, figure: Figure) -> list[Path]:
@@ -129,6 +166,7 @@ class FigureData:
             "source": self.source,
             "parameters": self.parameters,
             "headline": self.headline,
+            "spread": {label: asdict(spread) for label, spread in self.spread.items()},
             "paper": self.paper,
             "device": self.device,
             "seconds": round(self.seconds, 2),
@@ -153,6 +191,8 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
             bound.apply_defaults()
             started = time.perf_counter()
             found = compute(**arguments)
+            if unknown := set(found.spread) - set(found.headline):
+                raise ValueError(f"spread must be of numbers of the headline, got {sorted(unknown)}")
             return FigureData(
                 name=name,
                 title=title,
@@ -162,6 +202,7 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
                 headline=dict(found.headline),
                 paper=dict(found.paper),
                 printed=found.printed,
+                spread=dict(found.spread),
                 parameters=dict(bound.arguments),
                 device=_device_name(bound.arguments["device"]),
                 seconds=time.perf_counter() - started,

@@ -1,6 +1,6 @@
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import matplotlib as mpl
 import numpy as np
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 mpl.use("agg")
 
 from curse_of_memory.papers import figure
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, Spread, figure_data
 from curse_of_memory.papers.inverse_approximation import crossing
 from curse_of_memory.papers.printed_table import as_latex, as_markdown
 from curse_of_memory.papers.reference_numbers import reference
@@ -29,7 +29,8 @@ TABLE = pd.DataFrame(
 def some_data(*, powers=(0, math.inf), width: int = 3, seed: int = 0, device: str = "cpu") -> Findings:
     """Say something."""
     headline = {"one": 1.23456789, "many": 7, "word": "none", "endless": math.inf}
-    return Findings(TABLE, f"width {width}", headline, {"one": 1.2, "endless": math.inf})
+    spread = {"one": Spread.over([1.3, 1.1, 1.23456])}
+    return Findings(TABLE, f"width {width}", headline, {"one": 1.2, "endless": math.inf}, spread=spread)
 
 
 def drawing():
@@ -72,6 +73,36 @@ def test_ours_stands_beside_the_papers():
     assert table.ours.tolist() == ["1.23", "7", "none", "inf"]
     assert table.paper.tolist() == ["1.2", "—", "—", "inf"]
     assert some_data().comparison().ours.iloc[0] == "1.235"
+
+
+def test_the_range_over_the_seeds_stands_beside_them():
+    assert some_data().comparison(digits=2)["over seeds"].tolist() == ["1.1 to 1.3", "—", "—", "—"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([2.0, -1.0, 0.5], (-1.0, 2.0, 3)), ([4], (4.0, 4.0, 1)), (iter([1.0, math.inf]), (1.0, math.inf, 2))],
+)
+def test_a_spread_is_from_the_smallest_to_the_largest(values, expected):
+    assert Spread.over(values) == Spread(*expected)
+
+
+def test_a_run_that_diverged_leaves_no_spread_and_no_runs_are_refused():
+    found = Spread.over([1.0, math.nan])
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+    assert found.runs == 2
+    with pytest.raises(ValueError, match="values must hold"):
+        Spread.over([])
+
+
+def test_a_spread_of_what_is_no_headline_is_refused():
+    @figure_data("somewhere/else", title="A figure", source="ours")
+    def other(*, seed: int = 0, device: str = "cpu") -> Findings:
+        return Findings(TABLE, "m", {"one": 1.0}, spread={"oen": Spread(1.0, 2.0, 3)})
+
+    with pytest.raises(ValueError, match="oen"):
+        other()
 
 
 def test_without_numbers_of_the_paper_there_is_no_column_for_them():
@@ -158,6 +189,7 @@ def test_the_record_is_strict_json(tmp_path):
     assert record["parameters"] == {"powers": [0, "inf"], "width": 4, "seed": 0, "device": "cpu"}
     assert record["headline"] == {"one": 1.23456789, "many": 7, "word": "none", "endless": "inf"}
     assert record["paper"] == {"one": 1.2, "endless": "inf"}
+    assert record["spread"] == {"one": asdict(Spread(1.1, 1.3, 3))}
     assert {"name", "title", "message", "source", "device", "seconds", "versions", "created"} <= set(record)
     assert {"python", "torch", "curse-of-memory"} <= set(record["versions"])
 
