@@ -36,11 +36,6 @@ class Project:
         """All presets by name."""
         return read_presets(self.root)
 
-    @property
-    def full_scale(self) -> dict[str, dict]:
-        """What the preset ``paper`` sets, by notebook."""
-        return self.presets.get("paper", {})
-
 
 @contextmanager
 def refusals() -> Iterator[None]:
@@ -116,7 +111,7 @@ def list_(project: Project, verbose: bool) -> None:
     from curse_of_memory.gallery.ledger import statuses
 
     with refusals():
-        states = statuses(project.notebooks, project.full_scale, project.root / "figures")
+        states = statuses(project.notebooks, project.presets, project.root / "figures")
     width = max(map(len, states), default=0)
     for name, state in states.items():
         notebook = project.notebooks[name]
@@ -173,13 +168,13 @@ def progress(outcomes: Iterator, total: int) -> Iterator:
 def write_pages(project: Project, out: Path) -> None:
     """Write the index page and the ledger for what is in `out` now."""
     from curse_of_memory.gallery.index_page import write_index
-    from curse_of_memory.gallery.ledger import write_ledger
+    from curse_of_memory.gallery.ledger_text import write_ledger
 
     try:
-        write_index(project.notebooks, project.full_scale, out)
-        write_ledger(project.notebooks, project.full_scale, out)
+        write_index(project.notebooks, project.presets, out)
+        write_ledger(project.notebooks, project.presets, out)
     except ValueError as error:
-        raise click.ClickException(f"index.html and ledger.md were not written: {error}") from None
+        raise click.ClickException(f"index.html and the ledger were not written: {error}") from None
 
 
 def report(outcomes: list, out: Path) -> None:

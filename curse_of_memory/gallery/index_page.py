@@ -1,44 +1,51 @@
 """The index page: one card a figure, by paper, as a static page that needs nothing from elsewhere."""
 
 import csv
-import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from curse_of_memory import __version__
 from curse_of_memory.files import whole_file
-from curse_of_memory.gallery.ledger import Paper, read_inventory, read_papers, statuses
+from curse_of_memory.gallery.ledger import Paper, preset_used, read_inventory, read_papers, statuses
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.results import Result, find_result
+from curse_of_memory.gallery.results import Result, Row, find_result
 
 __all__ = ["Card", "index_html", "write_index"]
 
 PREVIEW_ROWS = 6  # of the data, where a table has no picture
+LARGE, MANY_PANELS = 1800, 2200  # pixels, from which letters are too small at a half, at 0.6 of the page
+MANY_NUMBERS, FIRST_NUMBERS = 10, 8  # where there are many, all but the first are folded away
 
 
 @dataclass(frozen=True)
 class Card:
-    """What the page says about one figure; paths are relative to the page."""
+    """What the page says about one figure; paths are relative to the page.
+
+    `layout` is from :func:`_layout`; `more_numbers` are those that a reader unfolds.
+    """
 
     result: Result
     status: str
+    preset: str
     picture: str
-    wide: bool
+    layout: str
     preview: list[list[str]]
+    numbers: list[Row]
+    more_numbers: list[Row]
     links: list[tuple[str, str]]
 
 
-def index_html(notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mapping], out: Path) -> str:
+def index_html(notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], out: Path) -> str:
     """Return the page for the figures that are in `out`."""
     from jinja2 import Environment, PackageLoader
 
     papers = read_papers()
     sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in papers] + [(None, [])]
     by_folder = {paper.folder: cards for paper, cards in sections if paper}
-    states = statuses(notebooks, full_scale, out)
+    states = statuses(notebooks, presets, out)
     results = []
     places = [item.notebook for item in read_inventory()]
     in_order = sorted(notebooks, key=lambda name: places.index(name) if name in places else len(places))
@@ -46,7 +53,7 @@ def index_html(notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mappi
         notebook = notebooks[name]
         if result := find_result(out, notebook):
             results.append(result)
-            card = _card(notebook, result, states[name], out)
+            card = _card(notebook, result, states[name], preset_used(notebook, result, presets), out)
             by_folder.get(notebook.folder, sections[-1][1]).append(card)
     newest = max(results, key=lambda result: result.created, default=None)
     page = Environment(
@@ -56,7 +63,7 @@ def index_html(notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mappi
         lstrip_blocks=True,
     )
     return page.get_template("index.html.j2").render(
-        sections=[(paper, cards) for paper, cards in sections if cards],
+        sections=[(paper, _without_gaps(cards)) for paper, cards in sections if cards],
         count=len(results),
         # of the figures, not of this moment: the page changes only when a figure does
         made=newest.created[:10] if newest else "",
@@ -65,42 +72,60 @@ def index_html(notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mappi
     )
 
 
-def write_index(notebooks: Mapping[str, Notebook], full_scale: Mapping[str, Mapping], out: Path) -> None:
+def write_index(notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], out: Path) -> None:
     """Write ``index.html`` into `out`."""
     with whole_file(out / "index.html") as draft:
-        draft.write_text(index_html(notebooks, full_scale, out), encoding="utf-8")
+        draft.write_text(index_html(notebooks, presets, out), encoding="utf-8")
 
 
-def _card(notebook: Notebook, result: Result, state: str, out: Path) -> Card:
+def _card(notebook: Notebook, result: Result, state: str, preset: str, out: Path) -> Card:
     def there(suffix: str) -> str:
         return f"{notebook.name}.{suffix}" if (out / f"{notebook.name}.{suffix}").is_file() else ""
 
     links = [
         (suffix.upper(), there(suffix)) for suffix in ("pdf", "md", "tex", "csv", "json") if there(suffix)
     ]
-    # only a page inside the project can point to the notebook without naming this machine's folders
-    root = notebook.path.parents[notebook.name.count("/") + 1].resolve()
-    if out.resolve().is_relative_to(root):
-        links.append(("Notebook", Path(os.path.relpath(notebook.path.resolve(), out.resolve())).as_posix()))
+    if target := notebook.link_from(out):
+        links.append(("Notebook", target))
     picture = there("png")
+    rows = result.comparison()
+    first = FIRST_NUMBERS if len(rows) > MANY_NUMBERS else len(rows)
     return Card(
         result=result,
         status=state,
+        preset=preset,
         picture=picture,
-        wide=bool(picture) and _is_wide(out / picture),
+        layout=_layout(out / picture) if picture else "",
         preview=[] if picture else _preview(out / f"{notebook.name}.csv"),
+        numbers=rows[:first],
+        more_numbers=rows[first:],
         links=links,
     )
 
 
-def _is_wide(png: Path) -> bool:
-    """Return whether a picture is more than twice as wide as it is high, by its header."""
+def _layout(png: Path) -> str:
+    """Return how a card has room for its picture, by the size that the header says.
+
+    That is ``wide``, above the text and as wide as the page; ``beside`` the text; or nothing, above the text
+    in a card of half the width.
+    """
     with png.open("rb") as handle:
         header = handle.read(24)
     if len(header) < 24 or not header.startswith(b"\x89PNG"):
-        return False
+        return ""
     width, height = struct.unpack(">II", header[16:24])
-    return width > 2 * height
+    if width > min(2 * height, MANY_PANELS):
+        return "wide"
+    return "beside" if width > LARGE else ""
+
+
+def _without_gaps(cards: list[Card]) -> list[Card]:
+    """Return the cards with the last narrow one set in a row of its own, if it has no other beside it."""
+    narrow = [number for number, card in enumerate(cards) if not card.layout]
+    if len(narrow) % 2 == 0:
+        return cards
+    last = narrow[-1]
+    return [*cards[:last], replace(cards[last], layout="beside"), *cards[last + 1 :]]
 
 
 def _preview(path: Path) -> list[list[str]]:

@@ -4,6 +4,7 @@ Notebooks are read as plain JSON: listing and checking them should not wait for 
 """
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -75,6 +76,16 @@ class Notebook:
             return read_parameters(source(cells[0]))
         except (SyntaxError, TypeError, ValueError) as error:
             raise ValueError(f"{self.name}, parameters cell: {error}") from None
+
+    def link_from(self, folder: Path) -> str:
+        """Return the way from `folder` to the file; empty outside the project.
+
+        From there it would lead through the folders of this machine.
+        """
+        root = self.path.parents[self.name.count("/") + 1].resolve()
+        if not folder.resolve().is_relative_to(root):
+            return ""
+        return Path(os.path.relpath(self.path.resolve(), folder.resolve())).as_posix()
 
 
 def source(cell: Mapping) -> str:

@@ -181,7 +181,7 @@ def start_rows(seed: int, device: str) -> list[Row]:
             "lemma A.8",
             r"$\lvert P\rvert_2\leq1/2\beta_0$",
             "counterexample, W not normal",
-            r"$\lvert P\rvert_2$ of W = [[−1, 10], [0, −1]]",
+            "|P|₂ of W = [[−1, 10], [0, −1]]",
             0.5,
             shear.lyapunov_norm,
         ),

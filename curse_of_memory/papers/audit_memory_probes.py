@@ -19,7 +19,7 @@ from curse_of_memory.papers.audit_public_probes import (
     single_step,
     torch_seed,
 )
-from curse_of_memory.papers.audit_table import Row, both_ways, printed
+from curse_of_memory.papers.audit_table import Row, both_ways, over_draws, printed
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks.sampling import white_noise
@@ -72,7 +72,7 @@ def memory_probes_data(
         f"{teacher[-1].as_code:.2f}."
     )
     table = pd.concat([*parts, *transformer], ignore_index=True)[COLUMNS]
-    return Findings(table, message, both_ways(rows), {}, printed(rows))
+    return Findings(table, message, both_ways(rows), {}, printed(rows), over_draws(rows))
 
 
 def _curve(panel: str, curve: str, kind: str, x, y) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def _single_inputs(horizon: int, inputs: int, seed: int, device: str) -> tuple[l
     divided = [_curve("inputs", f"{i}", "single", lags[1:], c / s) for i, (c, s) in enumerate(singles)]
     parts.append(pd.concat(divided, ignore_index=True))
     at = f"memory at lag {LAG}, {CHANNELS} inputs"
-    middle = float(np.median([change[LAG - 1] / size for change, size in singles]))
+    seen = [change[LAG - 1] / size for change, size in singles]
     first, size = singles[0]
     return parts, [
         Row(
@@ -104,7 +104,8 @@ def _single_inputs(horizon: int, inputs: int, seed: int, device: str) -> tuple[l
             "code: one random input",
             f"{at}, median of {inputs}",
             float(exact[LAG]),
-            middle,
+            float(np.median(seen)),
+            seen,
         ),
         Row(
             "size of the input",
@@ -134,13 +135,13 @@ def _differences() -> list[Row]:
     second = second_difference(model, 100)
     slopes = (-float(np.polyfit(np.log(1 + lags), np.log(curve[lags]), 1)[0]) for curve in (first, second))
     return [
-        Row("first entry", *derivative, "$\\rho(t)=0.9^t$, first entry of the curve", *ratio(plain, 0)),
-        Row("time step", *derivative, f"$\\rho(t)=0.9^t$, Δt = {dt:g}, entry {LAG}", *ratio(fine, LAG)),
+        Row("first entry", *derivative, "ρ(t) = 0.9ᵗ, first entry of the curve", *ratio(plain, 0)),
+        Row("time step", *derivative, f"ρ(t) = 0.9ᵗ, Δt = {dt:g}, entry {LAG}", *ratio(fine, LAG)),
         Row(
             "difference in the generator",
             "first",
             "code: second, input 0.1",
-            "power law fitted to the memory of $(1+t)^{-1.1}$",
+            "power law fitted to a memory of exponent 1.1",
             *slopes,
         ),
     ]

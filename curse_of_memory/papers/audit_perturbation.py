@@ -10,7 +10,7 @@ from curse_of_memory import checks, plotting
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
-from curse_of_memory.papers.audit_table import Row, both_ways, printed
+from curse_of_memory.papers.audit_table import Row, both_ways, over_draws, printed
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
@@ -119,7 +119,8 @@ def perturbation_data(
         f"{(all_of_it / curves['random directions']).min():.2g} to "
         f"{(all_of_it / curves['random directions']).max():.2g}."
     )
-    return Findings(pd.concat(parts, ignore_index=True), message, both_ways(rows), {}, printed(rows))
+    table = pd.concat(parts, ignore_index=True)
+    return Findings(table, message, both_ways(rows), {}, printed(rows), over_draws(rows))
 
 
 def _rows(
@@ -132,7 +133,7 @@ def _rows(
     def worst(norm: str, **more) -> float:
         return worst_case_error(fit, task.rho, BETAS[at], MAP, norm, **options, **more).lower
 
-    noise = [public_noise((TENSOR, TENSOR), seed + draw) for draw in range(LOGGED_DRAWS)]
+    sizes = [np.linalg.norm(public_noise((TENSOR, TENSOR), seed + draw), 2) for draw in range(LOGGED_DRAWS)]
     jump = logs.loc[(logs.error / logs.largest).idxmax()]
     error, ball = f"E(β), β = {BETAS[at]:g}", "$\\max_i\\lvert\\tilde W_i-W_i\\rvert_2\\leq\\beta$"
     drawn = f"{error}, {draws} draws"
@@ -160,9 +161,10 @@ def _rows(
             "ball",
             ball,
             "code: largest entry",
-            f"$\\lvert\\tilde W-W\\rvert_2/\\beta$ of {TENSOR} × {TENSOR} noise",
+            f"|ΔW|₂/β of {TENSOR} × {TENSOR} noise",
             1.0,
-            float(np.mean([np.linalg.norm(one, 2) for one in noise])),
+            float(np.mean(sizes)),
+            sizes,
         ),
         Row(
             "directions",

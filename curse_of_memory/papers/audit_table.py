@@ -1,24 +1,15 @@
 """Rows of an audit: one disagreement between a paper, its README and its public code, run both ways."""
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["Row", "both_ways", "printed"]
+from curse_of_memory.papers.figure import Spread, spreads
 
-MATHEMATICS = re.compile(r"(\$[^$]+\$)")
-SIGNS = {
-    "β₀": r"$\beta_0$",
-    "β": r"$\beta$",
-    "ρ": r"$\rho$",
-    "σ": r"$\sigma$",
-    "Δt": r"$\Delta t$",
-    "|x|": r"$\lvert x\rvert$",
-    "−": "$-$",
-}
+__all__ = ["Row", "both_ways", "over_draws", "printed"]
+
 AS_PAPER, AS_CODE = "as in the paper", "as in the code"
 
 
@@ -36,6 +27,8 @@ class Row:
         What is computed.
     as_paper, as_code : float
         That, in the one way and in the other.
+    draws : sequence of float
+        Of a mean or median over random draws in the code's way: the same of each draw.
     """
 
     what: str
@@ -44,6 +37,7 @@ class Row:
     quantity: str
     as_paper: float
     as_code: float
+    draws: Sequence[float] = ()
 
     @property
     def factor(self) -> float:
@@ -52,7 +46,7 @@ class Row:
 
 
 def printed(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the rows as a table that is ready to be printed, with every sign that TeX needs as mathematics.
+    """Return the rows as a table that is ready to be printed.
 
     Examples
     --------
@@ -70,26 +64,25 @@ def printed(rows: Sequence[Row]) -> pd.DataFrame:
         }
         for row in rows
     ]
-    table = pd.DataFrame(cells, index=pd.Index([row.what for row in rows], name="what"), dtype=str)
-    return table.map(_typeset).rename(index=_typeset)
+    return pd.DataFrame(cells, index=pd.Index([row.what for row in rows], name="what"), dtype=str)
 
 
 def both_ways(rows: Sequence[Row]) -> dict[str, float]:
     """Return the numbers of all rows under labels of their own, for the headline of a figure."""
     return {
-        f"{row.what}: {row.quantity}, {way}": float(value)
+        _label(row, way): float(value)
         for row in rows
         for way, value in ((AS_PAPER, row.as_paper), (AS_CODE, row.as_code))
     }
 
 
-def _typeset(cell: str) -> str:
-    """Return a cell with Greek letters and minus signs between dollar signs."""
-    signs = re.compile("|".join(map(re.escape, SIGNS)))
-    parts = MATHEMATICS.split(cell)
-    return "".join(
-        part if MATHEMATICS.fullmatch(part) else signs.sub(lambda m: SIGNS[m[0]], part) for part in parts
-    )
+def over_draws(rows: Sequence[Row]) -> dict[str, Spread]:
+    """Return the spread of those numbers of :func:`both_ways` that are over random draws."""
+    return spreads({_label(row, AS_CODE): row.draws for row in rows})
+
+
+def _label(row: Row, way: str) -> str:
+    return f"{row.what}: {row.quantity}, {way}"
 
 
 def _number(value: float) -> str:

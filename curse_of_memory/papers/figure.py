@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.files import whole_file
-from curse_of_memory.papers.printed_table import as_latex, as_markdown
+from curse_of_memory.printed_table import as_latex, as_markdown
 
-__all__ = ["FigureData", "Findings", "Spread", "figure_data"]
+__all__ = ["FigureData", "Findings", "Spread", "figure_data", "spreads"]
 
 VERSIONED = ("curse-of-memory", "numpy", "scipy", "sympy", "torch", "matplotlib")
 Number = float | int | str
@@ -54,6 +54,18 @@ class Spread:
         if values.size == 0:
             raise ValueError("values must hold one number of each run, got none")
         return cls(float(values.min()), float(values.max()), values.size)
+
+
+def spreads(runs: Mapping[str, Iterable[float]]) -> dict[str, Spread]:
+    """Return the spread of each number, by label, over its values of the runs; of a single run there is none.
+
+    Examples
+    --------
+    >>> spreads({"three seeds": [3.0, 1.0, 2.0], "one seed": [4.0]})
+    {'three seeds': Spread(low=1.0, high=3.0, runs=3)}
+    """
+    values = {label: list(one_each) for label, one_each in runs.items()}
+    return {label: Spread.over(one_each) for label, one_each in values.items() if len(one_each) > 1}
 
 
 @dataclass(frozen=True)

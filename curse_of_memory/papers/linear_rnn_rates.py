@@ -19,7 +19,7 @@ __all__ = ["rates_data", "rates_plot"]
 WIDTHS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
 # beyond a kink the best error wanders with its place among the zeros: more lower bounds, and more widths
 EXTRA = 20
-SMOOTH, SMOOTH_RATE, SPACING = "e^{−t}/(1+t)", 1.0, 0.5
+SMOOTH, SMOOTH_RATE, SPACING = "e⁻ᵗ/(1 + t)", 1.0, 0.5
 COLUMNS = ["panel", "target", "method", "terms", "value", "lower"]
 
 

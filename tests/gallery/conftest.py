@@ -30,8 +30,8 @@ stem = {stem!r}
 result = dict(
     name={name!r}, title="A title", message="What is seen.",
     parameters=dict(horizon=horizon, rate=rate, seed=seed), versions=dict(numpy="2.0"), device="cpu",
-    seconds=0.1, headline=dict(value=1.5), paper=dict(value=1.25), source="Figure 1",
-    created="2025-01-02T03:04:05+00:00",
+    seconds=0.1, headline=dict(value=1.5), spread=dict(value=dict(low=1.25, high=1.75, runs=2)),
+    paper=dict(value=1.25), source="Figure 1", created="2025-01-02T03:04:05+00:00",
 )
 if output_dir:
     for suffix in ("png", "pdf", "csv"):
@@ -82,6 +82,7 @@ class Project:
             "device": "cpu",
             "seconds": 0.1,
             "headline": {"value": 1.5},
+            "spread": {},
             "paper": {},
             "source": "Figure 1",
             "created": "2025-01-02T03:04:05+00:00",

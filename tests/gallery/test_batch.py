@@ -61,9 +61,11 @@ def test_a_batch_makes_figures_and_then_only_what_is_left(project):
         "interest/memory_bias.pdf",
         "interest/memory_bias.png",
         "ledger.md",
+        "ledger.tex",
     ]
     assert files["interest/memory_bias.csv"] == "csv 8 0.5"
-    assert "reproduced at reduced scale | value: 1.25 | value: 1.5 |" in files["ledger.md"]
+    assert "reproduced at reduced scale | fast | cpu | 0.1 |" in files["ledger.md"]
+    assert "| Memory-bias figure | value | 1.25 | 1.5 | 1.25 to 1.75 (2) |" in files["ledger.md"]
     executed = project.out / ".batch" / "executed" / f"{name}.ipynb"
     assert "output_dir" in executed.read_text()
     assert not (project.out / ".batch" / "staging").exists()
@@ -77,7 +79,8 @@ def test_a_batch_makes_figures_and_then_only_what_is_left(project):
     assert project.files() == files
     assert project.statuses("--preset", "paper", "-p", "rate", "1e-1") == {name: "done"}
     assert project.files()["interest/memory_bias.csv"] == "csv 64 0.1"
-    assert " | reproduced at" in project.files()["ledger.md"]  # the rate is not the paper's
+    # the rate is not the paper's
+    assert " | reproduced at reduced scale | custom |" in project.files()["ledger.md"]
     assert project.statuses("--preset", "paper", "-p", "rate", "0.1") == {name: "up to date"}
     assert project.statuses("--preset", "paper", "-p", "rate", "0.1", "--force") == {name: "done"}
 
@@ -216,7 +219,7 @@ def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
 
     go.touch()
     assert project.statuses() == {"interest/first": "up to date", "interest/second": "done"}
-    assert len(project.files()) == 10
+    assert len(project.files()) == 11
     assert project.files()["interest/second.csv"] == "csv 8 0.5"
     assert not (project.out / ".batch" / "staging").exists()
 

@@ -1,4 +1,5 @@
 import re
+import struct
 from html.parser import HTMLParser
 
 import pytest
@@ -57,7 +58,8 @@ def test_text_of_results_is_escaped(page):
 
 def test_every_link_of_the_page_leads_somewhere(page, project):
     ids = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
-    (project.out / "ledger.md").touch()
+    for ledger in ("ledger.md", "ledger.tex"):
+        (project.out / ledger).touch()
     targets = [a["href"] for a in page.all("a")] + [image["src"] for image in page.all("img")]
     for target in targets:
         if target.startswith("#"):
@@ -81,6 +83,68 @@ def test_sections_are_papers_with_numbers_and_versions(page):
     assert "0.03077" in page.text
     assert any("newest figure of 2025-03-01" in text for text in page.text)
     assert "torch 2.13.0" in page.text
+
+
+def numbers(project, **content):
+    """Return the tables of numbers on a page with one figure, and its texts."""
+    project.write("getting_started")
+    project.result("getting_started", **content)
+    html = index_html(find_notebooks(project.root), {}, project.out)
+    tables = re.findall(r"<table>.*?</table>", html, flags=re.DOTALL)
+    rows = [re.findall(r"<tr>(.*?)</tr>", table) for table in tables]
+    return [[re.findall(r">([^<>]+)<", row) for row in table] for table in rows], Page(html)
+
+
+def test_columns_are_those_that_the_figure_has(project):
+    (table,), _ = numbers(project, headline={"a": 0.5})
+    assert table == [["number", "ours"], ["a", "0.5"]]
+    (table,), page = numbers(
+        project,
+        headline={"a": 0.5, "b": 2},
+        spread={"a": {"low": 0.25, "high": 1.0, "runs": 4}},
+        paper={"b": 3},
+    )
+    assert table == [
+        ["number", "ours", "over seeds", "paper"],
+        ["a", "0.5", "0.25 to 1 (4)", "—"],
+        ["b", "2", "—", "3"],
+    ]
+    assert len(page.all("col")) == 4
+
+
+@pytest.mark.parametrize(("count", "shown"), [(10, 10), (11, 8)])
+def test_many_numbers_are_folded_away(project, count, shown):
+    headline = {f"n{number}": number for number in range(count)}
+    (first, *rest), page = numbers(project, headline=headline)
+    assert [row[0] for row in first[1:]] == [f"n{number}" for number in range(shown)]
+    assert [row[0] for table in rest for row in table] == [f"n{number}" for number in range(shown, count)]
+    assert len(page.all("details")) == len(rest) == (count > shown)
+    assert ("3 more numbers" in page.text) == (count > shown)
+
+
+def test_a_card_says_how_it_was_made(project):
+    _, page = numbers(project, device="A GPU", seconds=71.26)
+    assert "ours · preset paper · A GPU · 71.3 s" in page.text
+
+
+def layouts(project, *sizes):
+    """Return how the cards of figures with pictures of these sizes are set, in order."""
+    for number, size in enumerate(sizes):
+        project.write(f"interest/f{number}")
+        header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size)
+        project.result(f"interest/f{number}").with_suffix(".png").write_bytes(header)
+    page = Page(index_html(find_notebooks(project.root), {}, project.out))
+    return [card.get("class", "") for card in page.all("article")]
+
+
+def test_pictures_with_many_panels_have_room(project):
+    sizes = [(1240, 760), (1880, 840), (2500, 1600), (2080, 1880), (1640, 840)]
+    assert layouts(project, *sizes) == ["", "wide", "wide", "beside", ""]
+
+
+def test_no_card_leaves_a_gap_beside_it(project):
+    small, wide = (1240, 760), (2500, 800)
+    assert layouts(project, small, small, wide, small, wide) == ["", "", "wide", "beside", "wide"]
 
 
 def test_a_table_shows_its_first_rows(page):

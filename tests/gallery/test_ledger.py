@@ -1,8 +1,33 @@
+import re
+from urllib.parse import unquote
+
 import pytest
 
-from curse_of_memory.gallery.ledger import Item, ledger_text, read_inventory, read_papers, status
+from curse_of_memory.gallery.ledger import (
+    Item,
+    preset_used,
+    read_inventory,
+    read_papers,
+    sections,
+    status,
+    statuses,
+)
+from curse_of_memory.gallery.ledger_text import ledger_latex, ledger_markdown, write_ledger
 from curse_of_memory.gallery.notebooks import find_notebooks
 from curse_of_memory.gallery.results import find_result
+
+CELL = re.compile(r"(?<!\\)\|")
+
+
+def cells(line):
+    """Return the cells of a line of a Markdown table."""
+    return [cell.strip() for cell in CELL.split(line)[1:-1]]
+
+
+def tables(markdown):
+    """Return the tables of a Markdown text, each a list of lines of cells."""
+    blocks = [block.splitlines() for block in markdown.split("\n\n")]
+    return [[cells(line) for line in block] for block in blocks if block[0].startswith("|")]
 
 
 def test_inventory_is_sound():
@@ -17,61 +42,152 @@ def test_inventory_is_sound():
 @pytest.mark.parametrize(
     ("parameters", "full_scale", "expected"),
     [
-        ({"horizon": 64, "rate": 0.5}, {"horizon": 64}, "reproduced"),
-        ({"horizon": 64.0, "rate": 0.5}, {"horizon": 64}, "reproduced"),
-        ({"horizon": 64}, {"horizon": 64}, "reproduced"),  # the rate does not enter the figure
-        ({"horizon": 64, "rate": 0.5, "seed": 7, "device": "cuda"}, {"horizon": 64}, "reproduced"),
-        ({"horizon": 8, "rate": 0.5}, {"horizon": 64}, "reproduced at reduced scale"),
-        ({"horizon": 64, "rate": 0.7}, {"horizon": 64}, "reproduced at reduced scale"),
-        ({"rate": 0.5}, {"horizon": 64}, "reproduced at reduced scale"),
-        ({"horizon": 8, "rate": 0.5}, {}, "reproduced"),
-        ({"horizon": 8, "rate": "inf"}, {"rate": float("inf")}, "reproduced"),
+        ({"horizon": 64, "rate": 0.5}, {"horizon": 64}, "paper"),
+        ({"horizon": 64.0, "rate": 0.5}, {"horizon": 64}, "paper"),
+        ({"horizon": 64}, {"horizon": 64}, "paper"),  # the rate does not enter the figure
+        ({"horizon": 64, "rate": 0.5, "seed": 7, "device": "cuda"}, {"horizon": 64}, "paper"),
+        ({"horizon": 8, "rate": 0.5}, {"horizon": 64}, "fast"),
+        ({"horizon": 8, "rate": 0.5, "seed": 7, "device": "cuda"}, {"horizon": 64}, "fast"),
+        ({"horizon": 32, "rate": 0.5}, {"horizon": 64}, "middle"),
+        ({"horizon": 64, "rate": 0.7}, {"horizon": 64}, "custom"),
+        ({"horizon": 8, "rate": 0.7}, {"horizon": 64}, "custom"),
+        ({"rate": 0.5}, {"horizon": 64}, "fast"),
+        ({"horizon": 8, "rate": 0.5}, {}, "paper"),  # there is nothing to scale
+        ({"horizon": 8, "rate": "inf"}, {"rate": float("inf")}, "paper"),
     ],
 )
-def test_scale_is_told_from_the_parameters_used(project, parameters, full_scale, expected):
+def test_the_preset_is_told_from_the_parameters_used(project, parameters, full_scale, expected):
     project.write("interest/a")
     project.result("interest/a", parameters=parameters)
-    notebook = project.read("interest/a")
-    assert status(notebook, find_result(project.out, notebook), full_scale) == expected
+    notebooks = find_notebooks(project.root)
+    presets = {"fast": {}, "middle": {"interest/a": {"horizon": 32}}, "paper": {"interest/a": full_scale}}
+    notebook = notebooks["interest/a"]
+    assert preset_used(notebook, find_result(project.out, notebook), presets) == expected
+    own = "reproduced" if expected == "paper" else "reproduced at reduced scale"
+    assert status(expected) == own
+    assert statuses(notebooks, presets, project.out) == {"interest/a": own.replace("reproduced", "ours", 1)}
 
 
-def test_what_was_not_made_says_what_it_needs(project):
+def test_without_presets_the_defaults_are_all_there_is(project):
     project.write("interest/a")
     notebook = project.read("interest/a")
-    assert status(None, None, {}) == "not yet"
-    assert status(notebook, None, {}) == "not yet"
-    assert status(notebook, None, {}, "data") == "needs data"
-    assert status(None, None, {}, "GPU") == "needs GPU"
+    assert preset_used(notebook, None, {}) == preset_used(None, None, {}) == ""
     project.result("interest/a")
-    made = find_result(project.out, notebook)
-    assert status(notebook, made, {}, "GPU") == "reproduced"
-    assert status(notebook, made, {}, own=True) == "ours"
-    assert status(notebook, made, {"horizon": 9}, own=True) == "ours at reduced scale"
-    assert status(notebook, made, {}, "data", stand_in=True) == "shown on a stand-in"
-    assert status(notebook, made, {"horizon": 9}, stand_in=True) == "shown on a stand-in at reduced scale"
-    assert status(None, None, {}, "data", stand_in=True) == "needs data"
+    assert preset_used(notebook, find_result(project.out, notebook), {}) == "paper"
 
 
-def test_ledger_rows(project):
+def test_what_was_not_made_says_what_it_needs():
+    assert status("") == "not yet"
+    assert status("", "data") == status("", "data", stand_in=True) == "needs data"
+    assert status("", "GPU") == "needs GPU"
+    assert status("paper", "GPU") == "reproduced"
+    assert status("paper", own=True) == "ours"
+    assert status("custom", own=True) == "ours at reduced scale"
+    assert status("paper", "data", stand_in=True) == "shown on a stand-in"
+    assert status("fast", stand_in=True) == "shown on a stand-in at reduced scale"
+
+
+@pytest.fixture
+def found(project):
+    """Return the sections of a small ledger, with what may go wrong in print."""
     project.write("interest/a")
     project.write("interest/b", title="Own | <work>")
+    project.write("interest/c", title="Other own work")
     project.result(
-        "interest/a", headline={"p = 0": 1024.123, "only ours": 3}, paper={"p = 0": 749.59, "only theirs": 2}
+        "interest/a",
+        headline={"|ρ̂|, p = 0": 1024.123, "only ours_1": 3},
+        spread={"|ρ̂|, p = 0": {"low": 1000, "high": 1100.0, "runs": 5}},
+        paper={"|ρ̂|, p = 0": 749.59, "only theirs, tᵖ": 2},
+        device="A GPU",
+        seconds=12.34,
     )
+    project.result("interest/c", message="5 % of |x| < $x_1<1$.", headline={}, paper={})
+    (project.out / "interest" / "a.png").touch()
     inventory = [
         Item("INTEREST", "Figure 1", "What it shows", "interest/a", "", "paper"),
         Item("INTEREST", "Figure 2", "More", "interest/missing", "data", "paper"),
         Item("INTEREST", "Figure 3", "Yet more", "interest/a", "data", "paper", "small models"),
     ]
-    lines = ledger_text(inventory, find_notebooks(project.root), {}, project.out).splitlines()
+    presets = {"paper": {"interest/a": {"horizon": 64}}}
+    return sections(inventory, find_notebooks(project.root), presets, project.out)
+
+
+def test_a_line_a_figure_says_how_it_was_made(found, project):
+    made = ["fast", "A GPU", "12.3"]
+    notebook = "[a](../notebooks/interest/a.ipynb)"
+    figures, _, *others, own = tables(ledger_markdown(found, project.out))
+    assert figures[2:] == [
+        ["[Figure 1](interest/a.png)", "What it shows", notebook, "reproduced at reduced scale", *made],
+        ["Figure 2", "More", "—", "needs data", "—", "—", "—"],
+        [
+            *("[Figure 3](interest/a.png)", "Yet more; here on small models", notebook),
+            *("shown on a stand-in at reduced scale", *made),
+        ],
+    ]
+    assert all(len(table) == 2 for table in others), "papers without a figure have a heading only"
+    names = [f"[interest/{name}](../notebooks/interest/{name}.ipynb)" for name in "bc"]
+    assert own[2:] == [
+        [r"Own \| &lt;work>", "—", names[0], "not yet", "—", "—", "—"],
+        ["Other own work", r"5 % of \|x\| &lt; $x_1<1$.", names[1], "ours", "paper", "cpu", "0.1"],
+    ]
+
+
+def test_the_numbers_of_a_notebook_stand_once_under_all_its_figures(found, project):
+    text = ledger_markdown(found, project.out)
+    numbers = tables(text)[1]
+    assert numbers == [
+        ["figure or table", "number", "paper", "ours", "over seeds"],
+        ["---", "---", "---:", "---:", "---:"],
+        ["Figure 1, Figure 3", r"\|ρ̂\|, p = 0", "749.6", "1024", "1000 to 1100 (5)"],
+        ["", "only ours_1", "—", "3", "—"],
+        ["", "only theirs, tᵖ", "2", "—", "—"],
+    ]
+    assert text.count("only ours_1") == 1
+
+
+def test_every_line_of_a_table_has_as_many_cells(found, project):
+    found = tables(ledger_markdown(found, project.out))
+    assert found
+    for table in found:
+        assert len({len(line) for line in table}) == 1, table
+
+
+def test_the_ledger_counts_what_papers_show(found, project):
+    text = ledger_markdown(found, project.out)
     assert (
-        "| Figure 1 | What it shows | interest/a | reproduced "
-        "| p = 0: 749.6; only theirs: 2 | p = 0: 1024; only ours: 3 |"
-    ) in lines
-    assert "| Figure 2 | More | — | needs data | — | — |" in lines
-    assert r"| b | Own \| &lt;work> | interest/b | not yet | — | — |" in lines
-    assert any(
-        line.startswith("| Figure 3 | Yet more; here on small models | interest/a | shown on a stand-in |")
-        for line in lines
+        "papers: 3; reproduced at reduced scale: 1; shown on a stand-in at reduced scale: 1; needs data: 1."
+        in text
     )
-    assert "3 figures and tables; reproduced: 1; shown on a stand-in: 1; needs data: 1." in lines
+
+
+def test_every_link_of_the_ledger_leads_somewhere(found, project):
+    (project.out / "ledger.tex").touch()
+    targets = re.findall(r"\]\((.*?)\)", ledger_markdown(found, project.out))
+    for target in targets:
+        assert target.startswith("https://arxiv.org/abs/") or (project.out / unquote(target)).is_file(), (
+            target
+        )
+
+
+def test_a_ledger_elsewhere_does_not_name_the_folders_of_this_machine(found, tmp_path):
+    text = ledger_markdown(found, tmp_path)
+    assert "| a | reproduced" in text
+    assert ".ipynb" not in text
+
+
+def test_the_ledger_in_latex_has_the_same_numbers(found):
+    text = ledger_latex(found)
+    assert text.isascii(), {sign for sign in text if not sign.isascii()}
+    assert r"Figure 1, Figure 3 & $|$$\hat{\rho}$$|$, p = 0 & 749.6 & 1024 & 1000 to 1100 (5) \\" in text
+    assert r" & only ours\_1 & --- & 3 & --- \\" in text
+    assert r"Own $|$ $<$work$>$ & --- & interest/\allowbreak{}b & not yet & --- & --- & --- \\" in text
+    papers = len(read_papers())
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == papers + 2
+
+
+def test_both_files_are_written(project):
+    write_ledger({}, {}, project.out)
+    assert sorted(project.files()) == ["ledger.md", "ledger.tex"]
+    text = project.files()["ledger.md"]
+    assert all(f"\n## {paper.key}\n" in text for paper in read_papers())
+    assert "## Ours" not in text

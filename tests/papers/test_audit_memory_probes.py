@@ -78,6 +78,13 @@ def test_no_single_input_shows_more_than_the_supremum_which_is_exact(data):
     assert (kinds["single"].groupby("x").max() <= kinds["exact"][1:] * (1 + 1e-9)).all()
 
 
+def test_the_spread_is_over_the_single_inputs(data, expect_spread):
+    singles = data.table[(data.table.kind == "single") & (data.table.x == audit.LAG)].y
+    (label,) = data.spread
+    assert label.endswith("median of 6, as in the code")
+    expect_spread(data, label, singles)
+
+
 def test_differences_lose_the_first_lag_the_time_step_and_one_power(rows):
     np.testing.assert_allclose(rows("first entry of the curve"), [1, 0.9], rtol=1e-12)
     np.testing.assert_allclose(rows("Δt = 0.1"), [0.9, 0.1 * 0.9**1.1], rtol=1e-12)

@@ -55,6 +55,12 @@ def test_the_larger_ball_and_the_later_weight_raise_the_error(curves):
         assert (curves["largest entry and $t^4$"] > curves[way]).all(), way
 
 
+def test_the_spread_is_over_the_draws_of_the_noise(data, expect_spread):
+    (label,) = data.spread
+    assert "64 × 64 noise" in label
+    expect_spread(data, label, [np.linalg.norm(audit.public_noise((64, 64), i), 2) for i in range(30)])
+
+
 def test_minus_beta_on_every_weight_is_the_worst_of_the_recurrent_weight(data):
     paper, code = (v for key, v in data.headline.items() if "recurrent weight alone" in key)
     assert code == pytest.approx(paper, rel=1e-3)  # the gap at which the search stops

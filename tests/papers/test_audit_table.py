@@ -1,6 +1,7 @@
 """The rows of the audit as a table."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,9 @@ from curse_of_memory.papers import (
     audit_memory_probes,
     audit_perturbation,
 )
-from curse_of_memory.papers.audit_table import Row, both_ways, printed
-from curse_of_memory.papers.printed_table import as_latex, as_markdown
+from curse_of_memory.papers.audit_table import Row, both_ways, over_draws, printed
+from curse_of_memory.papers.figure import Spread
+from curse_of_memory.printed_table import as_latex, as_markdown
 
 ROW = Row("σ and β", "$t^p$", "code: −1", "|x| at Δt", 2.0, 3e-7)
 SMALL = {
@@ -28,10 +30,10 @@ def test_cells_are_numbers_of_four_digits_and_their_factor():
     assert table.factor.tolist() == [r"$1.5\times10^{-7}$", "—", "4115"]
 
 
-def test_letters_become_mathematics_and_mathematics_stays():
+def test_cells_are_the_texts_of_the_rows():
     cells = printed([ROW])
-    assert cells.index.tolist() == [r"$\sigma$ and $\beta$"]
-    assert cells.iloc[0, :3].tolist() == ["$t^p$", "code: $-$1", r"$\lvert x\rvert$ at $\Delta t$"]
+    assert cells.index.tolist() == ["σ and β"]
+    assert cells.iloc[0, :3].tolist() == ["$t^p$", "code: −1", "|x| at Δt"]
 
 
 def test_both_ways_label_every_number():
@@ -39,6 +41,13 @@ def test_both_ways_label_every_number():
         "σ and β: |x| at Δt, as in the paper": 2.0,
         "σ and β: |x| at Δt, as in the code": 3e-7,
     }
+
+
+def test_a_number_over_draws_has_a_spread_under_its_label():
+    row = replace(ROW, draws=(2e-7, 3e-7, 5e-7))
+    found = over_draws([ROW, row])
+    assert found == {"σ and β: |x| at Δt, as in the code": Spread(2e-7, 5e-7, 3)}
+    assert set(found) <= set(both_ways([row]))
 
 
 @pytest.mark.parametrize("module", SMALL, ids=lambda m: m.__name__.rpartition(".")[2])

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 mpl.use("agg")
 
 from curse_of_memory.papers import figure
-from curse_of_memory.papers.figure import FigureData, Findings, Spread, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, Spread, figure_data, spreads
 from curse_of_memory.papers.inverse_approximation import crossing
-from curse_of_memory.papers.printed_table import as_latex, as_markdown
 from curse_of_memory.papers.reference_numbers import reference
+from curse_of_memory.printed_table import as_latex, as_markdown
 from curse_of_memory.theory import bias
 
 EPS = float(np.finfo(float).eps)
@@ -94,6 +94,11 @@ def test_a_run_that_diverged_leaves_no_spread_and_no_runs_are_refused():
     assert found.runs == 2
     with pytest.raises(ValueError, match="values must hold"):
         Spread.over([])
+
+
+def test_of_a_single_run_there_is_no_spread():
+    found = spreads({"two": iter([2.0, 1.0]), "one": [3.0], "none": ()})
+    assert found == {"two": Spread(1.0, 2.0, 2)}
 
 
 def test_a_spread_of_what_is_no_headline_is_refused():

@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from curse_of_memory.papers import linear_rnn
+from curse_of_memory.papers import linear_rnn, linear_rnn_plateau
 from curse_of_memory.theory.functions.far_bump import far_bump
 from curse_of_memory.theory.plateau import plateau_time
 
@@ -50,6 +51,27 @@ def test_the_slope_in_the_headline_is_that_of_the_times(plateau):
     assert plateau.headline["slope of ln τ against 1/ω"] == pytest.approx(
         (means[1] - means[0]) / 3, rel=1e-12
     )
+
+
+def test_the_spread_is_over_the_starts(plateau, expect_spread):
+    runs = plateau.table[(plateau.table.panel == "plateau") & (plateau.table.variant == "direct")]
+    time = runs.set_index(["delay", "seed"]).time
+    expect_spread(plateau, "τ at 1/ω = 7", time[7])
+    slopes = [math.log(time[7, seed] / time[4, seed]) / 3 for seed in (0, 1)]
+    expect_spread(plateau, "slope of ln τ against 1/ω", slopes)
+    assert len(plateau.spread) == 3  # with τ at 4; of the other variants there is one start only
+
+
+def test_variants_are_compared_start_by_start(plateau, expect_spread):
+    """With a second start of the variant "best", which waits three times as long as the direct one."""
+    runs = plateau.table[(plateau.table.panel == "plateau") & (plateau.table.seed == 1)]
+    other = runs.assign(variant="best", time=3 * runs.time)
+    found = linear_rnn_plateau._findings(pd.concat([plateau.table, other]), 4, 0)
+    time = plateau.table[plateau.table.panel == "plateau"].set_index(["variant", "delay", "seed"]).time
+    ratios = [time["best", delay, 0] / time["direct", delay, 0] for delay in (4, 7)]
+    expect_spread(found, "τ over τ of direct at the last 1/ω, best", (ratios[1], 3.0))
+    slope = round(math.log(ratios[1] / ratios[0]) / 3, 4)
+    expect_spread(found, "slope minus slope of direct, best", (slope, 0.0))
 
 
 def test_the_pilot_run_is_shown_only_beside_the_same_starts(plateau):
@@ -97,7 +119,7 @@ def test_the_slowest_rate_of_polynomial_memory_falls(rates):
     slowest = rates.table[rates.table.panel == "abscissa"].pivot(
         index="terms", columns="target", values="value"
     )
-    assert (slowest["e^{−t}/(1+t)"] > 1).all()
+    assert (slowest["e⁻ᵗ/(1 + t)"] > 1).all()
     assert (slowest["ω = 1"].diff().dropna() < 0).all()
     assert slowest["ω = 1"].iloc[-1] < 0.2
 

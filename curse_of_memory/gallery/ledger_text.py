@@ -1,0 +1,139 @@
+"""The ledger in print: ``ledger.md`` for a reader of the repository, ``ledger.tex`` for an author.
+
+Of every paper there are two tables, the same in both files: one line per figure, and one per number.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from curse_of_memory.files import whole_file
+from curse_of_memory.gallery.ledger import STATUSES, Entry, Paper, Section, read_inventory, sections
+from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.results import NOTHING
+from curse_of_memory.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
+
+__all__ = ["ledger_latex", "ledger_markdown", "write_ledger"]
+
+FIGURES = ("figure or table", "what it shows", "notebook", "status", "preset", "device", "seconds")
+NUMBERS = ("figure or table", "number", "paper", "ours", "over seeds")
+OWN = "What no paper shows; here the sentence that each figure says of itself."
+SPREAD = "over seeds, smallest to largest and of how many runs"
+LEGEND = (
+    "Written by `curse-of-memory figures`, not by hand. The same tables in LaTeX: [ledger.tex](ledger.tex).",
+    "*Preset*: `paper` is the scale of the paper, `fast` the notebook's defaults, `custom` anything else; "
+    "*reduced scale* is all that is not `paper`.",
+    "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "
+    "there is one run, or no chance in it. `nan`: a training diverged, or there is no such number.",
+)
+
+
+def write_ledger(
+    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
+) -> None:
+    """Write ``ledger.md`` and ``ledger.tex`` into `out`."""
+    found = sections(read_inventory(), notebooks, presets, out)
+    for name, text in (("ledger.md", ledger_markdown(found, out)), ("ledger.tex", ledger_latex(found))):
+        with whole_file(out / name) as draft:
+            draft.write_text(text, encoding="utf-8")
+
+
+def ledger_markdown(found: Iterable[Section], out: Path) -> str:
+    """Return the ledger in Markdown, with links that hold in the folder `out`."""
+    found = list(found)
+    blocks = ["# Ledger", f"Every figure and table of the papers: {_tally(found)}", *LEGEND]
+    for section in found:
+        blocks += [f"## {_title(section.paper)}", _about(section.paper)]
+        rows = [_linked(_figure(entry, section.paper), entry, out) for entry in section.entries]
+        blocks.append(markdown_table(FIGURES, rows, "llllllr"))
+        if rows := [tuple(map(markdown_text, row)) for group in _numbers(section) for row in group]:
+            blocks.append(markdown_table(NUMBERS, rows, "llrrr"))
+    return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
+
+
+def ledger_latex(found: Iterable[Section]) -> str:
+    """Return the tables of the ledger in LaTeX; the first line is a comment that says what they need."""
+    blocks = [
+        r"% needs \usepackage{amsmath,array,booktabs,longtable} and lines of 16 cm",
+        r"\begingroup\footnotesize\setlength{\tabcolsep}{4pt}",
+    ]
+    for section in found:
+        title = latex_text(_title(section.paper))
+        rows = [[_breaking(_figure(entry, section.paper))] for entry in section.entries]
+        columns = _columns((0.15, 0.26, 0.16, 0.12, 0.06, 0.06), (0.07,))
+        blocks.append(latex_longtable(FIGURES, rows, columns, f"{title}: figures and tables"))
+        if groups := [[map(latex_text, row) for row in group] for group in _numbers(section)]:
+            columns = _columns((0.14, 0.37), (0.11, 0.11, 0.2))
+            blocks.append(latex_longtable(NUMBERS, groups, columns, f"{title}: numbers; {SPREAD}"))
+    return "\n".join([*blocks, r"\endgroup", ""])
+
+
+def _tally(found: Iterable[Section]) -> str:
+    states = Counter(entry.status for section in found if section.paper for entry in section.entries)
+    return f"{states.total()}; {'; '.join(f'{word}: {states[word]}' for word in STATUSES if states[word])}."
+
+
+def _title(paper: Paper | None) -> str:
+    return paper.key if paper else "Ours"
+
+
+def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
+    """Return the cells of a figure's line, as plain text; the paper's own folder goes without saying."""
+    item, notebook, result = entry.item, entry.notebook, entry.result
+    shows = f"{item.title}; here on {item.stand_in}" if item.stand_in else item.title or NOTHING
+    name = notebook.name if notebook else NOTHING
+    if paper:
+        name = name.removeprefix(f"{paper.folder}/")
+    made = (entry.preset, result.device, f"{result.seconds:.1f}") if result else 3 * (NOTHING,)
+    return item.key, shows, name, entry.status, *made
+
+
+def _numbers(section: Section) -> list[list[tuple[str, ...]]]:
+    """Return the lines of the numbers, as plain text: a group a notebook, which may have several figures."""
+    keys: dict[str, list[str]] = {}
+    results = {}
+    for entry in section.entries:
+        if entry.result and entry.result.comparison():
+            keys.setdefault(entry.result.name, []).append(entry.item.key)
+            results[entry.result.name] = entry.result
+    groups = []
+    for name, result in results.items():
+        rows = [(row.label, row.paper, row.ours, row.over_seeds) for row in result.comparison()]
+        first = [", ".join(keys[name])] + [""] * (len(rows) - 1)
+        groups.append([(key, *row) for key, row in zip(first, rows, strict=True)])
+    return groups
+
+
+def _linked(cells: tuple[str, ...], entry: Entry, out: Path) -> tuple[str, ...]:
+    """Return the cells in Markdown, with links to the figure and to its notebook where these are."""
+    key, shows, name, *rest = map(markdown_text, cells)
+    if notebook := entry.notebook:
+        files = (f"{notebook.name}.{suffix}" for suffix in ("png", "md", "csv"))
+        figure = next((file for file in files if (out / file).is_file()), "")
+        key, name = _link(key, figure), _link(name, notebook.link_from(out))
+    return key, shows, name, *rest
+
+
+def _link(text: str, target: str) -> str:
+    return f"[{text}]({quote(target)})" if target else text
+
+
+def _about(paper: Paper | None) -> str:
+    if paper is None:
+        return OWN
+    link = f"[{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})"
+    return f"{paper.title}. {paper.authors}. {paper.venue}, arXiv {link}."
+
+
+def _breaking(figure: tuple[str, ...]) -> list[str]:
+    """Return a figure's cells in LaTeX; the name of its notebook, which has no space, may break."""
+    key, shows, name, *rest = map(latex_text, figure)
+    return [key, shows, name.replace("/", r"/\allowbreak{}").replace(r"\_", r"\_\allowbreak{}"), *rest]
+
+
+def _columns(texts: Iterable[float], numbers: Iterable[float]) -> str:
+    """Return the declaration of columns of these widths, in parts of the line: texts left, numbers right."""
+    sides = [("right", width) for width in texts] + [("left", width) for width in numbers]
+    columns = (rf">{{\ragged{side}\arraybackslash}}p{{{width}\linewidth}}" for side, width in sides)
+    return f"@{{}}{''.join(columns)}@{{}}"

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from curse_of_memory.gallery.results import Row, read_result
+
+
+def rows(project, **content):
+    return read_result(project.result("interest/a", **content), "interest/a").comparison()
+
+
+def test_numbers_come_in_our_order_with_a_dash_where_one_is_missing(project):
+    assert rows(
+        project,
+        headline={"ours": 1024.123, "both": 3},
+        paper={"theirs": "never", "both": 2.5},
+        spread={"ours": {"low": 1000.123, "high": 1100, "runs": 5}},
+    ) == [
+        Row("ours", "1024", "1000 to 1100 (5)", "—"),
+        Row("both", "3", "—", "2.5"),
+        Row("theirs", "—", "—", "never"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "shown"),
+    [
+        (0.0034, 0.0063, "0.0034 to 0.0063 (3)"),
+        (0.5, 0.5, "0.5 (all 3)"),
+        (0.50001, 0.50002, "0.5 (all 3)"),
+        (0.25, "inf", "0.25 to inf (3)"),
+        ("nan", "nan", "nan (some of 3)"),
+    ],
+)
+def test_the_range_over_seeds_is_as_precise_as_the_number(project, low, high, shown):
+    spread = {"value": {"low": low, "high": high, "runs": 3}}
+    (row,) = rows(project, headline={"value": 0.5}, spread=spread)
+    assert row.over_seeds == shown
+
+
+def test_a_result_without_a_field_or_of_another_notebook_is_refused(project):
+    path = project.result("interest/a")
+    content = json.loads(path.read_text())
+    for field in content:
+        path.write_text(json.dumps({key: value for key, value in content.items() if key != field}))
+        with pytest.raises(ValueError, match=f"lacks '{field}'"):
+            read_result(path, "interest/a")
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="says it is of 'interest/a'"):
+        read_result(path, "interest/b")
+
+
+@pytest.mark.parametrize("spread", [[0.1, 0.2], {"low": 0.1, "high": 0.2}])
+def test_a_spread_has_two_ends_and_a_number_of_runs(project, spread):
+    path = project.result("interest/a", spread={"value": spread})
+    with pytest.raises(ValueError, match="lacks low, high or runs of 'value'"):
+        read_result(path, "interest/a")

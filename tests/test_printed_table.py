@@ -1,0 +1,84 @@
+"""Texts that become Markdown and LaTeX."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from curse_of_memory.gallery.ledger import read_inventory, read_papers
+from curse_of_memory.printed_table import (
+    LATEX,
+    latex_longtable,
+    latex_text,
+    markdown_table,
+    markdown_text,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("β₀ → λ", r"$\beta$\textsubscript{0} $\rightarrow$ $\lambda$"),
+        ("m⁻², tᵖ", r"m\textsuperscript{$-$}\textsuperscript{2}, t\textsuperscript{p}"),
+        ("ρ̂ of ŷ", r"$\hat{\rho}$ of $\hat{y}$"),
+        ("|P| < 1 > 0", "$|$P$|$ $<$ 1 $>$ 0"),
+        ("“the” – one’s", "``the'' -- one's"),
+        ("[0, ∞)", r"{[}0, $\infty$)"),
+        ("$|x|<1$ <", "$|x|<1$ $<$"),
+        ("Malmö", "Malmö"),  # LaTeX reads letters with accents itself
+    ],
+)
+def test_signs_become_commands(text, latex):
+    assert latex_text(text) == latex
+
+
+def test_what_has_a_meaning_in_markdown_is_escaped_outside_mathematics():
+    assert markdown_text("a|b\n <c> $x<y$") == r"a\|b &lt;c> $x<y$"
+
+
+def test_a_markdown_table_aligns_as_it_is_told():
+    assert markdown_table(["a", "b"], [["1", "2"]], "lr") == "| a | b |\n|---|---:|\n| 1 | 2 |\n"
+    assert markdown_table(["a"], [], "r") == "| a |\n|---:|\n"
+
+
+def test_a_long_table_repeats_its_heading_and_sets_groups_apart():
+    lines = latex_longtable(["a", "b"], [[["1", "2"], ["3", "4"]], [["5", "6"]]], "lr", "C").splitlines()
+    assert lines[:2] == [r"\begin{longtable}{lr}", r"\caption{C} \\"]
+    assert lines.count(r"a & b \\") == 2
+    assert lines[-5:] == [r"1 & 2 \\", r"3 & 4 \\", r"\addlinespace", r"5 & 6 \\", r"\end{longtable}"]
+
+
+def texts():
+    """Yield every text of the figures and the inventory that a LaTeX table may show."""
+    for path in sorted((ROOT / "figures").rglob("*.json")):
+        if ".batch" not in path.parts:
+            result = json.loads(path.read_text())
+            yield from (result["title"], result["message"], *result["headline"], *result["paper"])
+    for item in read_inventory():
+        yield from (item.key, item.title, item.stand_in)
+    for paper in read_papers():
+        yield paper.key
+
+
+def test_there_is_a_command_for_every_sign_that_our_figures_use():
+    left = {sign for text in texts() for sign in latex_text(text) if not sign.isascii()}
+    assert not left
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="there is no LaTeX here")
+def test_latex_has_all_the_commands(tmp_path):
+    groups = [[[latex_text(sign), latex_text(f"{sign}²₀")]] for sign in [*LATEX, "ρ̂", "ŷ", "ö"]]
+    document = [
+        r"\documentclass{article}\usepackage{amsmath,array,booktabs,longtable}\begin{document}",
+        latex_longtable(["a", "b"], groups, "ll", latex_text("|ρ̂| < 5 %")),
+        r"\end{document}",
+    ]
+    (tmp_path / "t.tex").write_text("\n".join(document))
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in done.stdout
