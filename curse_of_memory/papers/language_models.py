@@ -1,39 +1,66 @@
-"""Small language models, trained on the spot: an LSTM and a causal transformer of words."""
+"""Small language models, trained on the spot: an LSTM, a causal transformer, state space layers of words."""
 
 import torch
 from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
-from curse_of_memory.nn.gates import LSTM
+from curse_of_memory.nn import LSTM, S4D, CausalTransformer, SequenceStack
 from curse_of_memory.nn.seeding import seeded
-from curse_of_memory.nn.transformer import CausalTransformer
 from curse_of_memory.training import fit
 
-__all__ = ["WordLSTM", "trained_language_models", "unigram_entropy"]
+__all__ = ["WordModel", "trained_language_models", "unigram_entropy", "word_lstm", "word_s4d"]
 
 HEADS = 2
 
 
-class WordLSTM(nn.Module):
-    """An embedding of words and an :class:`LSTM` that answers with the logits of the next one.
+class WordModel(nn.Module):
+    """An embedding of words, and a network that reads it and answers with the logits of the next one.
 
     Parameters
     ----------
-    vocabulary, width, layers : int
-        Number of words, width of embedding and state, number of layers.
+    network : torch.nn.Module
+        Maps ``(batch, time, width)`` to ``(batch, time, vocabulary)``.
+    vocabulary, width : int
+        Number of words, width of the embedding.
     seed : int
-        Names the initial weights.
+        Names the initial embedding.
     """
 
-    def __init__(self, vocabulary: int, width: int, layers: int, seed: int):
+    def __init__(self, network: nn.Module, vocabulary: int, width: int, seed: int):
         super().__init__()
         with seeded(seed):
             self.embed = nn.Embedding(vocabulary, width)
-        self.lstm = LSTM(width, layers, input_size=width, output_size=vocabulary, seed=seed)
+        self.network = network
 
     def forward(self, words: Tensor) -> Tensor:
         """Map words ``(batch, time)`` to logits ``(batch, time, vocabulary)``."""
-        return self.lstm(self.embed(words))
+        return self.network(self.embed(words))
+
+
+def word_lstm(vocabulary: int, width: int, layers: int, seed: int) -> WordModel:
+    """Return an :class:`LSTM` of words; the width is that of embedding and state."""
+    network = LSTM(width, layers, input_size=width, output_size=vocabulary, seed=seed)
+    return WordModel(network, vocabulary, width, seed)
+
+
+def word_s4d(
+    vocabulary: int, width: int, layers: int, seed: int, *, states: int, parameterization: str
+) -> WordModel:
+    """Return a pre-norm :class:`SequenceStack` of :class:`S4D` of words, whose modes are real.
+
+    They start at rates from 0.01 to 1 per word: under one seed at the same ones, whatever the map.
+    """
+    options = {"parameterization": parameterization, "initial": "real", "step": None}
+    network = SequenceStack(
+        lambda channels: S4D(channels, states, **options),
+        width,
+        layers,
+        input_size=width,
+        output_size=vocabulary,
+        placement="pre",
+        seed=seed,
+    )
+    return WordModel(network, vocabulary, width, seed)
 
 
 def trained_language_models(
@@ -75,7 +102,7 @@ def trained_language_models(
     """
     longest = {"horizon": task.horizon} if positions == "learnt" else {}
     models = {
-        "LSTM": WordLSTM(task.vocabulary, width, layers, seed),
+        "LSTM": word_lstm(task.vocabulary, width, layers, seed),
         "transformer": CausalTransformer(
             width,
             layers,

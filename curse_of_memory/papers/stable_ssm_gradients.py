@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 
 from curse_of_memory import plotting
 from curse_of_memory.nn import SSM
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
-from curse_of_memory.papers.reference_numbers import reference
-from curse_of_memory.papers.stable_ssm_maps import FORMULAS
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.papers.recurrent_gradients import largest_ratio
+from curse_of_memory.papers.stable_ssm_ratios import draw_ratios, typical_ratio, typical_ratios
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.reparameterization import get
 from curse_of_memory.training import fit
 
-__all__ = ["gradient_over_weight_data", "gradient_over_weight_plot", "reach_gradient", "typical_ratios"]
+__all__ = ["gradient_over_weight_data", "gradient_over_weight_plot", "reach_gradient"]
 
 RECORDS = 30  # of one training
 TIMES = np.geomspace(1.25, 100, 60)  # how long a mode remembers, in steps
@@ -30,7 +30,7 @@ LONG_ENOUGH = 60  # lags over the time of a mode: e^{−60} of its memory is bey
 @figure_data(
     "stable_ssm/gradient_over_weight",
     title="Gradient over weight through training",
-    source="StableSSM (2311.14495), theorem 3.6 and the ratio curves of language models",
+    source="StableSSM (2311.14495), theorem 3.6",
 )
 def gradient_over_weight_data(
     *,
@@ -65,7 +65,7 @@ def gradient_over_weight_data(
             clip=math.inf,
             validate_every=max(1, steps // RECORDS),
             validation_size=256,
-            watch=_ratio,
+            watch=lambda model: {"ratio": largest_ratio([model])},
             seed=i,
             device=device,
         )
@@ -74,14 +74,7 @@ def gradient_over_weight_data(
         parts.append(seen.assign(panel="training", parameterization=name, seed=i))
     parts += [_theory(name) for name in parameterizations]
     table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_summary(table))
-
-
-def _ratio(model: SSM) -> dict[str, float]:
-    """Return the largest ratio of a gradient to its weight; a weight of zero counts if it has a gradient."""
-    weight = model.recurrent_weight
-    over = weight.grad.abs() / weight.detach().abs()
-    return {"ratio": over[weight.grad != 0].max().item() if weight.grad.any() else 0.0}
+    return _findings(table)
 
 
 def _theory(name: str) -> pd.DataFrame:
@@ -131,32 +124,16 @@ def reach_gradient(name: str, weight: float, time: float) -> float:
     return torch.func.jacfwd(response)(at).abs().sum().item()
 
 
-def typical_ratios(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the geometric mean over each training of max |∂L/∂w|/|w|, ``(seed, parameterization)``.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As :func:`gradient_over_weight_data` makes it.
-    """
-    seen = table[(table.panel == "training") & (table.ratio > 0)]
-    logs = np.log(seen.ratio).groupby([seen.seed, seen.parameterization], sort=False)
-    return np.exp(logs.mean()).unstack()
-
-
-def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
+def _findings(table: pd.DataFrame) -> Findings:
     typical = typical_ratios(table)
-    printed = reference("stable_ssm_wikitext_ratio").set_index("parameterization")
-    headline, paper, words = {}, {}, []
+    headline, by_seed, words = {}, {}, []
     for name in typical:
         label = f"typical max |gradient|/|weight|, {name}"
-        headline[label] = float(np.exp(np.log(typical[name]).mean()))
+        by_seed[label] = typical[name].dropna()  # a training without a gradient has no logarithm
+        headline[label] = typical_ratio(by_seed[label])
         words.append(
             f"{headline[label]:.2g} ({name}; {typical[name].min():.2g} to {typical[name].max():.2g})"
         )
-        if name in printed.index:
-            low, high = printed.low[name], printed.high[name]
-            paper[label] = f"{low:g}" if low == high else f"{low:g} to {high:g}"
     theory = table[(table.panel == "theory") & table.measured.notna()]
     gap = float((theory.measured / theory.ratio - 1).abs().max())
     headline["measured gradient over theory − 1, at most"] = gap
@@ -165,7 +142,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
         f"{', '.join(words)}. Theory: the measured gradient of one mode is |f'|/f² up to a relative "
         f"{max(gap, 1e-12):.0e}."
     )
-    return message, headline, paper
+    return Findings(table, message, headline, spread=spreads(by_seed))
 
 
 def gradient_over_weight_plot(data: FigureData) -> Figure:
@@ -173,34 +150,20 @@ def gradient_over_weight_plot(data: FigureData) -> Figure:
     table = data.table
     names = list(dict.fromkeys(table.parameterization))
     looks = dict(zip(names, plotting.distinct(len(names)), strict=True))
-    dashes = dict(zip(names, ("-", "--", "-.", ":", "-"), strict=False))
     with plotting.style():
-        figure, axes = plotting.canvas(2, width=10, height=4.2)
+        figure, (training, bound) = plotting.canvas(2, width=10, height=4.2)
+        styles = draw_ratios(training, table, looks)
+        training.set_title("Training")
         for name, (color, mark) in looks.items():
-            rows = table[table.parameterization == name]
-            training = rows[(rows.panel == "training") & (rows.ratio > 0)]
-            logs = np.log(training.ratio).groupby(training.step)
-            mean, low, high = (np.exp(found) for found in (logs.mean(), logs.min(), logs.max()))
-            style = dashes.get(name, "-")
-            axes[0].plot(mean.index, mean, mark, ls=style, color=color, mfc="none", ms=4, lw=1.4)
-            axes[0].fill_between(mean.index, low, high, color=color, alpha=0.15, lw=0)
-            theory = rows[rows.panel == "theory"]
-            axes[1].plot(theory.time, theory.ratio, style, color=color)
-            axes[1].plot(theory.time, theory.measured, mark, color=color, mfc="none", ms=6)
-            label = f"{name}, {FORMULAS[name]}" if name in FORMULAS else name
-            axes[0].plot([], [], mark, ls=style, color=color, mfc="none", label=label)
-        axes[0].set(
-            yscale="log",
-            xlabel="training step",
-            ylabel=r"$\max_j\,|\partial L/\partial w_j|\,/\,|w_j|$",
-            title="Training",
-        )
-        axes[1].set(
+            theory = table[(table.panel == "theory") & (table.parameterization == name)]
+            bound.plot(theory.time, theory.ratio, styles[name], color=color)
+            bound.plot(theory.time, theory.measured, mark, color=color, mfc="none", ms=6)
+        bound.set(
             xscale="log",
             yscale="log",
             xlabel=r"time that a mode remembers, $1/|f(w)|$ (steps)",
             ylabel=r"$|f'(w)|\,/\,(f(w)^2\,|w|)$",
             title="Theory: bound of one mode",
         )
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.legend(*training.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure

@@ -8,36 +8,16 @@ from torch import nn
 
 from curse_of_memory.nn.transformer import CausalTransformer
 from curse_of_memory.papers import inverse_approximation_words as iat
-from curse_of_memory.papers.language_models import WordLSTM, trained_language_models, unigram_entropy
+from curse_of_memory.papers.language_models import trained_language_models, unigram_entropy, word_lstm
 from curse_of_memory.tasks import available
-from curse_of_memory.tasks.sampling import Batch
-
-
-class Text:
-    """A text in memory, in the form of WikiText2: words a, b, c, … drawn with falling frequency."""
-
-    def __init__(self, split="train", *, vocabulary=12, sequence_length=30):
-        self.horizon, self.vocabulary = sequence_length, vocabulary
-        share = 1 / np.arange(1, vocabulary + 1)
-        draw = np.random.default_rng(0 if split == "train" else 1)
-        self.tokens = torch.from_numpy(draw.choice(vocabulary, 4000, p=share / share.sum()))
-
-    def encode(self, words):
-        return torch.tensor(["?abcdefghijkl".find(word) for word in words]).clamp(min=0)
-
-    def sample(self, size, *, seed, device="cpu", dtype=None):
-        starts = np.random.default_rng(seed).integers(0, 4000 - self.horizon, size)
-        pieces = self.tokens[torch.from_numpy(starts)[:, None] + torch.arange(self.horizon + 1)]
-        return Batch(pieces[:, :-1], pieces[:, 1:])
-
 
 SMALL = {"words": ("a", "b"), "repeats": 40, "vocabulary": 12, "width": 8, "steps": 10, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
-def small():
+def small(text):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(iat, "WikiText2", Text)
+        patch.setattr(iat, "WikiText2", text)
         return iat.repeated_words_data(**SMALL)
 
 
@@ -87,8 +67,8 @@ def test_left_and_growing_are_what_they_say():
     assert found.growing == pytest.approx(2 / 5)
 
 
-def test_the_language_models_learn():
-    task, validation = Text(sequence_length=20), Text("validation", sequence_length=20)
+def test_the_language_models_learn(text):
+    task, validation = text(sequence_length=20), text("validation", sequence_length=20)
     options = {"width": 8, "layers": 1, "positions": "learnt", "batch_size": 16, "seed": 0, "device": "cpu"}
     _, before = trained_language_models(task, validation, steps=1, learning_rate=1e-9, **options)
     models, after = trained_language_models(task, validation, steps=150, learning_rate=0.02, **options)
@@ -100,14 +80,14 @@ def test_the_language_models_learn():
         assert after[name] < before[name] - 0.1
 
 
-def test_the_entropy_of_equal_frequencies_is_the_logarithm_of_their_number():
-    task = Text()
+def test_the_entropy_of_equal_frequencies_is_the_logarithm_of_their_number(text):
+    task = text()
     task.tokens = torch.arange(12).repeat(5)
-    assert unigram_entropy(task, Text("validation")) == pytest.approx(np.log(12), rel=1e-12)
+    assert unigram_entropy(task, text("validation")) == pytest.approx(np.log(12), rel=1e-12)
 
 
 def test_a_seed_names_the_weights_of_the_lstm():
-    first, again, other = (WordLSTM(5, 4, 1, seed).state_dict() for seed in (0, 0, 1))
+    first, again, other = (word_lstm(5, 4, 1, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not any(torch.equal(first[name], other[name]) for name in first)
 
@@ -120,8 +100,8 @@ def test_stand_ins_are_called_so(small):
     assert all("repeats" in axis.get_xlabel() and axis.get_yscale() == "log" for axis in figure.axes)
 
 
-def test_unknown_words_are_refused(monkeypatch):
-    monkeypatch.setattr(iat, "WikiText2", Text)
+def test_unknown_words_are_refused(monkeypatch, text):
+    monkeypatch.setattr(iat, "WikiText2", text)
     with pytest.raises(ValueError, match=r"words must be among the 12 most frequent, got \['zebra'\]"):
         iat.repeated_words_data(**(SMALL | {"words": ("a", "zebra")}))
 
