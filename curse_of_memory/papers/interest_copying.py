@@ -15,7 +15,7 @@ from curse_of_memory.nn.ssm import SSM
 from curse_of_memory.nn.stack import SequenceStack
 from curse_of_memory.nn.tcn import TCN
 from curse_of_memory.nn.transformer import CausalTransformer
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.training import fit, run_all
@@ -182,7 +182,7 @@ def copying_data(
         validation_size=samples,
         device=device,
     )
-    return Findings(table, *_summary(table), printed=_printed(table))
+    return _findings(table)
 
 
 def _when(table: pd.DataFrame, reached: pd.Series, clock: str, by: Sequence[str]) -> pd.Series:
@@ -191,21 +191,30 @@ def _when(table: pd.DataFrame, reached: pd.Series, clock: str, by: Sequence[str]
     return times.groupby([table[name] for name in by], sort=False).min()
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
+def _findings(table: pd.DataFrame) -> Findings:
     low, high = table.p.min(), table.p.max()
     run = ["model", "p", "seed"]
     half, learnt = (
-        _when(table, reached, "step", run).groupby(level=["model", "p"], sort=False).median()
+        _when(table, reached, "step", run).unstack("seed")
         for reached in (table.recall >= HALF, table.everywhere >= LEARNT)
     )
-    final = last_rows(table).groupby(level=["model", "p"], sort=False).everywhere.median()
+    ends = last_rows(table).everywhere.unstack("seed")
+    final = ends.median(axis=1)
     logs = authors_runs()
     logs = logs[logs.memory_length == COMPARED]
     theirs = _when(logs, logs.everywhere >= LEARNT, "epoch", ["p"])
-    headline, paper, sooner = {}, {}, []
+    headline, paper, runs, sooner = {}, {}, {}, []
+
+    def compare(label: str, times: pd.DataFrame, name: str, p: float) -> float | str:
+        ours, base = times.loc[name, p], times.loc[name, low]
+        headline[label] = ratio = _ratio(ours.median(), base.median())
+        if ratio != NEVER and base.max() < math.inf:  # else there is a run without a ratio
+            runs[label] = ours / base
+        return ratio
+
     for name in MODELS:
-        ratio = _ratio(half[name, high], half[name, low])
-        headline[f"{name}: time to recall half the digits, p = {high:g} over p = {low:g}"] = ratio
+        label = f"{name}: time to recall half the digits, p = {high:g} over p = {low:g}"
+        ratio = compare(label, half, name, high)
         if name != ON_LOGITS and ratio != NEVER and ratio < 1:
             sooner.append(name)
     worse = [name for name in MODELS if name != ON_LOGITS and final[name, high] < final[name, low]]
@@ -213,12 +222,13 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
         for p in table.p.unique():
             label = f"{name}: accuracy over all positions at the end, %, p = {p:g}"
             headline[label] = 100 * float(final[name, p])
+            runs[label] = 100 * ends.loc[name, p]
             if p in theirs.index and name == ON_LOGITS:
                 paper[label] = float(logs[logs.p == p].accuracy.iloc[-1])
             if p == low:
                 continue
             label = f"{name}: time to an accuracy of 99.9 %, p = {p:g} over p = {low:g}"
-            headline[label] = _ratio(learnt[name, p], learnt[name, low])
+            compare(label, learnt, name, p)
             if name == ON_LOGITS and {p, low} <= set(theirs.index):
                 paper[label] = _ratio(theirs[p], theirs[low])
     message = (
@@ -228,7 +238,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
         f"({', '.join(worse) or 'none'}): early blanks weigh next to nothing. The authors' logs, with the "
         "weight on the logits, show no advantage of a larger p."
     )
-    return message, headline, paper
+    return Findings(table, message, headline, paper, _printed(table), spreads(runs))
 
 
 def _ratio(time: float, base: float) -> float | str:

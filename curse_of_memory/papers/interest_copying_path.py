@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.interest_copying import ON_LOGITS, authors_runs, copying_runs, last_rows
 from curse_of_memory.tasks.copying import Copying
 
@@ -66,17 +66,18 @@ def copying_path_data(
     shown = (logs.memory_length == LOGGED_LENGTH) & (logs.epoch % 3 == 1) & logs.p.isin(list(powers))
     theirs = logs[shown].rename(columns={"epoch": "step"}).assign(model=AUTHORS, seed=0)
     table = pd.concat([ours, theirs], ignore_index=True)[list(ours.columns)]
-    return Findings(table, *_summary(table, task))
+    return _findings(table, task)
 
 
-def _summary(table: pd.DataFrame, task: Copying) -> tuple[str, dict]:
-    headline = {}
+def _findings(table: pd.DataFrame, task: Copying) -> Findings:
+    headline, runs = {}, {}
     for name in ("TCN", ON_LOGITS):
         half = table[(table.model == name) & (table.recall >= HALF)]
         first = half.groupby(["p", "seed"], sort=False).loss.first()
         for p, losses in first.groupby(level="p", sort=False):
             label = f"{name}: its loss once half the digits are recalled, p = {p:g}"
             headline[label] = float(losses.median())
+            runs[label] = losses
     low, high = table.p.min(), table.p.max()
     final = last_rows(table[table.model == ON_LOGITS]).groupby(level="p", sort=False).median()
     right = 100 * final.everywhere
@@ -86,7 +87,7 @@ def _summary(table: pd.DataFrame, task: Copying) -> tuple[str, dict]:
         f"positions right at a loss of {final.loss[high]:.2g}, and p = {low:g} with {right[low]:.3g} % at "
         f"{final.loss[low]:.2g}; guessing the digits costs {task.guessing_loss:.2g} without weights."
     )
-    return message, headline
+    return Findings(table, message, headline, spread=spreads(runs))
 
 
 def copying_path_plot(data: FigureData) -> Figure:

@@ -14,7 +14,7 @@ from curse_of_memory import checks, plotting
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
@@ -143,7 +143,7 @@ def gradient_norms_data(
                 value = np.sqrt((blocks**2).mean(1))
                 parts.append(pd.DataFrame(circumstances | {"kind": kind, "x": at, "value": value}))
     table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_summary(table, horizon))
+    return _findings(table, horizon)
 
 
 def _vanishing(horizon: int, powers, multiplier: float, lags, draw: Mapping) -> pd.DataFrame:
@@ -213,7 +213,7 @@ def _sampled_norms(task, power, hidden, seed, steps, learning_rate, batch_size, 
     return np.sqrt(np.reshape(squares, (steps, len(parameters))).sum(1))
 
 
-def _summary(table: pd.DataFrame, horizon: int) -> tuple[str, dict]:
+def _findings(table: pd.DataFrame, horizon: int) -> Findings:
     high, smallest = float(table.p.max()), table.multiplier.min()
     exact = table[(table.kind == "exact") & (table.multiplier == smallest) & (table.p == high)]
     ratios, gradients = (exact[exact.panel == p].set_index("x").value.abs() for p in ("relief", "vanishing"))
@@ -222,16 +222,18 @@ def _summary(table: pd.DataFrame, horizon: int) -> tuple[str, dict]:
     headline = {f"relief at lag {lag:g}, p = {high:g}": float(value) for lag, value in ratios.items()}
     headline[f"gradient at lag {first:g} over that at lag {last:g}, λ = {smallest:g}, p = {high:g}"] = fall
     training = table[table.panel == "training"]
-    early = training[training.x < training.x.median()].groupby(["kind", "p"]).value.median()
-    for (kind, p), norm in early.items():
-        headline[f"median norm in the first half of training, {kind}, p = {p:g}"] = float(norm)
+    by_run = {}
+    for (kind, p), early in training[training.x < training.x.median()].groupby(["kind", "p"]):
+        label = f"median norm in the first half of training, {kind}, p = {p:g}"
+        headline[label] = float(early.value.median())
+        by_run[label] = early.groupby("seed").value.median()
     message = (
         f"At lag {last:g} of {horizon} the weight p = {high:g} makes the gradient {ratios[last]:.3g} times "
         "larger; no weight tᵖ gives more than p + 1. From its largest value to there the gradient of a mode "
         f"with λ = {smallest:g} falls by a factor of {fall:.1g}, and is lost in the noise of sampling: the "
         "relief is real, but small against an exponential."
     )
-    return message, headline
+    return Findings(table, message, headline, spread=spreads(by_run))
 
 
 def gradient_norms_plot(data: FigureData) -> Figure:

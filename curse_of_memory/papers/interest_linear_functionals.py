@@ -17,7 +17,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.nn.ssm import SSM
 from curse_of_memory.nn.tcn import TCN
 from curse_of_memory.nn.transformer import CausalTransformer
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.functions.target import Target
@@ -89,7 +89,7 @@ def linear_functionals_data(
             memory = memory_used(model, horizon, samples=samples, seed=seed, device=device)
             parts.append(_rows({"target": name} | kind, task.rho, memory))
     table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_summary(table), printed=_printed(table))
+    return _findings(table)
 
 
 def memory_used(
@@ -185,15 +185,17 @@ def range_errors(table: pd.DataFrame, target: str, model: str, training: str) ->
     return rows[rows.panel == "error"].pivot(index=["p", "seed"], columns="range", values="error")
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, dict]:
+def _findings(table: pd.DataFrame) -> Findings:
     low, high = min(table.p), max(table.p)
-    headline = {}
+    headline, by_run = {}, {}
     for model, training in ((LINEAR, "exact"), *((name, "sampled") for name in (*RECURRENT, *OTHERS))):
         errors = range_errors(table, "polynomial", model, training)
         typical = np.exp(np.log(errors).groupby(level="p").mean())
         for name in RANGES:
             label = f"{model}, {training}: error at {name} lags, p = {high:g} over p = {low:g}"
             headline[label] = float(typical[name][high] / typical[name][low])
+            if training == "sampled":  # of the exact trainings only the best is there
+                by_run[label] = errors[name][high] / errors[name][low]
     exact = [headline[f"{LINEAR}, exact: error at {r} lags, p = {high:g} over p = {low:g}"] for r in RANGES]
     always = []
     for name in (*RECURRENT, *OTHERS):
@@ -206,7 +208,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict]:
         f"sampled trainings, the error at long lags is smaller in every run for {len(always)} of the "
         f"{len(RECURRENT) + len(OTHERS)} models ({', '.join(always) or 'none'})."
     )
-    return message, headline
+    return Findings(table, message, headline, printed=_printed(table), spread=spreads(by_run))
 
 
 def _printed(table: pd.DataFrame) -> pd.DataFrame:

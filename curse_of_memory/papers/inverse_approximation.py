@@ -186,7 +186,7 @@ def activations_data(
         samples=samples,
         device=device,
     )
-    ours, theirs = direct_over_softplus(table)
+    ours, theirs, _ = direct_over_softplus(table)
     at = f"{max(COMPARED_BETAS):g}"
     far = {label.split(",")[0]: ratio for label, ratio in ours.items() if label.endswith(at)}
     times = ", ".join(f"{ratio:.2g} ({activation})" for activation, ratio in far.items())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from curse_of_memory import plotting
 from curse_of_memory.nn import RNN
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.image_classifiers import measured
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages
@@ -87,12 +87,14 @@ def mnist_data(
     test = table[table.split == "test"].set_index(["learning_rate", "parameterization", "seed"])
     groups = test.groupby(level=[0, 1], sort=False)
     loss, error = groups.validation_loss.mean(), groups.validation_loss.sem()
-    share, spread = 100 * groups.accuracy.mean(), 100 * groups.accuracy.sem()
+    share, share_error = 100 * groups.accuracy.mean(), 100 * groups.accuracy.sem()
     paired = paired_differences(table)
-    headline, sentences = {}, []
+    headline, by_seed, sentences = {}, {}, []
     for rate in learning_rates:
         for name in parameterizations:
-            headline[f"test loss, {name}, learning rate {rate:g}"] = loss[rate, name]
+            label = f"test loss, {name}, learning rate {rate:g}"
+            headline[label] = loss[rate, name]
+            by_seed[label] = groups.validation_loss.get_group((rate, name))
         if "softplus" in parameterizations and rate in paired.index:
             mean, width = paired.loc[rate].loc["softplus"]
             sentences.append(f"{mean:+.3f} ± {width:.3f} at learning rate {rate:g}")
@@ -107,12 +109,13 @@ def mnist_data(
     for rate in learning_rates:
         cells[f"loss, {rate:g}"] = [f"{loss[rate, n]:.4f} ({error[rate, n]:.4f})" for n in parameterizations]
         cells[f"accuracy (%), {rate:g}"] = [
-            f"{share[rate, n]:.1f} ({spread[rate, n]:.1f})" for n in parameterizations
+            f"{share[rate, n]:.1f} ({share_error[rate, n]:.1f})" for n in parameterizations
         ]
     cells["loss, paper"] = [_quoted(printed, n, "loss") for n in parameterizations]
     cells["accuracy (%), paper"] = [_quoted(printed, n, "accuracy") for n in parameterizations]
     index = pd.Index(parameterizations, name="parameterisation")
-    return Findings(table, message, headline, paper, pd.DataFrame(cells, index=index))
+    printed_cells = pd.DataFrame(cells, index=index)
+    return Findings(table, message, headline, paper, printed_cells, spreads(by_seed))
 
 
 def paired_differences(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,12 +1,13 @@
 """Figure 7 of "Inverse approximation theory" (2305.19190): ReLU networks, without and with softplus."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.perturbed_networks import (
     COMPARED_BETAS,
     PARAMETERIZATIONS,
@@ -57,7 +58,7 @@ def relu_data(
         samples=samples,
         device=device,
     )
-    ours, theirs = direct_over_softplus(table)
+    ours, theirs, by_seed = direct_over_softplus(table)
     at = max(COMPARED_BETAS)
     runs = table[np.isclose(table.beta, at)].pivot(
         index=["m", "seed"], columns="parameterization", values="error"
@@ -67,11 +68,12 @@ def relu_data(
         f"At β = {at:g} the ReLU network with a direct W is {ratio.min():.2g} to {ratio.max():.2g} times as "
         f"wrong as that with softplus, over {len(ratio)} pairs of the same width and seed."
     )
-    rest = table[table.beta == 0].groupby(["parameterization", "m"]).error.median()
-    for parameterization in PARAMETERIZATIONS:
-        for m in sorted(set(table.m)):
-            ours[f"E_{m}(0), {parameterization}, median of the seeds"] = float(rest[parameterization, m])
-    return Findings(table, message, ours, theirs)
+    rest = table[table.beta == 0].groupby(["parameterization", "m"]).error
+    for parameterization, m in product(PARAMETERIZATIONS, sorted(set(table.m))):
+        label = f"E_{m}(0), {parameterization}, median of the seeds"
+        by_seed[label] = rest.get_group((parameterization, m))
+        ours[label] = float(by_seed[label].median())
+    return Findings(table, message, ours, theirs, spread=spreads(by_seed))
 
 
 def relu_plot(data: FigureData) -> Figure:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,9 @@ from torch import nn
 from curse_of_memory import checks, plotting
 from curse_of_memory.measure import memory_function
 from curse_of_memory.nn.gates import ElmanRNN
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.random_stacks import linearised_rate
-from curse_of_memory.papers.teacher_students import filter_of, medians, perturbed_students
+from curse_of_memory.papers.teacher_students import errors_by_seed, filter_of, medians, perturbed_students
 from curse_of_memory.theory.decay import decay
 
 __all__ = ["random_teacher", "survives", "teachers_data", "teachers_plot"]
@@ -92,7 +93,7 @@ def teachers_data(
         parts.append(seen.assign(panel="memory", gain=gain))
         parts.append(pd.DataFrame([facts]).assign(panel="teacher"))
     table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_summary(table))
+    return _findings(table)
 
 
 def random_teacher(width: int, gain: float, seed: int) -> nn.Module:
@@ -122,15 +123,15 @@ def survives(curves: pd.DataFrame) -> bool:
     return bool(errors.iloc[-1] <= min(TOLERANCE, errors.iloc[0]))
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, dict]:
-    headline = {}
+def _findings(table: pd.DataFrame) -> Findings:
+    headline, by_seed = {}, {}
     teachers = table[table.panel == "teacher"]
     for row in teachers.itertuples():
         curves = table[(table.panel == "students") & (table.gain == row.gain)]
-        rest, moved = medians(curves, 0.0), medians(curves, BETA)
-        for m in (rest.index[0], rest.index[-1]):
-            headline[f"E_{m:.0f}(0) over the variance, gain {row.gain:g}"] = float(rest[m])
-            headline[f"E_{m:.0f}({BETA:g}) over the variance, gain {row.gain:g}"] = float(moved[m])
+        errors = {beta: errors_by_seed(curves, beta) for beta in (0.0, BETA)}
+        for m, beta in product(errors[BETA].columns[[0, -1]], errors):
+            label = f"E_{m:.0f}({beta:g}) over the variance, gain {row.gain:g}"
+            headline[label], by_seed[label] = float(errors[beta][m].median()), errors[beta][m]
         headline[f"approximated stably, gain {row.gain:g}"] = "yes" if row.survives else "no"
         headline[f"decay of the memory, gain {row.gain:g}"] = row.kind
         if math.isfinite(row.rate):
@@ -144,7 +145,8 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict]:
         f"their widest students miss at most {TOLERANCE:.0%} of the variance. "
         f"{len(exponential)} of these {len(stable)} forget exponentially"
     )
-    return message + (f", at the rates {rates} per step." if len(stable) else "."), headline
+    message += f", at the rates {rates} per step." if len(stable) else "."
+    return Findings(table, message, headline, spread=spreads(by_seed))
 
 
 def teachers_plot(data: FigureData) -> Figure:

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.measure import memory_function
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.reference_numbers import reference
-from curse_of_memory.papers.teacher_students import filter_of, medians, perturbed_students
+from curse_of_memory.papers.teacher_students import errors_by_seed, filter_of, medians, perturbed_students
 from curse_of_memory.tasks import TeacherFilter, causal_transformer
 from curse_of_memory.theory.decay import decay
 
@@ -36,6 +36,8 @@ __all__ = ["impulse_law", "past_share", "transformer_memory_data", "transformer_
 
 WIDTH, FEEDFORWARD = 16, 32  # of the public code
 PAIRS = 4096  # of sequences, to see what the past decides
+RATIO = "E(0), widest over narrowest students"
+PRESENT = "error of the widest in the function of the present input, at least"
 
 
 @figure_data(
@@ -96,7 +98,7 @@ def transformer_memory_data(
     )
     parts += [students.assign(panel="students"), reference("iat_figure12").assign(panel="authors")]
     table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_summary(table, past_share(task, seed)))
+    return _findings(table, past_share(task, seed))
 
 
 def impulse_law(model: nn.Module) -> Callable[[ArrayLike], np.ndarray]:
@@ -146,7 +148,7 @@ def past_share(task: TeacherFilter, seed: int) -> float:
     return ((y - y_other).square().mean() / (2 * y.var())).item()
 
 
-def _summary(table: pd.DataFrame, share: float) -> tuple[str, dict, dict]:
+def _findings(table: pd.DataFrame, share: float) -> Findings:
     memory = table[table.panel == "memory"]
     impulse = memory[memory.probe == "impulse"]
     laws = [decay(curve.memory.values) for _, curve in impulse.groupby("teacher")]
@@ -162,16 +164,18 @@ def _summary(table: pd.DataFrame, share: float) -> tuple[str, dict, dict]:
         "memory of a step after lag 0, largest": step,
         "share of the variance of the target that the past decides": share,
     }
-    students = table[table.panel == "students"]
-    rest = medians(students, 0.0)
-    headline |= {f"E_{m:.0f}(0) over the variance": float(error) for m, error in rest.items()}
-    wide, narrow = rest.index[-1], rest.index[0]
-    headline["E(0), widest over narrowest students"] = float(rest[wide] / rest[narrow])
+    errors = errors_by_seed(table[table.panel == "students"], 0.0)
+    rest = errors.median()
+    narrow, wide = rest.index[[0, -1]]
     logged = medians(table[table.panel == "authors"], 0.0)
-    paper = {"E(0), widest over narrowest students": float(logged.iloc[-1] / logged.iloc[0])}
+    paper = {RATIO: float(logged.iloc[-1] / logged.iloc[0])}
+    by_seed = {f"E_{m:.0f}(0) over the variance": errors[m] for m in errors}
+    headline |= {label: float(each.median()) for label, each in by_seed.items()}
+    headline[RATIO], by_seed[RATIO] = float(rest[wide] / rest[narrow]), errors[wide] / errors[narrow]
     # a student off by e from y is off by at least e − |y − E[y|x_t]| from what the present decides
     present = max(0.0, math.sqrt(rest[wide]) - math.sqrt(share)) ** 2
-    headline["error of the widest in the function of the present input, at least"] = present
+    headline[PRESENT] = present
+    by_seed[PRESENT] = np.maximum(np.sqrt(errors[wide]) - math.sqrt(share), 0.0) ** 2
     polynomial = headline["transformers with polynomial memory (impulse)"]
     message = (
         f"{polynomial} of {len(laws)} random transformers keep an impulse like 1/t, none a step. Students "
@@ -179,7 +183,7 @@ def _summary(table: pd.DataFrame, share: float) -> tuple[str, dict, dict]:
         f"{rest[narrow]:.3g} to {rest[wide]:.3g} of the variance of the target. The past decides {share:.1g} "
         f"of it, so that at least {present:.2g} is missed in the function of the present input."
     )
-    return message, headline, paper
+    return Findings(table, message, headline, paper, spread=spreads(by_seed))
 
 
 def transformer_memory_plot(data: FigureData) -> Figure:

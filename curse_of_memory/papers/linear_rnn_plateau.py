@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.theory.functions.far_bump import far_bump
 from curse_of_memory.theory.plateau import growth_rate, plateau_time
 
@@ -74,7 +74,7 @@ def plateau_data(
                         _curve(found.trajectory, circumstances | {"panel": "loss", "reached": True})
                     )
     table = pd.concat([pd.DataFrame(runs), *curves], ignore_index=True)
-    return Findings(table, *_summary(table, terms, seed))
+    return _findings(table, terms, seed)
 
 
 def _curve(trajectory, columns: Mapping) -> pd.DataFrame:
@@ -90,10 +90,15 @@ def _times(table: pd.DataFrame, variant: str) -> pd.DataFrame:
     return times[runs.pivot(index="seed", columns="delay", values="reached").astype(bool).all(axis=1)]
 
 
-def _summary(table: pd.DataFrame, terms: int, seed: int) -> tuple[str, dict, dict]:
+def _slopes(times: pd.DataFrame) -> list[float]:
+    """Return the slope of ln τ against 1/ω of each start."""
+    return [growth_rate(times.columns, times.loc[[start]]).slope for start in times.index]
+
+
+def _findings(table: pd.DataFrame, terms: int, seed: int) -> Findings:
     direct = _times(table, DIRECT)
     if direct.empty:
-        return "No start left the plateau at every delay within the time limit.", {}, {}
+        return Findings(table, "No start left the plateau at every delay within the time limit.", {})
     rate = growth_rate(direct.columns, direct)
     means = np.exp(np.log(direct).mean())
     runs = table[(table.panel == "plateau") & (table.variant == DIRECT)]
@@ -104,6 +109,8 @@ def _summary(table: pd.DataFrame, terms: int, seed: int) -> tuple[str, dict, dic
         "slope, 95 % interval, high": rate.high,
         "starts that never left": int((~runs.reached.astype(bool)).sum()),
     }
+    by_start = {f"τ at 1/ω = {delay:g}": direct[delay] for delay in direct}
+    by_start["slope of ln τ against 1/ω"] = _slopes(direct)
     paper = {}
     if terms == 4 and seed == 0 and len(direct) == 5:
         paper = {f"τ at 1/ω = {delay:g}": PILOT[delay] for delay in means.index if delay in PILOT}
@@ -114,12 +121,13 @@ def _summary(table: pd.DataFrame, terms: int, seed: int) -> tuple[str, dict, dic
         others = _times(table, variant)
         if variant == DIRECT or others.empty:
             continue
-        same = others / direct.reindex(others.index)
-        ratios[variant] = float(np.exp(np.log(same.iloc[:, -1]).mean()))
-        headline[f"τ over τ of direct at the last 1/ω, {variant}"] = ratios[variant]
-        headline[f"slope minus slope of direct, {variant}"] = round(
-            growth_rate(same.columns, same.dropna()).slope, 4
-        )
+        same = (others / direct.reindex(others.index)).dropna()
+        label = f"τ over τ of direct at the last 1/ω, {variant}"
+        by_start[label] = same.iloc[:, -1]
+        headline[label] = ratios[variant] = float(np.exp(np.log(by_start[label]).mean()))
+        label = f"slope minus slope of direct, {variant}"
+        headline[label] = round(growth_rate(same.columns, same).slope, 4)
+        by_start[label] = [round(slope, 4) for slope in _slopes(same)]
     message = (
         f"Measured on the exact loss: the plateau lasts about e^({rate.slope:.2f}/ω) (95 % interval of the "
         f"slope {rate.low:.2f} to {rate.high:.2f}, {rate.seeds} starts); that it grows exponentially is the "
@@ -131,7 +139,7 @@ def _summary(table: pd.DataFrame, terms: int, seed: int) -> tuple[str, dict, dic
             f" At 1/ω = {max(direct.columns):g} reparameterised rates and weights tᵖ change the wait by "
             f"factors from {low:.2g} to {high:.2g}: none takes the plateau away."
         )
-    return message, headline, paper
+    return Findings(table, message, headline, paper, spread=spreads(by_start))
 
 
 def plateau_plot(data: FigureData) -> Figure:

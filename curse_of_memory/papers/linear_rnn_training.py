@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.nn import RNN
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.tasks.lorenz96 import Lorenz96
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.flow.exact_loss import exact_loss
@@ -92,7 +92,7 @@ def training_data(
     }
     parts.append(_lorenz(task, hidden, range(seed, seed + runs), settings, device))
     table = pd.concat(parts, ignore_index=True)[["panel", "kind", "seed", "step", "loss"]]
-    return Findings(table, *_summary(table, waits))
+    return _findings(table, waits)
 
 
 def waiting_factor(time: np.ndarray, loss: np.ndarray) -> float:
@@ -185,10 +185,11 @@ def linear_floor(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.mean((columns @ weights - y.ravel()) ** 2))
 
 
-def _summary(table: pd.DataFrame, waits: dict[str, list[float]]) -> tuple[str, dict]:
-    headline = {}
+def _findings(table: pd.DataFrame, waits: dict[str, list[float]]) -> Findings:
+    headline, by_run = {}, {}
     for panel, factors in waits.items():
-        headline[f"{panel}: longest wait, mean factor"] = float(np.exp(np.mean(np.log(factors))))
+        label = f"{panel}: longest wait, mean factor"
+        headline[label], by_run[label] = float(np.exp(np.mean(np.log(factors)))), factors
         headline[f"{panel}: longest wait, largest factor"] = max(factors)
         linear = table[table.panel == panel]
         pair = linear[linear.seed == linear[linear.kind == "descent"].seed.iloc[0]]
@@ -200,7 +201,8 @@ def _summary(table: pd.DataFrame, waits: dict[str, list[float]]) -> tuple[str, d
     lorenz = table[table.panel == LORENZ]
     ends = lorenz[(lorenz.kind == "training") & (lorenz.step == lorenz.step.max())].loss
     floor = float(lorenz[lorenz.kind == "floor"].loss.iloc[0])
-    headline[f"{LORENZ}: loss at the end, mean of the runs"] = float(ends.mean())
+    label = f"{LORENZ}: loss at the end, mean of the runs"
+    headline[label], by_run[label] = float(ends.mean()), ends
     headline[f"{LORENZ}: standard deviation"] = float(ends.std(ddof=0))
     headline[f"{LORENZ}: best linear functional"] = floor
     means = [headline[f"{panel}: longest wait, mean factor"] for panel in waits]
@@ -210,7 +212,7 @@ def _summary(table: pd.DataFrame, waits: dict[str, list[float]]) -> tuple[str, d
         f"Lorenz-96 linear RNNs end at {ends.mean():.2g} ± {ends.std(ddof=0):.1g} of the mean squared "
         f"target, the best linear functional leaves {floor:.2g}."
     )
-    return message, headline
+    return Findings(table, message, headline, spread=spreads(by_run))
 
 
 def training_plot(data: FigureData) -> Figure:

@@ -138,15 +138,34 @@ def trained_and_perturbed(
     return pd.concat(parts, ignore_index=True)
 
 
-def direct_over_softplus(table: pd.DataFrame) -> tuple[dict[str, float], dict[str, float]]:
-    """Return E(direct) / E(softplus) by label, geometric means over the runs: ours, and the authors'."""
-    ours, theirs = {}, {}
+def direct_over_softplus(
+    table: pd.DataFrame,
+) -> tuple[dict[str, float], dict[str, float], dict[str, pd.Series]]:
+    """Return E(direct) / E(softplus) by label, geometric means over the networks.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As :func:`perturbed_networks` makes it.
+
+    Returns
+    -------
+    ours, theirs : dict of str to float
+        Over all widths and seeds, and over the authors' networks.
+    by_seed : dict of str to pandas.Series
+        Ours over the widths, one for each seed.
+    """
+    ours, theirs, by_seed = {}, {}, {}
     for curves, found in ((table, ours), (reference("iat_activations"), theirs)):
         runs = [name for name in ("m", "seed") if name in curves]
         for at in COMPARED_BETAS:
             for activation, group in curves[np.isclose(curves.beta, at)].groupby("activation", sort=False):
                 errors = group.pivot(index=runs, columns="parameterization", values="error")
-                ratio = float(np.exp(np.log(errors.direct / errors.softplus).mean(skipna=False)))
+                logs = np.log(errors.direct / errors.softplus)
+                ratio = float(np.exp(logs.mean(skipna=False)))
                 if math.isfinite(ratio):
-                    found[f"{activation}, E(direct) / E(softplus) at β = {at:g}"] = ratio
-    return ours, {label: value for label, value in theirs.items() if label in ours}
+                    label = f"{activation}, E(direct) / E(softplus) at β = {at:g}"
+                    found[label] = ratio
+                    if "seed" in runs:
+                        by_seed[label] = np.exp(logs.groupby(level="seed").mean())
+    return ours, {label: value for label, value in theirs.items() if label in ours}, by_seed

@@ -1,7 +1,8 @@
 """Random models: figure 10 of IAT (2305.19190), figures 5 and 6 of "SSM universality" (2309.13414)."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,12 +11,13 @@ import torch
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.api.typing import DataFrameGroupBy
 from torch import nn
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.measure import memory_function
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.random_stacks import STACKS, fitted_slope, linearised_rate, spread
 
 __all__ = [
@@ -69,7 +71,7 @@ def memory_of_random_models_data(
             circumstances = {"kind": kind, "hidden": hidden, "repeats": repeats, "seed": seed, "early": early}
             parts += _measured(deep, measure, inputs, probe, **circumstances)
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
-    return Findings(table, *_memory_summary(table, early))
+    return _memory_findings(table, early)
 
 
 @figure_data(
@@ -107,7 +109,7 @@ def exponential_decay_data(
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
     table[["low", "median", "high"]] **= 2
     table[["rate", "early", "predicted"]] *= 2
-    return Findings(table, *_decay_summary(table))
+    return _decay_findings(table)
 
 
 def _unit_step(model: nn.Module, horizon: int, device: str) -> xr.DataArray:
@@ -158,26 +160,37 @@ def _measured(
     return [part.reindex(columns=COLUMNS).astype(NUMBERS) for part in parts]
 
 
+def _by_stack(table: pd.DataFrame) -> DataFrameGroupBy:
+    """Return one row a model, in groups of one probe, kind and depth: columns as :func:`agreement` says."""
+    rates = table[table.panel == "rate"]
+    rates = rates.assign(ratio=rates.rate / rates.predicted, early=rates.early / rates.predicted)
+    return rates.groupby(["probe", "model", "layers"], sort=False)
+
+
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
     """Return medians over the models of each probe, kind and depth.
 
     Columns: the fitted and the predicted rate, `ratio` of the two and its quantiles `low` and `high` (10 and
     90 %), `early`, the ratio within the first steps, and `r2` of the line.
     """
-    rates = table[table.panel == "rate"]
-    rates = rates.assign(ratio=rates.rate / rates.predicted, early=rates.early / rates.predicted)
-    groups = rates.groupby(["probe", "model", "layers"], sort=False)
+    groups = _by_stack(table)
     found = groups[["rate", "predicted", "ratio", "early", "r2"]].median()
     return found.assign(low=groups.ratio.quantile(0.1), high=groups.ratio.quantile(0.9))
 
 
-def _memory_summary(table: pd.DataFrame, early: int) -> tuple[str, Mapping]:
+def _findings(table: pd.DataFrame, message: str, stacks: Iterable[tuple], labels: Mapping) -> Findings:
+    """Return findings with medians over the models that have a rate; `labels` are by column."""
+    models = _by_stack(table)
+    found = product(stacks, labels.items())
+    rates = {label.format(*at): models.get_group(at)[column].dropna() for at, (column, label) in found}
+    headline = {label: float(each.median()) for label, each in rates.items()}
+    return Findings(table, message, headline, spread=spreads(rates))
+
+
+def _memory_findings(table: pd.DataFrame, early: int) -> Findings:
     found = agreement(table)
-    headline = {}
-    for (probe, kind, depth), row in found.iterrows():
-        if depth in (found.index.get_level_values("layers").min(), found.loc[(probe, kind)].index.max()):
-            name = f"{kind}, layers {depth}, {probe}"
-            headline |= {f"rate per step, {name}": row.rate, f"over that of the theory, {name}": row.ratio}
+    first = found.index.get_level_values("layers").min()
+    ends = [(*run, m) for *run, m in found.index if m in (first, found.loc[tuple(run)].index.max())]
     words = (
         f"Every random model forgets exponentially: the slope of log M is {found.ratio.min():.2f} to "
         f"{found.ratio.max():.2f} times the rate of the linearised model (medians over "
@@ -189,21 +202,21 @@ def _memory_summary(table: pd.DataFrame, early: int) -> tuple[str, Mapping]:
             f" Within the paper's {early} steps the slope of S4D is {slow.early.min():.1f} to "
             f"{slow.early.max():.1f} times that rate: faster channels are still heard."
         )
-    return words, headline
+    name = "{1}, layers {2}, {0}"
+    labels = {"rate": f"rate per step, {name}", "ratio": f"over that of the theory, {name}"}
+    return _findings(table, words, ends, labels)
 
 
-def _decay_summary(table: pd.DataFrame) -> tuple[str, Mapping]:
+def _decay_findings(table: pd.DataFrame) -> Findings:
     found = agreement(table)
-    headline = {}
-    for (_, kind, depth), row in found.iterrows():
-        headline |= {f"c₀ per step, {kind}, layers {depth}": row.rate}
-        headline |= {f"c₀ over 2β, {kind}, layers {depth}": row.ratio, f"R², {kind}, layers {depth}": row.r2}
     words = (
         f"All stacks forget exponentially: log ρ̂ is a line (median R² at least {found.r2.min():.3f}) of "
         f"slope −c₀, c₀ {found.ratio.min():.2f} to {found.ratio.max():.2f} times 2β (medians over "
         f"{table.seed.nunique()} models), β the rate of the slowest layer (dashed), whatever the depth."
     )
-    return words, headline
+    name = "{1}, layers {2}"
+    labels = {"rate": f"c₀ per step, {name}", "ratio": f"c₀ over 2β, {name}", "r2": f"R², {name}"}
+    return _findings(table, words, found.index, labels)
 
 
 def memory_of_random_models_plot(data: FigureData) -> Figure:

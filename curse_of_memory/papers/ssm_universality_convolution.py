@@ -14,7 +14,7 @@ from torch import nn
 from curse_of_memory import checks, plotting
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import S4D, SSM
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import fit_exponential_sums
@@ -83,7 +83,7 @@ def convolution_data(
                 for kind, model in layers(m, start).items():
                     rows.append((name, kind, m, start, _trained(model, task, settings)))
     table = pd.DataFrame(rows, columns=["kernel", "kind", "width", "seed", "error"])
-    return Findings(table, *_summary(table))
+    return _findings(table)
 
 
 def layers(states: int, seed: int) -> dict[str, nn.Module]:
@@ -108,13 +108,15 @@ def medians(table: pd.DataFrame) -> pd.DataFrame:
     return found.reindex(table.kernel.unique(), level="kernel")
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, dict]:
+def _findings(table: pd.DataFrame) -> Findings:
     found = medians(table)
     widest = table[table.kind == SSM_MARK].width.max()
-    headline = {}
+    runs = table[table.width == widest].groupby(["kernel", "kind"]).error
+    headline, by_seed = {}, {}
     for name in KERNELS:
-        row = found.loc[name, widest].dropna()
-        headline |= {f"{name}, m = {widest}, {kind}": float(error) for kind, error in row.items()}
+        for kind, error in found.loc[name, widest].dropna().items():
+            label = f"{name}, m = {widest}, {kind}"
+            headline[label], by_seed[label] = float(error), runs.get_group((name, kind))
     whole = table.pivot_table(index=["kernel", "width"], columns="kind", values="error", aggfunc="min")
     gap = (whole[PAIRS] / whole[FLOOR]).where(whole[PAIRS] > EXACT)
     headline |= {f"{name}, largest best fit / lower bound": float(gap[name].max()) for name in KERNELS}
@@ -128,7 +130,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict]:
         f"{real[1]:.1g} of the delayed one, those with conjugate pairs {pairs[0]:.1g} and {pairs[1]:.1g} "
         "(medians over seeds)."
     )
-    return message, headline
+    return Findings(table, message, headline, spread=spreads(by_seed))
 
 
 def convolution_plot(data: FigureData) -> Figure:

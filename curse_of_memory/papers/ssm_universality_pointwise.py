@@ -14,7 +14,7 @@ from torch import nn
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.nn import SSM
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.two_layer_stacks import NONLINEARITIES, TwoLayers, without_memory
 from curse_of_memory.tasks import Pointwise
 from curse_of_memory.training import fit
@@ -92,7 +92,7 @@ def pointwise_data(
                 _train(model, task, start, settings)
                 rows.append((name, FREE, m, start, *_error_and_past(model, task, start)))
     table = pd.DataFrame(rows, columns=["function", "kind", "width", "seed", "error", "past"])
-    return Findings(table, *_summary(table))
+    return _findings(table)
 
 
 def piecewise_linear_floor(x: np.ndarray, f: np.ndarray, pieces: int) -> np.ndarray:
@@ -188,13 +188,15 @@ def medians(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(["function", "width", "kind"]).error.median().unstack()
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, dict]:
+def _findings(table: pd.DataFrame) -> Findings:
     found = medians(table)
     widest = table[table.kind == FREE].width.max()
-    headline = {}
-    for function in FUNCTIONS:
-        for kind in (*TRAINED, FREE):
-            headline[f"{function}, m = {widest}, {kind}"] = float(found[kind][function, widest])
+    runs = table[table.width == widest].groupby(["function", "kind"]).error
+    headline, by_seed = {}, {}
+    for run in itertools.product(FUNCTIONS, (*TRAINED, FREE)):
+        label = f"{run[0]}, m = {widest}, {run[1]}"
+        by_seed[label] = runs.get_group(run)
+        headline[label] = float(by_seed[label].median())
     sine = found.loc["sin(3x)", KNOTS]
     law = float(sine.index[-1] ** 2 * sine.iloc[-1])
     headline["sin(3x), equal knots: m² × error at the largest m"] = law
@@ -211,7 +213,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict]:
         f"reaches {free[0]:.1g} and {free[1]:.1g} in as many steps; at most {100 * past:.2g} % of the "
         "variance of its answers comes from the past."
     )
-    return message, headline
+    return Findings(table, message, headline, spread=spreads(by_seed))
 
 
 def pointwise_plot(data: FigureData) -> Figure:

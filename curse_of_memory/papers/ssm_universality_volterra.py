@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.nn import SSM
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.second_order_kernels import (
     DURATION,
     FASTEST,
@@ -92,7 +92,7 @@ def volterra_data(
                     error = _trained(stack(m, T, start), task, K, start, settings)
                     rows.append((name, TRAINED, T, m, start, error))
     table = pd.DataFrame(rows, columns=["kernel", "kind", "horizon", "width", "seed", "error"])
-    return Findings(table, *_summary(table))
+    return _findings(table)
 
 
 def stack(width: int, horizon: int, seed: int) -> TwoLayers:
@@ -171,7 +171,7 @@ def width_needed(table: pd.DataFrame, kernel: str, kind: str) -> pd.Series:
     return rows.groupby("horizon").width.min()
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, dict]:
+def _findings(table: pd.DataFrame) -> Findings:
     found, headline = medians(table), {}
     longest = table[table.kind == SQUARES].horizon.max()
     exact = found["product", POLARISED].max()
@@ -182,8 +182,10 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict]:
             headline[f"{name}, m = 1, {kind}, T = {longest}"] = float(curve[longest])
             needed = sorted(set(width_needed(table, name, kind)))
             headline[f"{name}, width for 5 %, {kind}, all T"] = ", ".join(map(str, needed)) or "more"
-    for (name, _, m, T), error in found.loc[:, [TRAINED]].items():
-        headline[f"{name}, m = {m}, T = {T}, trained"] = float(error)
+    by_seed = {}
+    for (name, m, T), runs in table[table.kind == TRAINED].groupby(["kernel", "width", "horizon"]):
+        label = f"{name}, m = {m}, T = {T}, trained"
+        headline[label], by_seed[label] = float(runs.error.median()), runs.error
     needed = headline[f"infinite rank, width for 5 %, {SQUARES}, all T"]
     first, last = (table[table.kind == SQUARES].horizon.agg(side) for side in ("min", "max"))
     message = (
@@ -191,7 +193,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict]:
         f"{exact:.0e}. For the functional of infinite rank an error of 5 % takes {needed} squares at each of "
         "these T, though its memory grows with T: exact numbers, from eigenvalues. Marks are trained stacks."
     )
-    return message, headline
+    return Findings(table, message, headline, spread=spreads(by_seed))
 
 
 def volterra_plot(data: FigureData) -> Figure:

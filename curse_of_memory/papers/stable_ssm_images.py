@@ -1,7 +1,7 @@
 """StableSSM (2311.14495), table 2, and the same for CIFAR-10: images, by learning rate and map."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.nn import S4D, SequenceStack
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.image_classifiers import measured
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.papers.stable_ssm_by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
@@ -24,142 +24,79 @@ REAL_PART = 0.5  # |Re λ| at the start, of the public code
 GUESSING = math.log(10)
 
 
-@figure_data(
-    "stable_ssm/mnist",
-    title="MNIST by learning rate and reparameterisation",
-    source="StableSSM (2311.14495), table 2",
+def _by_learning_rate(images_of: str, *, title: str, source: str) -> Callable[..., FigureData]:
+    """Return the figure of one set of images, as a function of its parameters."""
+
+    @figure_data(f"stable_ssm/{images_of}", title=title, source=source)
+    def by_learning_rate(
+        *,
+        kinds: Sequence[str] = KINDS,
+        learning_rates: Sequence[float] = (5e-4, 5e-3, 5e-2, 5e-1),
+        hidden: int = 16,
+        states: int = 16,
+        row_by_row: bool = True,
+        steps: int = 60,
+        batch_size: int = 128,
+        seeds: int = 3,
+        validation_images: int = 500,
+        test_images: int = 1000,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> Findings:
+        """Train one S4D layer with GELU, GLU, residual and layer norm on images.
+
+        AdamW with weight decay 0.01, cosine schedule, no clipping. A row lasts as long as its pixels: time is
+        measured in pixels whatever is read in a step. Under one seed all kinds start from the same |λ| and
+        see the same batches; "direct, growing start" has Re λ = +1/2 as the public code, the others −1/2.
+        ``loss`` is the test loss of the weights with the least validation loss, NaN where the run diverged.
+        Columns: ``kind, learning_rate, seed, status, loss, accuracy, training_images``, the last how many of
+        the published training images were found.
+        """
+        sizes = {"train": None, "validation": validation_images, "test": test_images}
+        splits = {s: SequentialImages(images_of, s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
+        rows = []
+        for kind, rate, i in product(kinds, learning_rates, range(seed, seed + seeds)):
+            model = _classifier(kind, splits["train"], hidden, states, seed=i)
+            result = fit(
+                model,
+                splits["train"],
+                loss=nn.CrossEntropyLoss(),
+                validation=splits["validation"],
+                steps=steps,
+                batch_size=batch_size,
+                learning_rate=rate,
+                schedule="cosine",
+                weight_decay=0.01,
+                clip=math.inf,
+                validate_every=max(1, steps // 5),
+                validation_size=validation_images,
+                seed=i,
+                device=device,
+            )
+            lost = result.status == "diverged"
+            loss, accuracy = (math.nan, math.nan) if lost else measured(model, splits["test"])
+            rows.append((kind, rate, i, result.status, loss, accuracy))
+        table = pd.DataFrame(rows, columns=["kind", "learning_rate", "seed", "status", "loss", "accuracy"])
+        table["training_images"] = splits["train"].published
+        return _findings(table, _quoted(images_of))
+
+    return by_learning_rate
+
+
+mnist_data = _by_learning_rate(
+    "mnist", title="MNIST by learning rate and reparameterisation", source="StableSSM (2311.14495), table 2"
 )
-def mnist_data(
-    *,
-    kinds: Sequence[str] = KINDS,
-    learning_rates: Sequence[float] = (5e-4, 5e-3, 5e-2, 5e-1),
-    hidden: int = 16,
-    states: int = 16,
-    row_by_row: bool = True,
-    steps: int = 60,
-    batch_size: int = 128,
-    seeds: int = 3,
-    validation_images: int = 500,
-    test_images: int = 1000,
-    seed: int = 0,
-    device: str = "auto",
-) -> Findings:
-    """Train one S4D layer with GELU, GLU, residual and layer norm on MNIST; see :func:`cifar10_data`."""
-    table, words = _trained(
-        "mnist",
-        kinds,
-        learning_rates,
-        range(seed, seed + seeds),
-        sizes=(hidden, states),
-        row_by_row=row_by_row,
-        steps=steps,
-        batch_size=batch_size,
-        images=(validation_images, test_images),
-        device=device,
-    )
-    printed = loss_cells(table)
-    quoted = reference("stable_ssm_table2").set_index(["parameterization", "learning_rate"])
-    paper = {}
-    for name in dict.fromkeys(quoted.index.get_level_values(0)):
-        losses = {rate: quoted.loss.get((name, rate)) for rate in learning_rates}
-        # NaN is what the paper prints, a dash is for rates that it does not have
-        printed[f"{name}, paper"] = [
-            "—" if loss is None else "NaN" if math.isnan(loss) else f"{loss:.3g}" for loss in losses.values()
-        ]
-    headline = _headline(table)
-    for kind, rate in product(kinds, learning_rates):
-        loss = quoted.loss.get((map_of(kind), rate), math.nan)
-        # the paper's direct starts growing
-        if math.isfinite(loss) and kind != "direct":
-            paper[_label(kind, rate)] = float(loss)
-    return Findings(table, words, headline, paper, printed)
-
-
-@figure_data(
-    "stable_ssm/cifar10",
+cifar10_data = _by_learning_rate(
+    "cifar10",
     title="CIFAR-10 by learning rate and reparameterisation",
     source="StableSSM (2311.14495), CIFAR-10 by learning rate",
 )
-def cifar10_data(
-    *,
-    kinds: Sequence[str] = KINDS,
-    learning_rates: Sequence[float] = (5e-4, 5e-3, 5e-2, 5e-1),
-    hidden: int = 16,
-    states: int = 16,
-    row_by_row: bool = True,
-    steps: int = 60,
-    batch_size: int = 128,
-    seeds: int = 3,
-    validation_images: int = 500,
-    test_images: int = 1000,
-    seed: int = 0,
-    device: str = "auto",
-) -> Findings:
-    """Train one S4D layer with GELU, GLU, residual and layer norm on CIFAR-10.
-
-    AdamW with weight decay 0.01, cosine schedule, no clipping. A row lasts as long as its pixels: time is
-    measured in pixels whatever is read in a step. Under one seed all kinds start from the same |λ| and see
-    the same batches; "direct, growing start" has Re λ = +1/2 as the public code, the others −1/2. ``loss`` is
-    the test loss of the weights with the least validation loss, NaN where the run diverged. Columns: ``kind,
-    learning_rate, seed, status, loss, accuracy, training_images``, the last how many of the published
-    training images were found.
-    """
-    table, words = _trained(
-        "cifar10",
-        kinds,
-        learning_rates,
-        range(seed, seed + seeds),
-        sizes=(hidden, states),
-        row_by_row=row_by_row,
-        steps=steps,
-        batch_size=batch_size,
-        images=(validation_images, test_images),
-        device=device,
-    )
-    return Findings(table, words, _headline(table), printed=loss_cells(table))
 
 
-def _trained(
-    images_of: str,
-    kinds: Sequence[str],
-    learning_rates: Sequence[float],
-    seeds: Sequence[int],
-    *,
-    sizes: tuple[int, int],
-    row_by_row: bool,
-    steps: int,
-    batch_size: int,
-    images: tuple[int, int],
-    device: str,
-) -> tuple[pd.DataFrame, str]:
-    """Return one row per run, and what is seen."""
-    counts = {"train": None, "validation": images[0], "test": images[1]}
-    splits = {s: SequentialImages(images_of, s, row_by_row=row_by_row, size=n) for s, n in counts.items()}
-    rows = []
-    for kind, rate, i in product(kinds, learning_rates, seeds):
-        model = _classifier(kind, splits["train"], *sizes, seed=i)
-        result = fit(
-            model,
-            splits["train"],
-            loss=nn.CrossEntropyLoss(),
-            validation=splits["validation"],
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=rate,
-            schedule="cosine",
-            weight_decay=0.01,
-            clip=math.inf,
-            validate_every=max(1, steps // 5),
-            validation_size=images[0],
-            seed=i,
-            device=device,
-        )
-        lost = result.status == "diverged"
-        loss, accuracy = (math.nan, math.nan) if lost else measured(model, splits["test"])
-        rows.append((kind, rate, i, result.status, loss, accuracy))
-    table = pd.DataFrame(rows, columns=["kind", "learning_rate", "seed", "status", "loss", "accuracy"])
-    table["training_images"] = splits["train"].published
-    return table, _words(table)
+def _quoted(images_of: str) -> pd.DataFrame:
+    """Return the paper's losses, which are of MNIST only: ``parameterization, learning_rate, loss``."""
+    table = reference("stable_ssm_table2")
+    return table if images_of == "mnist" else table[:0]
 
 
 def _classifier(kind: str, images: SequentialImages, hidden: int, states: int, *, seed: int) -> SequenceStack:
@@ -177,15 +114,24 @@ def _classifier(kind: str, images: SequentialImages, hidden: int, states: int, *
     )
 
 
-def _label(kind: str, rate: float) -> str:
-    return f"test loss, {kind}, learning rate {rate:g}"
-
-
-def _headline(table: pd.DataFrame) -> dict[str, float]:
-    means = table.groupby(["kind", "learning_rate"], sort=False).loss.apply(lambda v: v.mean(skipna=False))
-    return {_label(*at): float(loss) for at, loss in means.items()} | {
-        "published training images found": int(table.training_images.iloc[0])
-    }
+def _findings(table: pd.DataFrame, quoted: pd.DataFrame) -> Findings:
+    printed, losses = loss_cells(table), quoted.set_index(["parameterization", "learning_rate"]).loss
+    for name in dict.fromkeys(quoted.parameterization):
+        # NaN is what the paper prints, a dash is for rates that it does not have
+        theirs = [losses.get((name, rate)) for rate in dict.fromkeys(table.learning_rate)]
+        printed[f"{name}, paper"] = [
+            "—" if loss is None else "NaN" if math.isnan(loss) else f"{loss:.3g}" for loss in theirs
+        ]
+    headline, by_seed, paper = {}, {}, {}
+    for (kind, rate), runs in table.groupby(["kind", "learning_rate"], sort=False):
+        label = f"test loss, {kind}, learning rate {rate:g}"
+        headline[label], by_seed[label] = float(runs.loss.mean(skipna=False)), runs.loss
+        loss = losses.get((map_of(kind), rate), math.nan)
+        # the paper's direct starts growing
+        if math.isfinite(loss) and kind != "direct":
+            paper[label] = float(loss)
+    headline["published training images found"] = int(table.training_images.iloc[0])
+    return Findings(table, _words(table), headline, paper, printed, spreads(by_seed))
 
 
 def _words(table: pd.DataFrame) -> str:
@@ -201,7 +147,7 @@ def _words(table: pd.DataFrame) -> str:
 
 def mnist_plot(data: FigureData) -> Figure:
     """Draw the test loss of every run against its learning rate, the paper's table 2 in grey."""
-    quoted = reference("stable_ssm_table2").dropna(subset="loss")
+    quoted = _quoted("mnist").dropna(subset="loss")
     rates = data.table.learning_rate
     quoted = quoted[quoted.learning_rate.between(rates.min(), rates.max())]
     return _plot(data, quoted)

@@ -9,7 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from curse_of_memory.nn import RNN
-from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.stable_ssm_by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
 from curse_of_memory.papers.stable_ssm_maps import GROWING, map_of, stepped
 from curse_of_memory.tasks import LinearFunctional
@@ -67,7 +67,7 @@ def learning_rates_lf_data(
     last = found.validation_loss.isel(step=-1).values
     table = pd.DataFrame(runs).assign(status=found.status.values, loss=last)
     table.loc[table.status == "diverged", "loss"] = np.nan
-    return Findings(table, *_summary(table, zero_model_loss(horizon)), printed=loss_cells(table))
+    return _findings(table, zero_model_loss(horizon))
 
 
 def _model(kind: str, hidden: int, seed: int) -> RNN:
@@ -96,12 +96,12 @@ def zero_model_loss(horizon: int) -> float:
     return float(((1 - lags / horizon) * targets.named("iat-code-polynomial")(lags) ** 2).sum())
 
 
-def _summary(table: pd.DataFrame, zero: float) -> tuple[str, dict]:
+def _findings(table: pd.DataFrame, zero: float) -> Findings:
     largest = sound(table, LEARNT * zero)
-    headline = {
-        f"largest learning rate with less than {LEARNT:.0%} left, {kind}": float(rate)
-        for kind, rate in largest.items()
-    }
+    by_seed = pd.DataFrame({i: sound(runs, LEARNT * zero) for i, runs in table.groupby("seed")})
+    label = f"largest learning rate with less than {LEARNT:.0%} left, {{}}".format
+    headline = {label(kind): float(rate) for kind, rate in largest.items()}
+    spread = spreads({label(kind): by_seed.loc[kind] for kind in largest.index})
     gone = table[table.status == "diverged"].groupby("kind", sort=False).learning_rate.min()
     words = [f"{rate_text(rate)} ({kind})" for kind, rate in largest.items()]
     divergence = [f"{kind} from {rate:g} on" for kind, rate in gone.items()]
@@ -109,7 +109,7 @@ def _summary(table: pd.DataFrame, zero: float) -> tuple[str, dict]:
         f"Largest learning rate at which every run leaves less than {LEARNT:.0%} of the target: "
         f"{', '.join(words)}. Diverged: {', '.join(divergence) or 'none'}."
     )
-    return message, headline
+    return Findings(table, message, headline, printed=loss_cells(table), spread=spread)
 
 
 def learning_rates_lf_plot(data: FigureData) -> Figure:

@@ -11,7 +11,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.papers.perturbed_networks import trained_and_perturbed
 from curse_of_memory.tasks import TeacherFilter
 
-__all__ = ["FromRest", "filter_of", "medians", "perturbed_students"]
+__all__ = ["FromRest", "errors_by_seed", "filter_of", "medians", "perturbed_students"]
 
 
 class FromRest(nn.Module):
@@ -89,6 +89,11 @@ def perturbed_students(
         samples=samples,
         device=device,
     )
+
+
+def errors_by_seed(curves: pd.DataFrame, beta: float) -> pd.DataFrame:
+    """Return the errors at radius `beta`, one row a seed and one column a width, the narrowest first."""
+    return curves[np.isclose(curves.beta, beta)].pivot(index="seed", columns="m", values="error")
 
 
 def medians(curves: pd.DataFrame, beta: float) -> pd.Series:

@@ -121,6 +121,58 @@ def test_guessing_is_on_the_dashed_line(found):
     assert loss.item() == pytest.approx(task.guessing_loss, rel=1e-5)
 
 
+def test_the_spread_is_over_the_runs(found, expect_spread):
+    ends = found.table[(found.table.step == 10) & (found.table.model == "TCN")]
+    for p in (0, 10):
+        label = f"TCN: accuracy over all positions at the end, %, p = {p}"
+        expect_spread(found, label, 100 * ends[ends.p == p].everywhere)
+
+
+def runs_that_learn(times):
+    """Return a table in which the run i of every model is right from the step ``times[p][i]`` on."""
+    rows = [
+        (name, float(p), seed, step, 10.0 * seed + step, 0.0, float(step >= time), float(step >= time))
+        for name in copying.MODELS
+        for p, learnt in times.items()
+        for seed, time in enumerate(learnt)
+        for step in (0, 1, 2, 4, 8)
+    ]
+    columns = ["model", "p", "seed", "step", "loss", "cross_entropy", "recall", "everywhere"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+TIME = "SSM: time to recall half the digits, p = 10 over p = 0"
+
+
+@pytest.mark.parametrize(
+    ("times", "ratios"),
+    [
+        ({0: (4, 8, 8), 10: (1, 8, 2)}, (0.25, 1.0, 0.25)),
+        ({0: (4, 8, 8), 10: (1, 2, math.inf)}, (0.25, 0.25, math.inf)),
+    ],
+)
+def test_times_are_compared_run_by_run(times, ratios, expect_spread):
+    expect_spread(copying._findings(runs_that_learn(times)), TIME, ratios)
+
+
+@pytest.mark.parametrize(
+    ("times", "ratio"),
+    [({0: (4, 8, math.inf), 10: (1, 2, 2)}, 0.25), ({0: (4, 8, 8), 10: (1, math.inf, math.inf)}, "never")],
+)
+def test_without_a_ratio_of_every_run_or_of_all_there_is_no_spread(times, ratio):
+    found = copying._findings(runs_that_learn(times))
+    assert found.headline[TIME] == ratio
+    assert TIME not in found.spread
+
+
+def test_the_spread_on_the_path_is_over_the_runs_that_got_there(expect_spread):
+    table = runs_that_learn({0: (1, 8, math.inf), 10: (1, 1, 1)})
+    found = path._findings(table, Copying(2, 4))
+    label = "TCN: its loss once half the digits are recalled, p = {}".format
+    expect_spread(found, label(0), (1.0, 18.0))
+    expect_spread(found, label(10), (1.0, 11.0, 21.0))
+
+
 @pytest.mark.filterwarnings("error")
 def test_pictures_name_their_axes(found, followed):
     for figure, panels in ((copying.copying_plot(found), 5), (path.copying_path_plot(followed), 3)):

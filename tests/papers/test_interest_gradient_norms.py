@@ -75,6 +75,15 @@ def test_training_has_exact_and_sampled_norms_of_the_same_start(found):
     assert first["exact"].is_monotonic_increasing
 
 
+def test_the_spread_is_over_the_medians_of_each_training(found, expect_spread):
+    rows = found.table[(found.table.panel == "training") & (found.table.kind == "sampled")]
+    (first, _) = sorted(set(rows.x))  # two blocks of steps: the first half is one of them
+    early = rows[(rows.x == first) & (rows.p == 2)].set_index("seed").value
+    label = "median norm in the first half of training, sampled, p = 2"
+    expect_spread(found, label, [early[0], early[1]])
+    assert set(found.spread) == {name for name in found.headline if name.startswith("median norm")}
+
+
 def test_the_norm_of_the_exact_descent_begins_at_the_gradient_of_the_start():
     model = RNN(2, diagonal=True, seed=3, dtype=torch.float64)
     task = LinearFunctional(np.ones(HORIZON), HORIZON)

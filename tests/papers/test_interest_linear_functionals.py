@@ -74,6 +74,14 @@ def test_every_run_is_in_the_table_and_every_model_in_print(found):
     assert found.printed.loc["polynomial: TCN", "$p=0$"].startswith(f"{low}–{high} / ")
 
 
+def test_the_spread_is_over_the_ratios_of_each_run_and_of_sampled_trainings_only(found, expect_spread):
+    rows = found.table[(found.table.target == "polynomial") & (found.table.model == "TCN")]
+    errors = rows[rows.range == "long"].set_index(["p", "seed"]).error
+    ratios = [errors[10.0, seed] / errors[0.0, seed] for seed in (0, 1)]
+    expect_spread(found, "TCN, sampled: error at long lags, p = 10 over p = 0", ratios)
+    assert set(found.spread) == {label for label in found.headline if ", sampled: " in label}
+
+
 def test_errors_are_those_of_the_memories(found):
     rows = found.table[(found.table.model == "SSM") & (found.table.p == 10) & (found.table.seed == 1)]
     rows = rows[rows.target == "exponential"]

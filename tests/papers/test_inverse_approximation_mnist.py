@@ -39,6 +39,14 @@ def test_printed_table_and_paper_stand_beside_each_other(data):
 
 
 @needs_mnist
+def test_the_spread_is_over_the_seeds(data, expect_spread):
+    test = data.table[(data.table.split == "test") & (data.table.learning_rate == 0.1)]
+    losses = test[test.parameterization == "softplus"].validation_loss
+    expect_spread(data, "test loss, softplus, learning rate 0.1", losses)
+    assert set(data.spread) == set(data.headline)
+
+
+@needs_mnist
 def test_picture_is_drawn_with_and_without_direct(data):
     assert len(mnist_plot(data).axes) == 3
     one = mnist_data(parameterizations=["exp"], learning_rates=[0.01], device="cpu", **TINY)

@@ -35,6 +35,18 @@ def test_a_perturbed_direct_weight_is_worse_and_curves_never_fall(relu):
     assert (far.direct > 1e6 * far.softplus).all()
 
 
+def test_the_spread_is_over_the_seeds(relu, expect_spread):
+    errors = relu.table.set_index(["beta", "parameterization", "m", "seed"]).error
+    rest = [errors[0.0, "direct", 4, seed] for seed in (0, 1)]
+    expect_spread(relu, "E_4(0), direct, median of the seeds", rest)
+    ratios = [
+        np.sqrt(np.prod([errors[0.128, "direct", m, s] / errors[0.128, "softplus", m, s] for m in (2, 4)]))
+        for s in (0, 1)
+    ]
+    expect_spread(relu, "relu, E(direct) / E(softplus) at β = 0.128", ratios)
+    assert set(relu.spread) == set(relu.headline)
+
+
 def test_so_it_is_in_the_authors_logs():
     logs = reference("iat_activations")
     logs = logs[(logs.activation == "relu") & np.isclose(logs.beta, 0.064)]
@@ -70,9 +82,9 @@ def test_ratios_are_geometric_means_and_unreadable_ones_are_left_out():
     table = pd.DataFrame(rows, columns=["parameterization", "m", "seed", "beta", "error"])
     table["activation"] = "relu"
     table.loc[(table.beta == 0.128) & (table.m == 2), "error"] = np.nan
-    ours, theirs = direct_over_softplus(table)
+    ours, theirs, by_seed = direct_over_softplus(table)
     assert ours == {"relu, E(direct) / E(softplus) at β = 0.032": pytest.approx(2.0)}
-    assert set(theirs) == set(ours)
+    assert set(theirs) == set(by_seed) == set(ours)
 
 
 def test_axes_say_what_they_are(relu):

@@ -70,6 +70,14 @@ def test_the_message_counts(teachers):
     assert teachers.headline["approximated stably, gain 1.8"] == "no"
 
 
+def test_the_spread_is_over_the_students(teachers, expect_spread):
+    students = teachers.table[(teachers.table.panel == "students") & (teachers.table.gain == 1.8)]
+    for m, beta in ((2, 0.0), (6, 0.032)):
+        errors = students[(students.m == m) & (students.beta == beta)].error
+        expect_spread(teachers, f"E_{m}({beta:g}) over the variance, gain 1.8", errors)
+    assert set(teachers.spread) == {label for label in teachers.headline if label.startswith("E_")}
+
+
 def test_axes_say_what_they_are(teachers):
     figure = iat.teachers_plot(teachers)
     assert len(figure.axes) == 3

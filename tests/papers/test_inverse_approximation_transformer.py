@@ -76,6 +76,18 @@ def test_students_miss_the_function_of_the_present(figure12):
     assert 0 < least < students.error.max()
 
 
+def test_the_spread_is_over_the_students(figure12, expect_spread):
+    students = figure12.table[(figure12.table.panel == "students") & (figure12.table.beta == 0)]
+    errors = students.set_index(["m", "seed"]).error
+    expect_spread(figure12, "E_2(0) over the variance", errors[2])
+    ratios = [errors[4, seed] / errors[2, seed] for seed in (0, 1)]
+    expect_spread(figure12, "E(0), widest over narrowest students", ratios)
+    share = figure12.headline["share of the variance of the target that the past decides"]
+    present = [(np.sqrt(errors[4, seed]) - np.sqrt(share)) ** 2 for seed in (0, 1)]
+    expect_spread(figure12, "error of the widest in the function of the present input, at least", present)
+    assert len(figure12.spread) == 4  # with E_4(0)
+
+
 def test_the_logs_stand_beside_it_with_their_true_widths(figure12):
     logs = figure12.table[figure12.table.panel == "authors"]
     rest = logs[logs.beta == 0].set_index("m")

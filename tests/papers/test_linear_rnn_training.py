@@ -28,6 +28,16 @@ def test_the_airy_target_waits_and_the_exponentials_do_not(found):
     assert waits[1] > 3
 
 
+def test_the_spread_is_over_the_runs(found, expect_spread):
+    runs = panel(found, "Lorenz-96", "training")
+    ends = runs[runs.step == 60].loss
+    expect_spread(found, "Lorenz-96: loss at the end, mean of the runs", ends)
+    label = "Airy: longest wait, mean factor"
+    assert found.spread[label].high == found.headline["Airy: longest wait, largest factor"]
+    assert found.spread[label].low <= found.headline[label]
+    assert [spread.runs for spread in found.spread.values()] == [4, 4, 4]
+
+
 def test_losses_fall_along_the_flow(found):
     for name in ("exponential sum", "Airy"):
         flow = panel(found, name, "flow")

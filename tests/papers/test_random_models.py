@@ -153,6 +153,23 @@ def test_c0_is_the_rate_of_the_square(decays):
     assert (curves["median"] <= curves.high).all()
 
 
+def test_the_spread_is_over_the_models(memories, decays, expect_spread):
+    rates = memories.table.query("panel == 'rate' and model == 'GRU' and layers == 2 and probe == 'impulse'")
+    expect_spread(memories, "rate per step, GRU, layers 2, impulse", rates.rate)
+    expect_spread(memories, "over that of the theory, GRU, layers 2, impulse", rates.rate / rates.predicted)
+    lines = decays.table.query("panel == 'rate' and model == 'SSM' and layers == 1")
+    expect_spread(decays, "R², SSM, layers 1", lines.r2)
+    for data in (memories, decays):
+        assert set(data.spread) == set(data.headline)
+
+
+def test_models_without_a_rate_are_in_no_median_and_no_spread(decays, expect_spread):
+    table = decays.table.copy()
+    (gone, *rest) = table.query("panel == 'rate' and model == 'RNN' and layers == 1").index
+    table.loc[gone, "rate"] = math.nan
+    expect_spread(random_models._decay_findings(table), "c₀ per step, RNN, layers 1", table.rate[rest])
+
+
 def test_early_slopes_of_s4d_are_steeper(memories):
     found = random_models.agreement(memories.table).xs("S4D", level="model")
     assert found.early.mean() > 1.2 * found.ratio.mean()

@@ -4,6 +4,7 @@ import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -65,6 +66,17 @@ def test_what_oscillates_or_is_delayed_wants_pairs(data, kernel):
     found = paper.medians(data.table).loc[kernel, 8]
     assert 10 * found[paper.PAIRS] < found[paper.REAL]
     assert 3 * found[paper.S4D_MARK] < found[paper.SSM_MARK]
+
+
+def test_the_spread_is_over_the_trainings(data, expect_spread):
+    """With a second training, four times as wrong; of the one that there is there is no spread."""
+    assert data.spread == {}
+    trained = data.table[data.table.kind.isin(BOTH)]
+    found = paper._findings(pd.concat([data.table, trained.assign(seed=1, error=4 * trained.error)]))
+    labels = [f"{name}, m = 8, {kind}" for name, kind in itertools.product(paper.KERNELS, BOTH)]
+    for label in labels:
+        expect_spread(found, label, [data.headline[label], 4 * data.headline[label]])
+    assert set(found.spread) == set(labels)
 
 
 @pytest.mark.parametrize("kind", BOTH)

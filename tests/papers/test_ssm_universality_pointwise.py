@@ -117,6 +117,13 @@ def test_training_gets_better_with_the_width_and_is_easier_without_memory(data):
     assert (found["ReLU, trained"].loc[16] < found[paper.FREE].loc[16]).all()
 
 
+def test_the_spread_is_over_the_trainings(data, expect_spread):
+    rows = data.table[(data.table.function == "|x|") & (data.table.width == 16)]
+    for kind in (*paper.TRAINED, paper.FREE):
+        expect_spread(data, f"|x|, m = 16, {kind}", rows[rows.kind == kind].error)
+    assert len(data.spread) == 2 * 3
+
+
 def test_the_share_of_the_past_is_that_of_a_geometric_sum():
     """ŷ = Σ zˢ x_{k−s} over four steps: all but one part of 1 + z² + z⁴ + z⁶ is the past."""
     first = SSM(1, initial=[-0.5], discretization="euler", bias=False, dtype=torch.float64)

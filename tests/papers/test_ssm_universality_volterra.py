@@ -141,6 +141,13 @@ def test_no_trained_stack_is_below_the_exact_bound(data, found):
     assert (trained.groupby(["kernel", "horizon"]).error.min() < 0.3).all()
 
 
+def test_the_spread_is_over_the_trainings(data, expect_spread):
+    rows = data.table[(data.table.kind == paper.TRAINED) & (data.table.kernel == "infinite rank")]
+    for T in (16, 64):
+        expect_spread(data, f"infinite rank, m = 2, T = {T}, trained", rows[rows.horizon == T].error)
+    assert set(data.spread) == {label for label in data.headline if label.endswith("trained")}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,5 +1,6 @@
 """Images by learning rate: what starts growing stays at guessing; the table stands beside the paper's."""
 
+import inspect
 import math
 
 import matplotlib as mpl
@@ -73,6 +74,27 @@ def test_printed_table_and_paper_stand_beside_each_other(data):
     of = (data.table.kind == "best") & (data.table.learning_rate == 0.05)
     assert data.headline["test loss, best, learning rate 0.05"] == data.table.loss[of].mean()
     assert data.headline["published training images found"] == 60000
+
+
+@needs_mnist
+def test_the_spread_is_over_the_seeds_and_none_where_one_diverged(data, expect_spread):
+    losses = data.table.set_index(["kind", "learning_rate", "seed"]).loss
+    for kind, rate in (("best", 0.05), ("best", 0.5), ("direct", 0.05)):
+        runs = [losses[kind, rate, seed] for seed in (0, 1)]
+        expect_spread(data, f"test loss, {kind}, learning rate {rate:g}", runs)
+    assert set(data.headline) - set(data.spread) == {"published training images found"}
+    gone = data.table.assign(loss=data.table.loss.where(data.table.seed == 0))
+    spread = figure._findings(gone, figure._quoted("mnist")).spread["test loss, best, learning rate 0.05"]
+    assert math.isnan(spread.low)
+    assert spread.runs == 2
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_both_figures_have_the_same_parameters_under_their_own_name(name):
+    function = getattr(figure, f"{name}_data")
+    assert function.figure_name == f"stable_ssm/{name}"
+    assert inspect.signature(function) == inspect.signature(figure.mnist_data)
+    assert "images_of" not in inspect.signature(function).parameters
 
 
 @needs_mnist

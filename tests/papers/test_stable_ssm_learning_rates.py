@@ -83,6 +83,22 @@ def test_the_largest_sound_learning_rate_is_that_of_the_worst_run():
     assert [rate_text(rate) for rate in found] == ["0.1", "none"]
 
 
+def test_the_spread_is_over_the_largest_rates_of_each_seed(expect_spread):
+    rows = [("exp", 0.1, 0, 0.001), ("exp", 0.1, 1, 0.001), ("exp", 1, 0, 0.5), ("exp", 1, 1, 0.002)]
+    rows += [("best", rate, seed, loss) for rate, seed, loss in ((0.1, 0, 0.5), (0.1, 1, 0.001))]
+    found = figure._findings(table(rows).assign(status="finished"), zero=1.0)
+    label = "largest learning rate with less than 1% left, {}".format
+    expect_spread(found, label("exp"), [0.1, 1.0])
+    # one seed bears no rate at all
+    assert math.isnan(found.headline[label("best")])
+    assert math.isnan(found.spread[label("best")].low)
+
+
+def test_every_kind_has_a_spread(data):
+    assert set(data.spread) == set(data.headline)
+    assert all(spread.runs == 2 for spread in data.spread.values())
+
+
 def test_printed_table_and_picture(data):
     assert data.printed.columns.tolist() == list(KINDS)
     assert data.printed.loc["5", "direct"] == "diverged (2 of 2)"

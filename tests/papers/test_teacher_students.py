@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from curse_of_memory.nn.gates import ElmanRNN
-from curse_of_memory.papers.teacher_students import FromRest, filter_of, medians, perturbed_students
+from curse_of_memory.papers.teacher_students import (
+    FromRest,
+    errors_by_seed,
+    filter_of,
+    medians,
+    perturbed_students,
+)
 
 SMALL = {"activation": "tanh", "diagonal": False, "steps": 60, "batch_size": 32, "learning_rate": 0.02}
 SMALL |= {"draws": 3, "samples": 64, "device": "cpu"}
@@ -52,3 +58,11 @@ def test_medians_are_by_width_at_one_radius():
     found = medians(pd.DataFrame(rows, columns=["m", "seed", "beta", "error"]), 1.0)
     assert found.to_dict() == {2: 7.0, 4: 11.0}
     assert list(found.index) == [2, 4]
+
+
+def test_errors_by_seed_are_those_that_medians_are_of(students):
+    found = errors_by_seed(students, 0.032)
+    assert found.shape == (2, 2)
+    one = students[(students.m == 4) & (students.seed == 1) & (students.beta == 0.032)]
+    assert found[4][1] == one.error.item()
+    pd.testing.assert_series_equal(found.median(), medians(students, 0.032), check_names=False)
