@@ -21,6 +21,7 @@ from curse_of_memory.papers.stable_ssm_maps import FORMULAS, stepped
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
+from curse_of_memory.theory.reparameterization import get
 from curse_of_memory.theory.stability import crossing, worst_case_error
 from curse_of_memory.training import fit_expected
 
@@ -31,7 +32,6 @@ BETAS = np.concatenate([[0.0], 1e-3 * 4.0 ** np.arange(-2, 6)])  # of the author
 COMPARED = 0.02  # soon after, the softplus logs overflow: their Euler step is unstable
 GONE = -math.log(np.finfo(float).eps)  # a mode that decays faster is zero after one step, but for rounding
 STANDING = 1e-10  # a mode of a smaller rate does not decay: e^{−rate} is one, but for rounding
-UNSTABLE = "direct"
 LOGS = {"direct": "vanilla", "softplus": "softplus", "exp": "S4", "best": "best"}
 
 
@@ -150,15 +150,16 @@ def crossings(curves: pd.DataFrame, column: str = "lower") -> dict[tuple[int, in
 def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
     headline, paper, words = {}, {}, []
     for name, curves in table.groupby("parameterization", sort=False):
+        stable = get(name).is_stable
         # the cautious way round
-        bound, *sides = ("at least", "lower", "upper") if name == UNSTABLE else ("at most", "upper", "lower")
+        bound, *sides = ("at most", "upper", "lower") if stable else ("at least", "lower", "upper")
         label = f"{name}: wider over narrowest model, β < {COMPARED:g}, {bound}"
         headline[label] = _above_the_narrowest(curves[curves.beta <= COMPARED], *sides)
         words.append(f"{headline[label]:.2g} ({name})")
         if name in LOGS:
             logs = _logs(name)
             paper[label] = _above_the_narrowest(logs[logs.beta <= COMPARED], "error", "error")
-        if name == UNSTABLE:
+        if not stable:
             for (narrow, wide), beta in crossings(curves).items():
                 if beta < COMPARED:
                     headline[f"{name}: E_{narrow} and E_{wide} cross at β"] = beta
@@ -167,7 +168,7 @@ def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
     headline["errors within the bounds of their own kernel"] = f"{inside} of {len(known)}"
     message = (
         f"Bounds: below β = {COMPARED:g} a wider model rises above the narrowest by a factor of "
-        f"{', '.join(words)}: certified from above for the stable maps, from below for the direct one. "
+        f"{', '.join(words)}: certified from above for the stable maps, from below for the others. "
         f"Measurement: {inside} of {len(known)} errors at the worst weights lie within the bounds of their "
         "own kernel."
     )

@@ -28,18 +28,23 @@ def test_stable_curves_keep_one_envelope(stable, parameterization):
     assert lower.loc[0.0].is_monotonic_decreasing
 
 
-def test_direct_curves_do_not(stable):
-    lower, upper = (errors(stable.table, "direct", side) for side in ("lower", "upper"))
-    assert lower[3].iloc[-1] > 1e6 * upper[1].iloc[-1]
+def test_direct_and_relu_curves_do_not(stable):
+    """A direct rate that changes its sign grows; one of relu ends at zero, and its mode forgets nothing."""
+    for name, factor in (("direct", 1e6), ("relu", 3)):
+        lower, upper = (errors(stable.table, name, side) for side in ("lower", "upper"))
+        assert (lower[3] / upper[1]).max() > factor
+        assert lower.loc[0.0].is_monotonic_decreasing
 
 
-def test_crossings_march_to_zero_for_direct_only(stable):
+def test_crossings_march_to_zero_for_direct_and_relu_only(stable):
     found = {
         name: [beta for label, beta in stable.headline.items() if label.startswith(f"{name}: E_")]
-        for name in ("direct", "exp", "softplus")
+        for name in ("direct", "relu", "exp", "softplus")
     }
     assert len(found["direct"]) == 2
     assert found["direct"][1] < found["direct"][0] / 2
+    # up to there no rate has changed its sign, and the two are one map
+    assert found["relu"] == pytest.approx(found["direct"], rel=1e-6)
     for name in ("exp", "softplus"):
         # where they cross at all, it is on the common envelope: an order of magnitude later
         assert min(found[name]) > 5 * max(found["direct"][1:])
@@ -48,7 +53,7 @@ def test_crossings_march_to_zero_for_direct_only(stable):
 def test_trained_networks_lie_within_the_bounds_of_their_own_kernel(stable):
     trained = stable.table[stable.table.kind == "trained"]
     known = trained[np.isfinite(trained.worst)]
-    assert len(known) == len(trained) == 3 * 3 * 4
+    assert len(known) == len(trained) == 4 * 3 * 4
     assert iat.within_bounds(known).all()
     assert (known.random <= known.worst * (1 + 1e-9)).all()
     # and the bounds say something
@@ -87,7 +92,7 @@ def test_lru_logs_of_the_authors_keep_an_envelope_too():
 
 def test_axes_say_what_they_are(stable):
     figure = iat.stable_reparameterization_plot(stable)
-    assert len(figure.axes) == 3
+    assert len(figure.axes) == 4
     for axis in figure.axes:
         assert "beta" in axis.get_xlabel()
         assert axis.get_xscale() == axis.get_yscale() == "log"
