@@ -154,7 +154,7 @@ def fit(
     else:
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
     settings |= {"seed": int(seed), "learning_rate": learning_rate}
-    settings |= {"loss": identity(loss), "task": identity(task)}
+    settings |= {"model": identity(model), "loss": identity(loss), "task": identity(task)}
     if validation is not None:
         settings["validation"] = identity(validation)
     model.train()
@@ -228,7 +228,7 @@ def checked_settings(weight_decay: float, clip: float, patience: int | None, **c
 
 
 def identity(thing: object) -> str:
-    """Return what a checkpoint says of a loss or task: its repr, if it has one that means something."""
+    """Return what a checkpoint says of a model, loss or task: its repr, if it has one that means something."""
     kind = type(thing)
     return kind.__qualname__ if kind.__repr__ is object.__repr__ else repr(thing)
 

@@ -516,11 +516,13 @@ def test_bad_input_is_refused_before_anything_is_done(task, options, kind, messa
     assert torch.equal(weights(model), start)
 
 
-def test_a_checkpoint_belongs_to_its_loss_and_task(task, tmp_path):
+def test_a_checkpoint_belongs_to_its_model_loss_and_task(task, tmp_path):
     path = tmp_path / "run.pt"
     fit(network(), task, checkpoint=path, **SMALL)
     with pytest.raises(ValueError, match="belongs to a run with other loss"):
         fit(network(), task, loss=TemporallyWeightedMSE(power=2), checkpoint=path, **SMALL)
+    with pytest.raises(ValueError, match="belongs to a run with other model"):
+        fit(network(activation="hardtanh"), task, checkpoint=path, **SMALL)  # weights of the same shapes
     other = LinearFunctional(0.5 * task.rho, task.horizon)
     with pytest.raises(ValueError, match="belongs to a run with other task"):
         fit(network(), other, checkpoint=path, **SMALL)
