@@ -228,7 +228,7 @@ def checked_settings(weight_decay: float, clip: float, patience: int | None, **c
 
 
 def identity(thing: object) -> str:
-    """Return what a checkpoint says of a model, loss or task: its repr, if it has one that means something."""
+    """Return what a checkpoint says of a model, loss or task: its repr, where that means something."""
     kind = type(thing)
     return kind.__qualname__ if kind.__repr__ is object.__repr__ else repr(thing)
 
