@@ -70,8 +70,8 @@ class Item:
 class Entry:
     """One line of the ledger: a figure or table, and what became of it.
 
-    `preset` and `status` are those of :func:`preset_used` and :func:`status`; `item` has no paper where none
-    shows the figure.
+    `preset` and `status` are those of :func:`preset_used` and :func:`status`; `reduced` names the parameters
+    that are not those of full scale. `item` has no paper where none shows the figure.
     """
 
     item: Item
@@ -79,6 +79,7 @@ class Entry:
     result: Result | None
     preset: str
     status: str
+    reduced: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -116,19 +117,24 @@ def preset_used(
     if notebook is None or result is None:
         return ""
     for preset in dict.fromkeys((FULL_SCALE, DEFAULTS, *presets)):
-        if _agrees(notebook, result, presets.get(preset, {}).get(notebook.name, {})):
+        if not _other_than(preset, notebook, result, presets):
             return preset
     return CUSTOM
 
 
-def _agrees(notebook: Notebook, result: Result, values: Mapping[str, Any]) -> bool:
-    """Return whether a result was computed with `values` and the notebook's defaults for all else."""
+def _other_than(
+    preset: str, notebook: Notebook, result: Result, presets: Mapping[str, Mapping[str, Mapping]]
+) -> tuple[str, ...]:
+    """Return the parameters a result was computed with that are not those of a preset."""
+    values = presets.get(preset, {}).get(notebook.name, {})
     declared = notebook.parameters
     # what no preset sets need not be among what the figure was computed from, and what every notebook
     # has says nothing about scale
     wanted = {k: p.default for k, p in declared.items() if k in result.parameters and k not in COMMON}
     wanted |= resolve(notebook.name, declared, values)
-    return all(_used(declared[key], result.parameters.get(key), value) for key, value in wanted.items())
+    return tuple(
+        key for key, value in wanted.items() if not _used(declared[key], result.parameters.get(key), value)
+    )
 
 
 def _used(parameter: Parameter, reported: Any, value: Any) -> bool:
@@ -185,7 +191,8 @@ def sections(
         notebook, result = notebooks.get(item.notebook), results.get(item.notebook)
         preset = preset_used(notebook, result, presets)
         state = status(preset, item.needs, own=not item.paper, stand_in=bool(item.stand_in))
-        return Entry(item, notebook, result, preset, state)
+        reduced = _other_than(FULL_SCALE, notebook, result, presets) if preset else ()
+        return Entry(item, notebook, result, preset, state, reduced)
 
     found = [
         Section(paper, [entry(item) for item in inventory if item.paper == paper.key])

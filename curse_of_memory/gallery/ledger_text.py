@@ -23,7 +23,7 @@ SPREAD = "over seeds, smallest to largest and of how many runs"
 LEGEND = (
     "Written by `curse-of-memory figures`, not by hand. The same tables in LaTeX: [ledger.tex](ledger.tex).",
     "*Preset*: `paper` is the scale of the paper, `fast` the notebook's defaults, `custom` anything else; "
-    "*reduced scale* is all that is not `paper`.",
+    "*reduced scale* is all that is not `paper`, and which parameters are not stands behind it.",
     "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "
     "there is one run, or no chance in it. `nan`: a training diverged, or there is no such number.",
 )
@@ -85,8 +85,9 @@ def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
     name = notebook.name if notebook else NOTHING
     if paper:
         name = name.removeprefix(f"{paper.folder}/")
+    state = f"{entry.status}: {', '.join(entry.reduced)}" if entry.reduced else entry.status
     made = (entry.preset, result.device, f"{result.seconds:.1f}") if result else 3 * (NOTHING,)
-    return item.key, shows, name, entry.status, *made
+    return item.key, shows, name, state, *made
 
 
 def _numbers(section: Section) -> list[list[tuple[str, ...]]]:

@@ -64,7 +64,7 @@ def test_a_batch_makes_figures_and_then_only_what_is_left(project):
         "ledger.tex",
     ]
     assert files["interest/memory_bias.csv"] == "csv 8 0.5"
-    assert "reproduced at reduced scale | fast | cpu | 0.1 |" in files["ledger.md"]
+    assert "reproduced at reduced scale: horizon | fast | cpu | 0.1 |" in files["ledger.md"]
     assert "| Memory-bias figure | value | 1.25 | 1.5 | 1.25 to 1.75 (2) |" in files["ledger.md"]
     executed = project.out / ".batch" / "executed" / f"{name}.ipynb"
     assert "output_dir" in executed.read_text()
@@ -80,7 +80,7 @@ def test_a_batch_makes_figures_and_then_only_what_is_left(project):
     assert project.statuses("--preset", "paper", "-p", "rate", "1e-1") == {name: "done"}
     assert project.files()["interest/memory_bias.csv"] == "csv 64 0.1"
     # the rate is not the paper's
-    assert " | reproduced at reduced scale | custom |" in project.files()["ledger.md"]
+    assert " | reproduced at reduced scale: rate | custom |" in project.files()["ledger.md"]
     assert project.statuses("--preset", "paper", "-p", "rate", "0.1") == {name: "up to date"}
     assert project.statuses("--preset", "paper", "-p", "rate", "0.1", "--force") == {name: "done"}
 

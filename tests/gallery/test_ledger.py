@@ -117,11 +117,17 @@ def test_a_line_a_figure_says_how_it_was_made(found, project):
     notebook = "[a](../notebooks/interest/a.ipynb)"
     figures, _, *others, own = tables(ledger_markdown(found, project.out))
     assert figures[2:] == [
-        ["[Figure 1](interest/a.png)", "What it shows", notebook, "reproduced at reduced scale", *made],
+        [
+            "[Figure 1](interest/a.png)",
+            "What it shows",
+            notebook,
+            "reproduced at reduced scale: horizon",
+            *made,
+        ],
         ["Figure 2", "More", "—", "needs data", "—", "—", "—"],
         [
             *("[Figure 3](interest/a.png)", "Yet more; here on small models", notebook),
-            *("shown on a stand-in at reduced scale", *made),
+            *("shown on a stand-in at reduced scale: horizon", *made),
         ],
     ]
     assert all(len(table) == 2 for table in others), "papers without a figure have a heading only"
@@ -130,6 +136,12 @@ def test_a_line_a_figure_says_how_it_was_made(found, project):
         [r"Own \| &lt;work>", "—", names[0], "not yet", "—", "—", "—"],
         ["Other own work", r"5 % of \|x\| &lt; $x_1<1$.", names[1], "ours", "paper", "cpu", "0.1"],
     ]
+
+
+def test_an_entry_names_what_is_not_at_full_scale(found):
+    entries = {entry.item.key: entry for section in found for entry in section.entries}
+    assert entries["Figure 1"].reduced == ("horizon",)
+    assert entries["Figure 2"].reduced == entries["Other own work"].reduced == ()
 
 
 def test_the_numbers_of_a_notebook_stand_once_under_all_its_figures(found, project):
