@@ -54,7 +54,7 @@ class ThisPythonKernel(AsyncKernelManager):
 
 
 class OneThreadKernel(ThisPythonKernel):
-    """As above, with one computing thread, for several kernels side by side."""
+    """As above, with one computing thread: for kernels side by side, and for sums in one order everywhere."""
 
     extra_environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 

@@ -5,7 +5,7 @@ Only outputs change: what papermill or an editor left behind goes, everything el
 
 from curse_of_memory.files import whole_file
 from curse_of_memory.gallery.batch import CELL_SECONDS, IOPUB_SECONDS, START_SECONDS
-from curse_of_memory.gallery.kernel import ThisPythonKernel, run_apart
+from curse_of_memory.gallery.kernel import OneThreadKernel, run_apart
 from curse_of_memory.gallery.notebooks import Notebook
 
 __all__ = ["refresh"]
@@ -34,7 +34,7 @@ def refresh(notebook: Notebook) -> None:
     client = NotebookClient(
         book,
         kernel_name="python3",
-        kernel_manager_class=ThisPythonKernel,
+        kernel_manager_class=OneThreadKernel,
         timeout=CELL_SECONDS,
         startup_timeout=START_SECONDS,
         iopub_timeout=IOPUB_SECONDS,

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.nn import LSTM, S4D, CausalTransformer, SequenceStack
 from curse_of_memory.nn.seeding import seeded
-from curse_of_memory.training import fit
+from curse_of_memory.training import FitResult, fit
 
-__all__ = ["WordModel", "trained_language_models", "unigram_entropy", "word_lstm", "word_s4d"]
+__all__ = ["WordModel", "fit_words", "trained_language_models", "unigram_entropy", "word_lstm", "word_s4d"]
 
 HEADS = 2
 
@@ -115,23 +115,30 @@ def trained_language_models(
     }
     losses = {}
     for name, model in models.items():
-        result = fit(
-            model,
-            task,
-            validation=validation,
-            loss=TemporallyWeightedCrossEntropy(),
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            schedule="cosine",
-            validate_every=steps,
-            validation_size=64,
-            seed=seed,
-            device=device,
+        options = {"steps": steps, "batch_size": batch_size, "seed": seed, "device": device}
+        result = fit_words(
+            model, task, validation, learning_rate=learning_rate, validate_every=steps, **options
         )
         model.eval()
         losses[name] = result.loss
     return models, losses
+
+
+def fit_words(model: nn.Module, task, validation, **options) -> FitResult:
+    """Train a model to say the next word: cross-entropy, cosine schedule, 64 pieces of text to validate with.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps words ``(batch, time)`` to logits ``(batch, time, vocabulary)``.
+    task, validation
+        Of words.
+    **options
+        Of :func:`fit`.
+    """
+    loss = TemporallyWeightedCrossEntropy()
+    same = {"loss": loss, "validation": validation, "schedule": "cosine", "validation_size": 64}
+    return fit(model, task, **same, **options)
 
 
 def unigram_entropy(task, validation) -> float:

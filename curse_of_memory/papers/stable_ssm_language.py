@@ -11,19 +11,16 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory import plotting
-from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
-from curse_of_memory.papers.language_models import unigram_entropy, word_s4d
+from curse_of_memory.papers.language_models import fit_words, unigram_entropy, word_s4d
 from curse_of_memory.papers.recurrent_gradients import Witness, largest_ratio, reach
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.papers.stable_ssm_ratios import draw_ratios, typical_ratio, typical_ratios
 from curse_of_memory.tasks import WikiText2
-from curse_of_memory.training import fit
 
 __all__ = ["language_model_data", "language_model_plot", "losses_at_the_end", "quoted_differences"]
 
 RECORDS = 30  # of one training
-VALIDATION = 64  # pieces of text
 READ_OFF = 0.14  # error of a difference of two losses of the paper, each read off to 0.1 nats
 
 
@@ -64,18 +61,15 @@ def language_model_data(
     for name, rate, i in product(parameterizations, learning_rates, range(seed, seed + seeds)):
         model = word_s4d(vocabulary, width, layers, i, states=states, parameterization=name)
         watch = _Watch(model)
-        result = fit(
+        result = fit_words(
             model,
             task,
-            validation=validation,
-            loss=TemporallyWeightedCrossEntropy(),
+            validation,
             steps=steps,
             batch_size=batch_size,
             learning_rate=rate,
-            schedule="cosine",
             clip=math.inf,
             validate_every=max(1, steps // RECORDS),
-            validation_size=VALIDATION,
             watch=watch,
             seed=i,
             device=device,
