@@ -38,7 +38,7 @@ def language_model_data(
     states: int = 8,
     layers: int = 2,
     sequence_length: int = 64,
-    steps: int = 300,
+    steps: int = 200,
     batch_size: int = 8,
     seeds: int = 3,
     seed: int = 0,
