@@ -1,6 +1,5 @@
 """Gradient over weight: the bound of one mode is attained, and in training it is smallest for "best"."""
 
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
