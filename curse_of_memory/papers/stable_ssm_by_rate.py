@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory import plotting
 from curse_of_memory.papers.figure import FigureData
-from curse_of_memory.papers.stable_ssm_maps import FORMULAS, GROWING
+from curse_of_memory.papers.stable_ssm_maps import GROWING, label_of
 
 __all__ = ["KINDS", "by_rate_plot", "loss_cells", "rate_text", "sound"]
 
@@ -97,8 +97,7 @@ def by_rate_plot(
             axis.plot(runs.learning_rate * shift, runs.loss, mark, color=color, mfc="none", ms=6)
             gone = runs[runs.loss.isna()]
             axis.plot(gone.learning_rate * shift, [top] * len(gone), "x", color=color, ms=7, mew=2)
-            name = f"{kind}, {FORMULAS[kind]}" if kind in FORMULAS else kind
-            axis.plot([], [], mark + "-", color=color, mfc="none", label=name)
+            axis.plot([], [], mark + "-", color=color, mfc="none", label=label_of(kind))
         axis.plot([], [], "x", color=plotting.INK, mew=2, ls="", label="diverged")
         axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel=label)
         figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize=9)

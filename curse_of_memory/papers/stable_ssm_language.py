@@ -140,7 +140,7 @@ def _findings(table: pd.DataFrame, unigram: float) -> Findings:
         for row in reference("stable_ssm_wikitext_ratio").itertuples()
     }
     quoted, differences = _quoted_losses(), quoted_differences(last)
-    headline, by_seed, paper = {}, {}, {}
+    headline, by_seed, paper, words = {}, {}, {}, []
     for rate in rates:
         typical = typical_ratios(table[table.learning_rate == rate])
         for name in typical:
@@ -149,7 +149,8 @@ def _findings(table: pd.DataFrame, unigram: float) -> Findings:
             headline[label] = typical_ratio(by_seed[label])
             if name in printed:
                 paper[label] = printed[name]
-    words = ", ".join(f"{typical_ratio(typical[name].dropna()):.2g} ({name})" for name in typical)
+            if rate == rates[-1]:
+                words.append(f"{headline[label]:.2g} ({name})")
     gaps = ends[others].sub(ends[last], axis=0)
     for rate, name in product(rates, ends):
         what, ours, theirs = (
@@ -165,7 +166,7 @@ def _findings(table: pd.DataFrame, unigram: float) -> Findings:
     headline["loss per word (nats), word frequencies alone"] = unigram
     headline["a gradient over its bound, at most"] = float(table.of_bound.max())
     message = (
-        f"Learning rate {rates[-1]:g}: geometric mean of the largest |gradient|/|weight| {words}; "
+        f"Learning rate {rates[-1]:g}: geometric mean of the largest |gradient|/|weight| {', '.join(words)}; "
         f"loss per word {ends.loc[rates[-1], last].mean():.2f} ({last}), and of the others "
         f"{gaps.loc[rates[-1]].min(axis=None):+.3f} to {gaps.loc[rates[-1]].max(axis=None):+.3f} against it. "
         f"No gradient of any step is above {table.of_bound.max():.1g} of its bound."

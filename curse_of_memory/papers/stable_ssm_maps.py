@@ -6,7 +6,7 @@ import numpy as np
 
 from curse_of_memory.theory.reparameterization import Reparameterization, get
 
-__all__ = ["FORMULAS", "GROWING", "map_of", "stepped"]
+__all__ = ["GROWING", "label_of", "map_of", "stepped"]
 
 FORMULAS = {
     "direct": "$f=w$",
@@ -23,6 +23,11 @@ GROWING = "direct, growing start"
 def map_of(kind: str) -> str:
     """Return the name of the map f of a row: `kind` itself, but for the second start of "direct"."""
     return "direct" if kind == GROWING else kind
+
+
+def label_of(kind: str) -> str:
+    """Return the name of a map, or of a row, with its formula where it has one."""
+    return f"{kind}, {FORMULAS[kind]}" if kind in FORMULAS else kind
 
 
 @cache

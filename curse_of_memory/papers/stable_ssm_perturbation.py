@@ -17,7 +17,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.inverse_approximation_stable import within_bounds
 from curse_of_memory.papers.reference_numbers import reference
-from curse_of_memory.papers.stable_ssm_maps import FORMULAS, stepped
+from curse_of_memory.papers.stable_ssm_maps import label_of, stepped
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
@@ -228,7 +228,7 @@ def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: dict) -> None:
         xlim=(at_rest / 1.5, 1.5),
         ylim=(1e-6, 100),
         xlabel=r"perturbation $\beta$ of the weights",
-        title=f"{name}, {FORMULAS[name]}" if name in FORMULAS else name,
+        title=label_of(name),
         xticks=[at_rest, 1e-4, 1e-3, 1e-2, 1e-1, 1],
         xticklabels=["0", "", "$10^{-3}$", "", "$10^{-1}$", ""],
     )

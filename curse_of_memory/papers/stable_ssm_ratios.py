@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from curse_of_memory.papers.stable_ssm_maps import FORMULAS
+from curse_of_memory.papers.stable_ssm_maps import label_of
 
-__all__ = ["draw_ratios", "label_of", "typical_ratio", "typical_ratios"]
+__all__ = ["draw_ratios", "typical_ratio", "typical_ratios"]
 
 DASHES = ("-", "--", "-.", ":", "-")
 
@@ -30,11 +30,6 @@ def typical_ratios(table: pd.DataFrame) -> pd.DataFrame:
 def typical_ratio(by_seed: pd.Series) -> float:
     """Return the geometric mean over the seeds, of a column of :func:`typical_ratios`."""
     return float(np.exp(np.log(by_seed).mean()))
-
-
-def label_of(name: str) -> str:
-    """Return the name of a map with its formula."""
-    return f"{name}, {FORMULAS[name]}" if name in FORMULAS else name
 
 
 def draw_ratios(axis: Axes, table: pd.DataFrame, looks: Mapping[str, tuple]) -> dict[str, str]:
