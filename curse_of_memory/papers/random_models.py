@@ -192,9 +192,9 @@ def _memory_findings(table: pd.DataFrame, early: int) -> Findings:
     first = found.index.get_level_values("layers").min()
     ends = [(*run, m) for *run, m in found.index if m in (first, found.loc[tuple(run)].index.max())]
     words = (
-        f"Every random model forgets exponentially: the slope of log M is {found.ratio.min():.2f} to "
-        f"{found.ratio.max():.2f} times the rate of the linearised model (medians over "
-        f"{table.seed.nunique()} models, dashed), for step and impulse."
+        f"With their usual initial weights the models forget exponentially: the slope of log M is "
+        f"{found.ratio.min():.2f} to {found.ratio.max():.2f} times the rate of the linearised model (medians "
+        f"over {table.seed.nunique()} models, dashed), for step and impulse."
     )
     if "S4D" in table.model.values:
         slow = found.xs("S4D", level="model")
@@ -210,9 +210,10 @@ def _memory_findings(table: pd.DataFrame, early: int) -> Findings:
 def _decay_findings(table: pd.DataFrame) -> Findings:
     found = agreement(table)
     words = (
-        f"All stacks forget exponentially: log ρ̂ is a line (median R² at least {found.r2.min():.3f}) of "
-        f"slope −c₀, c₀ {found.ratio.min():.2f} to {found.ratio.max():.2f} times 2β (medians over "
-        f"{table.seed.nunique()} models), β the rate of the slowest layer (dashed), whatever the depth."
+        "With their usual initial weights all stacks forget exponentially: log ρ̂ is a line (median R² at "
+        f"least {found.r2.min():.3f}) of slope −c₀, c₀ {found.ratio.min():.2f} to {found.ratio.max():.2f} "
+        f"times 2β (medians over {table.seed.nunique()} models), β the rate of the slowest layer (dashed), "
+        "at every depth drawn."
     )
     name = "{1}, layers {2}"
     labels = {"rate": f"c₀ per step, {name}", "ratio": f"c₀ over 2β, {name}", "r2": f"R², {name}"}

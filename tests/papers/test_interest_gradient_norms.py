@@ -1,5 +1,6 @@
 """The relief of a vanishing gradient: closed form, autograd, sampled."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,25 @@ def test_the_formula_is_the_gradient_of_the_expected_loss(power):
     formula = gn.eigenvalue_gradient(multiplier, coefficient, rho, power)
     # sums of 30 terms, each of a few operations
     assert formula == pytest.approx(slope.item(), rel=1e3 * np.finfo(float).eps)
+
+
+def test_the_largest_gradient_is_the_largest_of_all_lags():
+    """At 50 digits, for T = 100, p = 10 and λ = 4/5."""
+    with mpmath.workdps(50):
+        horizon, p, lam = 100, 10, mpmath.mpf(4) / 5
+        weights = [mpmath.mpf(t) ** p for t in range(1, horizon + 1)]
+        b = [sum(weights[d:]) for d in range(horizon)]
+        sizes = [2 * b[d] / b[0] * d * lam ** (d - 1) for d in range(1, horizon)]
+        fall = float(max(sizes) / sizes[-1])
+        first = float(max(sizes))
+    gradients = gn.missed_memory_gradients(horizon, 0.8, 10)
+    assert gradients.max() == pytest.approx(first, rel=1e-12)
+    assert gradients.max() / gradients[-1] == pytest.approx(fall, rel=1e-12)
+    assert fall == pytest.approx(6.24e8, rel=1e-3)
+    for lag in (1, 4, 99):
+        rho = 0.8 ** np.arange(horizon) + (np.arange(horizon) == lag)
+        slope = gn.eigenvalue_gradient(0.8, 1.0, rho, 10)
+        assert gradients[lag] == pytest.approx(abs(slope), rel=1e-6)
 
 
 @pytest.mark.parametrize("power", [0.5, 1, 10])
