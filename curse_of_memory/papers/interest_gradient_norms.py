@@ -249,8 +249,8 @@ def _findings(table: pd.DataFrame, horizon: int) -> Findings:
     message = (
         f"At lag {last:g} of {horizon} the weight p = {high:g} makes the gradient {ratios[last]:.3g} times "
         "larger; no weight tᵖ gives more than p + 1. From its largest value, at lag "
-        f"{first}, to there the gradient of a mode with λ = {smallest:g} falls by a factor of {fall:.2g}, and "
-        "is lost in the noise of sampling: the relief is real, but small against an exponential."
+        f"{first}, to there the gradient of a mode with λ = {smallest:g} falls by a factor of {fall:.2g}, "
+        "and is lost in the noise of sampling: the relief is real, but small against an exponential."
     )
     return Findings(table, message, headline, spread=spreads(by_run))
 
