@@ -1,12 +1,19 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and read only where they are plain files."""
 
 import contextlib
 import os
-import tempfile
+import re
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["whole_file"]
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
+
+__all__ = ["is_plain_file", "read_plain_file", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -15,6 +22,12 @@ def whole_file(path: str | Path) -> Iterator[Path]:
 
     If the body raises, or the process dies, whatever stood at `path` is untouched. The temporary
     name starts with a dot and keeps the suffix, so that writers that look at it choose the format.
+    What a writer of the same file that was killed has left there is removed.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be made or the file not be written; the message names `path`.
 
     Examples
     --------
@@ -27,15 +40,85 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    draft = Path(name)
+    _remove_abandoned(path)
+    draft = path.with_name(f".{path.name}.draft-{secrets.token_hex(8)}{path.suffix}")
+    with _naming(path, draft):
+        handle = _opened(draft)
+        try:
+            yield draft
+            os.replace(draft, path)
+        finally:
+            draft.unlink(missing_ok=True)
+            if handle is not None:
+                os.close(handle)
+
+
+def is_plain_file(path: Path) -> bool:
+    """Return whether there is a file at `path` itself: no folder, no link, no pipe."""
     try:
-        yield draft
-        # mkstemp makes files private; a figure is for everyone the umask allows
-        umask = os.umask(0)
-        os.umask(umask)
-        draft.chmod(0o666 & ~umask)
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
+def read_plain_file(path: Path, largest: int) -> bytes:
+    """Return the content of a file of at most `largest` bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is larger, or a link, a folder or a pipe.
+    """
+    path.lstat()  # says what is the matter with what is not there
+    if not is_plain_file(path):
+        raise ValueError(f"{path} is not a plain file")
+    with path.open("rb") as handle:
+        content = handle.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"{path} has more than {largest} bytes")
+    return content
+
+
+def _opened(draft: Path) -> int | None:
+    """Make an empty draft, and return a descriptor that holds its lock for as long as its writer lives."""
+    while True:
+        # the mode is what the umask leaves of it; the umask is the process's, and is not asked for or changed
+        handle = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        if fcntl is None:  # there an open file cannot be moved, either
+            os.close(handle)
+            return None
+        with contextlib.suppress(OSError):  # some file systems of networks have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if draft.exists():  # another writer may have taken it for abandoned before it was locked
+            return handle
+        os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the drafts of `path` whose writers are gone: with them went their locks."""
+    if fcntl is None:
+        return
+    names = re.compile(rf"\.{re.escape(path.name)}\.draft-[0-9a-f]{{16}}{re.escape(path.suffix)}")
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        drafts = [Path(entry) for entry in entries if names.fullmatch(entry.name)]
+        for draft in filter(is_plain_file, drafts):
+            with contextlib.suppress(OSError):  # its writer lives or has just moved it, or it is not ours
+                handle = os.open(draft, os.O_RDWR)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    draft.unlink()
+                finally:
+                    os.close(handle)
+
+
+@contextlib.contextmanager
+def _naming(path: Path, draft: Path) -> Iterator[None]:
+    """Let what the system reports name `path`, which a full disk does not and a draft's name hides."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, str(draft)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise

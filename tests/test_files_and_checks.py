@@ -1,6 +1,10 @@
+import errno
 import math
 import os
 import stat
+import subprocess
+import sys
+import threading
 import warnings
 
 import numpy as np
@@ -9,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory import checks
-from curse_of_memory.files import whole_file
+from curse_of_memory.files import is_plain_file, read_plain_file, whole_file
 
 steady = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -73,15 +77,113 @@ def test_a_writer_may_replace_the_draft_itself(tmp_path):
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_files_have_the_permissions_the_umask_allows(tmp_path, umask):
+def test_files_have_the_permissions_the_umask_allows(tmp_path, monkeypatch, umask):
     before = os.umask(umask)
+    change = os.umask
     try:
+        # the umask is of all threads: to ask for it is to change it
+        monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask was changed"))
         with whole_file(tmp_path / "note.txt") as draft:
             draft.write_text("text")
-        assert os.umask(umask) == umask  # and the umask is as it was
     finally:
-        os.umask(before)
+        change(before)
     assert stat.S_IMODE((tmp_path / "note.txt").stat().st_mode) == 0o666 & ~umask
+
+
+KILLED = """
+import os, signal, sys
+from curse_of_memory.files import whole_file
+with whole_file(sys.argv[1]) as draft:
+    draft.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_drafts_of_killed_writers_go_with_the_next_write_and_no_other_file_does(tmp_path):
+    target, near = tmp_path / "run.pt", tmp_path / "run.pt.pt"
+    for path in (target, near):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    link = tmp_path / f".run.pt.draft-{'0' * 16}.pt"
+    link.symlink_to(tmp_path / "elsewhere")
+    mine = tmp_path / ".run.pt.draft-mine.pt"
+    mine.touch()
+    with whole_file(target) as draft:
+        draft.write_text("whole")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left - {"run.pt", link.name, mine.name} == {
+        name for name in left if name.startswith(".run.pt.pt.draft-")
+    }
+    assert len(left) == 4
+
+
+def test_writers_of_one_file_leave_each_other_alone(tmp_path):
+    target = tmp_path / "note.txt"
+    with whole_file(target) as first:
+        first.write_text("first")
+        with whole_file(target) as second:
+            second.write_text("second")
+        assert target.read_text() == "second"
+    assert target.read_text() == "first"
+
+    def write(number):
+        for _ in range(100):
+            with whole_file(target) as draft:
+                draft.write_text(str(number))
+
+    failures = []
+    monitor = threading.excepthook
+    threading.excepthook = failures.append
+    try:
+        threads = [threading.Thread(target=write, args=[number]) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        threading.excepthook = monitor
+    assert failures == []
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_what_the_system_reports_names_the_file(tmp_path):
+    target = tmp_path / "note.txt"
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def write(path, error=None):
+        with whole_file(path):
+            if error:
+                raise error
+
+    with pytest.raises(OSError, match=rf"No space left on device: '{target}'"):
+        write(target, full)
+    target.mkdir()
+    with pytest.raises(OSError, match=rf": '{target}'$"):
+        write(target)
+    assert list(tmp_path.iterdir()) == [target]
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=rf"'{tmp_path / 'file'}'"):
+        write(tmp_path / "file" / "note.txt")
+    with pytest.raises(FileNotFoundError, match="'other'"):  # not of the draft: left as it is
+        write(tmp_path / "b", FileNotFoundError(errno.ENOENT, "No such file", "other"))
+
+
+def test_only_plain_files_are_read(tmp_path):
+    plain, link, pipe = (tmp_path / name for name in ("plain", "link", "pipe"))
+    plain.write_bytes(b"12345")
+    link.symlink_to(plain)
+    os.mkfifo(pipe)
+    assert read_plain_file(plain, largest=5) == b"12345"
+    assert is_plain_file(plain)
+    with pytest.raises(ValueError, match=f"{plain} has more than 4 bytes"):
+        read_plain_file(plain, largest=4)
+    for other in (link, pipe, tmp_path):
+        assert not is_plain_file(other)
+        with pytest.raises(ValueError, match=f"{other} is not a plain file"):
+            read_plain_file(other, largest=5)
+    assert not is_plain_file(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        read_plain_file(tmp_path / "nothing", largest=5)
 
 
 # --- checks -------------------------------------------------------------------------------------
