@@ -194,6 +194,129 @@ def test_losses_are_modules_that_copy_pickle_and_print(loss):
     assert not list(criterion.parameters())
 
 
+# --- what a drop-in for the cross-entropy must know -----------------------------------------------
+
+CASES = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 2**31),
+        "kind": st.sampled_from(["labels", "probabilities"]),
+        "ignored": st.floats(0.0, 0.9),
+        "ignore_index": st.sampled_from([-100, 0, 3, 77]),
+        "label_smoothing": st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+        "weighted": st.booleans(),
+        "reduction": st.sampled_from(["mean", "sum", "none"]),
+    }
+)
+
+
+def labelled(case, batch=3, horizon=5, classes=4):
+    """Logits, labels or probabilities, and the options that torch's loss has, too."""
+    rng = np.random.default_rng(case["seed"])
+    logits = torch.from_numpy(rng.standard_normal((batch, horizon, classes))).requires_grad_()
+    options = {name: case[name] for name in ("ignore_index", "label_smoothing", "reduction")}
+    options["weight"] = torch.from_numpy(rng.uniform(0.1, 3.0, classes)) if case["weighted"] else None
+    if case["kind"] == "probabilities":
+        options["ignore_index"] = -100  # torch takes no other beside probabilities
+        return logits, torch.from_numpy(rng.dirichlet(np.ones(classes), (batch, horizon))), options
+    labels = torch.from_numpy(rng.integers(0, classes, (batch, horizon)))
+    labels[torch.from_numpy(rng.random((batch, horizon))) < case["ignored"]] = case["ignore_index"]
+    labels[0, 0] = 1  # one that counts: without any the mean is NaN
+    return logits, labels, options
+
+
+@steady
+@given(case=CASES)
+def test_no_power_is_the_cross_entropy_of_torch_with_all_its_options(case):
+    logits, labels, options = labelled(case)
+    theirs = torch.nn.CrossEntropyLoss(**options)(
+        logits.mT, labels.mT if labels.is_floating_point() else labels
+    )
+    ours = TemporallyWeightedCrossEntropy(**options)(logits, labels)
+    # sums of up to 60 terms below 3 · 10, in whatever order the two add them
+    tolerance = {"rtol": 32 * EPS[torch.float64], "atol": 32 * EPS[torch.float64]}
+    torch.testing.assert_close(ours, theirs, **tolerance)
+    along = noise(case["seed"], *ours.shape)
+    gradients = [torch.autograd.grad(loss, logits, along)[0] for loss in (ours, theirs)]
+    torch.testing.assert_close(*gradients, **tolerance)
+
+
+@steady
+@given(case=CASES, power=st.sampled_from([-1, 0.5, 2]))
+def test_with_weights_the_mean_is_over_what_counts(case, power):
+    """The formula of the docstring, number by number."""
+    logits, labels, options = labelled(case)
+    options |= {"reduction": "mean"}
+    w = np.arange(1.0, 6.0) ** power
+    log_p = torch.log_softmax(logits, -1).detach().numpy()
+    omega = np.ones(4) if options["weight"] is None else options["weight"].numpy()
+    above = below = 0.0
+    for b, t in itertools.product(range(3), range(5)):
+        spread = case["label_smoothing"] / 4
+        if case["kind"] == "probabilities":
+            share, unit = labels[b, t].numpy(), 1.0
+        elif (label := labels[b, t].item()) == case["ignore_index"]:
+            continue
+        else:
+            share, unit = np.eye(4)[label], omega[label]
+        share = (1 - case["label_smoothing"]) * share + spread
+        above -= w[t] * (omega * share * log_p[b, t]).sum()
+        below += w[t] * unit
+    found = TemporallyWeightedCrossEntropy(power, **options)(logits, labels)
+    if below == 0:
+        assert torch.isnan(found)
+    else:
+        assert found.item() == pytest.approx(above / below, rel=1e3 * EPS[torch.float64])
+
+
+@pytest.mark.parametrize("power", [0, 1, 10])
+def test_ignored_labels_do_not_count(power):
+    """An error that is the same at all labelled steps is the loss, whatever the weights are."""
+    logits = torch.tensor([3.0, 0.0, 0.0]).expand(2, 10, 3)
+    labels = torch.ones(2, 10, dtype=torch.long)
+    labels[:, :4] = -100
+    cost = math.log(math.exp(3) + 2)
+    assert TemporallyWeightedCrossEntropy(power)(logits, labels).item() == pytest.approx(cost, rel=1e-6)
+    kept = TemporallyWeightedCrossEntropy(power, reduction="none")(logits, labels)
+    assert not kept[:, :4].any()
+    nothing = TemporallyWeightedCrossEntropy(power)(logits, torch.full_like(labels, -100))
+    assert torch.isnan(nothing)
+
+
+def test_class_weights_move_with_the_loss_and_may_stand_beside_those_over_time():
+    logits, classes = pair(TemporallyWeightedCrossEntropy)
+    omega = torch.tensor([1.0, 2.0, 0.5, 3.0])
+    both = TemporallyWeightedCrossEntropy(weight=np.sqrt, class_weight=omega)
+    torch.testing.assert_close(
+        both(logits, classes), TemporallyWeightedCrossEntropy(0.5, weight=omega)(logits, classes)
+    )
+    assert both.double().class_weight.dtype == torch.float64
+    assert "4 classes weighted" in repr(both)
+
+
+# --- complex outputs ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [TemporallyWeightedMSE, TemporallyWeightedMAE])
+@pytest.mark.parametrize("power", [0, 2])
+def test_a_complex_error_counts_by_its_modulus(loss, power):
+    error = torch.complex(noise(0, 3, 7, 2), noise(1, 3, 7, 2)).requires_grad_()
+    w = torch.arange(1.0, 8.0).double() ** power
+    modulus = error.detach().abs()
+    by_hand = (w / w.mean())[:, None] * (modulus**2 if loss is TemporallyWeightedMSE else modulus)
+    found = loss(power)(error, torch.zeros_like(error))
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, by_hand.mean(), rtol=32 * EPS[torch.float64], atol=0)
+    assert torch.autograd.gradcheck(lambda e: loss(power)(e, torch.zeros_like(e)), (error,))
+
+
+def test_the_expected_loss_of_a_complex_error_is_that_of_its_two_parts():
+    loss, real, imaginary = TemporallyWeightedMSE(1), noise(0, 5, 2, 1), noise(1, 5, 2, 1)
+    whole = loss.expected(torch.complex(real, imaginary))
+    torch.testing.assert_close(
+        whole, loss.expected(real) + loss.expected(imaginary), rtol=32 * EPS[torch.float64], atol=0
+    )
+
+
 # --- the expected loss of linear models ---------------------------------------------------------
 
 
@@ -311,6 +434,7 @@ def test_expected_prefers_short_memory(seed, power):
 # --- refusals -----------------------------------------------------------------------------------
 
 y3 = torch.zeros(2, 3, 1)
+cross_entropy = TemporallyWeightedCrossEntropy
 
 
 @pytest.mark.parametrize(
@@ -331,9 +455,50 @@ y3 = torch.zeros(2, 3, 1)
         (lambda: TemporallyWeightedMSE()(y3, y3[:, :2]), ValueError, r"\(2, 3, 1\) and \(2, 2, 1\)"),
         (lambda: TemporallyWeightedMSE()(y3, y3[..., 0]), ValueError, "must both have shape"),
         (lambda: TemporallyWeightedMAE()(y3[0], y3[0]), ValueError, "must both have shape"),
-        (lambda: TemporallyWeightedCrossEntropy()(y3, y3), ValueError, "logits must have shape"),
+        (lambda: cross_entropy()(y3, y3[..., 0]), ValueError, "logits must have shape"),
         (lambda: TemporallyWeightedCrossEntropy()(y3, y3[:, :2, 0]), ValueError, "logits must have shape"),
         (lambda: TemporallyWeightedMSE().weights(0), ValueError, "horizon must be at least 1"),
+        (
+            lambda: TemporallyWeightedMSE()(y3.numpy(), y3),
+            TypeError,
+            "y_hat must be a torch.Tensor, got ndarray",
+        ),
+        (lambda: TemporallyWeightedMAE()(y3, [[[0.0]]]), TypeError, "y must be a torch.Tensor, got list"),
+        (
+            lambda: TemporallyWeightedMSE()(y3.long(), y3.long()),
+            TypeError,
+            "y_hat must be of a floating-point",
+        ),
+        (
+            lambda: cross_entropy()(y3.long(), y3[..., 0].long()),
+            TypeError,
+            "logits must be of a floating-point",
+        ),
+        (lambda: cross_entropy()(y3, y3[..., 0].bool()), TypeError, "classes must be whole numbers, or"),
+        (
+            lambda: cross_entropy(weight=y3),
+            ValueError,
+            r"class_weight must be real numbers of shape \(class,\)",
+        ),
+        (
+            lambda: cross_entropy(class_weight=[1.0]),
+            TypeError,
+            "class_weight must be a torch.Tensor, got list",
+        ),
+        (
+            lambda: cross_entropy(weight=y3[0, :, 0], class_weight=y3[0, :, 0]),
+            ValueError,
+            "class_weight must not",
+        ),
+        (
+            lambda: cross_entropy(weight=torch.ones(2))(y3, y3[..., 0].long()),
+            ValueError,
+            "of 1 classes as logits",
+        ),
+        (lambda: cross_entropy(label_smoothing=1.5), ValueError, "label_smoothing must be at most 1"),
+        (lambda: cross_entropy(label_smoothing=-0.1), ValueError, "label_smoothing must not be negative"),
+        (lambda: cross_entropy(ignore_index=0.5), TypeError, "ignore_index must be a whole number"),
+        (lambda: cross_entropy(ignore_index=True), TypeError, "ignore_index must be a whole number"),
         (
             lambda: TemporallyWeightedMSE().expected(y3[..., None], inputs="brown"),
             ValueError,
