@@ -111,7 +111,8 @@ def lyapunov_norm(W: ArrayLike) -> LyapunovNorm:
             f"W is within {distance.upper:.1g} of instability: float64 does not solve its equation"
         )
     omega = numerical_abscissa(W)
-    by_distance = (size + 2 * distance.lower) / (math.pi * distance.lower**2)
+    near = distance.lower
+    by_distance = (size / near + 2) / (math.pi * near) if near > 0 else math.inf
     return LyapunovNorm(
         P=P,
         norm=norm,

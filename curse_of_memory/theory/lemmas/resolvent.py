@@ -17,12 +17,16 @@ EPS = float(np.finfo(float).eps)
 # Where a level touches the minimum, eigenvalues of the Hamiltonian lose half their digits: no finer bracket.
 _WIDTH = 1e-6
 _ON_THE_AXIS = 1e-8
+_ROUNDING = 8  # times m eps and the size of the matrix: what LAPACK may be off by
 _ROUNDS = 100  # convergence is quadratic: a handful do
 
 
 @dataclass(frozen=True)
 class Distance:
     """A bracket lower <= d(W) <= upper, per unit time.
+
+    Both ends leave room for the rounding of LAPACK's singular values and eigenvalues, 8 m eps times the
+    size of what they are of: a W that float64 does not tell from an unstable one has `lower` 0.
 
     Attributes
     ----------
@@ -112,7 +116,7 @@ def is_normal(W: ArrayLike) -> bool:
 
 
 def distance_to_instability(W: ArrayLike) -> Distance:
-    """Return a bracket of d(W) = min_ω σ_min(iω − W), relative width 1e-6.
+    """Return a bracket of d(W) = min_ω σ_min(iω − W), of relative width 1e-6 and what rounding adds.
 
     γ >= d exactly if [[W, −γ], [γ, −Wᵀ]] has an eigenvalue on the imaginary axis (Byers 1988); the
     frequencies found there lead to a smaller γ until there is none (Boyd & Balakrishnan 1990).
@@ -149,7 +153,9 @@ def distance_to_instability(W: ArrayLike) -> Distance:
         crossings = _frequencies_at(W, level)
         frequencies = np.concatenate([crossings, (crossings[1:] + crossings[:-1]) / 2])
         if all(_smallest_singular_value(W, omega) > level for omega in frequencies):
-            return Distance(level, upper, frequency)
+            size = float(np.linalg.norm(W)) + frequency + level
+            rounding = _ROUNDING * len(W) * EPS * size
+            return Distance(max(0.0, level - rounding), upper + rounding, frequency)
     raise ArithmeticError(f"the distance to instability did not settle, it is at most {upper:g}")
 
 
