@@ -148,7 +148,9 @@ def width_sweep() -> Row:
             # a network of m modes holds every sum of fewer terms: the others have coefficient zero
             rates = [np.append(s.rates, np.ones(m - s.rates.size)) for s, m in zip(sums, widths, strict=True)]
             return [
-                RNN.from_exponential_sum(r, np.append(s.coefficients, np.zeros(r.size - s.coefficients.size)))
+                RNN.from_exponential_sum(
+                    rates=r, coefficients=np.append(s.coefficients, np.zeros(r.size - s.coefficients.size))
+                )
                 for r, s in zip(rates, sums, strict=True)
             ]
 

@@ -50,14 +50,23 @@ def positive_int(name: str, value: int) -> int:
 def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.ndarray:
     """Return `values` as a non-empty float64 array without NaN or infinity.
 
-    `ndim`, where given, is the number of dimensions the array must have.
+    `ndim`, where given, is the number of dimensions the array must have. Masked entries, complex numbers,
+    objects, text and tensors that require gradients are refused: reading them would lose what they say.
     """
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(values)}")
+    if getattr(values, "requires_grad", False):
+        raise TypeError(f"{name} must not require gradients, which numpy does not keep: give its .detach()")
     try:
-        if np.iscomplexobj(values):
-            raise TypeError
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be an array of real numbers, got {type(values).__name__}") from None
+        array = np.asarray(values)
+    except Exception as error:  # ragged lists, tensors of another device, whatever a class of its own raises
+        reason = str(error).partition("\n")[0]
+        what = type(values).__name__
+        raise TypeError(f"{name} must be an array of real numbers, got {what}: {reason}") from None
+    if array.dtype.kind not in "biuf":
+        what = f"{type(values).__name__} of {array.dtype}"
+        raise TypeError(f"{name} must be an array of real numbers, got {what}")
+    array = array.astype(float, copy=False)
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")
     if array.size == 0:

@@ -164,6 +164,8 @@ class TemporallyWeightedMSE(_WithForm):
         checks.one_of("inputs", inputs, bias.INPUTS)
         checks.positive("dt", dt)
         checks.non_negative("variance", variance)
+        if not isinstance(kernel_error, Tensor):
+            raise TypeError(f"kernel_error must be a tensor, got {type(kernel_error).__name__}")
         if kernel_error.ndim < 3:
             shape = tuple(kernel_error.shape)
             raise ValueError(f"kernel_error must have shape (..., time, output, input), got {shape}")

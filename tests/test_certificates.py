@@ -10,7 +10,7 @@ import curse_of_memory as com
 MEMORIES = [
     com.targets.polynomial(1.1, rate=0.1),
     com.targets.polynomial(2.0),
-    com.targets.exponential_sum([1.0, 0.3], [0.5, 0.03]),
+    com.targets.exponential_sum(coefficients=[1.0, 0.3], rates=[0.5, 0.03]),
     com.targets.two_parts(4.0),
     com.targets.airy(3.0),
 ]
@@ -57,8 +57,8 @@ def test_measured_perturbations_stay_within_the_bracket(rho, width, parameteriza
     horizon = 40
     task = com.tasks.LinearFunctional(rho, horizon)
     fit = com.fit_exponential_sum(task.rho, terms=width, weight=com.bias.power(0))
-    arguments = (fit.rates, fit.coefficients)
-    model = com.nn.RNN.from_exponential_sum(*arguments, parameterization=parameterization)
+    sums = {"rates": fit.rates, "coefficients": fit.coefficients}
+    model = com.nn.RNN.from_exponential_sum(**sums, parameterization=parameterization)
     curve = com.perturbation_curve(model, task, [beta], draws=20, seed=seed)
     worst = com.worst_case_error(
         fit, rho, beta, parameterization, "expected", horizon=horizon, step="euler", draws=20, seed=seed

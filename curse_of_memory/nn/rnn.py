@@ -111,9 +111,9 @@ class RNN(nn.Module):
     @classmethod
     def from_exponential_sum(
         cls,
+        *,
         rates: ArrayLike,
         coefficients: ArrayLike,
-        *,
         dt: float = 1.0,
         parameterization: str | Reparameterization = "direct",
         dtype: torch.dtype = torch.float64,

@@ -120,7 +120,7 @@ def _single_inputs(horizon: int, inputs: int, seed: int, device: str) -> tuple[l
 
 def _differences() -> list[Row]:
     rate, dt = -math.log(0.9), 0.1
-    fine, plain = (RNN.from_exponential_sum([rate], [1.0], dt=step) for step in (dt, 1.0))
+    fine, plain = (RNN.from_exponential_sum(rates=[rate], coefficients=[1.0], dt=step) for step in (dt, 1.0))
     derivative = r"$\mathrm{d}H_t/\mathrm{d}t$", r"code: $\lvert y_{t+1}-y_t\rvert$"
 
     def ratio(model: RNN, entry: int) -> tuple[float, float]:

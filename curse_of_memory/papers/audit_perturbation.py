@@ -76,7 +76,7 @@ def perturbation_data(
     checks.positive_int("draws", draws)
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
     fit = fit_exponential_sum(task.rho, terms=hidden, weight=bias.power(0))
-    model = RNN.from_exponential_sum(fit.rates, fit.coefficients, parameterization=MAP)
+    model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=MAP)
     certified = worst_case_curve(
         fit,
         task.rho,

@@ -164,7 +164,7 @@ def gradient_norms_data(
 
 def _vanishing(horizon: int, powers, multiplier: float, lags, draw: Mapping) -> pd.DataFrame:
     """Return exact and sampled gradients of a miss at one lag, and their ratios to those of p = 0."""
-    model = RNN.from_exponential_sum([-math.log(multiplier)], [1.0])
+    model = RNN.from_exponential_sum(rates=[-math.log(multiplier)], coefficients=[1.0])
     memory = model.kernel(horizon).detach().flatten().numpy()
     rows = []
     for lag in lags:

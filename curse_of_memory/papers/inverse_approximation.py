@@ -79,7 +79,7 @@ def linear_perturbation_data(
             trained = RNN(m, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
             fit_expected(trained, task)
             models = {
-                "best fit": RNN.from_exponential_sum(best.rates, best.coefficients),
+                "best fit": RNN.from_exponential_sum(rates=best.rates, coefficients=best.coefficients),
                 "trained": trained,
             }
             for kind, model in models.items():

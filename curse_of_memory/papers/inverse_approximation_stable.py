@@ -88,7 +88,7 @@ def _trained(task: LinearFunctional, m: int, name: str, options: dict, device: s
     )
     fit_expected(learned, task)
     own = _kernel(learned)
-    model = RNN.from_exponential_sum(own.rates, own.coefficients, parameterization=name)
+    model = RNN.from_exponential_sum(rates=own.rates, coefficients=own.coefficients, parameterization=name)
     seen = perturbation_curve(
         model, task, TRAINED_BETAS, draws=options["draws"], seed=options["seed"], device=device
     )
@@ -106,7 +106,7 @@ def _kernel(model: RNN) -> ExponentialSum:
     with torch.no_grad():
         rates = -torch.log1p(model.recurrence())
         amplitudes = model.output_weight[0] * model.input_weight[:, 0]
-    return ExponentialSum(rates.numpy(), amplitudes.numpy(), 0.0, 1.0)
+    return ExponentialSum(rates=rates.numpy(), coefficients=amplitudes.numpy(), error=0.0, dt=1.0)
 
 
 def _error_at(weights: np.ndarray, coefficients: np.ndarray, name: str, task, device: str) -> float:

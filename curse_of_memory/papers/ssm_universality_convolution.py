@@ -23,7 +23,7 @@ from curse_of_memory.training import fit_expected
 __all__ = ["KERNELS", "convolution_data", "convolution_plot"]
 
 KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "exponential": targets.exponential_sum([1.0, -0.6], [0.05, 0.3]),
+    "exponential": targets.exponential_sum(coefficients=[1.0, -0.6], rates=[0.05, 0.3]),
     "polynomial": targets.named("iat-code-polynomial"),
     "Airy": targets.named("iat-code-airy"),
     "delayed": targets.from_formula("exp(-(t - 16)**2/18)"),

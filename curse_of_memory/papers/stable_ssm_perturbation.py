@@ -93,14 +93,16 @@ def _learnt(task: LinearFunctional, m: int, name: str, starts: int, seed: int) -
         rates = -torch.log1p(model.recurrence())
         amplitudes = model.output_weight[0] * model.input_weight[:, 0]
     rates = torch.where(rates.abs() < STANDING, STANDING, rates.clamp(max=GONE))
-    return ExponentialSum(rates.numpy(), amplitudes.numpy())
+    return ExponentialSum(rates=rates.numpy(), coefficients=amplitudes.numpy())
 
 
 def _perturbed(
     own: ExponentialSum, task: LinearFunctional, name: str, options: dict, device: str
 ) -> pd.DataFrame:
     """Return one curve: bounds of the kernel, and what the network does."""
-    model = RNN.from_exponential_sum(own.rates, own.coefficients, parameterization=stepped(name))
+    model = RNN.from_exponential_sum(
+        rates=own.rates, coefficients=own.coefficients, parameterization=stepped(name)
+    )
     seen = perturbation_curve(model, task, BETAS, draws=options["draws"], seed=options["seed"], device=device)
     rows = []
     for beta, random in zip(BETAS, np.sqrt(seen.error.values), strict=True):

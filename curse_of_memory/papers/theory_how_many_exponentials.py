@@ -21,7 +21,7 @@ from curse_of_memory.training import fit_expected
 __all__ = ["how_many_exponentials_data", "how_many_exponentials_plot"]
 
 TARGETS = {
-    "three exponentials": targets.exponential_sum([1.0, 0.5, 0.25], [0.5, 0.1, 0.02]),
+    "three exponentials": targets.exponential_sum(coefficients=[1.0, 0.5, 0.25], rates=[0.5, 0.1, 0.02]),
     "polynomial": targets.named("iat-code-polynomial"),
     "Airy": targets.named("iat-code-airy"),
     "shift": targets.named("iat-code-shift"),

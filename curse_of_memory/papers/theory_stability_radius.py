@@ -110,7 +110,7 @@ def _printed_crossings(facts: dict[str, float]) -> dict[str, float]:
 
 def _measured(fit: ExponentialSum, task, betas, name: str, draws: int, seed: int, device: str) -> np.ndarray:
     """Return the errors (beta, draw) of the RNN that is this sum."""
-    model = RNN.from_exponential_sum(fit.rates, fit.coefficients, parameterization=name)
+    model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=name)
     curve = perturbation_curve(model, task, betas, draws=draws, seed=seed, device=device)
     return np.sqrt(curve.draw_error.values)
 

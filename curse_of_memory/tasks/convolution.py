@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from curse_of_memory import checks
+from curse_of_memory.theory.functions.lagged import lagged
 
 __all__ = ["causal_convolution", "lag_values"]
 
@@ -17,7 +17,7 @@ def lag_values(
 ) -> np.ndarray:
     """Return the values ``(horizon,)`` of a kernel at the lags 0, dt, …; `name` is what errors call it."""
     values = rho(dt * np.arange(horizon)) if callable(rho) else rho
-    array = checks.finite_array(name, values, ndim=1).copy()  # torch takes no reversed view
+    array = lagged(name, values, dt).values.copy()  # torch takes no reversed view
     if array.size != horizon:
         raise ValueError(f"{name} must have one value per lag, horizon={horizon}, got {array.size}")
     return array

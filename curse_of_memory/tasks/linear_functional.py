@@ -12,6 +12,7 @@ from curse_of_memory import checks
 from curse_of_memory.tasks.convolution import causal_convolution, lag_values
 from curse_of_memory.tasks.sampling import Batch, fingerprint, placed, white_noise
 from curse_of_memory.theory.bias import INPUTS
+from curse_of_memory.theory.functions.lagged import lag_step
 
 __all__ = ["LinearFunctional"]
 
@@ -25,8 +26,8 @@ class LinearFunctional:
         The memory function, a density per unit time: evaluated at 0, dt, …, or its values there.
     horizon : int
         Length T of the sequences, in steps.
-    dt : float
-        Time step.
+    dt : float, optional
+        Time step; that of the lags that ρ is labelled with unless given, 1 without labels.
     inputs : {'white', 'random_walk'}
         x_k = ξ_k, or x_k = Σ_{r≤k} ξ_r, with independent normal ξ.
     variance : float
@@ -35,7 +36,8 @@ class LinearFunctional:
     Raises
     ------
     ValueError, TypeError
-        For values of ρ that are not finite or do not fit the horizon, and for bad numbers.
+        For values of ρ that are not finite or do not fit the horizon, lags that are not even or contradict
+        `dt`, and for bad numbers.
 
     Notes
     -----
@@ -57,12 +59,12 @@ class LinearFunctional:
         rho: Callable[[np.ndarray], ArrayLike] | ArrayLike,
         horizon: int,
         *,
-        dt: float = 1.0,
+        dt: float | None = None,
         inputs: str = "white",
         variance: float = 1.0,
     ):
         self.horizon = checks.positive_int("horizon", horizon)
-        self.dt = checks.positive("dt", dt)
+        self.dt = lag_step({"rho": rho}, dt)
         self.inputs = checks.one_of("inputs", inputs, INPUTS)
         self.variance = checks.positive("variance", variance)
         self.rho = lag_values("rho", rho, self.horizon, self.dt)

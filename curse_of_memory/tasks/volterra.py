@@ -18,12 +18,14 @@ double sum has horizon² terms for each step.
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from curse_of_memory import checks
 from curse_of_memory.tasks.convolution import causal_convolution, lag_values
 from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint
+from curse_of_memory.theory.functions.lagged import lag_step
 
 __all__ = ["VolterraFunctional"]
 
@@ -43,16 +45,16 @@ class VolterraFunctional(WhiteInputTask):
     second : callable, array of shape (horizon, horizon), or list of pairs, optional
         ρ₂: a function of two arrays of lags s and r; its values; or pairs ``[(a, b), …]`` of kernels of one
         lag each, given as `first` is, for ρ₂(s, r) = Σ a(s) b(r). None is no quadratic part.
-    dt : float
-        Time step.
+    dt : float, optional
+        Time step; that of the lags that kernels are labelled with unless given, 1 without labels.
     variance : float
         Variance of the inputs.
 
     Raises
     ------
     ValueError, TypeError
-        If there is no kernel at all, for kernels that are not finite or do not fit the horizon, and for bad
-        numbers.
+        If there is no kernel at all, for kernels that are not finite or do not fit the horizon, lags that are
+        not even or contradict each other or `dt`, and for bad numbers.
 
     Notes
     -----
@@ -81,13 +83,13 @@ class VolterraFunctional(WhiteInputTask):
         *,
         first: Kernel | None = None,
         second: Kernel2 | None = None,
-        dt: float = 1.0,
+        dt: float | None = None,
         variance: float = 1.0,
     ):
         super().__init__(horizon, variance=variance)
         if first is None and second is None:
             raise ValueError("give a kernel: first, second or both")
-        self.dt = checks.positive("dt", dt)
+        self.dt = lag_step({"first": first} | _labelled(second), dt)
         lags = np.zeros(self.horizon) if first is None else lag_values("first", first, self.horizon, self.dt)
         self.first = lags
         values = self._second_values(second)
@@ -140,3 +142,16 @@ def _is_separable(second: Kernel2) -> bool:
     return isinstance(second, list | tuple) and all(
         isinstance(pair, tuple) and len(pair) == 2 for pair in second
     )
+
+
+def _labelled(second: Kernel2 | None) -> dict:
+    """Return by name what may say the lags of ρ₂: the kernels of pairs, or the labelled axes of one array."""
+    if _is_separable(second):
+        return {f"second ({i})": part for i, part in enumerate(part for pair in second for part in pair)}
+    if isinstance(second, xr.DataArray):
+        return {
+            f"second ({axis})": second[axis].rename({axis: "lag"})
+            for axis in second.dims
+            if axis in second.coords
+        }
+    return {"second": second}

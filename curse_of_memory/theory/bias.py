@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.functions.lagged import lag_step
 from curse_of_memory.theory.functions.memory_bias import Bias, T, s, steps, t
 
 __all__ = [
@@ -225,7 +226,7 @@ def weighted_error(
     *,
     inputs: str = "white",
     variance: float = 1.0,
-    dt: float = 1.0,
+    dt: float | None = None,
     unit_mean: bool = False,
 ) -> np.ndarray:
     """Return the exact expected weighted mean-square error of a linear memory ρ̂ for a target ρ.
@@ -247,8 +248,8 @@ def weighted_error(
         What x is.
     variance : float
         Of one x_k, or of one increment ξ_r (a Brownian path has `dt` here).
-    dt : float
-        Time step.
+    dt : float, optional
+        Time step; that of the lags unless given, 1 without labels.
     unit_mean : bool
         Rescale the weights to mean 1, as the weighted losses do.
 
@@ -260,19 +261,21 @@ def weighted_error(
     Raises
     ------
     ValueError
-        If lengths differ, a value is not finite, or an array b is negative or increases.
+        If lengths differ, a value is not finite, an array b is negative or increases, or lags are not even
+        or contradict each other or `dt`.
 
     Examples
     --------
     >>> float(weighted_error([1.0, 0.5], [1.0, 0.0], power(0)))  # b = 2, 1
     0.125
     """
+    dt = lag_step({"rho": rho, "rho_hat": rho_hat, "b": b}, dt)
     rho, rho_hat = checks.finite_array("rho", rho), checks.finite_array("rho_hat", rho_hat)
     horizon = rho.shape[-1:]
     if not horizon or rho_hat.shape[-1:] != horizon:
         raise ValueError(f"rho_hat must have the lags of rho, got shapes {rho_hat.shape} and {rho.shape}")
     checks.one_of("inputs", inputs, INPUTS)
-    variance, dt = checks.non_negative("variance", variance), checks.positive("dt", dt)
+    variance = checks.non_negative("variance", variance)
     if isinstance(b, Bias):
         b = b.discrete(*horizon, dt, normalize="head" if unit_mean else None)
     else:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
 from curse_of_memory.theory.decay_law import ENOUGH, FEWEST, Window, evidence, fit_law, is_still, window
+from curse_of_memory.theory.functions.lagged import lagged
 
 __all__ = ["DecayFit", "decay"]
 
@@ -118,7 +119,7 @@ def decay(
         M at the lags 0, dt, …; signed values count by their magnitude. As :func:`memory_function` and
         ``Target.on_grid`` return it.
     dt : float, optional
-        Time step; that of ``lag`` unless given, 1 for plain arrays.
+        Time step; that of the lags unless given, 1 without labels.
     noise_floor : float, optional
         Level below which values are rounding noise; the attribute ``noise_floor`` of `memory` unless
         given, else the rounding of float64, 2.2e-16 times the maximum.
@@ -132,7 +133,8 @@ def decay(
     Raises
     ------
     ValueError, TypeError
-        For an empty curve, NaN, a grid of lags that is not even, a bad `dt`, `noise_floor` or `share`.
+        For an empty curve, NaN, lags that are not even or contradict `dt`, a bad `dt`, `noise_floor` or
+        `share`.
 
     Notes
     -----
@@ -189,19 +191,10 @@ def decay(
 
 def _curve(memory, dt: float | None, noise_floor: float | None) -> tuple[np.ndarray, np.ndarray, float]:
     """Return checked magnitudes, their lags, and the noise floor."""
-    labelled = isinstance(memory, xr.DataArray)
-    values = np.abs(checks.finite_array("memory", memory.values if labelled else memory, ndim=1))
-    if labelled and dt is None:
-        if memory.dims != ("lag",):
-            raise ValueError(f"memory must be over 'lag', got {memory.dims}")
-        lags = checks.finite_array("lag", memory.lag, ndim=1)
-        steps = np.diff(lags)
-        if lags[0] != 0 or (steps.size and not (steps.min() > 0 and np.ptp(steps) < 1e-6 * steps.max())):
-            raise ValueError("memory must have the lags 0, dt, 2 dt, ...")
-    else:
-        lags = checks.positive("dt", 1.0 if dt is None else dt) * np.arange(values.size)
+    values, dt = lagged("memory", memory, dt)
+    values, lags = np.abs(values), dt * np.arange(values.size)
     if noise_floor is None:
-        known = memory.attrs.get("noise_floor") if labelled else None
+        known = memory.attrs.get("noise_floor") if isinstance(memory, xr.DataArray) else None
         noise_floor = np.finfo(float).eps * values.max() if known is None else known
     return values, lags, checks.non_negative("noise_floor", noise_floor)
 

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.lagged import lag_step, lagged
 from curse_of_memory.theory.functions.memory_bias import Bias
 from curse_of_memory.theory.functions.target import lag_grid
 from curse_of_memory.theory.sums.lag_weights import lag_weights
@@ -26,7 +27,7 @@ __all__ = ["ExponentialFit", "ExponentialSum", "fit_exponential_sum", "fit_expon
 _SAME = 1e-9  # relative difference up to which two numbers count as conjugate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ExponentialSum:
     """ρ̂(t) = Σ cᵢ e^{−λᵢ t}, Re λᵢ > 0: the memory of a stable linear system of m states.
 
@@ -54,10 +55,10 @@ class ExponentialSum:
 
     Examples
     --------
-    >>> float(ExponentialSum([1.0, 2.0], [3.0, -1.0])(0.0))
+    >>> float(ExponentialSum(rates=[1.0, 2.0], coefficients=[3.0, -1.0])(0.0))
     2.0
-    >>> damped = ExponentialSum([0.1 + 1j, 0.1 - 1j], [0.5, 0.5])  # e^{−t/10} cos t
-    >>> float(damped(math.pi).round(6))
+    >>> damped = ExponentialSum(rates=[0.1 + 1j, 0.1 - 1j], coefficients=[0.5, 0.5])
+    >>> float(damped(math.pi).round(6))  # e^{−t/10} cos t
     -0.730403
     """
 
@@ -103,7 +104,7 @@ class ExponentialSum:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ExponentialFit(ExponentialSum):
     """An :class:`ExponentialSum` with the values and weights that it was fitted to.
 
@@ -135,7 +136,7 @@ def fit_exponential_sum(
     values: ArrayLike,
     terms: int = 4,
     weight: ArrayLike | Bias | None = None,
-    dt: float = 1.0,
+    dt: float | None = None,
     *,
     modes: str = "real",
 ) -> ExponentialFit:
@@ -150,13 +151,14 @@ def fit_exponential_sum(
     Parameters
     ----------
     values : array_like, shape (n,)
-        ρ_s at the lags 0, dt, ..., (n − 1) dt.
+        ρ_s at the lags 0, dt, ..., (n − 1) dt, with or without labels
+        (:func:`curse_of_memory.theory.functions.lagged.lagged`).
     terms : int
         m, at most half the number of lags with positive weight.
     weight : array_like, shape (n,), or Bias, optional
         w_s >= 0, or a bias, which then gives ``weight.discrete(n, dt)``; ones by default.
-    dt : float
-        Time step.
+    dt : float, optional
+        Time step; that of the lags unless given, 1 without labels.
     modes : {"real", "complex"}
         Real rates, or any mix of real rates and conjugate pairs, of which each counts two terms.
 
@@ -169,7 +171,7 @@ def fit_exponential_sum(
     ------
     ValueError
         If there are NaNs, negative weights, too many terms, nothing but zeros to fit, or another
-        kind of modes.
+        kind of modes; for lags that are not even, or contradict `dt`.
 
     Examples
     --------
@@ -186,7 +188,7 @@ def fit_exponential_sums(
     values: ArrayLike,
     terms: int = 4,
     weight: ArrayLike | Bias | None = None,
-    dt: float = 1.0,
+    dt: float | None = None,
     *,
     modes: str = "real",
 ) -> list[ExponentialFit]:
@@ -212,8 +214,9 @@ def fit_exponential_sums(
     >>> [fit.error < bound for fit, bound in zip(fits, (0.3, 0.05, 0.01))]
     [True, True, True]
     """
-    values = checks.finite_array("values", values, ndim=1)
-    terms, dt = checks.positive_int("terms", terms), checks.positive("dt", dt)
+    step = lag_step({"values": values, "weight": weight}, dt)
+    values, dt = lagged("values", values, step)
+    terms = checks.positive_int("terms", terms)
     checks.one_of("modes", modes, MODES)
     w = lag_weights(weight, values.size, dt)
     if terms > (w > 0).sum() / 2:
@@ -232,7 +235,13 @@ def _fit(found: Found, terms: int, dt: float, values: np.ndarray, w: np.ndarray)
         c, conditioning = np.append(c, np.zeros(spare)), math.inf
     order = np.lexsort([rates.imag, rates.real])
     return ExponentialFit(
-        rates[order] / dt, c[order], found.error, dt, conditioning=conditioning, values=values, weight=w
+        rates=rates[order] / dt,
+        coefficients=c[order],
+        error=found.error,
+        dt=dt,
+        conditioning=conditioning,
+        values=values,
+        weight=w,
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
 from curse_of_memory.theory.exponential_sums import ExponentialSum
+from curse_of_memory.theory.functions.lagged import lagged
 from curse_of_memory.theory.sums.gramians import gram_factor, singular_values
 from curse_of_memory.theory.sums.lower_bounds import LowerBound, bound_of_filters, weighted_lower_bound
 
@@ -38,7 +39,7 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     ----------
     source : array_like, shape (n,), or ExponentialSum
         Samples ρ_0, ..., ρ_{n−1}: of the finite section H_ij = ρ_{i+j} with n//2 rows and n + 1 − n//2
-        columns. A sum: of its Hankel operator on L²(0, ∞), or of its infinite Hankel matrix.
+        columns, of any step. A sum: of its Hankel operator on L²(0, ∞), or of its infinite Hankel matrix.
     dt : float, optional
         For a sum: take the infinite matrix H_ij = ρ̂((i + j) dt). Its singular values times dt tend to
         those of the operator as dt → 0.
@@ -51,7 +52,7 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     Raises
     ------
     ValueError
-        For NaNs, fewer than 2 samples, a sum that is not stable, or dt <= 0.
+        For NaNs, fewer than 2 samples, lags that are not even, a sum that is not stable, or dt <= 0.
     TypeError
         If the source is neither, or `dt` is given with samples.
 
@@ -67,7 +68,7 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     --------
     >>> hankel_singular_values((1 + 0.1 * np.arange(100.0)) ** -1.1)[:3].round(3)
     array([9.937, 1.133, 0.099])
-    >>> hankel_singular_values(ExponentialSum([0.5], [3.0]))  # c/(2λ)
+    >>> hankel_singular_values(ExponentialSum(rates=[0.5], coefficients=[3.0]))  # c/(2λ)
     array([3.])
     """
     if isinstance(source, ExponentialSum):
@@ -79,7 +80,7 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
             f"source must be sampled values or an ExponentialSum, got {type(source).__name__}: "
             "sample it on a grid of lags first"
         )
-    values = checks.finite_array("source", source, ndim=1)
+    values, _ = lagged("source", source)
     if values.size < 2:
         raise ValueError(f"source must have at least 2 samples, got {values.size}")
     return np.linalg.svd(sliding_window_view(values, values.size + 1 - values.size // 2), compute_uv=False)
@@ -154,7 +155,8 @@ def balanced_truncation(source: ExponentialSum, terms: int) -> BalancedTruncatio
 
     Examples
     --------
-    >>> found = balanced_truncation(ExponentialSum([1.0, 2.0, 30.0], [1.0, -3.0, 1.0]), terms=1)
+    >>> source = ExponentialSum(rates=[1.0, 2.0, 30.0], coefficients=[1.0, -3.0, 1.0])
+    >>> found = balanced_truncation(source, terms=1)
     >>> found.lower <= found.measured <= found.upper * (1 + 1e-9)
     True
     """
@@ -189,7 +191,8 @@ def _balanced(source: ExponentialSum, terms: int) -> ExponentialSum:
     reached = (phase * (V[:terms].conj() @ R)).T / root
     shift, modes = np.linalg.eig((observed * source.rates[active]) @ reached)
     c = (size @ reached @ modes) * np.linalg.solve(modes, observed @ (phase * size))
-    return ExponentialSum(*_mirrored(shift, c))
+    rates, coefficients = _mirrored(shift, c)
+    return ExponentialSum(rates=rates, coefficients=coefficients)
 
 
 def _mirrored(rates: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

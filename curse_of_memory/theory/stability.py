@@ -119,7 +119,7 @@ def limit_curve(
     Examples
     --------
     >>> from curse_of_memory.theory import targets
-    >>> fits = [ExponentialSum(np.array([r]), np.array([1.0]), 0.0, 1.0) for r in (0.5, 0.4)]
+    >>> fits = [ExponentialSum(rates=[r], coefficients=[1.0]) for r in (0.5, 0.4)]
     >>> family = dict(zip((1, 2), fits))
     >>> found = limit_curve(family, targets.exponential(0.5), [0.1, 0.2], "direct", budget=1)
     >>> dict(found.sizes), found.radius.values.tolist()

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.lagged import lagged
 
 __all__ = ["TensorTrain", "fit_tensor_train", "ranks"]
 
@@ -106,7 +107,7 @@ def fit_tensor_train(values: ArrayLike, width: int, weight: ArrayLike | None = N
     """
     values, digits = _checked(values)
     checks.positive_int("width", width)
-    w = np.ones(values.size) if weight is None else checks.finite_array("weight", weight, ndim=1)
+    w = np.ones(values.size) if weight is None else lagged("weight", weight).values
     if w.shape != values.shape or w.min() <= 0:
         raise ValueError(f"weight must be {values.size} positive numbers, got {w.size}, least {w.min():g}")
     if not values.any():
@@ -118,7 +119,7 @@ def fit_tensor_train(values: ArrayLike, width: int, weight: ArrayLike | None = N
 
 
 def _checked(values: ArrayLike) -> tuple[np.ndarray, int]:
-    values = checks.finite_array("values", values, ndim=1)
+    values, _ = lagged("values", values)
     digits = values.size.bit_length() - 1
     if values.size != 2**digits or digits < 2:
         raise ValueError(f"values must be 4, 8, 16, ... numbers, got {values.size}")

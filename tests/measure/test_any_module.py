@@ -370,7 +370,7 @@ def test_complex_weights_are_not_converted():
 @pytest.mark.parametrize("rate", [0.05, 0.3, 1.0])
 @pytest.mark.parametrize("closed_form", [True, False])
 def test_a_model_made_of_one_mode_decays_at_its_rate(rate, closed_form):
-    model = RNN.from_exponential_sum([rate], [1.0], dt=0.5)
+    model = RNN.from_exponential_sum(rates=[rate], coefficients=[1.0], dt=0.5)
     fit = decay(memory_function(model, 200, closed_form=closed_form))
     assert fit.kind == "exponential"
     # measured values are off by the noise at least ten times below them, closed forms by rounding

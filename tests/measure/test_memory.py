@@ -116,7 +116,7 @@ def test_one_output_of_many_inputs_remembers_their_sum():
 
 
 def test_the_remainder_of_the_reversed_probe_is_the_memory_left_after_the_warmup():
-    model = RNN.from_exponential_sum([0.1], [1.0])
+    model = RNN.from_exponential_sum(rates=[0.1], coefficients=[1.0])
     for warmup in (1, 10, 50):
         found = memory_function(model, 10, probe="reversed", closed_form=False, warmup=warmup)
         exact = np.exp(-0.1 * np.arange(10)) * (1 - math.exp(-0.1 * warmup))
@@ -163,8 +163,8 @@ def test_memory_is_a_density_so_that_finer_steps_show_the_same(closed_form):
 
 def test_a_network_made_from_a_target_remembers_it():
     """Twins: formula, network and measurement."""
-    rho = targets.exponential_sum([1.0, -0.4], [0.05, 0.5])
-    model = RNN.from_exponential_sum([0.05, 0.5], [1.0, -0.4], dt=DT)
+    rho = targets.exponential_sum(coefficients=[1.0, -0.4], rates=[0.05, 0.5])
+    model = RNN.from_exponential_sum(rates=[0.05, 0.5], coefficients=[1.0, -0.4], dt=DT)
     for closed_form in (True, False):
         found = memory_function(model, T, closed_form=closed_form)
         np.testing.assert_allclose(found, np.abs(rho(found.lag)), rtol=0, atol=1e-13)

@@ -246,7 +246,7 @@ def test_an_error_that_rises_and_falls_leaves_its_height_in_the_curve():
 def test_the_supremum_of_one_mode_is_found(corners):
     """The ball of one mode is a cube in (w, u, c), whose worst point a grid finds by brute force."""
     rates, c = [0.2], [1.0]
-    model = RNN.from_exponential_sum(rates, c)
+    model = RNN.from_exponential_sum(rates=rates, coefficients=c)
     task = LinearFunctional(targets.polynomial(1.1), T)
     betas = [0.05, 0.1, 0.2]
     few = perturbation_curve(model, task, betas, draws=3, ball=corners)
@@ -271,7 +271,7 @@ def test_a_stable_parameterisation_survives_where_a_direct_one_does_not():
     task = LinearFunctional(targets.exponential(0.01), 100)
     errors = {}
     for name in ("direct", "softplus", "exp"):
-        model = RNN.from_exponential_sum([0.01], [1.0], parameterization=name)
+        model = RNN.from_exponential_sum(rates=[0.01], coefficients=[1.0], parameterization=name)
         errors[name] = perturbation_curve(model, task, [0.3], draws=30).error.item()
     assert errors["direct"] > 1e6 * max(errors["exp"], errors["softplus"])
 

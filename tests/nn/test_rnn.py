@@ -123,7 +123,7 @@ def test_kernel_is_a_density():
     """Two discretisations of one e^{-t}: the answers to a unit step tend to 1 - e^{-t} like dt."""
     errors = []
     for dt in (0.1, 0.05):
-        model = RNN.from_exponential_sum([1.0], [1.0], dt=dt)
+        model = RNN.from_exponential_sum(rates=[1.0], coefficients=[1.0], dt=dt)
         steps = round(3 / dt)
         answer = model(torch.ones(1, steps, 1, dtype=torch.float64))[0, -1, 0].item()
         # a left Riemann sum of e^{-t} up to t = 3 is too large by dt (1 - e^{-3}) / 2 and O(dt²)
@@ -311,7 +311,7 @@ def test_dtype_rounds_the_same_draw():
 def test_an_exponential_sum_becomes_its_network(parameterization, dt):
     T = 80
     rates, c = np.array([0.01, 0.3, 2.0]) / dt, np.array([0.5, -2.0, 3.0])
-    model = RNN.from_exponential_sum(rates, c, dt=dt, parameterization=parameterization)
+    model = RNN.from_exponential_sum(rates=rates, coefficients=c, dt=dt, parameterization=parameterization)
     s = np.arange(T)
     modes = np.exp(-np.outer(s * dt, rates))
     # the multiplier e^{-λ dt} has an absolute error of some eps (w ~ log λ is rounded), and its
@@ -333,7 +333,7 @@ def test_an_exponential_sum_becomes_its_network(parameterization, dt):
 )
 def test_every_exponential_sum_is_a_network(rates, coefficients, dt, parameterization):
     c = np.array(coefficients[: len(rates)])
-    model = RNN.from_exponential_sum(rates, c, dt=dt, parameterization=parameterization)
+    model = RNN.from_exponential_sum(rates=rates, coefficients=c, dt=dt, parameterization=parameterization)
     exact = np.exp(-np.outer(np.arange(20) * dt, rates)) @ c
     tolerance = 16 * 20 * EPS[torch.float64] * np.abs(c).sum()
     np.testing.assert_allclose(model.kernel(20).detach().squeeze(), exact, rtol=0, atol=tolerance)
@@ -480,12 +480,32 @@ def test_a_network_knows_what_it_is(parameterization, diagonal):
         (lambda: RNN(2, activation="tanh").kernel(5), TypeError, "only a linear network.*is tanh"),
         (lambda: RNN(2, activation="relu").offset(5), TypeError, "only a linear network.*is relu"),
         (lambda: RNN(2).kernel(0), ValueError, "horizon must be at least 1"),
-        (lambda: RNN.from_exponential_sum([0.0], [1.0]), ValueError, "rates must be positive"),
-        (lambda: RNN.from_exponential_sum([1.0, -1.0], [1.0, 1.0]), ValueError, "rates must be positive"),
-        (lambda: RNN.from_exponential_sum([1.0], [1.0, 2.0]), ValueError, "agree in length, got 1, 2"),
-        (lambda: RNN.from_exponential_sum([1.0], [math.inf]), ValueError, "coefficients must be finite"),
-        (lambda: RNN.from_exponential_sum([1.0], [1.0], dt=-1.0), ValueError, "dt must be positive"),
-        (lambda: RNN.from_exponential_sum([], []), ValueError, "rates must not be empty"),
+        (
+            lambda: RNN.from_exponential_sum(rates=[0.0], coefficients=[1.0]),
+            ValueError,
+            "rates must be positive",
+        ),
+        (
+            lambda: RNN.from_exponential_sum(rates=[1.0, -1.0], coefficients=[1.0, 1.0]),
+            ValueError,
+            "rates must be positive",
+        ),
+        (
+            lambda: RNN.from_exponential_sum(rates=[1.0], coefficients=[1.0, 2.0]),
+            ValueError,
+            "agree in length, got 1, 2",
+        ),
+        (
+            lambda: RNN.from_exponential_sum(rates=[1.0], coefficients=[math.inf]),
+            ValueError,
+            "coefficients must be finite",
+        ),
+        (
+            lambda: RNN.from_exponential_sum(rates=[1.0], coefficients=[1.0], dt=-1.0),
+            ValueError,
+            "dt must be positive",
+        ),
+        (lambda: RNN.from_exponential_sum(rates=[], coefficients=[]), ValueError, "rates must not be empty"),
     ],
 )
 def test_bad_input_is_refused(call, kind, message):

@@ -168,7 +168,7 @@ def test_the_memory_is_the_exponential_sum():
     with torch.no_grad():
         model.input_weight.fill_(1)
         model.output_weight.copy_(torch.from_numpy(c * rates / -np.expm1(-rates))[None])
-    values = com.exponential_sums.ExponentialSum(rates, c)(np.arange(300.0))
+    values = com.exponential_sums.ExponentialSum(rates=rates, coefficients=c)(np.arange(300.0))
     np.testing.assert_allclose(model.kernel(300).squeeze().detach(), values, rtol=0, atol=300 * 6 * 2.0**-52)
 
 

@@ -29,7 +29,7 @@ def rows(data):
 
 
 def test_one_step_input_gives_the_memory_one_step_later_and_as_large_as_the_input():
-    model = RNN.from_exponential_sum([-np.log(0.9)], [1.0])
+    model = RNN.from_exponential_sum(rates=[-np.log(0.9)], coefficients=[1.0])
     change, size = public.single_step(model, 15, seed=3)
     assert change.shape == (15,)
     np.testing.assert_allclose(change, size * 0.9 ** np.arange(1, 16), rtol=1e-12)

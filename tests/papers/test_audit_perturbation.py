@@ -34,7 +34,7 @@ def test_public_noise_has_a_largest_entry_of_one_and_is_larger_than_its_ball():
 
 def test_slowed_error_is_that_of_the_slower_modes():
     task = LinearFunctional(lambda t: 0.9 ** np.asarray(t), 30)
-    model = RNN.from_exponential_sum(RATES, COEFFICIENTS, parameterization="softplus")
+    model = RNN.from_exponential_sum(rates=RATES, coefficients=COEFFICIENTS, parameterization="softplus")
     beta, s = 0.3, np.arange(30)
     w = np.log(np.expm1(-np.expm1(-np.array(RATES))))  # softplus(w) = 1 − e^{−λ}, the Euler step
     multipliers = 1 - np.logaddexp(0, w - beta)
@@ -79,7 +79,7 @@ def test_logged_curves_are_running_maxima():
 
 
 def test_the_weights_of_the_model_stay(data):
-    model = RNN.from_exponential_sum(RATES, COEFFICIENTS, parameterization="softplus")
+    model = RNN.from_exponential_sum(rates=RATES, coefficients=COEFFICIENTS, parameterization="softplus")
     before = {name: w.clone() for name, w in model.named_parameters()}
     audit.slowed_error(model, LinearFunctional(np.ones(5), 5), 0.1)
     assert all(torch.equal(w, before[name]) for name, w in model.named_parameters())

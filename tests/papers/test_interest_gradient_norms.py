@@ -25,7 +25,7 @@ def found():
 def test_the_formula_is_the_gradient_of_the_expected_loss(power):
     multiplier, coefficient = 0.7, 1.3
     rho = np.random.default_rng(0).standard_normal(HORIZON)
-    model = RNN.from_exponential_sum([-np.log(multiplier)], [coefficient])
+    model = RNN.from_exponential_sum(rates=[-np.log(multiplier)], coefficients=[coefficient])
     task = LinearFunctional(rho, HORIZON)
     loss = TemporallyWeightedMSE(power).expected(**task.linear_error(model))
     (slope,) = torch.autograd.grad(loss, model.recurrent_weight)

@@ -70,7 +70,9 @@ def test_softplus_takes_the_blow_up_of_the_same_memory_away():
     best = fit_exponential_sum(task.rho, terms=3)
     errors = {}
     for name in ("direct", "softplus"):
-        model = RNN.from_exponential_sum(best.rates, best.coefficients, parameterization=name)
+        model = RNN.from_exponential_sum(
+            rates=best.rates, coefficients=best.coefficients, parameterization=name
+        )
         errors[name] = perturbation_curve(model, task, [0.0, 0.2], draws=50).error.values
     assert errors["direct"][0] == pytest.approx(errors["softplus"][0], rel=1e-9)
     assert errors["direct"][1] > 1e3 * errors["softplus"][1]

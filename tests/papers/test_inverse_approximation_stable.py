@@ -76,7 +76,7 @@ def test_bounds_that_are_left_are_noticed():
 
 
 def test_the_kernel_of_a_network_is_its_sum():
-    model = RNN.from_exponential_sum([0.3, 1.2], [2.0, -0.5], parameterization="exp")
+    model = RNN.from_exponential_sum(rates=[0.3, 1.2], coefficients=[2.0, -0.5], parameterization="exp")
     found = iat._kernel(model)
     assert found.rates == pytest.approx([0.3, 1.2], rel=1e-14)
     assert found.coefficients == pytest.approx([2.0, -0.5], rel=1e-14)

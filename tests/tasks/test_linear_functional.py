@@ -67,8 +67,8 @@ def test_every_memory_is_convolved(rho, dt, seed):
 def test_an_exponential_memory_is_a_network(dt):
     """Twins: the task's FFT and the time loop of the RNN that has the same memory."""
     rates, c = np.array([0.05, 0.7]), np.array([1.0, -0.5])
-    task = LinearFunctional(targets.exponential_sum(c, rates), 60, dt=dt)
-    model = RNN.from_exponential_sum(rates, c, dt=dt)
+    task = LinearFunctional(targets.exponential_sum(coefficients=c, rates=rates), 60, dt=dt)
+    model = RNN.from_exponential_sum(rates=rates, coefficients=c, dt=dt)
     x, y = task.sample(5, seed=0, dtype=torch.float64)
     with torch.no_grad():
         tolerance = 60 * fft_rounding(np.abs(task.rho), x[..., 0].numpy(), dt, torch.float64)

@@ -88,7 +88,7 @@ def test_no_coefficients_beat_the_lower_bound(m, rate, c, exponent):
     bracket = equispaced_error(rho, m, rate)
     assert bracket.lower <= bracket.upper
     rates = rate * np.arange(1, m + 1)
-    assert bracket.lower <= l1_error(rho, ExponentialSum(rates, c)) * (1 + 1e-12) + 1e-12
+    assert bracket.lower <= l1_error(rho, ExponentialSum(rates=rates, coefficients=c)) * (1 + 1e-12) + 1e-12
 
 
 @steady
@@ -111,7 +111,7 @@ def test_bounds_agree_where_the_interpolant_is_best():
 
 
 def test_a_sum_with_these_exponents_has_no_error():
-    rho = targets.exponential_sum([1.0, 2.0], [0.5, 1.5])
+    rho = targets.exponential_sum(coefficients=[1.0, 2.0], rates=[0.5, 1.5])
     found = equispaced_error(rho, 3, rate=0.5)
     assert found.lower <= found.upper < 200 * EPS * rho.norm(1)
     assert equispaced_error(rho, 2, rate=0.5).lower > 0.01
@@ -222,14 +222,14 @@ def test_the_sum_is_the_trapezoidal_rule():
 )
 def test_the_l1_error_is_the_integral(c, lam):
     rho = damped(1, 0.5)
-    error = l1_error(rho, ExponentialSum(np.array(lam), np.array(c)))
+    error = l1_error(rho, ExponentialSum(rates=np.array(lam), coefficients=np.array(c)))
     # the rule has an error where |·| has its kinks: panels of 1 % of t, a thousandth of the integral
     assert error == pytest.approx(l1_by_quadrature(rho, np.array(lam), np.array(c)), rel=1e-3)
 
 
 def test_the_l1_error_of_nothing_is_the_norm():
     rho = targets.polynomial(1.5)
-    tiny = ExponentialSum(np.array([1.0]), np.array([1e-300]))
+    tiny = ExponentialSum(rates=np.array([1.0]), coefficients=np.array([1e-300]))
     assert l1_error(rho, tiny) == pytest.approx(rho.norm(1), rel=4 * EPS)
 
 
@@ -259,7 +259,7 @@ def test_free_fits_are_local_minima(free):
     parameters = np.concatenate([fit.sum.coefficients, fit.sum.rates])
     for direction in np.vstack([np.eye(6), -np.eye(6), np.random.default_rng(0).standard_normal((6, 6))]):
         c, lam = np.split(parameters * (1 + 1e-3 * direction), 2)
-        assert l1_error(rho, ExponentialSum(lam, c)) > fit.error
+        assert l1_error(rho, ExponentialSum(rates=lam, coefficients=c)) > fit.error
 
 
 def test_free_beats_geometric_beats_equispaced_beats_the_estimate(free):
@@ -302,9 +302,13 @@ def test_the_slowest_rate_is_kept_away_from_zero_by_exponential_memory_only(free
         (lambda: geometric_exponential_sum(damped(), 0.1), TypeError, "one of targets.polynomial"),
         (lambda: geometric_exponential_sum(targets.polynomial(1.0), 0.1), ValueError, "finite L1 norm"),
         (lambda: geometric_exponential_sum(targets.polynomial(2.0), 1e-13), ValueError, "at least 1e-12"),
-        (lambda: l1_error(targets.airy(), ExponentialSum([1.0], [1.0])), ValueError, "must not be negative"),
         (
-            lambda: l1_error(damped(), ExponentialSum([1 + 1j, 1 - 1j], [0.5, 0.5])),
+            lambda: l1_error(targets.airy(), ExponentialSum(rates=[1.0], coefficients=[1.0])),
+            ValueError,
+            "must not be negative",
+        ),
+        (
+            lambda: l1_error(damped(), ExponentialSum(rates=[1 + 1j, 1 - 1j], coefficients=[0.5, 0.5])),
             ValueError,
             "fitted must have real rates",
         ),

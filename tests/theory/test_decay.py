@@ -284,7 +284,7 @@ def test_signs_do_not_count():
         (
             lambda: decay(xr.DataArray(np.ones(3), {"lag": [0.0, 1.0, 3.0]}, ["lag"])),
             ValueError,
-            "memory must have the lags 0, dt, 2 dt",
+            "lags of memory must be even, 0, dt, 2 dt",
         ),
         (lambda: decay(np.ones(9))(3.0), ValueError, "a memory of kind 'none' has no fitted law"),
         (lambda: decay(np.exp(-0.1 * T))(0.0), ValueError, "t must not be before start"),

@@ -80,7 +80,7 @@ def test_one_exponential_needs_one_term(m):
 def test_a_sum_of_exponentials_is_recovered(gaps, slowest, coefficients):
     rates = slowest * np.cumprod(gaps)
     c = np.array(coefficients[: rates.size])
-    values = targets.exponential_sum(c, rates).on_grid(100).values
+    values = targets.exponential_sum(coefficients=c, rates=rates).on_grid(100).values
     fit = fit_exponential_sum(values, rates.size)
     assert fit.error < 1e-13
     # the condition of the sum, about 1e5 for the closest rates, stands between values and parameters
@@ -231,13 +231,13 @@ def test_no_system_of_as_many_states_fits_better(m, modes):
 
 
 def test_a_sum_of_ones_own_has_no_error_and_no_bound():
-    own = ExponentialSum([0.5, 0.1], [1.0, 2.0])
+    own = ExponentialSum(rates=[0.5, 0.1], coefficients=[1.0, 2.0])
     assert math.isnan(own.error)
     assert (own.dt, own.lower_bound, own.at_limit) == (1.0, 0.0, False)
 
 
 def test_a_complex_sum_is_real():
-    own = ExponentialSum([0.1 + 2j, 0.1 - 2j, 0.3], [1 - 0.5j, 1 + 0.5j, 2.0])
+    own = ExponentialSum(rates=[0.1 + 2j, 0.1 - 2j, 0.3], coefficients=[1 - 0.5j, 1 + 0.5j, 2.0])
     t = np.linspace(0, 5, 7)
     wave = 2 * np.exp(-0.1 * t) * (np.cos(2 * t) - 0.5 * np.sin(2 * t)) + 2 * np.exp(-0.3 * t)
     np.testing.assert_allclose(own(t), wave, rtol=0, atol=32 * EPS)
@@ -276,15 +276,21 @@ def test_fits_are_deterministic():
         (lambda: fit_exponential_sum(np.ones(8), 2, dt=0.0), "dt must be positive"),
         (lambda: fit_exponential_sum(np.ones(8), 2)(-1.0), "t must not be negative"),
         (lambda: fit_exponential_sum(np.ones(8), 2, modes="pairs"), "modes must be one of 'real', 'complex'"),
-        (lambda: ExponentialSum([0.0], [1.0]), "rates must have positive real parts"),
-        (lambda: ExponentialSum([-0.1 + 1j, -0.1 - 1j], [1, 1]), "rates must have positive real parts"),
-        (lambda: ExponentialSum([1.0], [1.0, 2.0]), "agree in length, got 1, 2"),
-        (lambda: ExponentialSum([0.1 + 1j], [1.0]), "real or come in conjugate pairs"),
-        (lambda: ExponentialSum([0.1 + 1j, 0.1 - 1j], [1.0, 2.0]), "real or come in conjugate pairs"),
-        (lambda: ExponentialSum([0.1], [1j]), "real or come in conjugate pairs"),
-        (lambda: ExponentialSum([complex(0.1, math.nan)], [1.0]), "rates must be finite"),
-        (lambda: ExponentialSum([], []), "rates must not be empty"),
-        (lambda: ExponentialSum([1.0], [1.0], dt=0.0), "dt must be positive"),
+        (lambda: ExponentialSum(rates=[0.0], coefficients=[1.0]), "rates must have positive real parts"),
+        (
+            lambda: ExponentialSum(rates=[-0.1 + 1j, -0.1 - 1j], coefficients=[1, 1]),
+            "rates must have positive real parts",
+        ),
+        (lambda: ExponentialSum(rates=[1.0], coefficients=[1.0, 2.0]), "agree in length, got 1, 2"),
+        (lambda: ExponentialSum(rates=[0.1 + 1j], coefficients=[1.0]), "real or come in conjugate pairs"),
+        (
+            lambda: ExponentialSum(rates=[0.1 + 1j, 0.1 - 1j], coefficients=[1.0, 2.0]),
+            "real or come in conjugate pairs",
+        ),
+        (lambda: ExponentialSum(rates=[0.1], coefficients=[1j]), "real or come in conjugate pairs"),
+        (lambda: ExponentialSum(rates=[complex(0.1, math.nan)], coefficients=[1.0]), "rates must be finite"),
+        (lambda: ExponentialSum(rates=[], coefficients=[]), "rates must not be empty"),
+        (lambda: ExponentialSum(rates=[1.0], coefficients=[1.0], dt=0.0), "dt must be positive"),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -57,7 +57,7 @@ def test_sixteen_modes_are_exact_to_the_smallest(signs, dt):
         "alternating": (-1.0) ** np.arange(16),
         "random": np.random.default_rng(0).standard_normal(16),
     }[signs]
-    found = hankel_singular_values(ExponentialSum(LADDER, c), dt=dt)
+    found = hankel_singular_values(ExponentialSum(rates=LADDER, coefficients=c), dt=dt)
     # the goal is 1e-8; what is left is the conditioning of the unit triangular factor times eps
     np.testing.assert_allclose(found, oracle(LADDER, c, dt), rtol=1e-12)
 
@@ -66,12 +66,12 @@ def test_sixteen_modes_are_exact_to_the_smallest(signs, dt):
 def test_conjugate_pairs_are_exact_too(dt):
     rates = np.array([0.1 + 1j, 0.1 - 1j, 0.5 + 0.2j, 0.5 - 0.2j, 0.02, 3.0])
     c = np.array([1 + 0.3j, 1 - 0.3j, -0.4 + 0.1j, -0.4 - 0.1j, 0.7, -2.0])
-    found = hankel_singular_values(ExponentialSum(rates, c), dt=dt)
+    found = hankel_singular_values(ExponentialSum(rates=rates, coefficients=c), dt=dt)
     np.testing.assert_allclose(found, oracle(rates, c, dt), rtol=1e-13)
 
 
 def test_sampling_tends_to_continuous_time():
-    source = ExponentialSum([0.5, 2.0, 7.0], [1.0, -2.0, 3.0])
+    source = ExponentialSum(rates=[0.5, 2.0, 7.0], coefficients=[1.0, -2.0, 3.0])
     dt = 1e-4
     np.testing.assert_allclose(
         dt * hankel_singular_values(source, dt=dt), hankel_singular_values(source), rtol=1e-3
@@ -79,14 +79,14 @@ def test_sampling_tends_to_continuous_time():
 
 
 def test_sampled_sums_are_long_sections():
-    source = ExponentialSum([0.3, 0.9], [1.0, 2.0], dt=0.5)
+    source = ExponentialSum(rates=[0.3, 0.9], coefficients=[1.0, 2.0], dt=0.5)
     section = hankel_singular_values(source.on_grid(400).values)[:2]
     # the tails beyond the section are e^{-0.3 · 100}
     np.testing.assert_allclose(hankel_singular_values(source, dt=0.5), section, rtol=1e-12)
 
 
 def test_terms_without_effect_have_the_value_zero():
-    twice = ExponentialSum([0.5, 0.5, 1.0], [1.0, 2.0, 0.0])
+    twice = ExponentialSum(rates=[0.5, 0.5, 1.0], coefficients=[1.0, 2.0, 0.0])
     found = hankel_singular_values(twice)
     np.testing.assert_allclose(found, [3.0, 0.0, 0.0], rtol=1e-14)
 
@@ -114,7 +114,7 @@ def test_hankel_norm_lies_between_the_next_singular_value_and_the_l1_norm(size, 
     draws = np.random.default_rng(seed)
     values = draws.standard_normal(size)
     rates, c = draws.uniform(0.01, 2, m), draws.standard_normal(m)
-    error = values - ExponentialSum(rates, c).on_grid(size).values
+    error = values - ExponentialSum(rates=rates, coefficients=c).on_grid(size).values
     norm = hankel_singular_values(error)[0]
     assert hankel_singular_values(values)[m] <= norm * (1 + size * EPS)
     assert norm <= np.abs(error).sum() * (1 + size * EPS)
@@ -136,7 +136,7 @@ def drawn(case):
     if pair:
         rates = np.append(rates.astype(complex), [0.2 + 0.7j, 0.2 - 0.7j])
         c = np.append(c.astype(complex), [0.5 - 0.2j, 0.5 + 0.2j])
-    return ExponentialSum(rates, c)
+    return ExponentialSum(rates=rates, coefficients=c)
 
 
 @few
@@ -171,7 +171,7 @@ def test_the_l1_error_is_not_below_the_next_singular_value(case):
 
 
 def test_positive_sums_stay_positive_and_attain_the_upper_bound():
-    found = balanced_truncation(ExponentialSum(LADDER, np.ones(16)), 5)
+    found = balanced_truncation(ExponentialSum(rates=LADDER, coefficients=np.ones(16)), 5)
     assert found.sum.rates.dtype == float
     assert (found.sum.rates > 0).all()
     assert (found.sum.coefficients > 0).all()
@@ -188,14 +188,14 @@ def test_truncation_agrees_with_scipys_lyapunov_equations():
     U, s, V = np.linalg.svd(K.T @ L)
     T, Tinv = L @ V[:2].T / np.sqrt(s[:2]), (K @ U[:, :2] / np.sqrt(s[:2])).T
     system = signal.StateSpace(Tinv @ A @ T, Tinv @ b, c[None] @ T, 0)
-    found = balanced_truncation(ExponentialSum(rates, c), 2)
+    found = balanced_truncation(ExponentialSum(rates=rates, coefficients=c), 2)
     np.testing.assert_allclose(found.singular_values, s, rtol=1e-9)
     t = np.linspace(0, 20, 50)
     np.testing.assert_allclose(found.sum(t), signal.impulse(system, T=t)[1], rtol=0, atol=1e-7)
 
 
 def test_the_measured_error_is_that_of_scipys_frequency_response():
-    source = ExponentialSum([0.1 + 1j, 0.1 - 1j, 0.4], [1.0, 1.0, 2.0])
+    source = ExponentialSum(rates=[0.1 + 1j, 0.1 - 1j, 0.4], coefficients=[1.0, 1.0, 2.0])
     found = balanced_truncation(source, 2)
     omega = np.linspace(0, 5, 5001)
     response = sum(c / (1j * omega + r) for r, c in zip(source.rates, source.coefficients, strict=True))
@@ -206,7 +206,7 @@ def test_the_measured_error_is_that_of_scipys_frequency_response():
 
 
 def test_the_first_singular_value_of_one_mode_is_half_its_integral():
-    source = ExponentialSum([0.25], [3.0])
+    source = ExponentialSum(rates=[0.25], coefficients=[3.0])
     area = quad(lambda t: float(source(t)), 0, np.inf)[0]
     assert hankel_singular_values(source)[0] == pytest.approx(area / 2, rel=1e-9)
 
@@ -226,20 +226,28 @@ def test_a_fit_can_be_asked():
         (lambda: hankel_singular_values(targets.airy()), TypeError, "sampled values or an ExponentialSum"),
         (lambda: hankel_singular_values([1.0, 0.5], dt=1.0), TypeError, "dt is for exponential sums"),
         (
-            lambda: hankel_singular_values(ExponentialSum([1.0], [1.0]), dt=-1.0),
+            lambda: hankel_singular_values(ExponentialSum(rates=[1.0], coefficients=[1.0]), dt=-1.0),
             ValueError,
             "dt must be positive",
         ),
-        (lambda: hankel_singular_values(ExponentialSum([-1.0], [1.0])), ValueError, "positive real parts"),
-        (lambda: balanced_truncation([1.0, 2.0], 1), TypeError, "source must be an ExponentialSum"),
-        (lambda: balanced_truncation(ExponentialSum([1.0, 2.0], [1.0, 1.0]), 0), ValueError, "at least 1"),
         (
-            lambda: balanced_truncation(ExponentialSum([1.0, 2.0], [1.0, 1.0]), 2),
+            lambda: hankel_singular_values(ExponentialSum(rates=[-1.0], coefficients=[1.0])),
+            ValueError,
+            "positive real parts",
+        ),
+        (lambda: balanced_truncation([1.0, 2.0], 1), TypeError, "source must be an ExponentialSum"),
+        (
+            lambda: balanced_truncation(ExponentialSum(rates=[1.0, 2.0], coefficients=[1.0, 1.0]), 0),
+            ValueError,
+            "at least 1",
+        ),
+        (
+            lambda: balanced_truncation(ExponentialSum(rates=[1.0, 2.0], coefficients=[1.0, 1.0]), 2),
             ValueError,
             "fewer than the 2",
         ),
         (
-            lambda: balanced_truncation(ExponentialSum([1.0, 2.0], [1.0, 0.0]), 1),
+            lambda: balanced_truncation(ExponentialSum(rates=[1.0, 2.0], coefficients=[1.0, 0.0]), 1),
             ValueError,
             "fewer than the 1",
         ),

@@ -107,7 +107,10 @@ def test_the_envelope_is_the_worst_of_the_wider_half(families):
 
 def test_a_sequence_of_fits_is_named_by_widths():
     rho = targets.exponential(0.5)
-    fits = [ExponentialSum(np.array(r), np.ones(len(r)), error=0.0, dt=1.0) for r in ([0.5], [0.5, 2.0])]
+    fits = [
+        ExponentialSum(rates=np.array(r), coefficients=np.ones(len(r)), error=0.0, dt=1.0)
+        for r in ([0.5], [0.5, 2.0])
+    ]
     found = limit_curve(fits, rho, [0.0, 0.1], horizon=9, draws=2, budget=1)
     assert found.m.values.tolist() == [1, 2]
 

@@ -22,7 +22,7 @@ FAMILIES = {
     "shift": targets.shift(2.0, 5.5),
     "two_parts": targets.two_parts(3.0),
     "airy": targets.airy(5.0),
-    "exponential_sum": targets.exponential_sum([1.0, -3.0, 1.5], [0.2, 0.5, 2.0]),
+    "exponential_sum": targets.exponential_sum(coefficients=[1.0, -3.0, 1.5], rates=[0.2, 0.5, 2.0]),
 }
 TIMES = np.array([0.0, 0.1, 0.9, 2.0, 3.7, 5.0, 5.4, 9.0])
 
@@ -107,7 +107,7 @@ def test_polynomial_norms_agree_with_sympy(exponent, rate):
 def test_tails_of_exponential_sums_fall_from_the_norm_to_zero(terms):
     c, lam = zip(*terms, strict=True)
     try:
-        rho = targets.exponential_sum(c, lam)
+        rho = targets.exponential_sum(coefficients=c, rates=lam)
     except ValueError:  # terms of equal rate that cancel
         return
     scale = np.abs(np.divide(c, lam)).sum()
@@ -128,12 +128,12 @@ def test_sign_changes_finds_every_root_of_a_polynomial_in_exp(roots):
         return
     # Π (e^{-t} − z) e^{-t}, so the zeros are −ln z
     c = np.polynomial.polynomial.polyfromroots(roots)
-    found = sign_changes(c, np.arange(1.0, c.size + 1))
+    found = sign_changes(coefficients=c, rates=np.arange(1.0, c.size + 1))
     np.testing.assert_allclose(np.sort(found), np.sort(-np.log(roots)), atol=1e-9)
 
 
 def test_equal_rates_are_added_up():
-    assert targets.exponential_sum([1.0, 2.0], [0.5, 0.5]).coefficients == (3.0,)
+    assert targets.exponential_sum(coefficients=[1.0, 2.0], rates=[0.5, 0.5]).coefficients == (3.0,)
 
 
 def test_borders_of_integrability():
@@ -218,9 +218,9 @@ def test_the_readme_number():
         (lambda: targets.shift(3.0, 3.0), "stop must exceed start"),
         (lambda: targets.airy(-1.0), "shift must not be negative"),
         (lambda: targets.airy(1e7), "shift must be at most 1e6"),
-        (lambda: targets.exponential_sum([1.0], [1.0, 2.0]), "as many"),
-        (lambda: targets.exponential_sum([1.0], [-1.0]), "rates must be positive"),
-        (lambda: targets.exponential_sum([1.0, -1.0], [2.0, 2.0]), "must not all be zero"),
+        (lambda: targets.exponential_sum(coefficients=[1.0], rates=[1.0, 2.0]), "as many"),
+        (lambda: targets.exponential_sum(coefficients=[1.0], rates=[-1.0]), "rates must be positive"),
+        (lambda: targets.exponential_sum(coefficients=[1.0, -1.0], rates=[2.0, 2.0]), "must not all be zero"),
         (lambda: targets.from_formula("exp(-a*t)"), "no symbol but t, got a"),
         (lambda: targets.exponential()([-1.0]), "t must not be negative"),
         (lambda: targets.exponential().tail([math.nan]), "t must be finite"),

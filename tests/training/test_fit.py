@@ -130,7 +130,7 @@ def single_batch_excess(model, task, loss, batch):
 @pytest.mark.parametrize("power", [0, 2])
 def test_sampled_and_exact_training_find_the_same_memory(power):
     T, batch = 25, 256
-    task = LinearFunctional(targets.exponential_sum([1.0, 0.3], [0.6, 0.02]), T)
+    task = LinearFunctional(targets.exponential_sum(coefficients=[1.0, 0.3], rates=[0.6, 0.02]), T)
     loss = TemporallyWeightedMSE(power)
 
     def start():

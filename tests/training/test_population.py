@@ -105,7 +105,7 @@ def test_a_bias_is_trained_away():
 
 def test_weights_decide_which_lags_are_learned():
     """A weight on late steps trades the head of the memory for its tail."""
-    task = LinearFunctional(targets.exponential_sum([1.0, 0.3], [0.5, 0.01]), 60)
+    task = LinearFunctional(targets.exponential_sum(coefficients=[1.0, 0.3], rates=[0.5, 0.01]), 60)
     memories = []
     for power in (-1, 2):
         model = network(1)

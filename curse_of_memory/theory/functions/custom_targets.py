@@ -32,7 +32,9 @@ class _ExponentialSum(Target):
 
     def _tail(self, t):
         # |ρ| integrates exactly between sign changes: Σ cᵢ/λᵢ e^{−λᵢ t} is the antiderivative, negated
-        edges = np.unique(np.concatenate([t.ravel(), sign_changes(self.coefficients, self.rates)]))
+        edges = np.unique(
+            np.concatenate([t.ravel(), sign_changes(coefficients=self.coefficients, rates=self.rates)])
+        )
         primitive = np.exp(-np.multiply.outer(edges, self.rates)) @ np.divide(self.coefficients, self.rates)
         pieces = np.abs(primitive - np.append(primitive[1:], 0.0))
         return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
@@ -43,10 +45,12 @@ class _ExponentialSum(Target):
 
     def _peak(self):
         slopes = np.multiply(self.coefficients, self.rates)
-        return float(np.abs(self._values(np.append(sign_changes(slopes, self.rates), 0.0))).max())
+        return float(
+            np.abs(self._values(np.append(sign_changes(coefficients=slopes, rates=self.rates), 0.0))).max()
+        )
 
 
-def sign_changes(coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
+def sign_changes(*, coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
     """Return the t > 0 where Σ cᵢ e^{−λᵢ t} (rates ascending) changes sign: at most m − 1 of them.
 
     e^{λ₁t} times the sum has the derivative of a sum of m − 1 terms, and is monotone between the
@@ -54,7 +58,7 @@ def sign_changes(coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
 
     Examples
     --------
-    >>> sign_changes([1.0, -2.0], [1.0, 2.0]) / math.log(2)
+    >>> sign_changes(coefficients=[1.0, -2.0], rates=[1.0, 2.0]) / math.log(2)
     array([1.])
     """
     c, lam = np.asarray(coefficients, dtype=float), np.asarray(rates, dtype=float)
@@ -65,7 +69,7 @@ def sign_changes(coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
     def scaled(t):
         return c @ np.exp(-gaps * t)
 
-    edges = np.concatenate([[0.0], sign_changes(c[1:] * gaps[1:], gaps[1:])])
+    edges = np.concatenate([[0.0], sign_changes(coefficients=c[1:] * gaps[1:], rates=gaps[1:])])
     last = edges[-1] + 1 / gaps[1]
     while scaled(last) * c[0] < 0:
         last *= 2
@@ -75,7 +79,7 @@ def sign_changes(coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
     return np.array(found)
 
 
-def exponential_sum(coefficients: ArrayLike, rates: ArrayLike) -> Target:
+def exponential_sum(*, coefficients: ArrayLike, rates: ArrayLike) -> Target:
     """ρ(t) = Σ cᵢ e^{−λᵢ t}: the memory of a linear RNN with real eigenvalues −λᵢ.
 
     Tail and L¹ norm are exact through the at most m − 1 sign changes, the L² norm is
@@ -90,7 +94,7 @@ def exponential_sum(coefficients: ArrayLike, rates: ArrayLike) -> Target:
 
     Examples
     --------
-    >>> exponential_sum([1.0, -2.0], [1.0, 2.0]).norm(1)
+    >>> exponential_sum(coefficients=[1.0, -2.0], rates=[1.0, 2.0]).norm(1)
     0.5
     """
     c = checks.finite_array("coefficients", coefficients, ndim=1)

@@ -107,6 +107,7 @@ def far_bump(
     center: float,
     width: float = 0.5,
     height: float = 1.0,
+    *,
     coefficients: ArrayLike = (1.0,),
     rates: ArrayLike = (1.0,),
 ) -> FarBump:

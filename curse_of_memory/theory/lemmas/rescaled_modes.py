@@ -17,7 +17,7 @@ __all__ = ["MODELS", "RescaledModes", "appendix_c"]
 MODELS = ("plain", "rescaled")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RescaledModes:
     """ρ(t) = Σ cₖ e^{−λₖ t} with weights wₖ = −λₖ/sₖ, perturbed by at most β in each.
 
@@ -43,7 +43,7 @@ class RescaledModes:
 
     Examples
     --------
-    >>> modes = RescaledModes([1.0], [0.5], [1.0])
+    >>> modes = RescaledModes(coefficients=[1.0], rates=[0.5], scales=[1.0])
     >>> modes.worst_error(0.1), modes.radius
     (0.5, 0.5)
     """
@@ -164,4 +164,8 @@ def appendix_c(terms: int, power: int = 1, model: str = "plain") -> RescaledMode
     if power not in (1, 2):
         raise ValueError(f"power must be 1 or 2, got {power!r}")
     checks.one_of("model", model, MODELS)
-    return RescaledModes(k**-2.0, k ** -float(power), 1 / k if model == "rescaled" else np.ones_like(k))
+    return RescaledModes(
+        coefficients=k**-2.0,
+        rates=k ** -float(power),
+        scales=1 / k if model == "rescaled" else np.ones_like(k),
+    )

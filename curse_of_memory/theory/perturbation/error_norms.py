@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import sympy
-import xarray as xr
 
 from curse_of_memory import checks
 from curse_of_memory.theory.bias import Bias, power
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.functions.formulas import compiled
+from curse_of_memory.theory.functions.lagged import lagged
 from curse_of_memory.theory.functions.quadrature import integrals_to
 from curse_of_memory.theory.functions.target import Target
 from curse_of_memory.theory.functions.target import t as time
@@ -89,7 +89,7 @@ def _step_weights(norm, weight, horizon, dt) -> np.ndarray:
     if weight is None:
         return np.full(horizon, scale)
     w = weight.discrete(horizon, dt) if isinstance(weight, Bias) else weight
-    w = checks.finite_array("weight", w, ndim=1)
+    w, _ = lagged("weight", w, dt)
     if w.size != horizon or w.min() < 0:
         raise ValueError(
             f"weight must be non-negative with one value per lag, {horizon}, got shape {w.shape}"
@@ -98,12 +98,7 @@ def _step_weights(norm, weight, horizon, dt) -> np.ndarray:
 
 
 def _sampled(rho, horizon: int, dt: float) -> np.ndarray:
-    if isinstance(rho, xr.DataArray) and "lag" in rho.coords and rho.lag.size > 1:
-        step = float(rho.lag[1] - rho.lag[0])
-        if not math.isclose(step, dt, rel_tol=1e-9):
-            raise ValueError(f"rho and fit must share dt, got lags {step:g} apart and dt={dt:g}")
-    values = rho(dt * np.arange(horizon)) if callable(rho) else rho
-    values = checks.finite_array("rho", values, ndim=1)
+    values, _ = lagged("rho", rho(dt * np.arange(horizon)) if callable(rho) else rho, dt)
     if values.size != horizon:
         raise ValueError(f"rho must have one value per lag, horizon={horizon}, got {values.size}")
     return values

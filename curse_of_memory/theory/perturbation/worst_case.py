@@ -91,7 +91,7 @@ def worst_case_error(
     Examples
     --------
     >>> from curse_of_memory.theory import targets
-    >>> fit = ExponentialSum(np.array([0.5]), np.array([1.0]), 0.0, 1.0)
+    >>> fit = ExponentialSum(rates=[0.5], coefficients=[1.0])
     >>> rho = targets.exponential(0.5)
     >>> found = worst_case_error(fit, rho, 0.1, "direct", "l1", perturbed="rates")
     >>> round(found.lower, 9), round(found.upper, 9)  # |1/0.4 − 1/0.5|
@@ -147,7 +147,7 @@ def worst_case_curve(
     Examples
     --------
     >>> from curse_of_memory.theory import targets
-    >>> fit = ExponentialSum(np.array([0.5]), np.array([1.0]), 0.0, 1.0)
+    >>> fit = ExponentialSum(rates=[0.5], coefficients=[1.0])
     >>> curve = worst_case_curve(fit, targets.exponential(0.5), [0.0, 0.1, 0.6], "direct")
     >>> (curve.random <= curve.lower).all().item(), curve.upper.values[-1].item()
     (True, inf)

@@ -107,7 +107,7 @@ def _with_share(target: _Polynomial, norm: float, tolerance: float, share: float
     truncation = beyond + (float(dropped[count - 1]) if count else 0.0)
     u = k[keep] * h
     coefficients = h / math.gamma(a) * np.exp(a * u - np.exp(u))
-    fitted = ExponentialSum(r * np.exp(u), coefficients)
+    fitted = ExponentialSum(rates=r * np.exp(u), coefficients=coefficients)
     return GeometricSum(fitted, discretization + truncation, discretization, truncation, h)
 
 

@@ -121,7 +121,7 @@ def l1_error(target: Target, fitted: ExponentialSum) -> float:
     Examples
     --------
     >>> from curse_of_memory.theory.targets import exponential
-    >>> one = ExponentialSum(np.array([2.0]), np.array([2.0]))
+    >>> one = ExponentialSum(rates=[2.0], coefficients=[2.0])
     >>> round(l1_error(exponential(1.0), one), 12)  # |e^{−t} − 2 e^{−2t}| has integral 1/2
     0.5
     """
@@ -175,7 +175,7 @@ def fit_l1(target: Target, terms: int) -> list[L1Fit]:
         error, changes = difference.error(c, lam)
         if fits and not error < fits[-1].error:
             break
-        fits.append(L1Fit(ExponentialSum(lam, c), error, changes))
+        fits.append(L1Fit(ExponentialSum(rates=lam, coefficients=c), error, changes))
     return fits
 
 

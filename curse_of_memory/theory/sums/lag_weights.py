@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curse_of_memory import checks
+from curse_of_memory.theory.functions.lagged import lagged
 from curse_of_memory.theory.functions.memory_bias import Bias
 
 __all__ = ["lag_weights"]
@@ -39,7 +39,7 @@ def lag_weights(weight: ArrayLike | Bias | None, size: int, dt: float = 1.0) -> 
         return np.ones(size)
     if isinstance(weight, Bias):
         return weight.discrete(size, dt, normalize="head")
-    w = checks.finite_array("weight", weight, ndim=1)
+    w, _ = lagged("weight", weight, dt)
     if w.size != size:
         raise ValueError(f"weight must have one value per lag, {size}, got {w.size}")
     if w.min() < 0 or w.max() == 0:

@@ -22,6 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.lagged import lag_step, lagged
 from curse_of_memory.theory.functions.memory_bias import Bias
 from curse_of_memory.theory.sums.filters import FilterSearch, ladder
 from curse_of_memory.theory.sums.lag_weights import lag_weights
@@ -66,7 +67,7 @@ def weighted_lower_bound(
     terms: int,
     weight: ArrayLike | Bias | None = None,
     *,
-    dt: float = 1.0,
+    dt: float | None = None,
     filters: int | None = None,
     enough: float = math.inf,
 ) -> LowerBound:
@@ -86,8 +87,8 @@ def weighted_lower_bound(
     weight : array_like, shape (n,), or Bias, optional
         w_s >= 0, or a bias, which then gives ``weight.discrete(n, dt)``; ones by default. Lags without
         weight are left out: the longest-lived equally spaced lags that have weight are used.
-    dt : float
-        Time step; only a bias asks for it.
+    dt : float, optional
+        Time step, for a bias; that of the lags unless given, 1 without labels.
     filters : int, optional
         How many on each side, more than m; m + 1, m + 4 and 12 are tried unless given. More are slower
         and sharpen the bound where singular values fall slowly.
@@ -101,7 +102,8 @@ def weighted_lower_bound(
     Raises
     ------
     ValueError
-        If there are NaNs, negative weights, nothing but zeros, or too few filters.
+        If there are NaNs, negative weights, nothing but zeros, or too few filters; for lags that are not
+        even, or contradict `dt`.
 
     Examples
     --------
@@ -110,9 +112,10 @@ def weighted_lower_bound(
     >>> bool(0.0017 < floor.bound < 0.00181)  # the best fit has the error 0.001809
     True
     """
-    values = checks.finite_array("values", values, ndim=1)
+    step = lag_step({"values": values, "weight": weight}, dt)
+    values, dt = lagged("values", values, step)
     terms = checks.positive_int("terms", terms)
-    w = lag_weights(weight, values.size, checks.positive("dt", dt))
+    w = lag_weights(weight, values.size, dt)
     if filters is not None and checks.positive_int("filters", filters) <= terms:
         raise ValueError(f"filters must be more than terms = {terms}, got {filters}")
     if not (np.sqrt(w) * values).any():
@@ -148,7 +151,7 @@ def bound_of_filters(
     right: ArrayLike,
     weight: ArrayLike | Bias | None = None,
     *,
-    dt: float = 1.0,
+    dt: float | None = None,
 ) -> float:
     """Return the lower bound that given filters prove, rounding errors taken off: a check of a certificate.
 
@@ -162,8 +165,8 @@ def bound_of_filters(
         The filters x_a and y_b.
     weight : array_like, shape (n,), or Bias, optional
         Positive weights w_s, ones by default.
-    dt : float
-        Time step; only a bias asks for it.
+    dt : float, optional
+        Time step, for a bias; that of the lags unless given, 1 without labels.
 
     Returns
     -------
@@ -180,14 +183,15 @@ def bound_of_filters(
     >>> round(bound_of_filters([1.0, 0.0, 1.0], 1, np.eye(2), np.eye(2)), 12)
     0.5
     """
-    values = checks.finite_array("values", values, ndim=1)
+    step = lag_step({"values": values, "weight": weight}, dt)
+    values, dt = lagged("values", values, step)
     X, Y = checks.finite_array("left", left, ndim=2), checks.finite_array("right", right, ndim=2)
     if X.shape[1] + Y.shape[1] - 1 != values.size:
         raise ValueError(
             f"left and right must have p and q columns with p + q - 1 = {values.size}, "
             f"got {X.shape[1]} and {Y.shape[1]}"
         )
-    w = lag_weights(weight, values.size, checks.positive("dt", dt))
+    w = lag_weights(weight, values.size, dt)
     if w.min() == 0:
         raise ValueError("weight must be positive at every lag")
     if not values.any():

@@ -60,7 +60,9 @@ def test_only_the_rescaled_model_of_the_first_target_keeps_one_envelope():
 def test_errors_are_the_integrals_they_stand_for(power, model, order):
     modes = appendix_c(6, power, model)
     beta = SHARE * modes.radius
-    moved = RescaledModes(modes.coefficients, modes.rates - modes.scales * beta, modes.scales)
+    moved = RescaledModes(
+        coefficients=modes.coefficients, rates=modes.rates - modes.scales * beta, scales=modes.scales
+    )
     value, error = quad(
         lambda u: (abs(moved(math.exp(u)) - modes(math.exp(u))) ** order) * math.exp(u), -30, 10, limit=300
     )
@@ -80,8 +82,12 @@ def test_no_perturbation_in_the_ball_is_worse_at_any_time(seed, share, model):
     beta = share * modes.radius
     delta = beta * np.random.default_rng(seed).uniform(-1, 1, 8)
     t = np.geomspace(1e-3, 1e3, 200)
-    corner = RescaledModes(modes.coefficients, modes.rates - modes.scales * beta, modes.scales)(t) - modes(t)
-    other = RescaledModes(modes.coefficients, modes.rates - modes.scales * delta, modes.scales)(t) - modes(t)
+    corner = RescaledModes(
+        coefficients=modes.coefficients, rates=modes.rates - modes.scales * beta, scales=modes.scales
+    )(t) - modes(t)
+    other = RescaledModes(
+        coefficients=modes.coefficients, rates=modes.rates - modes.scales * delta, scales=modes.scales
+    )(t) - modes(t)
     assert (np.abs(other) <= corner + 1e-14).all()
 
 
@@ -97,8 +103,8 @@ def test_the_norm_of_the_first_target_in_l2_is_known():
         (lambda: appendix_c(0), "terms must be at least 1"),
         (lambda: appendix_c(3, 3), "power must be 1 or 2"),
         (lambda: appendix_c(3, model="scaled"), "model must be one of 'plain', 'rescaled'"),
-        (lambda: RescaledModes([1.0], [1.0, 2.0], [1.0]), "one entry per mode"),
-        (lambda: RescaledModes([1.0], [-1.0], [1.0]), "rates must be positive"),
+        (lambda: RescaledModes(coefficients=[1.0], rates=[1.0, 2.0], scales=[1.0]), "one entry per mode"),
+        (lambda: RescaledModes(coefficients=[1.0], rates=[-1.0], scales=[1.0]), "rates must be positive"),
         (lambda: appendix_c(3).worst_error(-0.1), "beta must not be negative"),
         (lambda: appendix_c(3).worst_error(0.1, 3), "order must be 1 or 2"),
     ],

@@ -9,7 +9,7 @@ from curse_of_memory.theory.perturbation.ascent import Points, ascend, random_po
 from curse_of_memory.theory.perturbation.bracket import perturbed_model
 
 EPS = np.finfo(float).eps
-FIT = ExponentialSum(np.array([0.1, 0.6]), np.array([0.5, -0.2]), error=0.0, dt=1.0)
+FIT = ExponentialSum(rates=np.array([0.1, 0.6]), coefficients=np.array([0.5, -0.2]), error=0.0, dt=1.0)
 
 
 def ball_of(norm="l2", perturbed="all", beta=0.1, name="softplus"):

@@ -32,7 +32,7 @@ def test_no_model_found_is_above_the_bound(rates, amplitudes, name, norm, pertur
 
 
 def check(rates, amplitudes, name, norm, beta, perturbed="all", budget=1):
-    fit = ExponentialSum(np.array(rates), np.array(amplitudes), error=0.0, dt=1.0)
+    fit = ExponentialSum(rates=np.array(rates), coefficients=np.array(amplitudes), error=0.0, dt=1.0)
     model = perturbed_model(fit, targets.exponential(0.3), name, norm, 15, None, perturbed, "exponential")
     if not model.poles.inside(model.centre.w, beta):
         return

@@ -56,7 +56,7 @@ def test_the_half_line_norms_of_a_power_law():
 
 def test_the_half_line_norm_of_a_sum_is_a_gram_matrix():
     rates, c = np.array([0.05, 0.7, 3.0]), np.array([1.0, -2.0, 0.5])
-    line = half_line(ExponentialSum(rates, c, 0.0, 1.0), "l2", 0.1, 1.0)
+    line = half_line(ExponentialSum(rates=rates, coefficients=c, error=0.0, dt=1.0), "l2", 0.1, 1.0)
     gram = mpmath.matrix([[1 / (mpmath.mpf(a) + mpmath.mpf(b)) for b in rates] for a in rates])
     exact = mpmath.sqrt((mpmath.matrix(list(c)).T * gram * mpmath.matrix(list(c)))[0])
     assert whole(line) == pytest.approx(float(exact), rel=1e-12)
@@ -81,7 +81,11 @@ def test_norms_that_do_not_exist_are_none():
         (lambda: on_steps(np.ones(3), "l2", 4, 1.0), ValueError, "one value per lag, horizon=4, got 3"),
         (lambda: on_steps(np.ones(3), "l2", 0, 1.0), ValueError, "horizon must be at least 1"),
         (lambda: on_steps([1.0, math.nan], "l2", 2, 1.0), ValueError, "rho must be finite"),
-        (lambda: on_steps(RHO.on_grid(4, 0.5), "l2", 4, 1.0), ValueError, "share dt, got lags 0.5 apart"),
+        (
+            lambda: on_steps(RHO.on_grid(4, 0.5), "l2", 4, 1.0),
+            ValueError,
+            "rho and dt must agree in their step, got 0.5 and 1",
+        ),
         (lambda: on_steps(np.ones(3), "l1", 3, 1.0, np.ones(3)), ValueError, "weight goes with norm='l2'"),
         (lambda: on_steps(np.ones(3), "l2", 3, 1.0, np.ones(2)), ValueError, "one value per lag, 3"),
         (lambda: on_steps(np.ones(3), "l2", 3, 1.0, -np.ones(3)), ValueError, "non-negative"),

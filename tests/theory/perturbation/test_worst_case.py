@@ -23,7 +23,9 @@ CONTINUOUS = [name for name, f in REPARAMETERIZATIONS.items() if f.time == "cont
 
 
 def exponential_sum(rates, coefficients, dt=1.0):
-    return ExponentialSum(np.array(rates, float), np.array(coefficients, float), error=0.0, dt=dt)
+    return ExponentialSum(
+        rates=np.array(rates, float), coefficients=np.array(coefficients, float), error=0.0, dt=dt
+    )
 
 
 def norm_of(values, norm, dt):
@@ -192,7 +194,7 @@ def test_brackets_of_polynomial_memory_are_tight():
 )
 def test_the_random_draws_are_those_of_the_measurement(name, step):
     fit = fit_exponential_sum(POLYNOMIAL.on_grid(30).values, terms=3)
-    model = RNN.from_exponential_sum(fit.rates, fit.coefficients, parameterization=name)
+    model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=name)
     betas = [0.0, 0.01, 0.1]
     measured = np.sqrt(perturbation_curve(model, LinearFunctional(POLYNOMIAL, 30), betas, draws=20).error)
     curve = worst_case_curve(
@@ -205,7 +207,7 @@ def test_the_random_draws_are_those_of_the_measurement(name, step):
 
 def test_many_measured_draws_stay_within_the_bracket():
     fit = fit_exponential_sum(POLYNOMIAL.on_grid(30).values, terms=2)
-    model = RNN.from_exponential_sum(fit.rates, fit.coefficients)
+    model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients)
     task = LinearFunctional(POLYNOMIAL, 30)
     measured = np.sqrt(perturbation_curve(model, task, [0.02], draws=2000, seed=5).error.item())
     found = worst_case_error(fit, POLYNOMIAL, 0.02, "direct", "expected", horizon=30, step="euler")
@@ -346,7 +348,7 @@ FIT = exponential_sum([0.1, 0.5], [0.2, 1.0])
         (
             lambda: worst_case_error(FIT, POLYNOMIAL.on_grid(9, 0.5), 0.1, horizon=9),
             ValueError,
-            "rho and fit must share dt",
+            "rho and dt must agree in their step",
         ),
         (
             lambda: worst_case_error(exponential_sum([0.1, 3.0], [1.0, 1.0]), POLYNOMIAL, 0.1, "best"),
