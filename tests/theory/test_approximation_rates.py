@@ -190,6 +190,27 @@ def test_the_certificate_holds(exponent, digits, rate):
     assert measured > found.bound / 50  # and it is not vacuous
 
 
+@pytest.mark.parametrize(
+    ("exponent", "share", "message"),
+    [
+        (1.5, 1.0, "tolerance must be below the L1 norm"),
+        (1.5, 1e-13, "tolerance must be at least 1e-12"),
+        (1.01, 1e-4, "rates below 1e-290"),  # the rate at which the tail is left out is e^{-921}
+    ],
+)
+def test_a_tolerance_that_no_sum_can_have_is_refused(exponent, share, message):
+    rho = targets.polynomial(exponent)
+    with pytest.raises(ValueError, match=message):
+        geometric_exponential_sum(rho, share * rho.norm(1))
+
+
+def test_one_term_remains_at_a_tolerance_just_below_the_norm():
+    rho = targets.polynomial(4.0, rate=0.1)
+    found = geometric_exponential_sum(rho, 0.999 * rho.norm(1))
+    assert found.sum.rates.size == 1
+    assert l1_error(rho, found.sum) <= found.bound
+
+
 def test_rates_are_geometric_and_coefficients_positive():
     found = geometric_exponential_sum(targets.polynomial(1.5), 1e-4)
     np.testing.assert_allclose(np.diff(np.log(found.sum.rates)), found.step, rtol=1e-9)

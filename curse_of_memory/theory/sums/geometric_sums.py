@@ -21,6 +21,8 @@ __all__ = ["GeometricSum", "geometric_exponential_sum"]
 
 # e^{−e^u} is 0 in double precision from here on
 _TOP = math.log(746.0)
+# rates and time scales below and above this have no place in double precision
+_SMALLEST_RATE = 1e-290
 _SHARES = (0.9, 0.7, 0.5, 0.3)
 
 
@@ -70,7 +72,9 @@ def geometric_exponential_sum(target: Target, tolerance: float) -> GeometricSum:
     TypeError
         For another family.
     ValueError
-        If a <= 1, where ρ has no L¹ norm, or ε is too small for double precision.
+        If a <= 1, where ρ has no L¹ norm; if ε is not below that norm, so that no term is needed; or if ε is
+        too small for double precision: for 1e-12 of the norm, or for an a so close to 1 that it takes
+        rates below 1e-290.
 
     Examples
     --------
@@ -84,6 +88,8 @@ def geometric_exponential_sum(target: Target, tolerance: float) -> GeometricSum:
     norm = l1_norm(target)
     if checks.positive("tolerance", tolerance) < 1e-12 * norm:
         raise ValueError(f"tolerance must be at least 1e-12 of the L1 norm {norm:g}, got {tolerance:g}")
+    if tolerance >= norm:
+        raise ValueError(f"tolerance must be below the L1 norm {norm:g} of no terms, got {tolerance:g}")
     found = (_with_share(target, norm, tolerance, share) for share in _SHARES)
     return min(found, key=lambda geometric: geometric.sum.rates.size)
 
@@ -94,15 +100,20 @@ def _with_share(target: _Polynomial, norm: float, tolerance: float, share: float
     discretization = _relative_error(a, h) * norm
     # ∫ of the term at u is h e^{(a−1)u − e^u}/(r Γ(a)); below 0 the e^{−e^u} is bounded by 1
     scale = h / (r * math.gamma(a))
-    low = math.floor(-40 / ((a - 1) * h)) - 1
+    low = max(math.floor(-40 / ((a - 1) * h)) - 1, math.ceil(math.log(_SMALLEST_RATE / r) / h))
     k = np.arange(low, math.ceil(_TOP / h) + 1)
     areas = scale * np.exp((a - 1) * k * h - np.exp(k * h))
     beyond = scale * math.exp((a - 1) * (low - 1) * h) / -math.expm1(-(a - 1) * h)
     rest = tolerance - discretization - beyond
+    if rest <= 0:
+        raise ValueError(
+            f"tolerance {tolerance:g} takes rates below {_SMALLEST_RATE:g}, which double precision does not "
+            f"hold: the exponent {a:g} is too close to 1"
+        )
     # the fewest terms: give up the smallest areas, which are at the two ends
     order = np.argsort(areas)
     dropped = np.cumsum(areas[order])
-    count = int(np.searchsorted(dropped, rest * (1 - 1e-9)))
+    count = min(int(np.searchsorted(dropped, rest * (1 - 1e-9))), areas.size - 1)
     keep = np.sort(order[count:])
     truncation = beyond + (float(dropped[count - 1]) if count else 0.0)
     u = k[keep] * h
