@@ -1,23 +1,127 @@
+"""What was compiled is found again by its content, wherever it is, and nothing stops an import."""
+
 import os
-import types
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
-from curse_of_memory.nn.recurrence.compile_cache import drop_stale
+import pytest
+
+import curse_of_memory
+from curse_of_memory.nn.recurrence import compile_cache
+
+PACKAGE = Path(curse_of_memory.__file__).parent
+CALLER = """
+from curse_of_memory.nn.recurrence.compile_cache import compiled
+from curse_of_memory.nn.recurrence.vector_math import tanh
 
 
-def test_what_was_compiled_before_a_called_module_changed_is_dropped(tmp_path):
-    own, other = tmp_path / "loops.py", tmp_path / "lanes.py"
-    cache = tmp_path / "__pycache__"
-    cache.mkdir()
-    kept = {
-        name: cache / name for name in ("loops.run-1.py311.nbi", "loops.run-1.py311.1.nbc", "lanes.f.nbi")
-    }
-    for path in (own, other, *kept.values()):
-        path.touch()
-    called = types.SimpleNamespace(__file__=str(other))
-    os.utime(other, (0, 1e9))
-    drop_stale(str(own), called)
-    assert all(path.exists() for path in kept.values())
-    for path in kept.values():
-        os.utime(path, (0, 1e8))
-    drop_stale(str(own), called)
-    assert [name for name, path in kept.items() if path.exists()] == ["lanes.f.nbi"]
+@compiled(nogil=True)
+def twice(x):
+    return 2 * tanh(x)
+"""
+RUN = """
+from curse_of_memory.nn.recurrence.caller import twice
+print(twice(100.0), sum(twice.stats.cache_hits.values()))
+"""
+
+
+@pytest.fixture
+def room(tmp_path):
+    """A package of this name with the room of compiled loops, a small loop of its own, and nothing else."""
+    for name in ("files.py", "nn/recurrence/compile_cache.py", "nn/recurrence/vector_math.py"):
+        target = tmp_path / "curse_of_memory" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PACKAGE / name, target)
+    room = target.parent
+    for folder in (room, room.parent, room.parent.parent):
+        (folder / "__init__.py").touch()
+    (room / "caller.py").write_text(CALLER)
+    return room
+
+
+def run(room, **environment):
+    """Return what a process of its own computes, and whether it found that compiled."""
+    root = room.parents[2]
+    fixed = {"PYTHONPATH": str(root), "HOME": str(root / "home"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", RUN],
+        env=fixed | environment,
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    value, hits = done.stdout.split()
+    return float(value), hits == "1"
+
+
+def halve_tanh(room):
+    """Halve the tanh that the loop calls, in a file with a date long before anything was compiled."""
+    path = room / "vector_math.py"
+    text = path.read_text()
+    halved = text.replace(
+        "return math.copysign(e / (2.0 + e), x)", "return math.copysign(e / (2.0 + e), x) / 2"
+    )
+    assert halved != text
+    path.write_text(halved)
+    os.utime(path, (1e9, 1e9))
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_change_in_what_a_loop_calls_is_seen_whatever_the_dates(room, tmp_path, elsewhere):
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")} if elsewhere else {}
+    assert run(room, **environment) == (2.0, False)
+    halve_tanh(room)
+    assert run(room, **environment) == (1.0, False)
+    folder = tmp_path / "kept" if elsewhere else room / "__pycache__"
+    assert len({path.parent for path in folder.rglob("*.compiled")}) == 2
+
+
+def test_what_is_damaged_is_compiled_and_written_again(room):
+    assert run(room) == (2.0, False)
+    files = sorted(room.rglob("*.compiled"))
+    assert any(path.name.startswith("caller.twice-") for path in files)
+    whole = {path: path.read_bytes() for path in files}
+    for number, (path, content) in enumerate(whole.items()):
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes([content[:middle], flipped, b""][number % 3])
+    assert run(room) == (2.0, False)
+    assert all(len(path.read_bytes()) == len(content) for path, content in whole.items())
+    assert run(room) == (2.0, True)
+
+
+def test_where_nothing_can_be_written_loops_run_all_the_same(room):
+    # a file where a folder should be: root may write everywhere, but not there
+    (room / "__pycache__").touch()
+    (room.parents[2] / "home").touch()
+    assert run(room) == (2.0, False)
+    assert not list(room.parents[2].rglob("*.compiled"))
+    # a home of one's own is the next best place
+    (room.parents[2] / "home").unlink()
+    assert run(room) == (2.0, False)
+    assert list((room.parents[2] / "home" / ".cache" / "curse_of_memory").rglob("caller.twice-*"))
+
+
+def test_the_latest_few_of_earlier_versions_stay(tmp_path):
+    own = tmp_path / "compiled-own"
+    for age in range(6):
+        (tmp_path / f"compiled-{age}").mkdir()
+        os.utime(tmp_path / f"compiled-{age}", (1e9 - age, 1e9 - age))
+    (tmp_path / "loops.py").touch()
+    compile_cache._drop_earlier(own)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {"compiled-0", "compiled-1", "compiled-2", "loops.py"}
+
+
+def test_only_this_room_compiles_and_only_here_is_what_numba_does_not_promise():
+    room = PACKAGE / "nn" / "recurrence"
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        assert path.parent == room or "compile_cache" not in text
+        if path.name != "compile_cache.py":
+            assert not re.search(r"njit|numba\.jit|cache=True", text), path
+            assert "numba.core.caching" not in text

@@ -15,11 +15,11 @@ Gradient.   The adjoint state runs backwards, p_k = ∂/∂h_k + ā ⊙ p_{k+1}:
 time. Then ∂/∂v = p, ∂/∂a = Σ_k conj(h_{k−1}) p_k and ∂/∂h_{−1} = ā p_0.
 """
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from curse_of_memory.nn.recurrence.compile_cache import compiled
 from curse_of_memory.nn.recurrence.threads import on_cpu, over_batch
 
 __all__ = ["linear_scan", "linear_scan_loop", "linear_step"]
@@ -155,7 +155,7 @@ def _before(h: Tensor, initial: Tensor) -> Tensor:
     return torch.cat([initial[:, None], h], 1)[:, :-1]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _loop(first, last, a, v, initial, h):
     time, state = v.shape[1:]
     for b in range(first, last):

@@ -19,9 +19,9 @@ Work.       Diagonal: 5 T m multiply-adds for every entry of k_s. Dense: 3 T m²
             An unstable A overflows to inf or NaN, in E too.
 """
 
-import numba
 import numpy as np
 
+from curse_of_memory.nn.recurrence.compile_cache import compiled
 from curse_of_memory.nn.recurrence.vector_math import OPTIONS
 
 __all__ = ["dense_misfit", "diagonal_misfit", "krylov_rows"]
@@ -30,7 +30,7 @@ __all__ = ["dense_misfit", "diagonal_misfit", "krylov_rows"]
 SUMS = OPTIONS | {"fastmath": OPTIONS["fastmath"] | {"reassoc"}}
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def _differentiate(memory, target, root, cumulated):
     """Return E; k_s, ``(column, time, output)``, becomes q_s."""
     columns, horizon, outputs = memory.shape
@@ -50,7 +50,7 @@ def _differentiate(memory, target, root, cumulated):
     return value
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def _columns(U, b):
     """Return the columns of [U, b], one after the other, ``(column, state)``."""
     inputs = U.shape[1]
@@ -61,7 +61,7 @@ def _columns(U, b):
     return V
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def _dot(x, y):
     total = 0.0
     for i in range(x.size):
@@ -69,7 +69,7 @@ def _dot(x, y):
     return total
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def diagonal_misfit(a, U, b, C, target, roots, cumulated, values, for_a, for_U, for_b, for_C):
     """Write E and its gradients for networks with A = diag(a).
 
@@ -136,7 +136,7 @@ def diagonal_misfit(a, U, b, C, target, roots, cumulated, values, for_a, for_U, 
                 for_b[n, i, j - inputs] = for_V[j, i]
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def _add_product(x, A, out):
     """Add x A to `out`, for a row x: four rows of A at a time, so that `out` is loaded less often."""
     whole = x.size - x.size % 4
@@ -149,7 +149,7 @@ def _add_product(x, A, out):
             out[k] += x[i] * A[i, k]
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def krylov_rows(A, C, horizon):
     """Return C Aˢ for s < horizon, ``(time, output, state)``.
 
@@ -170,7 +170,7 @@ def krylov_rows(A, C, horizon):
     return rows
 
 
-@numba.njit(**SUMS)
+@compiled(**SUMS)
 def dense_misfit(A, U, b, C, target, roots, cumulated, values, for_A, for_U, for_b, for_C):
     """Write E and its gradients for networks with a full matrix A, ``(model, state, state)``.
 

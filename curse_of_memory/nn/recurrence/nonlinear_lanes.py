@@ -5,11 +5,8 @@ once, so that the processor computes several of them per instruction. inf and Na
 in torch make of them.
 """
 
-import numba
-
 from curse_of_memory.nn.recurrence import nonlinear_cells as cells
-from curse_of_memory.nn.recurrence import vector_math
-from curse_of_memory.nn.recurrence.compile_cache import drop_stale
+from curse_of_memory.nn.recurrence.compile_cache import compiled
 from curse_of_memory.nn.recurrence.vector_math import SMALL, logistic, tanh
 
 __all__ = [
@@ -25,17 +22,16 @@ __all__ = [
 ACTIVATION_CODES = {name: code for code, name in enumerate(cells.ACTIVATIONS)}
 _TANH, _HARDTANH, _RELU, _SIGMOID = (ACTIVATION_CODES[n] for n in ("tanh", "hardtanh", "relu", "sigmoid"))
 
-drop_stale(__file__, cells, vector_math)
 
 _euler, _euler_adjoint, _leak, _leak_adjoint = (
-    numba.njit(**SMALL)(f) for f in (cells.euler, cells.euler_adjoint, cells.leak, cells.leak_adjoint)
+    compiled(**SMALL)(f) for f in (cells.euler, cells.euler_adjoint, cells.leak, cells.leak_adjoint)
 )
 
 
 # --- one weight per row -------------------------------------------------------------------------------
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def add_diagonal_product(w, h, a):
     """Add w ⊙ h to a."""
     for i in range(len(w)):
@@ -44,7 +40,7 @@ def add_diagonal_product(w, h, a):
             a0[n] += w0 * h0[n]
 
 
-@numba.njit(**(SMALL | {"fastmath": {"contract", "reassoc"}}))
+@compiled(**(SMALL | {"fastmath": {"contract", "reassoc"}}))
 def add_diagonal_outer(d, h, gradient):
     """Add Σ d ⊙ h over lanes to the gradient, summed in any order."""
     for i in range(len(gradient)):
@@ -58,7 +54,7 @@ def add_diagonal_outer(d, h, gradient):
 # --- elementwise, over all units of a step ------------------------------------------------------------
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def activate(code, s):
     """Write σ(s) over s. Comparisons are such that NaN stays NaN."""
     zero, one = s.dtype.type(0), s.dtype.type(1)
@@ -77,7 +73,7 @@ def activate(code, s):
             s[n] = zero if s[n] < zero else s[n]
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def slope(code, s, d):
     """Write σ' d over the values s = σ."""
     zero, one = s.dtype.type(0), s.dtype.type(1)
@@ -98,7 +94,7 @@ def slope(code, s, d):
             s[n] = d[n]
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def move(old, new, first, second, two, dt):
     """Write the update of the old state to the new one; with one value or two."""
     if two:
@@ -109,7 +105,7 @@ def move(old, new, first, second, two, dt):
             new[n] = _euler(old[n], first[n], dt)
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def move_back(p, d, e, old, first, second, two, dt):
     """Write the adjoint of the old state over p, those of the values to d and e."""
     if two:

@@ -25,12 +25,10 @@ Arrays.     h (length + 1, states · m, LANES): slot 0 is before the segment, sl
 
 from functools import lru_cache
 
-import numba
 import torch
 from torch import Tensor
 
-from curse_of_memory.nn.recurrence import nonlinear_cells, nonlinear_lanes, nonlinear_products, vector_math
-from curse_of_memory.nn.recurrence.compile_cache import drop_stale
+from curse_of_memory.nn.recurrence.compile_cache import compiled
 from curse_of_memory.nn.recurrence.nonlinear_cells import Cell
 from curse_of_memory.nn.recurrence.nonlinear_lanes import (
     ACTIVATION_CODES,
@@ -57,13 +55,11 @@ __all__ = ["backward", "forward"]
 CACHED = 1 << 15
 SHORTEST, LONGEST = 8, 128
 
-drop_stale(__file__, nonlinear_cells, nonlinear_lanes, nonlinear_products, vector_math)
-
 
 # --- one segment ------------------------------------------------------------------------------------
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _run(steps, stages, codes, dt, U, W, v, h, a):
     """Go through the steps of a segment: fill h and a."""
     m = len(U) // len(codes)
@@ -88,7 +84,7 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
             move(old, new, one, two, second != first, dt)
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e):
     """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in."""
     m = len(W) // len(codes)
@@ -119,14 +115,14 @@ def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e):
                 add_product(W[start * m : end * m].T, a[s, start * m : end * m], back)
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _multiply(steps, W, h, a):
     """Write W h to a for all steps."""
     for s in range(steps):
         set_product(W, h[s], a[s])
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _weight_gradients(steps, stages, v, h, a, dU, dW):
     """Add the gradients of a segment: each a product over its steps and lanes."""
     m = h.shape[1] // len(stages)
@@ -145,7 +141,7 @@ def _weight_gradients(steps, stages, v, h, a, dU, dW):
 # --- between the arrays of the caller, (batch, time, channel), and tiles -------------------------------
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _load(x, b, k, steps, rows):
     """Copy x[b + lane, k + step, row] to rows[step, row, lane]; lanes past the batch repeat the last one."""
     for n in range(LANES):
@@ -155,7 +151,7 @@ def _load(x, b, k, steps, rows):
                 rows[s, i, n] = sequence[k + s, i]
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _store(rows, b, k, steps, y):
     """Copy rows[step, row, lane] to y[b + lane, k + step, row], for the lanes within the batch."""
     for n in range(min(LANES, len(y) - b)):
@@ -164,7 +160,7 @@ def _store(rows, b, k, steps, y):
                 y[b + n, k + s, i] = rows[s, i, n]
 
 
-@numba.njit(**OPTIONS)
+@compiled(**OPTIONS)
 def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, starts):
     """Run the tiles `first` … `last` − 1; write outputs, last states, and states at the segments' starts.
 
@@ -197,7 +193,7 @@ def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, sta
         _store(h, b, 0, 1, final[model])
 
 
-@numba.njit(**OPTIONS)
+@compiled(**OPTIONS)
 def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, dx, dinitial, dU, dW, dC):
     """Run the adjoint of ``_forward`` through the tiles `first` … `last` − 1; write the gradients.
 

@@ -12,12 +12,12 @@ Sums over columns are taken in their order, those over lanes in no fixed order. 
 as a transpose is; of all other arrays the last axis are the lanes, without gaps.
 """
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from curse_of_memory.nn.recurrence.compile_cache import compiled
 from curse_of_memory.nn.recurrence.vector_math import OPTIONS, SMALL
 
 __all__ = ["LANES", "add_outer", "add_product", "set_product", "workspace"]
@@ -169,7 +169,7 @@ def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
     return types.void(*kinds, types.intp, types.intp, types.intp, types.intp), write
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def set_product(W, h, a):
     """Write W h to a."""
     rows = len(W)
@@ -180,7 +180,7 @@ def set_product(W, h, a):
             _product_block(1, 4, 0, W, h, a, i, lane)
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def add_product(W, h, a):
     """Add W h to a."""
     rows = len(W)
@@ -191,7 +191,7 @@ def add_product(W, h, a):
             _product_block(1, 4, 1, W, h, a, i, lane)
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def add_outer(d, h, G, first, second):
     """Add Σ d hᵀ to G, for arrays (step, row, lane) whose rows count from `first` and `second`."""
     rows, columns = G.shape
@@ -207,7 +207,7 @@ def add_outer(d, h, G, first, second):
             _outer_block(1, 1, d, h, G, first, second, i, j)
 
 
-@numba.njit(**OPTIONS)
+@compiled(**OPTIONS)
 def workspace(steps, rows, dtype):
     """Return an empty array (step, row, lane) that starts where a vector of the processor does."""
     size = steps * rows * LANES

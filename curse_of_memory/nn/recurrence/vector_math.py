@@ -13,12 +13,13 @@ NaN, and infinite arguments have their limits.
 
 import math
 
-import numba
 import numpy as np
+
+from curse_of_memory.nn.recurrence.compile_cache import compiled
 
 __all__ = ["logistic", "tanh"]
 
-OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"contract"}}
+OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 """How loops are compiled: fused multiply-adds are allowed, nothing that could lose an inf or a NaN."""
 
 SMALL = OPTIONS | {"_nrt": False}
@@ -32,7 +33,7 @@ UNDERFLOW = -700.0
 C2, C3, C4, C5, C6, C7, C8, C9, C10, C11, C12, C13, C14 = (1 / math.factorial(k) for k in range(2, 15))
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def _exp_parts(y):
     """Return 2ⁿ and p with e^y = 2ⁿ (1 + p), for −700 <= y <= 0 or NaN."""
     shifted = y * (1 / math.log(2)) + ROUND
@@ -46,7 +47,7 @@ def _exp_parts(y):
     return power, r + r * r * q
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def tanh(x):
     """Return tanh x of a real number `x`, in float64."""
     x = np.float64(x)
@@ -57,7 +58,7 @@ def tanh(x):
     return math.copysign(e / (2.0 + e), x)
 
 
-@numba.njit(**SMALL)
+@compiled(**SMALL)
 def logistic(x):
     """Return 1 / (1 + e^{−x}) of a real number `x`, in float64."""
     x = np.float64(x)
