@@ -7,12 +7,21 @@ that a check and an assignment are one line.
 import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["finite_array", "near_match", "non_negative", "one_of", "positive", "positive_int", "real"]
+__all__ = [
+    "finite_array",
+    "near_match",
+    "non_negative",
+    "one_of",
+    "positive",
+    "positive_int",
+    "real",
+    "several",
+]
 
 
 def real(name: str, value: float) -> float:
@@ -74,6 +83,23 @@ def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.nd
     if not np.isfinite(array).all():
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
     return array
+
+
+def several(name: str, values: Sequence, check: Callable) -> list:
+    """Return a list of different values, at least one of them, each returned by ``check(name, value)``.
+
+    A text is no list of its letters. 1 and 1.0 are one value.
+    """
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        raise TypeError(f"{name} must be a list, got {values!r}")
+    if len(values) == 0:
+        raise ValueError(f"{name} must not be empty")
+    checked = []
+    for value in values:
+        if (found := check(name, value)) in checked:
+            raise ValueError(f"{name} must hold different values, got {value!r} twice")
+        checked.append(found)
+    return checked
 
 
 def near_match(word: str, known: Iterable[str]) -> str:

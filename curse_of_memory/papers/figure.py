@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.files import whole_file
+from curse_of_memory.papers.arguments import check_arguments
 from curse_of_memory.printed_table import as_latex, as_markdown
 
 __all__ = ["FigureData", "Findings", "Spread", "figure_data", "spreads"]
@@ -190,8 +191,9 @@ class FigureData:
 def figure_data(name: str, *, title: str, source: str) -> Callable:
     """Turn a function that returns :class:`Findings` into one that returns :class:`FigureData`.
 
-    The function takes keyword arguments only, `seed` and `device` among them; what it was called
-    with becomes ``parameters``. Its attribute ``figure_name`` is `name`, where its notebook stands.
+    The function takes keyword arguments only, `seed` and `device` among them, each annotated; what it was
+    called with is checked by :func:`check_arguments` and becomes ``parameters``. Its attribute
+    ``figure_name`` is `name`, where its notebook stands.
     """
 
     def decorate(compute: Callable[..., Findings]) -> Callable[..., FigureData]:
@@ -201,6 +203,7 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
         def wrapper(**arguments) -> FigureData:
             bound = signature.bind(**arguments)
             bound.apply_defaults()
+            check_arguments(signature, bound.arguments)
             started = time.perf_counter()
             found = compute(**arguments)
             if unknown := set(found.spread) - set(found.headline):

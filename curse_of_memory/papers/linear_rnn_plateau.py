@@ -232,5 +232,5 @@ def _draw_ratios(axis, table):
     )
     axis.set_yticks([0.2, 0.5, 1, 2, 5, 10, 20], ["0.2", "0.5", "1", "2", "5", "10", "20"])
     axis.minorticks_off()
-    if names:
+    if axis.get_legend_handles_labels()[1]:  # of no variant both starts may have left
         axis.legend(loc="upper left", fontsize=9, ncols=2, columnspacing=1.0)

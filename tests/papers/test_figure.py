@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import matplotlib as mpl
@@ -26,7 +27,9 @@ TABLE = pd.DataFrame(
 
 
 @figure_data("somewhere/a_figure", title="A figure", source="a paper, figure 1")
-def some_data(*, powers=(0, math.inf), width: int = 3, seed: int = 0, device: str = "cpu") -> Findings:
+def some_data(
+    *, powers: Sequence[float] = (0, math.inf), width: int = 3, seed: int = 0, device: str = "cpu"
+) -> Findings:
     """Say something."""
     headline = {"one": 1.23456789, "many": 7, "word": "none", "endless": math.inf}
     spread = {"one": Spread.over([1.3, 1.1, 1.23456])}

@@ -70,9 +70,9 @@ def test_three_ways_to_one_memory():
     assert late.exact[10] > late.exact[0] > 0
 
 
-@pytest.mark.parametrize("powers", [[], [1, 1], [math.nan]])
+@pytest.mark.parametrize("powers", [[], [1, 1], [math.nan], [math.inf, "inf"]])
 def test_powers_are_checked(powers):
-    with pytest.raises(ValueError, match="powers must be different numbers"):
+    with pytest.raises(ValueError, match=r"^powers must "):
         interest.memory_bias_data(powers=powers)
 
 

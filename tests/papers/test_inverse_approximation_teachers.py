@@ -95,7 +95,7 @@ def test_no_survivor_is_drawn_and_said():
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="widths must be at least two different"):
-        iat.teachers_data(widths=(4, 4))
+        iat.teachers_data(widths=(4,))
     with pytest.raises(ValueError, match="seeds"):
         iat.teachers_data(seeds=0)
     with pytest.raises(ValueError, match="gain"):

@@ -82,8 +82,8 @@ def test_axes_say_what_they_are():
     ("arguments", "message"),
     [
         ({"layers": (0,)}, "layers must be at least 1"),
-        ({"modes": (0,)}, "terms must be at least 1"),
-        ({"shears": (math.inf,)}, "a must be finite"),
+        ({"modes": (0,)}, "modes must be at least 1"),
+        ({"shears": (math.inf,)}, "shears must be finite"),
     ],
 )
 def test_bad_input_is_refused(arguments, message):

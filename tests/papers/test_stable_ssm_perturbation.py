@@ -127,4 +127,4 @@ def test_a_map_without_logs_is_drawn_and_one_width_refused():
     assert few.paper == {}
     figure.perturbation_plot(few)
     with pytest.raises(ValueError, match="widths must be at least two different"):
-        figure.perturbation_data(widths=(2, 2))
+        figure.perturbation_data(widths=(2,))
