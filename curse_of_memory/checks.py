@@ -20,8 +20,12 @@ __all__ = [
     "positive",
     "positive_int",
     "real",
+    "seed",
+    "seeds",
     "several",
 ]
+
+SEEDS_BELOW = 2**63  # what numpy's and torch's generators both take
 
 
 def real(name: str, value: float) -> float:
@@ -54,6 +58,26 @@ def positive_int(name: str, value: int) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value!r}")
     return int(value)
+
+
+def seed(name: str, value: int) -> int:
+    """Return `value` as an int that any generator takes for a seed: 0 to 2⁶³ − 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")
+    if value >= SEEDS_BELOW:
+        raise ValueError(f"{name} must be below 2^63, got {value!r}")
+    return int(value)
+
+
+def seeds(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
+    """Return `value`, a seed or a sequence of them such as ``(seed, step)``, as a tuple of checked ints."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        return (seed(name, value),)
+    if len(value) == 0:
+        raise ValueError(f"{name} must not be empty")
+    return tuple(seed(name, part) for part in value)
 
 
 def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.ndarray:

@@ -66,6 +66,8 @@ class ExpectedLoss:
             raise TypeError(f"{type(loss).__name__} has no exact expectation; use TemporallyWeightedMSE")
         if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
             raise TypeError("model must be linear and give its kernel(); use training.fit for others")
+        if not callable(getattr(task, "linear_error", None)):
+            raise TypeError(f"task must be a LinearFunctional, got {type(task).__name__}; use training.fit")
         self._model = model
         self.start = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in model.parameters()])
         route = _Compiled if is_compiled(model, task, loss) else ByAutograd

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import numbers
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,17 +13,18 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from curse_of_memory import checks, devices
-from curse_of_memory.files import whole_file
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.sequence_map import sequence_of
+from curse_of_memory.training.batches import Batches
+from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
 from curse_of_memory.training.processes import processes
-from curse_of_memory.training.result import FitResult
+from curse_of_memory.training.result import FitResult, verdict
+from curse_of_memory.training.untouched import generator_states, same_states, set_generators, untouched
 
-__all__ = ["checked_settings", "fit", "identity"]
+__all__ = ["checked_settings", "fit"]
 
-# Names of the random streams of one seed, so that no step shares its draw with the validation set.
-# None is 0: numpy takes (seed,) and (seed, 0) for the same stream.
-VALIDATION_STREAM, TRAINING_STREAM = 1, 2
 SCHEDULES = ("plateau", "cosine")
+COLUMNS = ("step", "training_loss", "validation_loss", "learning_rate")
 
 
 def fit(
@@ -30,6 +32,7 @@ def fit(
     task,
     *,
     loss: nn.Module | None = None,
+    output: Callable | None = None,
     validation=None,
     steps: int = 1000,
     batch_size: int = 512,
@@ -50,19 +53,29 @@ def fit(
     progress: bool = False,
     checkpoint: str | Path | None = None,
 ) -> FitResult:
-    """Train `model` on fresh batches of `task` with AdamW; the model ends with its best weights.
+    """Train `model` on batches of `task` with AdamW; the model ends with its best weights.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``; it is moved to `device`.
+        Maps inputs, ``(batch, time, channel)`` or what else `task` gives, to answers that `loss` takes; it is
+        moved to `device`.
     task
-        Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets.
+        Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets, of which every
+        step draws a fresh batch. Or data: a pair ``(inputs, targets)`` of arrays or tensors over sequences,
+        or a torch Dataset of such pairs: each step takes `batch_size` different sequences at random, all of
+        them if there are fewer. Or a torch DataLoader: each step takes its next batch, epoch after epoch, and
+        `batch_size` has no meaning.
     loss : torch.nn.Module, optional
-        ``loss(y_hat, y) -> scalar``; the unweighted squared error if none is given.
+        ``loss(y_hat, y) -> scalar``, a real number; the unweighted squared error if none is given.
+    output : callable, optional
+        Chooses the sequence in what the model answers; unless given, that is the answer if it is a tensor,
+        its ``last_hidden_state`` or ``logits``, or the first member of a tuple.
     validation
-        Another task, such as images that are held out, whose sequences are the validation set; those of
-        `task` itself, of which any number can be drawn, if none is given.
+        Another task, such as images that are held out, or other data, whose sequences are the validation set:
+        of data `validation_size` sequences, or all if there are fewer. If none is given: those of `task`
+        itself, of which any number can be drawn; of data one sequence in ten, at most `validation_size`,
+        which is then never trained on. A DataLoader needs a `validation`.
     steps, batch_size : int
         Number of updates, and sequences in each, of all processes together.
     learning_rate, weight_decay : float
@@ -83,10 +96,10 @@ def fit(
         Stop as soon as the validation loss is at most this.
     watch : callable, optional
         Called with the model when the gradients of the step before a validation are there, not clipped yet;
-        the numbers it returns, by name, stand in the history.
+        the numbers it returns, by name, stand in the history. What it does to the model is undone.
     seed : int
-        Names all batches of the run. The model brings its initial weights, and what it draws itself,
-        as dropout does, comes from torch's own generator.
+        Names all batches of the run, below 2³². The model brings its initial weights, and what it draws
+        itself, as dropout does, comes from the global generators of torch, numpy and Python.
     device : str or torch.device
         ``"auto"`` is CUDA where there is one.
     fabric : lightning.fabric.Fabric, optional
@@ -103,7 +116,9 @@ def fit(
         Show a progress bar, in the first process.
     checkpoint : path, optional
         Written whole at every validation, by the first process. If the file is there already, the run goes
-        on from it, along the very trajectory it would have taken; `steps` may be larger than it was.
+        on from it, along the very trajectory it would have taken: the states of the global generators are
+        in it, too, and are taken up if the model draws from them (in as many processes as there were).
+        `steps` may be larger than it was.
 
     Returns
     -------
@@ -114,8 +129,9 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, a model without weights, a checkpoint that belongs to other settings, or a batch or
-        validation set that the processes cannot share evenly.
+        For bad numbers, data that are none, a model without weights to train, a loss that is no real number,
+        a checkpoint that is damaged, foreign or of another run, or a batch or validation set that the
+        processes cannot share evenly.
 
     Notes
     -----
@@ -123,7 +139,7 @@ def fit(
     0.01, batch 512, clipping 0.5, tenfold decay after 10), save that batches are drawn afresh in
     place of epochs over a fixed set.
     """
-    checks.positive_int("steps", steps)
+    steps = checks.positive_int("steps", steps)
     settings = checked_settings(
         weight_decay,
         clip,
@@ -134,18 +150,20 @@ def fit(
         decay_patience=decay_patience,
     )
     learning_rate = checks.positive("learning_rate", learning_rate)
+    stop_below = None if stop_below is None else checks.real("stop_below", stop_below)
+    seed = checks.seed("seed", seed)
     checks.one_of("schedule", schedule, SCHEDULES)
-
-    parameter = next(model.parameters(), None)
-    if parameter is None:
-        raise ValueError(f"model has no weights to train: {type(model).__name__}")
-    dtype, was_training = parameter.dtype, model.training
-    place = processes(fabric, device, batch_size=batch_size, validation_size=validation_size)
-    model.to(place.device)
+    dtype = _trainable(model)
     loss = TemporallyWeightedMSE() if loss is None else loss
+    for name, function in {"loss": loss, "output": output, "watch": watch}.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be callable, got {type(function).__name__}")
 
-    def draw(source, size: int, *stream: int):
-        return place.share(source.sample(size, seed=(seed, *stream), device=place.device, dtype=dtype))
+    place = processes(fabric, device, batch_size=batch_size, validation_size=validation_size)
+    sizes = {"batch_size": settings["batch_size"], "validation_size": settings["validation_size"]}
+    batches = Batches(task, validation, seed=seed, device=place.device, dtype=dtype, **sizes)
+    modes = {part: part.training for part in model.modules()}
+    model.to(place.device)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     if schedule == "cosine":
@@ -153,64 +171,125 @@ def fit(
         settings["cosine_steps"] = steps
     else:
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
-    settings |= {"seed": int(seed), "learning_rate": learning_rate}
-    settings |= {"model": identity(model), "loss": identity(loss), "task": identity(task)}
-    if validation is not None:
-        settings["validation"] = identity(validation)
-    model.train()
-    run = _Run(model, optimizer, scheduler, settings, checkpoint, writes=place.is_first)
+    settings |= {"seed": seed, "learning_rate": learning_rate}
+    settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
+    settings |= {name: identity(data) for name, data in batches.names.items()}
+    run = _Run(
+        model, optimizer, scheduler, batches, settings, Checkpoint(checkpoint, "a fit", settings), place
+    )
     network, stepper = place.set_up(model, optimizer)
-    run.resume(place.device)
 
-    unseen, truth = draw(task if validation is None else validation, validation_size, VALIDATION_STREAM)
-    started = time.perf_counter() - run.seconds
+    def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
+        return _real_number(loss(sequence_of(network(inputs), output), targets))
+
     status = "finished"
-    with (
-        devices.full_precision(full_precision),
-        tqdm(
-            total=steps, initial=run.step, disable=not (progress and place.is_first), desc="training"
-        ) as bar,
-    ):
-        while True:
-            if run.step % validate_every == 0 or run.step >= steps:
-                network.eval()
-                with torch.no_grad():
-                    score = place.mean(loss(network(unseen), truth))
-                network.train()
-                run.seconds = time.perf_counter() - started
-                if not run.record(score):
+    try:
+        model.train()
+        run.resume()
+        unseen = place.share(batches.validation())
+        started = time.perf_counter() - run.seconds
+        with (
+            devices.full_precision(full_precision),
+            tqdm(
+                total=steps, initial=run.step, disable=not (progress and place.is_first), desc="training"
+            ) as bar,
+        ):
+            while True:
+                if run.step % validate_every == 0 or run.step >= steps:
+                    network.eval()
+                    with torch.no_grad():
+                        score = place.mean(error_of(*(part.clone() for part in unseen)))
+                    network.train()
+                    run.seconds = time.perf_counter() - started
+                    if not run.record(score):
+                        status = "diverged"
+                        break
+                    bar.set_postfix(loss=f"{run.best_loss:.3g}")
+                    if stop_below is not None and run.best_loss <= stop_below:
+                        status = "reached"
+                        break
+                    if patience is not None and run.stale >= patience:
+                        status = "stopped early"
+                        break
+                if run.step >= steps:
+                    break
+                optimizer.zero_grad()
+                error = error_of(*place.share(batches.training(run.step)))
+                if not error.requires_grad:
+                    raise TypeError("model cuts the gradient between its weights and its answer (detach?)")
+                place.backward(error)
+                if watch is not None and ((run.step + 1) % validate_every == 0 or run.step + 1 >= steps):
+                    with untouched(model, place.device):
+                        run.watched = _watched(watch(model))
+                norm = place.clip(network, stepper, clip)
+                run.training_loss = place.mean(error)
+                if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):
                     status = "diverged"
                     break
-                bar.set_postfix(loss=f"{run.best_loss:.3g}")
-                if stop_below is not None and run.best_loss <= stop_below:
-                    status = "reached"
-                    break
-                if patience is not None and run.stale >= patience:
-                    status = "stopped early"
-                    break
-            if run.step >= steps:
-                break
-            inputs, targets = draw(task, batch_size, TRAINING_STREAM, run.step)
-            optimizer.zero_grad()
-            error = loss(network(inputs), targets)
-            place.backward(error)
-            if watch is not None and ((run.step + 1) % validate_every == 0 or run.step + 1 >= steps):
-                run.watched = {name: float(number) for name, number in watch(model).items()}
-            norm = place.clip(network, stepper, clip)
-            run.training_loss = place.mean(error)
-            if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):
-                status = "diverged"
-                break
-            stepper.step()
-            if schedule == "cosine":
-                scheduler.step()
-            run.step += 1
-            bar.update()
-    model.load_state_dict(run.best)
-    model.train(was_training)
+                stepper.step()
+                if schedule == "cosine":
+                    scheduler.step()
+                run.step += 1
+                bar.update()
+        model.load_state_dict(run.best)
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        run.give_generators_back()
+    losses = [row["validation_loss"] for row in run.history]
     return FitResult(
-        status, run.best_loss, run.step, pd.DataFrame(run.history), time.perf_counter() - started
+        verdict(status, losses[0], losses[-1], run.best_loss),
+        run.best_loss,
+        run.step,
+        pd.DataFrame(run.history),
+        time.perf_counter() - started,
     )
+
+
+def _trainable(model: nn.Module) -> torch.dtype:
+    """Return the precision of real numbers that `model` works in; refuse one that cannot be trained."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    weights = list(model.parameters())
+    if not weights:
+        raise ValueError(f"model has no weights to train: {type(model).__name__}")
+    if any(nn.parameter.is_lazy(p) for p in weights):
+        raise ValueError("model has weights without a shape: call it once before it is trained")
+    if not any(p.requires_grad for p in weights):
+        raise ValueError(f"model has no weights to train: all {len(weights)} tensors are frozen")
+    for p in weights:
+        if p.is_floating_point() or p.is_complex():
+            return p.dtype.to_real()
+    raise TypeError("model has whole numbers for weights, which cannot be trained")
+
+
+def _real_number(error: Tensor) -> Tensor:
+    """Return what a loss has returned, if that can be descended."""
+    if not isinstance(error, Tensor) or error.numel() != 1:
+        what = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
+        raise TypeError(f"loss must return one number as a tensor, got {what}")
+    if error.is_complex():
+        raise TypeError(
+            "loss must return a real number, got a complex one: take |e|², or the real part of the answers "
+            "by output=lambda answer: answer.real"
+        )
+    return error.reshape(())
+
+
+def _watched(found: Mapping[str, float]) -> dict[str, float]:
+    """Return what `watch` has returned, if it can stand in the history."""
+    if not isinstance(found, Mapping):
+        raise TypeError(f"watch must return numbers by name, got {type(found).__name__}")
+    for name, number in found.items():
+        if not isinstance(name, str) or name in COLUMNS:
+            raise ValueError(f"watch must not name a number {name!r}, which is a column of the history")
+        try:
+            float(number)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"watch must return numbers by name, got {type(number).__name__} for {name!r}"
+            ) from None
+    return {name: float(number) for name, number in found.items()}
 
 
 def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict:
@@ -220,6 +299,8 @@ def checked_settings(weight_decay: float, clip: float, patience: int | None, **c
     """
     settings = {name: checks.positive_int(name, value) for name, value in counts.items()}
     settings["weight_decay"] = checks.non_negative("weight_decay", weight_decay)
+    if isinstance(clip, bool) or not isinstance(clip, numbers.Real):
+        raise TypeError(f"clip must be a real number, got {clip!r}")
     if not clip > 0:
         raise ValueError(f"clip must be positive, got {clip!r}")
     if patience is not None:
@@ -227,22 +308,16 @@ def checked_settings(weight_decay: float, clip: float, patience: int | None, **c
     return settings | {"clip": float(clip)}
 
 
-def identity(thing: object) -> str:
-    """Return what a checkpoint says of a model, loss or task: its repr, where that means something."""
-    kind = type(thing)
-    return kind.__qualname__ if kind.__repr__ is object.__repr__ else repr(thing)
-
-
 class _Run:
     """The state of one training run, all of which a checkpoint holds."""
 
     def __init__(
-        self, model, optimizer, scheduler, settings: dict, checkpoint: str | Path | None, writes: bool
+        self, model, optimizer, scheduler, batches: Batches, settings: dict, file: Checkpoint, place
     ):
         self._parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-        self._settings = settings
-        self._path = None if checkpoint is None else Path(checkpoint)
-        self._writes = writes
+        self._batches, self._settings, self._file, self._place = batches, settings, file, place
+        self._callers: dict | None = None
+        self._taken_up: dict | None = None
         self.step = 0
         self.stale = 0
         self.seconds = 0.0
@@ -254,35 +329,35 @@ class _Run:
 
     _OWN = ("step", "stale", "seconds", "training_loss", "best_loss", "best", "history")
 
-    def resume(self, device: torch.device) -> None:
+    def resume(self) -> None:
         """Take up the checkpoint, if there is one."""
-        if self._path is None or not self._path.exists():
+        stored = self._file.read(self._place.device)
+        if stored is None:
             return
-        stored = torch.load(self._path, weights_only=True, map_location=device)
-        if stored["settings"] != self._settings:
-            differing = [k for k, v in self._settings.items() if stored["settings"].get(k) != v]
-            raise ValueError(
-                f"checkpoint {self._path.name} belongs to a run with other {', '.join(differing)}"
-            )
         for name, part in self._parts.items():
-            part.load_state_dict(stored[name])
+            self._file.take_up(name, part, stored[name])
         for name in self._OWN:
             setattr(self, name, stored[name])
+        self._batches.go_to(stored["at"])
+        # one of more processes than there were goes on with its own
+        states = stored["generators"][self._place.rank : self._place.rank + 1]
+        if states:
+            self._callers, self._taken_up = generator_states(self._place.device), states[0]
+            set_generators(self._taken_up, self._place.device)
+
+    def give_generators_back(self) -> None:
+        """Leave the generators as the caller had them, if a checkpoint's were taken up and nobody drew."""
+        device = self._place.device
+        if self._taken_up is not None and same_states(self._taken_up, generator_states(device)):
+            set_generators(self._callers, device)
 
     def record(self, score: float) -> bool:
         """Enter one validation; False if it is not a finite number."""
         optimizer, scheduler = self._parts["optimizer"], self._parts["scheduler"]
         if self.history and self.history[-1]["step"] == self.step:
             return True  # a resumed run stands at a validation that was recorded
-        self.history.append(
-            {
-                "step": self.step,
-                "training_loss": self.training_loss,
-                "validation_loss": score,
-                "learning_rate": optimizer.param_groups[0]["lr"],
-            }
-            | self.watched
-        )
+        row = (self.step, self.training_loss, score, optimizer.param_groups[0]["lr"])
+        self.history.append(dict(zip(COLUMNS, row, strict=True)) | self.watched)
         if not math.isfinite(score):
             return False
         on_grid = self.step % self._settings["validate_every"] == 0
@@ -295,9 +370,10 @@ class _Run:
             self.best = copy.deepcopy(self._parts["model"].state_dict())
         else:
             self.stale += 1
-        if self._path is not None and on_grid and self._writes:
-            state = {name: part.state_dict() for name, part in self._parts.items()}
-            state |= {name: getattr(self, name) for name in self._OWN} | {"settings": self._settings}
-            with whole_file(self._path) as draft:
-                torch.save(state, draft)
+        if self._file and on_grid:
+            generators = self._place.gathered(generator_states(self._place.device))
+            if self._place.is_first:
+                state = {name: part.state_dict() for name, part in self._parts.items()}
+                state |= {name: getattr(self, name) for name in self._OWN}
+                self._file.write(state | {"generators": generators, "at": self._batches.at})
         return True

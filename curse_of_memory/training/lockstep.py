@@ -1,13 +1,12 @@
 """Members that train in step: the loop of a sweep, with validation, ends of members and resumption."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from curse_of_memory.files import whole_file
+from curse_of_memory.training.checkpoints import Checkpoint
 from curse_of_memory.training.members import Group
 from curse_of_memory.training.standing import Standing
 
@@ -35,7 +34,7 @@ class Lockstep:
     def __init__(self, groups: list[Group], standing: Standing, losses, settings: dict, checkpoint):
         self.groups, self.standing = groups, standing
         self._losses, self._settings = losses, settings
-        self._path = None if checkpoint is None else Path(checkpoint)
+        self._file = Checkpoint(checkpoint, "a sweep", settings)
         self.step = 0
         self.seconds = 0.0
 
@@ -62,6 +61,7 @@ class Lockstep:
         self.standing.end(
             [i for group in self._active for i in group.numbers.tolist()], "finished", self.step
         )
+        self.standing.judge()
         self.seconds = time.perf_counter() - started
 
     def _descend(self, group: Group) -> None:
@@ -79,12 +79,9 @@ class Lockstep:
             scores = group.validation(self._losses).double().cpu().numpy()
             group.remember(standing.record(group.numbers, scores))
             self._end_some(group, np.isfinite(scores))
-        if self._path is not None and on_grid:
-            state = {"settings": self._settings, "step": self.step, "seconds": self.seconds}
-            state |= {"standing": standing.state_dict()}
-            state |= {"groups": [group.state_dict() for group in self.groups]}
-            with whole_file(self._path) as draft:
-                torch.save(state, draft)
+        if self._file and on_grid:
+            state = {"step": self.step, "seconds": self.seconds, "standing": standing.state_dict()}
+            self._file.write(state | {"groups": [group.state_dict() for group in self.groups]})
 
     def _end_some(self, group: Group, finite: np.ndarray) -> None:
         """Let those members go that have diverged, or need no more training."""
@@ -104,16 +101,10 @@ class Lockstep:
 
     def resume(self, device: torch.device) -> None:
         """Take up the checkpoint, if there is one."""
-        if self._path is None or not self._path.exists():
+        stored = self._file.read(device)
+        if stored is None:
             return
-        stored = torch.load(self._path, weights_only=True, map_location=device)
-        known = stored.get("settings", {})
-        differing = [name for name, value in self._settings.items() if known.get(name) != value]
-        if differing:
-            raise ValueError(
-                f"checkpoint {self._path.name} belongs to a sweep with other {', '.join(differing)}"
-            )
         self.step, self.seconds = stored["step"], stored["seconds"]
-        self.standing.load_state_dict(stored["standing"])
+        self._file.take_up("record", self.standing, stored["standing"])
         for group, state in zip(self.groups, stored["groups"], strict=True):
-            group.load_state_dict(state)
+            self._file.take_up("group of models", group, state)

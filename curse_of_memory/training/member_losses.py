@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.nn.recurrence.threads import on_cpu
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.training.batched_adam import Stacked
+from curse_of_memory.training.batches import copied
 from curse_of_memory.training.members import Members
 from curse_of_memory.training.memory_misfit import MemoryMisfit, expected_losses, is_compiled
 
@@ -18,18 +20,15 @@ class SampledLosses:
     ----------
     task
         Anything with ``sample(size, seed=, device=, dtype=)``.
-    training, validation : tuple of (int, int)
-        Number of sequences, and name of the stream of seeds.
+    batch_size, validation_size : int
+        Sequences in a training batch, and in the validation set.
     device : torch.device
         Where the batches are wanted.
     """
 
-    def __init__(self, task, training: tuple[int, int], validation: tuple[int, int], device: torch.device):
+    def __init__(self, task, batch_size: int, validation_size: int, device: torch.device):
         self._task, self._device = task, device
-        (self._batch_size, self._stream), (self._validation_size, self._validation_stream) = (
-            training,
-            validation,
-        )
+        self._batch_size, self._validation_size = batch_size, validation_size
         self._step: int | None = None
         self._batches: dict = {}
         self._unseen: dict = {}
@@ -38,25 +37,29 @@ class SampledLosses:
         """Return the losses ``(model,)`` of the `members` on their batches of the `step`."""
         if step != self._step:
             self._step, self._batches = step, {}
-        return self._losses(members, self._batches, self._batch_size, self._stream, step)
+        return self._losses(members, self._batches, self._batch_size, "training", step)
 
     def validation(self, members: Members) -> Tensor:
         """Return the losses ``(model,)`` of the `members` on sequences that are never trained on."""
-        return self._losses(members, self._unseen, self._validation_size, self._validation_stream)
+        return self._losses(members, self._unseen, self._validation_size, "validation")
 
-    def _losses(self, members: Members, drawn: dict, size: int, *stream: int) -> Tensor:
+    def _losses(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Tensor:
         seeds = members.seeds
         for seed in set(seeds):
             if (seed, members.dtype) not in drawn:
-                drawn[seed, members.dtype] = self._task.sample(
-                    size, seed=(seed, *stream), device=self._device, dtype=members.dtype
+                found = self._task.sample(
+                    size, seed=sample_seed(what, seed, *index), device=self._device, dtype=members.dtype
                 )
+                drawn[seed, members.dtype] = copied("task", found)  # the next draw may fill the same buffers
         if len(set(seeds)) == 1:
             x, y = drawn[seeds[0], members.dtype]
         else:
             pairs = [drawn[seed, members.dtype] for seed in seeds]
             x, y = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
         answers = members.template.run_many(members.weights, x)
+        if y.shape[-3:] != answers.shape[1:]:
+            shapes = f"{tuple(answers.shape[1:])}, as the models answer, got {tuple(y.shape[-3:])}"
+            raise ValueError(f"task must give targets of shape {shapes}")
         weights = _time_weights(members, answers)
         return (weights[:, None, :, None] * (answers - y) ** 2).mean((1, 2, 3))
 

@@ -22,7 +22,7 @@ from torch import nn
 from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.training.expected import ExpectedLoss
-from curse_of_memory.training.result import FitResult
+from curse_of_memory.training.result import FitResult, verdict
 
 __all__ = ["fit_expected"]
 
@@ -42,7 +42,8 @@ def fit_expected(
     ----------
     model : torch.nn.Module
         With ``kernel(horizon, parameters)`` and ``offset(horizon, parameters)``, as :class:`RNN` has
-        them. The work is done in float64 on the CPU; the model keeps its dtype and device.
+        them. The work is done in float64 on the CPU; the model keeps its dtype and device. Weights that
+        need no gradient (``requires_grad=False``) stay as they are.
     task : LinearFunctional
         The target memory, inputs and time step.
     loss : TemporallyWeightedMSE, optional
@@ -57,7 +58,8 @@ def fit_expected(
     Returns
     -------
     FitResult
-        Status ``'converged'`` or ``'finished'``, the exact expected loss, and a history of columns
+        Status ``'converged'``, ``'finished'`` or, where the start was no worse, ``'not improved'``, the exact
+        expected loss, and a history of columns
         ``evaluation, expected_loss``. Where the loss has no finite derivatives any more, as with a weight
         whose mode is gone within a step, the descent ends as ``'diverged'``, with the weights it had there.
 
@@ -66,8 +68,8 @@ def fit_expected(
     TypeError
         If the model or the loss has no exact expectation.
     ValueError
-        For bad numbers, a model of other channels or another time step than the task, or initial
-        weights whose loss is not finite.
+        For bad numbers, a model of other channels or another time step than the task, one all of whose
+        weights are frozen, or initial weights whose loss is not finite.
 
     Notes
     -----
@@ -80,22 +82,38 @@ def fit_expected(
     checks.positive_int("evaluations", evaluations)
     checks.positive("tolerance", tolerance)
     exact = ExpectedLoss(model, task, loss)
+    trained = np.concatenate([np.full(p.numel(), p.requires_grad) for p in model.parameters()])
+    if not trained.any():
+        raise ValueError("model has no weights to train: all are frozen")
     history: list[float] = []
     if not np.isfinite(exact.residuals(exact.start)).all():
         raise ValueError("the initial weights have an infinite loss; start from a stable model")
     started = time.perf_counter()
-    valley = _descend(exact.value_and_gradient, exact.start, descent, history)
 
-    def evaluate(theta: np.ndarray) -> np.ndarray:
-        values = exact.residuals(theta)
+    def whole(free: np.ndarray) -> np.ndarray:
+        """Return all weights, those that are frozen where they were."""
+        theta = exact.start.copy()
+        theta[trained] = free
+        return theta
+
+    def value_and_gradient(free: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = exact.value_and_gradient(whole(free))
+        return value, gradient[trained]
+
+    def evaluate(free: np.ndarray) -> np.ndarray:
+        values = exact.residuals(whole(free))
         history.append(float(values @ values))
+        if not values.any():  # nothing is left, and a Gauss-Newton step would divide by it
+            raise _EndError(free.copy(), "converged")
         return values
 
-    def derivatives(theta: np.ndarray) -> np.ndarray:
-        found = exact.jacobian(theta)
+    def derivatives(free: np.ndarray) -> np.ndarray:
+        found = exact.jacobian(whole(free))
         if not np.isfinite(found).all():
-            raise _NoDerivativesError(theta.copy())
-        return found
+            raise _EndError(free.copy(), "diverged")
+        return found[:, trained]
+
+    valley = _descend(value_and_gradient, exact.start[trained], descent, history)
 
     # an unstable trial step may overflow: the trust region then shrinks
     with np.errstate(over="ignore"):
@@ -112,25 +130,27 @@ def fit_expected(
                 max_nfev=evaluations,
             )
             best, status = solution.x, "converged" if solution.status > 0 else "finished"
-        except _NoDerivativesError as reached:
-            best, status = reached.theta, "diverged"
+        except _EndError as end:
+            best, status = end.theta, end.status
+    best = whole(best)
     exact.write(best)
     values = exact.residuals(best)
+    found = float(values @ values)
     return FitResult(
-        status,
-        float(values @ values),
+        verdict(status, history[0], found, found),
+        found,
         len(history),
         pd.DataFrame({"evaluation": np.arange(len(history)), "expected_loss": history}),
         time.perf_counter() - started,
     )
 
 
-class _NoDerivativesError(ArithmeticError):
-    """The residuals are finite at `theta`, their derivatives are not."""
+class _EndError(ArithmeticError):
+    """No step leads on from `theta`: the loss is zero there, or has no finite derivatives."""
 
-    def __init__(self, theta: np.ndarray):
-        super().__init__("the loss has no finite derivatives here")
-        self.theta = theta
+    def __init__(self, theta: np.ndarray, status: str):
+        super().__init__(status)
+        self.theta, self.status = theta, status
 
 
 def _descend(

@@ -29,6 +29,7 @@ class OneProcess:
     """
 
     is_first = True
+    rank = 0
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -53,6 +54,10 @@ class OneProcess:
         """Return the mean of a `value` over all processes."""
         return value.item()
 
+    def gathered(self, value) -> list:
+        """Return the `value`, any plain object, of every process."""
+        return [value]
+
 
 class ManyProcesses(OneProcess):
     """Training in the processes of a Fabric that has been launched.
@@ -72,6 +77,7 @@ class ManyProcesses(OneProcess):
         super().__init__(fabric.device)
         self._fabric = fabric
         self.is_first = fabric.is_global_zero
+        self.rank = fabric.global_rank
 
     def set_up(self, model, optimizer):
         """As of :class:`OneProcess`: in the precision of the Fabric, with gradients averaged."""
@@ -94,6 +100,14 @@ class ManyProcesses(OneProcess):
         """As of :class:`OneProcess`."""
         return self._fabric.all_reduce(value.detach().clone(), reduce_op="mean").item()
 
+    def gathered(self, value):
+        """As of :class:`OneProcess`."""
+        if self._fabric.world_size == 1:
+            return [value]
+        found = [None] * self._fabric.world_size
+        torch.distributed.all_gather_object(found, value)
+        return found
+
 
 def processes(fabric, device: torch.device | str, **sizes: int) -> OneProcess:
     """Return where to train: the processes of `fabric`, or this one on `device` if there is none.
@@ -105,6 +119,8 @@ def processes(fabric, device: torch.device | str, **sizes: int) -> OneProcess:
     """
     if fabric is None:
         return OneProcess(resolve_device(device))
+    if not hasattr(fabric, "world_size"):
+        raise TypeError(f"fabric must be a Lightning Fabric that was launched, got {type(fabric).__name__}")
     if device != "auto":
         raise ValueError(f"device must be left to the fabric, got {device!r}")
     return ManyProcesses(fabric, **sizes)

@@ -1,10 +1,12 @@
-"""What a training run hands back."""
+"""What a training run hands back, and the words for how runs end."""
 
 from dataclasses import dataclass
 
 import pandas as pd
 
-__all__ = ["FitResult"]
+__all__ = ["BLOW_UP", "FitResult", "verdict"]
+
+BLOW_UP = 1000.0  # a last validation loss that is so many times the first is a divergence
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,10 @@ class FitResult:
         ``'finished'`` all steps were done; ``'reached'`` the loss asked for was reached;
         ``'converged'`` the optimiser (of the exact loss) saw no further descent;
         ``'stopped early'`` no better validation for the patience given;
-        ``'diverged'`` the loss or its gradient became NaN or infinite, and the best weights before that
-        were kept.
+        ``'not improved'`` the run ended in one of these ways, the loss asked for aside, but nowhere below the
+        loss of its start: the model has the weights it came with, or others of the same loss;
+        ``'diverged'`` the loss or its gradient became NaN or infinite, or the last validation loss is more
+        than 1000 times the first: the best weights are kept, which may be those of the start.
     loss : float
         Best validation loss, or the exact expected loss; NaN if the run diverged at once.
     steps : int
@@ -34,3 +38,28 @@ class FitResult:
     steps: int
     history: pd.DataFrame
     seconds: float
+
+
+def verdict(status: str, first: float, last: float, best: float) -> str:
+    """Return the status of a run that ended as `status`, judged by its losses.
+
+    Parameters
+    ----------
+    status : str
+        One of those of :class:`FitResult`, as the loop saw it.
+    first, last, best : float
+        The loss of the start, the last one, and the least.
+
+    Examples
+    --------
+    >>> verdict("finished", 1.4, 0.2, 0.1), verdict("finished", 1.4, 5e13, 1.4)
+    ('finished', 'diverged')
+    >>> verdict("stopped early", 1.4, 1.5, 1.4)
+    'not improved'
+    """
+    if status in ("reached", "diverged"):
+        return status
+    # a start without any error has no scale to blow up from
+    if first != 0 and last - first > (BLOW_UP - 1) * abs(first):
+        return "diverged"
+    return status if best < first else "not improved"

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
+from curse_of_memory.training.result import verdict
+
 __all__ = ["TRAINING", "Standing"]
 
 TRAINING = "training"
@@ -82,6 +84,14 @@ class Standing:
         for i in numbers:
             self.status[i] = status
             self.steps[i] = step
+
+    def judge(self) -> None:
+        """Let the losses of each member say whether it got better, or blew up: see :func:`verdict`."""
+        scores = np.array([row["validation_loss"] for row in self.history])
+        for i, column in enumerate(scores.T):
+            seen = column[~np.isnan(column)]
+            if len(seen):
+                self.status[i] = verdict(self.status[i], float(seen[0]), float(seen[-1]), float(self.best[i]))
 
     def dataset(self, coordinates: Mapping[str, Sequence]) -> xr.Dataset:
         """Return everything, labelled by member and by the `coordinates` of each."""

@@ -1,7 +1,6 @@
 """Training many small networks as one: models of one size run as one batched call."""
 
-import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,10 @@ import xarray as xr
 from curse_of_memory import checks, devices
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.theory import reparameterization
-from curse_of_memory.training.fit import (
-    TRAINING_STREAM,
-    VALIDATION_STREAM,
-    checked_settings,
-    identity,
-)
+from curse_of_memory.training.checkpoints import identity
+from curse_of_memory.training.fit import checked_settings
 from curse_of_memory.training.lockstep import Lockstep
 from curse_of_memory.training.member_losses import ExpectedLosses, SampledLosses
 from curse_of_memory.training.members import Group, kind
@@ -132,10 +128,15 @@ def sweep(
     ((4, 3), [2, 2, 3, 3], {'finished'})
     """
     models = _models(models, expected)
+    needed = "linear_error" if expected else "sample"
+    if not callable(getattr(task, needed, None)):
+        raise TypeError(
+            f"task must have a method {needed}(), got {type(task).__name__}; training.fit takes data"
+        )
     n = len(models)
     rates = _each("learning_rate", learning_rate, n, checks.positive)
     loss_of = _losses(loss, n)
-    seeds = _each("seed", seed, n, _seed)
+    seeds = _each("seed", seed, n, _batch_seed)
     steps = checks.positive_int("steps", steps)
     settings = checked_settings(
         weight_decay,
@@ -156,8 +157,7 @@ def sweep(
     if expected:
         losses = ExpectedLosses(task)
     else:
-        sizes = (batch_size, TRAINING_STREAM), (validation_size, VALIDATION_STREAM)
-        losses = SampledLosses(task, *sizes, device)
+        losses = SampledLosses(task, settings["batch_size"], settings["validation_size"], device)
     coordinates = {
         "width": [model.hidden for model in models],
         "activation": [model.activation for model in models],
@@ -196,6 +196,8 @@ def sweep(
 
 
 def _models(models: Sequence[RNN], expected: bool) -> list[RNN]:
+    if isinstance(models, RNN) or not isinstance(models, Iterable):
+        raise TypeError(f"models must be a sequence of RNN, got {type(models).__name__}")
     models = list(models)
     if not models:
         raise ValueError("models must not be empty")
@@ -203,6 +205,8 @@ def _models(models: Sequence[RNN], expected: bool) -> list[RNN]:
         # a subclass may answer in its own way, which the batched run would not know
         if type(model) is not RNN:
             raise TypeError(f"models must be of type RNN, got {type(model).__name__}; use training.fit")
+        if not any(p.requires_grad for p in model.parameters()):
+            raise ValueError("models must have weights to train, but all of one are frozen")
         if expected and not model.is_linear:
             raise TypeError(f"only linear models have an exact expected loss; one is {model.activation}")
     if len({id(model) for model in models}) < len(models):
@@ -243,9 +247,5 @@ def _description(model: RNN) -> str:
     return f"{model} { {name: (tuple(w.shape), str(w.dtype)) for name, w in trained.items()} }"
 
 
-def _seed(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, got {value!r}")
-    return int(value)
+def _batch_seed(name: str, value: int) -> int:
+    return sample_seed("training", checks.seed(name, value))[0]

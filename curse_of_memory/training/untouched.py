@@ -1,0 +1,104 @@
+"""Other people's code may look at a model in training; what it does to the model is undone."""
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+__all__ = ["generator_states", "same_states", "set_generators", "untouched"]
+
+
+def generator_states(device: torch.device) -> dict:
+    """Return the states of the global generators that a model may draw from: torch's, numpy's, Python's.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the model is: on CUDA, the generator of that device is among them.
+
+    Returns
+    -------
+    dict
+        Of numbers, texts and tensors alone, as a checkpoint holds it.
+    """
+    kind, words, *rest = np.random.get_state()  # noqa: NPY002 - a model that draws from numpy uses this one
+    states = {
+        "torch": torch.get_rng_state(),
+        "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest],
+        "python": _listed(random.getstate()),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_generators(states: dict, device: torch.device) -> None:
+    """Set the generators to `states`, as :func:`generator_states` returned them for `device`."""
+    torch.set_rng_state(states["torch"].cpu())
+    kind, words, *rest = states["numpy"]
+    np.random.set_state((kind, words.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"].cpu(), device)
+
+
+def same_states(first: dict, second: dict) -> bool:
+    """Return whether nothing was drawn between two calls of :func:`generator_states`."""
+    known, now = first["numpy"], second["numpy"]
+    return (
+        torch.equal(first["torch"].cpu(), second["torch"].cpu())
+        and torch.equal(known[1].cpu(), now[1].cpu())
+        and known[2:] == now[2:]
+        and first["python"] == second["python"]
+        and ("cuda" not in second or torch.equal(first["cuda"].cpu(), second["cuda"].cpu()))
+    )
+
+
+def _listed(state: tuple) -> list:
+    version, numbers, gauss = state
+    return [version, list(numbers), gauss]
+
+
+@contextlib.contextmanager
+def untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Give `model` back its weights, buffers, gradients and modes after this context, and the generators.
+
+    What runs inside sees the model itself, so that it may look at everything; it may also change it,
+    zero its gradients, switch it to evaluation, or draw random numbers, on `device` too: training goes on as
+    if it had not.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1)
+    >>> before = model.weight.item()
+    >>> with untouched(model, torch.device("cpu")):
+    ...     _ = model.eval().weight.data.zero_()
+    >>> model.weight.item() == before, model.training
+    (True, True)
+    """
+    generators = generator_states(device)
+    modes = {part: part.training for part in model.modules()}
+    buffers = [(part, dict(part._buffers)) for part in model.modules()]  # a module may put others in place
+    tensors = [*model.parameters(), *model.buffers()]
+    values = [tensor.detach().clone() for tensor in tensors]
+    slopes = [(p, p.grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()]
+    try:
+        yield
+    finally:
+        for part, known in buffers:
+            part._buffers.clear()
+            part._buffers.update(known)
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.data.copy_(value)
+            for parameter, slope, value in slopes:
+                parameter.grad = slope
+                if slope is not None:
+                    slope.copy_(value)
+        for part, mode in modes.items():
+            part.training = mode
+        set_generators(generators, device)
