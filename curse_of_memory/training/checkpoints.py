@@ -89,6 +89,8 @@ class Checkpoint:
             raise self._refused(f"holds a {name} that does not fit") from None
 
     def _verify(self) -> None:
+        if self._path.exists() and not self._path.is_file():
+            raise self._refused("is a folder or a device, not a file")
         try:
             size = self._path.stat().st_size
             with self._path.open("rb") as file:
@@ -99,7 +101,7 @@ class Checkpoint:
             found = int(end[len(MARK) : len(MARK) + 8])
             if found > FORMAT:
                 raise self._refused(f"was written by a newer version: its format is {found}, not {FORMAT}")
-            if found < FORMAT or end[len(MARK) + 8 : -1] != _checksum(self._path, size - TRAILER):
+            if found < FORMAT or end[len(MARK) + 8 :] != _checksum(self._path, size - TRAILER) + b"\n":
                 raise self._refused("is damaged: it is not what was written")
         except OSError as error:
             raise self._refused(f"cannot be read: {error.strerror}") from None
