@@ -100,6 +100,8 @@ def best(a: float = 1.0, b: float = 0.5, name: str = "best") -> Reparameterizati
         free=lambda x, v: x.sqrt((-1 / v - b) / a),
         image=(-1 / b, 0.0),
         modulus=g,
+        ratio=lambda x, w: 2 * a * x.abs(w),
+        turns=(0.0,),
     )
 
 
@@ -120,6 +122,22 @@ def _softplus_inverse(x, rate):
     return rate + x.log(-x.expm1(-rate))
 
 
+def _softplus_ratio(x, w):
+    # below −36, log(1 + eʷ) and the sigmoid are eʷ to the last digit
+    near = x.maximum(w, -36 * x.ones_like(w))
+    return x.where(w < -36, x.exp(-w), _sigmoid(x, near) / _softplus(x, near) ** 2)
+
+
+def _lru_ratio(x, w):
+    near = x.maximum(w, -36 * x.ones_like(w))
+    gap = -x.expm1(-x.exp(near))
+    return x.where(w < -36, x.exp(-w), x.exp(near - x.exp(near)) / gap**2)
+
+
+def _inverse_square(x, w):
+    return 1 / (w * w)
+
+
 def _discrete(name: str, gap, **options) -> Reparameterization:
     return Reparameterization(name, gap, time="discrete", **options)
 
@@ -132,6 +150,8 @@ _PAPERS = (
         free=lambda x, v: v,
         image=REALS,
         modulus=_unbounded,
+        ratio=_inverse_square,
+        turns=(),
     ),
     Reparameterization(
         "softplus",
@@ -139,6 +159,8 @@ _PAPERS = (
         slope=lambda x, w: -_sigmoid(x, w),
         free=lambda x, v: _softplus_inverse(x, -v),
         modulus=math.expm1,  # reached as w → −∞
+        ratio=_softplus_ratio,
+        turns=(),
     ),
     Reparameterization(
         "exp",
@@ -146,6 +168,8 @@ _PAPERS = (
         slope=lambda x, w: -x.exp(w),
         free=lambda x, v: x.log(-v),
         modulus=math.expm1,
+        ratio=lambda x, w: x.exp(-w),
+        turns=(),
     ),
     Reparameterization(
         "relu",
@@ -153,6 +177,8 @@ _PAPERS = (
         slope=lambda x, w: -x.where(w > 0, x.ones_like(w), x.zeros_like(w)),
         free=lambda x, v: -v,
         modulus=_unbounded,
+        ratio=lambda x, w: x.where(w > 0, 1 / (w * w), math.inf * x.ones_like(w)),
+        turns=(),
     ),
     Reparameterization(
         "inverse",
@@ -161,6 +187,8 @@ _PAPERS = (
         free=lambda x, v: -1 / v,
         domain=_POSITIVE,
         modulus=_unbounded,
+        ratio=lambda x, w: x.ones_like(w),
+        turns=(),
     ),
     best(),
     best(b=0.1, name="best-code"),
@@ -171,6 +199,8 @@ _PAPERS = (
         free=lambda x, v: 1 - v,
         image=REALS,
         modulus=_unbounded,
+        ratio=lambda x, w: 1 / (1 - w) ** 2,
+        turns=(),
     ),
     _discrete(
         "lru",
@@ -179,6 +209,8 @@ _PAPERS = (
         free=lambda x, v: x.log(-x.log1p(-v)),
         image=(0.0, 1.0),
         modulus=math.expm1,
+        ratio=_lru_ratio,
+        turns=(),
     ),
     _discrete(
         "softplus-discrete",
@@ -187,6 +219,8 @@ _PAPERS = (
         free=lambda x, v: x.log(v) - x.log1p(-v),
         image=(0.0, 1.0),
         modulus=math.expm1,
+        ratio=lambda x, w: x.exp(-w),
+        turns=(),
     ),
     _discrete(
         "tanh",
@@ -195,6 +229,8 @@ _PAPERS = (
         free=lambda x, v: (x.log1p(1 - v) - x.log(v)) / 2,
         image=_MULTIPLIERS,
         modulus=lambda beta: math.expm1(2 * beta),
+        ratio=lambda x, w: x.exp(2 * w),
+        turns=(),
     ),
     _discrete(
         "best-discrete",
@@ -203,6 +239,8 @@ _PAPERS = (
         free=lambda x, v: x.sqrt(1 / v - 0.5),
         image=_MULTIPLIERS,
         modulus=_unbounded,  # w = 0 is the multiplier −1, which does not decay
+        ratio=lambda x, w: 2 * x.abs(w),
+        turns=(0.0,),
     ),
 )
 

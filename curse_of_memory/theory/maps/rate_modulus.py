@@ -5,6 +5,9 @@ import math
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from curse_of_memory.theory.maps.first_exit import first_exit
+from curse_of_memory.theory.maps.ranges import evidence
+
 __all__ = ["rate_modulus"]
 
 _MAGNITUDES = np.geomspace(1e-9, 1e9, 721)
@@ -22,7 +25,8 @@ def rate_modulus(reparameterization, beta: float) -> float:
     The change is |f(w)| ∫|e^{f(w̃)t} − e^{f(w)t}| dt = |f(w)/f(w̃) − 1| in continuous time, and
     (1 − |f(w)|) Σ_s |f(w̃)^s − f(w)^s| in discrete time. The supremum is taken over a grid of magnitudes
     of w and refined where it is largest, so the value is a lower bound that is sharp for smooth f; it is
-    taken as inf where some w̃ is unstable, or where the change still grows at the last representable w.
+    taken as inf where some w̃ is unstable, or where the change still grows at the last representable w. For a
+    map that interval arithmetic can follow, a weight at which it merely touches instability is found, too.
 
     Parameters
     ----------
@@ -56,6 +60,10 @@ def rate_modulus(reparameterization, beta: float) -> float:
     if known.size == 0:
         raise ValueError(f"nothing of {reparameterization.name!r} is stable, so that it has no modulus")
     grid, found = grid[known], found[known]
+    if evidence(reparameterization) == "intervals":
+        middle, stable = float(grid[np.argmin(np.abs(grid))]), reparameterization.stable_values
+        if any(math.isfinite(first_exit(reparameterization, middle, side, stable)) for side in (-1, 1)):
+            return math.inf
     at = int(np.argmax(found))
     if not math.isfinite(found[at]) or _grows_at_an_end(found, at):
         return math.inf

@@ -12,11 +12,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import sympy
 
 from curse_of_memory import checks
+from curse_of_memory.theory.maps.intervals import Interval
 from curse_of_memory.theory.maps.namespaces import functions_for, is_symbolic
 from curse_of_memory.theory.maps.rate_modulus import rate_modulus
 
@@ -28,7 +30,10 @@ _W = w  # where an argument is called w
 
 TIMES = ("continuous", "discrete")
 REALS = (-math.inf, math.inf)
+_FARTHEST = 1e6
+_LOOKED_AT = np.concatenate([-np.geomspace(_FARTHEST, 1e-6, 721), [0.0], np.geomspace(1e-6, _FARTHEST, 721)])
 Formula = Callable[[object, object], object]
+_ELEMENTARY = ("exp", "log", "tanh", "sqrt", "sign", "abs", "sin", "cos", "sinh", "cosh", "atan")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,9 @@ class Reparameterization:
     """The map f from a free weight w to a recurrent weight, element by element.
 
     A formula is a function of (x, w), `x` being the elementary functions of numpy, torch or sympy, whichever
-    `w` belongs to, under their array-API names: ``lambda x, w: -x.exp(w)``.
+    `w` belongs to, under their array-API names: ``lambda x, w: -x.exp(w)``. It is evaluated on intervals of
+    weights, too: so certificates (`worst_case_error`, `stability_radius`) learn where f rises and falls. Of a
+    formula that cannot be, since it calls other functions than those of `x`, they need `turns`.
 
     Parameters
     ----------
@@ -57,11 +64,17 @@ class Reparameterization:
         (low, high): f takes values from low to below high.
     modulus : callable, optional
         β -> g(β) in closed form; numerical unless given.
+    ratio : callable, optional
+        ``(x, w) -> |f'(w)|/f(w)²``, or |f'(w)|/(1 − f(w))² if discrete, where the quotient would overflow.
+    turns : tuple of float, optional
+        All weights at which f turns from rising to falling or back: a promise that f is continuous, and
+        monotone between neighbours. Certificates rest on it; samples that contradict it are refused.
 
     Raises
     ------
     ValueError
-        For an unknown `time` or an empty domain.
+        For an unknown `time`, an empty domain, or `turns` that are not increasing, not in the domain, or
+        contradicted by values of f.
 
     Examples
     --------
@@ -78,11 +91,35 @@ class Reparameterization:
     domain: tuple[float, float] = REALS
     image: tuple[float, float] = (-math.inf, 0.0)
     modulus: Callable[[float], float] | None = None
+    ratio: Formula | None = None
+    turns: tuple[float, ...] | None = None
 
     def __post_init__(self):
         checks.one_of("time", self.time, TIMES)
         if not self.domain[0] < self.domain[1]:
             raise ValueError(f"domain must be an open interval (low, high), got {self.domain!r}")
+        if self.turns is not None:
+            object.__setattr__(self, "turns", self._checked_turns())
+
+    def _checked_turns(self) -> tuple[float, ...]:
+        """Return `turns` as floats, if the values of f do not contradict them."""
+        low, high = self.domain
+        turns = [checks.real("turns", turn) for turn in self.turns]
+        edges = [low, *turns, high]
+        if any(a >= b for a, b in pairwise(edges)):
+            raise ValueError(f"turns must increase within the domain {self.domain}, got {self.turns!r}")
+        for a, b in pairwise(edges):
+            piece = np.unique(np.clip(_LOOKED_AT, max(a, -_FARTHEST), min(b, _FARTHEST)))
+            if math.isfinite(a) and math.isfinite(b):
+                piece = np.union1d(piece, np.linspace(a, b, 401))
+            piece = piece[(piece > low) & (piece < high)]
+            with np.errstate(all="ignore"):
+                values = self.value(piece)
+                values = values[np.isfinite(values)]
+            steps, noise = np.diff(values), 1e-12 * np.abs(values).max(initial=0.0)
+            if (steps > noise).any() and (steps < -noise).any():
+                raise ValueError(f"turns {self.turns!r} of {self.name!r} are not all: f turns between {a} and {b}")
+        return tuple(turns)
 
     @property
     def formula(self) -> sympy.Expr:
@@ -91,24 +128,37 @@ class Reparameterization:
 
     def f(self, w):
         """Return f(w) as a numpy array, torch tensor or sympy expression, whichever `w` is."""
-        value = self._value(w)
+        value = self.value(w)
         return value if self.time == "continuous" else 1 - value
+
+    def value(self, w):
+        """Return f(w), or 1 − f(w) for a discrete-time f: `definition`, in the type of `w`."""
+        w = _argument(w)
+        value = self.definition(functions_for(w), w)
+        return sympy.nsimplify(value, rational=True) if is_symbolic(w) else value
+
+    @property
+    def stable_values(self) -> tuple[float, float]:
+        """The open interval of values of `definition` whose modes decay."""
+        return (-math.inf, 0.0) if self.time == "continuous" else (0.0, 2.0)
 
     def gap(self, w):
         """Return 1 − f(w) without cancellation, for a discrete-time f."""
         if self.time != "discrete":
             raise ValueError(f"gap is one minus the multiplier of a step, but {self.name!r} is continuous")
-        return self._value(w)
+        return self.value(w)
 
     def derivative(self, w):
         """Return f'(w), in the type of `w` as for :meth:`f`."""
         w = _argument(w)
         if self.slope is not None:
-            return self.slope(functions_for(w), w)
+            # parts may overflow whose product does not, as in exp(w − exp(w))
+            with np.errstate(over="ignore", divide="ignore"):
+                return self.slope(functions_for(w), w)
         if is_symbolic(w):
             return self._derived.subs(_W, w)
         x = functions_for(w)
-        names = {name: getattr(x, name) for name in ("exp", "log", "tanh", "sqrt", "sign", "abs")}
+        names = {name: getattr(x, name) for name in _ELEMENTARY if hasattr(x, name)}
         return sympy.lambdify(_W, self._derived, modules=[names])(w) + 0 * w
 
     @cached_property
@@ -130,7 +180,7 @@ class Reparameterization:
 
     def recurrent_weight(self, w, dt: float):
         """Return W of the step h ← h + `dt` W h, per unit time: f(`w`), or (f(`w`) − 1)/dt if discrete."""
-        value = self._value(w)
+        value = self.value(w)
         return value if self.time == "continuous" else -value / dt
 
     def free_weight(self, recurrent, dt: float):
@@ -149,14 +199,24 @@ class Reparameterization:
         """Return |f'(w)|/f(w)², or |f'(w)|/(1 − f(w))² if discrete.
 
         The gradient of the loss with respect to w is at most a constant times this (StableSSM
-        (2311.14495), Theorem 3.6).
+        (2311.14495), Theorem 3.6). Where it underflows it is 0, and where f(w) = 0 or a discrete-time
+        f(w) = 1, a memory that never ends, it is infinite.
         """
         w = _argument(w)
-        value = self._value(w)
-        return functions_for(w).abs(self.derivative(w) / value / value)
+        x = functions_for(w)
+        with np.errstate(all="ignore"):
+            if self.ratio is not None and not is_symbolic(w):
+                return self.ratio(x, w)
+            value = self.value(w)
+            ratio = x.abs(self.derivative(w) / value / value)
+        if is_symbolic(w):
+            return ratio
+        # inf/inf is of what grew beyond all numbers, 0/0 of what fell below them
+        ratio = x.where(x.isinf(value), x.zeros_like(ratio), ratio)
+        return x.where(value == 0, math.inf * x.ones_like(ratio), ratio)
 
     def g(self, beta: float) -> float:
-        """Return g(β), inf where a weight that is off by `beta` may leave the stable ones.
+        """Return g(β), inf where a weight that is off by `beta` may leave the stable ones, or it overflows.
 
         For real f < 0 it is sup |f(w)/f(w̃) − 1| over all w and |w̃ − w| <= β. In discrete time |f(w)| and
         the integral become 1 − |f(w)| and a sum over steps.
@@ -169,17 +229,17 @@ class Reparameterization:
         beta = checks.non_negative("beta", beta)
         if beta == 0:
             return 0.0
-        return float(self.modulus(beta)) if self.modulus else rate_modulus(self, beta)
+        if self.modulus is None:
+            return rate_modulus(self, beta)
+        try:
+            return float(self.modulus(beta))
+        except OverflowError:
+            return math.inf
 
     @property
     def is_stable(self) -> bool:
         """Whether g is finite at every β (looked at up to β = 2) and tends to 0 with β."""
         return math.isfinite(self.g(2.0)) and self.g(1e-6) < 1e-3
-
-    def _value(self, w):
-        w = _argument(w)
-        value = self.definition(functions_for(w), w)
-        return sympy.nsimplify(value, rational=True) if is_symbolic(w) else value
 
     def _inverse(self, lam, value):
         if self.free is None:
@@ -201,7 +261,7 @@ class Reparameterization:
 
 def _argument(w):
     """Return what the formulas can work on: an array, tensor or expression as it is, numbers as an array."""
-    if is_symbolic(w) or hasattr(w, "dtype"):
+    if is_symbolic(w) or isinstance(w, Interval) or hasattr(w, "dtype"):
         return w
     return np.asarray(w, dtype=float)
 

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import brentq
 
 from curse_of_memory import checks
+from curse_of_memory.theory.maps.first_exit import first_exit
+from curse_of_memory.theory.maps.ranges import evidence, value_range
 from curse_of_memory.theory.maps.weight_map import Reparameterization
 
-__all__ = ["STEPS", "PoleMap"]
+__all__ = ["STEPS", "PoleMap", "PoleRange"]
 
 STEPS = ("exponential", "euler")
-# where the sign of f' is looked at: turning points closer together than 8 % of their size are not told apart
-_LOOKED_AT = np.geomspace(1e-6, 1e6, 361)
+# where a map is looked at of which nothing but samples is known
+_LOOKED_AT = np.geomspace(1e-6, 1e6, 7201)
+_INVERTED = 1e-6
 _FAR = 1e9
 
 
@@ -67,9 +69,14 @@ class PoleMap:
 
     def weights(self, rates: np.ndarray) -> np.ndarray:
         """Return the free weights whose modes are e^{−λt} on the grid."""
-        if self.multiplies:
-            return self.f.free_weight(np.expm1(-rates * self.dt) / self.dt, self.dt)
-        return self.f.inverse(-rates)
+        recurrent = np.expm1(-rates * self.dt) / self.dt if self.multiplies else -rates
+        w = np.asarray(self.f.free_weight(recurrent, self.dt), dtype=float)
+        with np.errstate(all="ignore"):
+            back = self.f.recurrent_weight(w, self.dt)
+            lost = 64 * np.finfo(float).eps * np.abs(w * self.f.derivative(w) / (self.dt if self.f.time == "discrete" else 1))
+        if not (np.abs(back - recurrent) <= _INVERTED * np.abs(recurrent) + lost).all():
+            raise ValueError(f"free of {self.f.name!r} must be the inverse of its definition, but is not at {rates}")
+        return w
 
     def _change(self, w: np.ndarray) -> np.ndarray:
         """Return dt f(w), or z − 1 where that is the same or the definition."""
@@ -77,55 +84,90 @@ class PoleMap:
 
     def pole(self, w: np.ndarray) -> np.ndarray:
         """Return κ, or z, of each free weight."""
-        with np.errstate(over="ignore", under="ignore"):
-            change = self._change(w)
+        with np.errstate(all="ignore"):
+            return self._of_value(self.f.value(w))
+
+    def _of_value(self, value: np.ndarray) -> np.ndarray:
+        """Return the pole that belongs to a value of the definition of f."""
+        with np.errstate(all="ignore"):
+            if self.f.time == "discrete":
+                return 1 - value
             if self.continuous:
-                return change / self.dt
-            return 1 + change if self.multiplies else np.exp(change)
+                return value
+            return 1 + self.dt * value if self.multiplies else np.exp(self.dt * value)
 
     def slope(self, w: np.ndarray) -> np.ndarray:
         """Return the derivative of the pole with respect to the weight."""
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             slope = np.broadcast_to(self.f.derivative(w), np.shape(w))
             if self.continuous or self.f.time == "discrete":
                 return slope
             return self.dt * slope * (1.0 if self.multiplies else self.pole(w))
 
-    def ends(self, w: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the weights within `beta` of `w` that have the lowest and the highest pole."""
-        turns = turning_points(self.f)
-        tried = [w - beta, w + beta, *(np.clip(turn, w - beta, w + beta) for turn in turns)]
-        tried = np.array(tried)
-        poles = self.pole(tried)
-        return tuple(np.take_along_axis(tried, at(poles, 0)[None], 0)[0] for at in (np.argmin, np.argmax))
+    def range(self, w: np.ndarray, beta: float) -> "PoleRange":
+        """Return bounds of the poles of the weights within `beta` of each `w`, and where they are reached."""
+        found = value_range(self.f, w - beta, w + beta)
+        poles = [self._of_value(value) for value in (found.least, found.largest)]
+        if self.f.time == "discrete":  # there the value is 1 − f
+            return PoleRange(*poles[::-1], found.at_largest, found.at_least, found.certified)
+        return PoleRange(*poles, found.at_least, found.at_largest, found.certified)
 
     def inside(self, w: np.ndarray, beta: float) -> bool:
         """Whether f is defined at every weight within `beta` of `w`."""
         low, high = self.f.domain
         return bool((w - beta > low).all() and (w + beta < high).all())
 
+    def _decays(self, w: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            change = self._change(w)
+        return (change < 0) & (change > -2) if self.multiplies else change < 0
+
     def is_stable(self, w: np.ndarray) -> np.ndarray:
         """Whether the mode of each weight decays."""
         with np.errstate(all="ignore"):
             change = self._change(w)
-        decays = (change < 0) & (change > -2) if self.multiplies else change < 0
+        decays = self._decays(w)
         # a stable f that is rounded to its limit has not become unstable
         limit = (change == 0) | ((change == -2) & (self.f.time == "discrete"))
         return decays | (limit & self.f.is_stable)
 
     def radius(self, w: np.ndarray) -> np.ndarray:
-        """Return how far each weight is from the nearest one that is not stable, or not in the domain."""
+        """Return how far each weight is from the nearest one that is not stable, or not in the domain.
+
+        That of a map of which nothing but samples is known is the largest that they do not contradict.
+        """
         return np.array([min(self._reach(x, -1), self._reach(x, 1)) for x in np.atleast_1d(w)])
 
+    @property
+    def certified(self) -> bool:
+        """Whether ranges and radii are certain, and not those of samples."""
+        return evidence(self.f) != "samples"
+
     def _reach(self, w: float, side: int) -> float:
-        """Return how far `w` can move to one side; f is monotone between the stops."""
+        """Return how far `w` can move to one side."""
+        if not self.is_stable(np.float64(w)):
+            return 0.0  # slower than double precision tells from not decaying
+        how = evidence(self.f)
+        if how == "intervals":
+            low, high = self.f.stable_values
+            if self.step == "euler" and self.f.time == "continuous":
+                low = -2 / self.dt
+            return first_exit(self.f, w, side, (low, high))
+        turns = _sampled_turns(self.f) if how == "samples" else self.f.turns
+        return self._reach_between(turns, w, side)
+
+    def _reach_between(self, turns: tuple[float, ...], w: float, side: int) -> float:
+        """Return how far `w` can move to one side; f is monotone between the turns."""
         edge = self.f.domain[0 if side < 0 else 1]
-        stops = sorted(side * (turn - w) for turn in turning_points(self.f))
+        stops = sorted(side * (turn - w) for turn in turns)
         end = side * (edge - w) if math.isfinite(edge) else _FAR * max(1.0, abs(w))
         good = 0.0
         for stop in [*(x for x in stops if 0 < x < end), end]:
-            unknown = stop == end and math.isfinite(edge)
-            if not unknown and self.is_stable(np.float64(w + side * stop)):
+            if stop < end:
+                stable = self._decays(np.float64(w + side * stop)) and not self._touches(w + side * stop)
+            else:
+                stable = not math.isfinite(edge) and self.is_stable(np.float64(w + side * stop))
+            if stable:
                 good = stop
                 continue
             if stop < end and self._touches(w + side * stop):
@@ -134,8 +176,9 @@ class PoleMap:
         return math.inf
 
     def _touches(self, w: float) -> bool:
-        """Whether a multiplier turns back at −1: near there, all weights round to it."""
-        return self.multiplies and abs(float(self._change(np.float64(w))) + 2) <= 8 * np.finfo(float).eps
+        """Whether a mode turns back at the edge of instability: near there, all weights round to it."""
+        change = float(self._change(np.float64(w)))
+        return change == 0 or (self.multiplies and abs(change + 2) <= 8 * np.finfo(float).eps)
 
     def _first_unstable(self, w: float, side: int, good: float, bad: float) -> float:
         while good < (middle := (good + bad) / 2) < bad:
@@ -146,23 +189,36 @@ class PoleMap:
         return bad
 
 
-@lru_cache
-def turning_points(f: Reparameterization) -> tuple[float, ...]:
-    """Return the weights at which f turns from falling to rising or back.
+@dataclass(frozen=True, eq=False)
+class PoleRange:
+    """Bounds of the poles within a ball around each of m weights.
 
-    Examples
-    --------
-    >>> from curse_of_memory.theory.reparameterization import get
-    >>> turning_points(get("softplus")), turning_points(get("best"))
-    ((), (0.0,))
+    Attributes
+    ----------
+    low, high : numpy.ndarray, shape (m,)
+        All poles are between these.
+    at_low, at_high : numpy.ndarray, shape (m,)
+        The weights with the lowest and the highest pole that was found.
+    certified : bool
+        Whether the bounds are certain, and not those of samples.
     """
+
+    low: np.ndarray
+    high: np.ndarray
+    at_low: np.ndarray
+    at_high: np.ndarray
+    certified: bool
+
+
+@lru_cache
+def _sampled_turns(f: Reparameterization) -> tuple[float, ...]:
+    """Return the weights at which f was seen to turn: what turns in between is missed."""
     grid = np.unique(np.concatenate([-_LOOKED_AT, [0.0], _LOOKED_AT]))
     grid = grid[(grid > f.domain[0]) & (grid < f.domain[1])]
     with np.errstate(all="ignore"):
-        slope = np.nan_to_num(np.broadcast_to(f.derivative(grid), grid.shape))
-    seen = np.flatnonzero(slope)
-    grid, sign = grid[seen], np.sign(slope[seen])
-    turns = []
-    for i in np.flatnonzero(sign[1:] != sign[:-1]):
-        turns.append(brentq(lambda x: float(f.derivative(np.float64(x))), grid[i], grid[i + 1], xtol=1e-15))
-    return tuple(turns)
+        values = f.value(grid)
+    known = np.isfinite(values)
+    grid, steps = grid[known], np.sign(np.diff(values[known]))
+    moving = np.flatnonzero(steps)
+    turned = moving[1:][np.diff(steps[moving]) != 0]
+    return tuple(float(x) for x in grid[turned])

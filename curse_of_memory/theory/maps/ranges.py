@@ -1,0 +1,133 @@
+"""Where a map f takes the weights of an interval: certified from its monotone pieces or by interval arithmetic.
+
+What is bounded is the definition of the map, f(w) in continuous time and 1 − f(w) in discrete time. Three
+kinds of map are told apart by :func:`evidence`: those whose turning points are declared; those whose
+definition goes through interval arithmetic, which proves by bisection where f rises and falls; and the
+others, of which samples are all there is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from curse_of_memory.theory.maps.intervals import Interval, interval, over
+
+__all__ = ["Range", "evidence", "value_intervals", "value_range"]
+
+_PARTS, _ROUNDS, _MOST = 16, 12, 2**14
+_SAMPLES = np.linspace(0.0, 1.0, 4097)
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Range:
+    """Bounds of a map's values over intervals of weights.
+
+    Attributes
+    ----------
+    least, largest : numpy.ndarray, shape (n,)
+        All values are between these.
+    at_least, at_largest : numpy.ndarray, shape (n,)
+        The weights with the smallest and the largest value that was found.
+    certified : bool
+        Whether the bounds are certain; else they are those of samples.
+    """
+
+    least: np.ndarray
+    largest: np.ndarray
+    at_least: np.ndarray
+    at_largest: np.ndarray
+    certified: bool
+
+
+def evidence(f) -> str:
+    """Return what bounds of `f` rest on: 'turns', 'intervals', or 'samples'.
+
+    Examples
+    --------
+    >>> from curse_of_memory.theory.maps.weight_map import Reparameterization
+    >>> evidence(Reparameterization("quartic", lambda x, w: -(w**4) - 1))
+    'intervals'
+    >>> evidence(Reparameterization("table", lambda x, w: np.interp(w, [0.0, 1.0], [-1.0, -2.0])))
+    'samples'
+    """
+    if f.turns is not None:
+        return "turns"
+    edge = f.domain[0] if np.isfinite(f.domain[0]) else min(f.domain[1], 1.0) - 1.0
+    return "samples" if value_intervals(f, np.array([edge]), np.array([edge])) is None else "intervals"
+
+
+def value_intervals(f, low: np.ndarray, high: np.ndarray) -> Interval | None:
+    """Return the definition of `f` over the pieces [`low`, `high`]; None if it takes no intervals."""
+    try:
+        found = interval(f.value(over(low, high)))
+    # what somebody's formula raises for an argument of another type is not known
+    except Exception:
+        return None
+    value, slope = ([np.broadcast_to(end, np.shape(low)) for end in pair] for pair in (found.value, found.slope))
+    return Interval(tuple(value), tuple(slope), np.broadcast_to(found.sign, np.shape(low)))
+
+
+def value_range(f, low: np.ndarray, high: np.ndarray) -> Range:
+    """Return the range of the definition of `f` over each of the intervals [`low`, `high`]."""
+    how = evidence(f)
+    if how == "turns":
+        tried = np.array([low, high, *(np.clip(turn, low, high) for turn in f.turns)])
+    elif how == "samples":
+        tried = low + (high - low) * _SAMPLES[:, None]
+    else:
+        found = [_by_intervals(f, a, b) for a, b in zip(low, high, strict=True)]
+        return Range(*(np.array(column) for column in zip(*found, strict=True)), True)
+    with np.errstate(all="ignore"):
+        values = f.value(tried)
+    unknown = np.isnan(values)
+    least = np.where(unknown, np.inf, values).argmin(0)
+    largest = np.where(unknown, -np.inf, values).argmax(0)
+    columns = np.arange(low.size)
+    ends = values[least, columns], values[largest, columns]
+    return Range(*ends, tried[least, columns], tried[largest, columns], how == "turns")
+
+
+def _by_intervals(f, low: float, high: float) -> tuple[float, float, float, float]:
+    """Return bounds of the values over [low, high], and the weights of the extreme values found.
+
+    Pieces on which the slope keeps its sign have their extremes at their ends. The others are cut until
+    they add nothing to the values found, or there are too many.
+    """
+    edges = np.linspace(low, high, _PARTS + 1)
+    a, b = edges[:-1], edges[1:]
+    b[-1] = high
+    least, largest = np.inf, -np.inf
+    best, worst = (np.inf, low), (-np.inf, low)
+    for done in range(_ROUNDS):
+        ends = value_intervals(f, a, a).value, value_intervals(f, b, b).value
+        whole = value_intervals(f, a, b)
+        steady = (whole.slope[0] >= 0) | (whole.slope[1] <= 0)
+        at_ends = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
+        # by the slope from either end, as far as the piece is wide
+        with np.errstate(all="ignore"):
+            reach = np.maximum(np.abs(whole.slope[0]), np.abs(whole.slope[1])) * (b - a) * (1 + 1e-15)
+            leaning = at_ends[0] - reach, at_ends[1] + reach
+        below = np.where(steady, at_ends[0], np.maximum(whole.value[0], np.nan_to_num(leaning[0], nan=-np.inf)))
+        above = np.where(steady, at_ends[1], np.minimum(whole.value[1], np.nan_to_num(leaning[1], nan=np.inf)))
+        for points, side in ((a, ends[0]), (b, ends[1])):
+            # a value is found only as far as rounding lets it be known
+            down, up = int(np.argmin(side[1])), int(np.argmax(side[0]))
+            best = min(best, (float(side[1][down]), float(points[down])))
+            worst = max(worst, (float(side[0][up]), float(points[up])))
+        room = _CLOSE * max(worst[0] - best[0], 0.0) + 16 * np.finfo(float).eps * max(
+            abs(worst[0]), abs(best[0])
+        )
+        open_ = ~steady & ((below < best[0] - room) | (above > worst[0] + room)) & (b > a)
+        closed = ~open_
+        if done == _ROUNDS - 1 or open_.sum() * _PARTS > _MOST:
+            closed = np.ones_like(open_)
+        if closed.any():
+            least, largest = min(least, below[closed].min()), max(largest, above[closed].max())
+        if closed.all():
+            break
+        a, b = a[open_], b[open_]
+        cuts = a[:, None] + (b - a)[:, None] * np.linspace(0.0, 1.0, _PARTS + 1)
+        cuts[:, -1] = b
+        a, b = cuts[:, :-1].ravel(), cuts[:, 1:].ravel()
+    return float(least), float(largest), best[1], worst[1]
