@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from curse_of_memory import checks
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.perturbation.bracket import stable_rates
-from curse_of_memory.theory.perturbation.pole_map import PoleMap
+from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.perturbation.worst_case import WorstCase, worst_case_curve, worst_case_error
 from curse_of_memory.theory.reparameterization import Reparameterization, get
 
@@ -62,7 +62,8 @@ def stability_radius(
     Raises
     ------
     ValueError, TypeError
-        If a rate is complex, not positive or not taken by f, or for unknown names.
+        If a rate is complex, not positive or not taken by f, or for unknown names; for a map that does not
+        go through interval arithmetic and whose turns are not declared: nothing is certain of it.
 
     Notes
     -----
@@ -80,6 +81,8 @@ def stability_radius(
     if dt is None:
         dt = fit.dt if isinstance(fit, ExponentialSum) else 1.0
     poles = PoleMap(get(parameterization), checks.positive("dt", dt), step)
+    if not poles.certified:
+        raise ValueError(UNCERTIFIED.format(name=poles.f.name))
     return float(poles.radius(poles.weights(rates)).min())
 
 

@@ -269,6 +269,67 @@ def test_gradient_over_weight_is_the_gradient_of_the_memory(name):
     assert ratio == pytest.approx(quad(lambda s: s * abs(slope) * np.exp(f * s), 0, math.inf)[0], rel=1e-8)
 
 
+RATIOS = {  # |f'|/f², or |f'|/(1 − f)², by hand
+    "direct": lambda v: 1 / v**2,
+    "softplus": lambda v: 1 / (1 + mpmath.exp(-v)) / mpmath.log1p(mpmath.exp(v)) ** 2,
+    "exp": lambda v: mpmath.exp(-v),
+    "relu": lambda v: 1 / v**2 if v > 0 else mpmath.inf,
+    "inverse": lambda v: mpmath.mpf(1),
+    "best": lambda v: 2 * abs(v),
+    "best-code": lambda v: 2 * abs(v),
+    "direct-discrete": lambda v: 1 / (1 - v) ** 2,
+    "lru": lambda v: mpmath.exp(v - mpmath.exp(v)) / mpmath.expm1(-mpmath.exp(v)) ** 2,
+    "softplus-discrete": lambda v: mpmath.exp(-v),
+    "tanh": lambda v: mpmath.exp(2 * v),
+    "best-discrete": lambda v: 2 * abs(v),
+}
+
+
+@every
+@pytest.mark.parametrize("size", [1e-200, 1e-3, 35.9, 36.1, 300.0, 1000.0, 1e200])
+def test_gradient_over_weight_where_its_parts_overflow(name, size):
+    p = REPARAMETERIZATIONS[name]
+    for v in (size, -size):
+        if not p.domain[0] < v < p.domain[1] or (
+            size == 1e200 and name in ("softplus", "exp", "lru", "tanh")
+        ):
+            continue  # mpmath takes no e^(1e200)
+        with mpmath.workdps(500):
+            expected = float(RATIOS[name](mpmath.mpf(v))) if size < 1e200 or "softplus" not in name else None
+        for found in (
+            p.gradient_over_weight(v),
+            p.gradient_over_weight(torch.tensor(v, dtype=torch.float64)),
+        ):
+            if expected is not None:
+                assert float(found) == pytest.approx(expected, rel=64 * EPS[torch.float64], abs=1e-300)
+
+
+@pytest.mark.parametrize(("v", "ratio"), [(1000.0, 0.0), (-1000.0, math.inf)])
+def test_gradient_over_weight_of_a_map_without_a_closed_form(v, ratio):
+    mine = Reparameterization("mine", lambda x, w: -x.exp(w))  # e^{−w}
+    assert mine.gradient_over_weight(v) == ratio
+    assert float(mine.gradient_over_weight(torch.tensor(v, dtype=torch.float64))) == ratio
+
+
+@every
+def test_g_beyond_double_precision_is_infinite(name):
+    assert REPARAMETERIZATIONS[name].g(1e3) == pytest.approx(GREAT[name])
+
+
+GREAT = dict.fromkeys(REPARAMETERIZATIONS, math.inf) | {
+    # (aβ² + √(a²β⁴ + 4abβ²))/(2b)
+    "best": (1e6 + math.sqrt(1e12 + 2e6)) / 1.0,
+    "best-code": (1e6 + math.sqrt(1e12 + 0.4e6)) / 0.2,
+}
+
+
+@pytest.mark.parametrize("beta", [1e-3, 0.1, 2.0])
+def test_a_map_that_touches_instability_has_no_modulus(beta):
+    touching = Reparameterization("touching", lambda x, w: -((w - 0.3) ** 2))
+    assert touching.g(beta) == math.inf
+    assert not touching.is_stable
+
+
 # --- a registry to extend ---------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
-from curse_of_memory.theory.reparameterization import get
+from curse_of_memory.theory.reparameterization import Reparameterization, get
 from curse_of_memory.theory.stability import crossing, limit_curve, stability_radius
 
 EPS = np.finfo(float).eps
@@ -35,6 +35,22 @@ def test_euler_steps_have_a_finite_radius(dt):
         assert stability_radius(RATES, name, step="euler", dt=dt) == pytest.approx(expected, rel=16 * EPS)
     slowest = -math.expm1(-0.05 * dt) / dt
     assert stability_radius(RATES, "direct", step="euler", dt=dt) == pytest.approx(slowest, rel=16 * EPS)
+
+
+def test_the_radius_of_a_map_that_touches_zero_is_the_way_there():
+    touching = Reparameterization(
+        "touching", lambda x, w: -((w - 0.3) ** 2), free=lambda x, v: 0.3 + x.sqrt(-v)
+    )
+    # f(w) = −1/2 at 0.3 + √½, f(0.3) = 0
+    assert stability_radius([0.5], touching) == pytest.approx(math.sqrt(0.5), rel=1e-12)
+
+
+def test_the_radius_of_a_map_that_cannot_be_certified_is_refused():
+    table = Reparameterization(
+        "table", lambda x, w: np.interp(w, [-1.0, 0.0], [-1.0, 0.0]), free=lambda x, v: v
+    )
+    with pytest.raises(ValueError, match="'table' does not go through interval arithmetic"):
+        stability_radius([0.5], table)
 
 
 def test_fits_of_an_exponential_are_no_stabler_than_it():

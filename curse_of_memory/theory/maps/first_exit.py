@@ -6,6 +6,7 @@ which it cannot be proved is cut, until nothing but rounding is left of it.
 """
 
 import math
+from itertools import pairwise
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def first_exit(f, w: float, side: int, stable: tuple[float, float]) -> float:
     edges = np.concatenate([[0.0], np.geomspace(start, end, max(2, int(4 * math.log2(end / start))))])
     edges[-1] = end
     # the nearest piece is last
-    pieces = list(zip(edges[:-1], edges[1:], strict=True))[::-1]
+    pieces = list(pairwise(edges))[::-1]
     for _ in range(_ROUNDS):
         looked_at = pieces[-_TOGETHER:][::-1]
         proved = _proved(f, w, side, np.array(looked_at), stable)
@@ -72,7 +73,7 @@ def first_exit(f, w: float, side: int, stable: tuple[float, float]) -> float:
             return float(a)
         cuts = np.linspace(a, b, _PARTS + 1)
         cuts[-1] = b
-        pieces += list(zip(cuts[:-1], cuts[1:], strict=True))[::-1]
+        pieces += list(pairwise(cuts))[::-1]
     raise ValueError(f"whether {f.name!r} is stable {a:g} away from {w:g} cannot be decided")
 
 

@@ -8,7 +8,7 @@ of the Python array API standard.
 import sympy
 from array_api_compat import array_namespace
 
-from curse_of_memory.theory.maps.intervals import Interval, Intervals
+from curse_of_memory.theory.maps.intervals import ELEMENTARY, Interval
 
 __all__ = ["functions_for", "is_symbolic"]
 
@@ -71,5 +71,5 @@ def functions_for(w):
     log(w + 1)
     """
     if isinstance(w, Interval):
-        return Intervals
+        return ELEMENTARY
     return _Symbolic if is_symbolic(w) else array_namespace(w)

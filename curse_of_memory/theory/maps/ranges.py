@@ -1,4 +1,4 @@
-"""Where a map f takes the weights of an interval: certified from its monotone pieces or by interval arithmetic.
+"""Where a map f takes the weights of an interval: from its monotone pieces, or by interval arithmetic.
 
 What is bounded is the definition of the map, f(w) in continuous time and 1 − f(w) in discrete time. Three
 kinds of map are told apart by :func:`evidence`: those whose turning points are declared; those whose
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from curse_of_memory.theory.maps.bounds import WHOLE
 from curse_of_memory.theory.maps.intervals import Interval, interval, over
 
 __all__ = ["Range", "evidence", "value_intervals", "value_range"]
@@ -64,7 +65,9 @@ def value_intervals(f, low: np.ndarray, high: np.ndarray) -> Interval | None:
     # what somebody's formula raises for an argument of another type is not known
     except Exception:
         return None
-    value, slope = ([np.broadcast_to(end, np.shape(low)) for end in pair] for pair in (found.value, found.slope))
+    value, slope = (
+        [np.broadcast_to(end, np.shape(low)) for end in pair] for pair in (found.value, found.slope)
+    )
     return Interval(tuple(value), tuple(slope), np.broadcast_to(found.sign, np.shape(low)))
 
 
@@ -108,8 +111,9 @@ def _by_intervals(f, low: float, high: float) -> tuple[float, float, float, floa
         with np.errstate(all="ignore"):
             reach = np.maximum(np.abs(whole.slope[0]), np.abs(whole.slope[1])) * (b - a) * (1 + 1e-15)
             leaning = at_ends[0] - reach, at_ends[1] + reach
-        below = np.where(steady, at_ends[0], np.maximum(whole.value[0], np.nan_to_num(leaning[0], nan=-np.inf)))
-        above = np.where(steady, at_ends[1], np.minimum(whole.value[1], np.nan_to_num(leaning[1], nan=np.inf)))
+            leaning = [np.where(np.isnan(end), side, end) for end, side in zip(leaning, WHOLE, strict=True)]
+        below = np.where(steady, at_ends[0], np.maximum(whole.value[0], leaning[0]))
+        above = np.where(steady, at_ends[1], np.minimum(whole.value[1], leaning[1]))
         for points, side in ((a, ends[0]), (b, ends[1])):
             # a value is found only as far as rounding lets it be known
             down, up = int(np.argmin(side[1])), int(np.argmax(side[0]))

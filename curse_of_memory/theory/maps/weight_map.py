@@ -118,7 +118,9 @@ class Reparameterization:
                 values = values[np.isfinite(values)]
             steps, noise = np.diff(values), 1e-12 * np.abs(values).max(initial=0.0)
             if (steps > noise).any() and (steps < -noise).any():
-                raise ValueError(f"turns {self.turns!r} of {self.name!r} are not all: f turns between {a} and {b}")
+                raise ValueError(
+                    f"turns {self.turns!r} of {self.name!r} are not all: f turns between {a} and {b}"
+                )
         return tuple(turns)
 
     @property
@@ -159,7 +161,8 @@ class Reparameterization:
             return self._derived.subs(_W, w)
         x = functions_for(w)
         names = {name: getattr(x, name) for name in _ELEMENTARY if hasattr(x, name)}
-        return sympy.lambdify(_W, self._derived, modules=[names])(w) + 0 * w
+        rest = ["numpy"] if isinstance(w, np.ndarray | np.generic) else []
+        return sympy.lambdify(_W, self._derived, modules=[names, *rest])(w) + 0 * w
 
     @cached_property
     def _derived(self) -> sympy.Expr:

@@ -131,18 +131,20 @@ def _unit(g: np.ndarray) -> np.ndarray:
     return scaled / np.maximum(np.linalg.norm(scaled, axis=-1, keepdims=True), 1e-300)
 
 
-def random_points(ball: Ball, draws: int, seed: int) -> Points:
+def random_points(ball: Ball, draws: int, seed: int, kept: np.ndarray | None = None) -> Points:
     """Return the points at distance β in random directions, those of `measure.perturbation_curve`.
 
     Each of `draws` gives every tensor Gaussian noise scaled to its norm: the largest entry for w, the length
-    for u and c. `ball` is where, `seed` names the directions.
+    for u and c. `ball` is where, `seed` names the directions. `kept` says which of more modes those of the
+    ball are; all unless given.
     """
+    kept = np.ones(ball.centre.w.shape[-1], dtype=bool) if kept is None else kept
     directions = []
     for draw in range(draws):
         stream = np.random.default_rng((seed, DIRECTION_STREAM, draw))
-        noise = stream.standard_normal((3, ball.centre.w.shape[-1]))
+        noise = stream.standard_normal((3, kept.size))
         norms = [np.abs(noise[0]).max(), *np.linalg.norm(noise[1:], axis=1)]
-        directions.append(noise / np.array(norms)[:, None])
+        directions.append((noise / np.array(norms)[:, None])[:, kept])
     scale = ball.beta * np.array([1.0, ball.amplitudes, ball.amplitudes])
     moves = np.moveaxis(np.array(directions), 1, 0) * scale[:, None, None]
     return Points(*(a + move for a, move in zip(ball.centre.all, moves, strict=True)))
@@ -150,7 +152,8 @@ def random_points(ball: Ball, draws: int, seed: int) -> Points:
 
 def _corners(ball: Ball, seed: int) -> Points:
     """Return models whose poles are each the lowest or the highest: all, or as many as are started."""
-    low, high = ball.poles.ends(ball.centre.w[0], ball.beta)
+    reach = ball.poles.range(ball.centre.w[0], ball.beta)
+    low, high = reach.at_low, reach.at_high
     m = low.size
     if 2**m <= _CORNERS:
         signs = np.array(list(itertools.product((False, True), repeat=m)))

@@ -12,13 +12,15 @@ from curse_of_memory.theory.perturbation.ascent import Ball, Points, ascend, ran
 from curse_of_memory.theory.perturbation.enclosures import bound_above
 from curse_of_memory.theory.perturbation.error_norms import NORMS, HalfLine, half_line, on_steps
 from curse_of_memory.theory.perturbation.error_rows import Rows
-from curse_of_memory.theory.perturbation.pole_map import PoleMap
+from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.reparameterization import get
 
 __all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "perturbed_model", "stable_rates"]
 
 PERTURBED = ("all", "rates")
 _CLOSED = 1e-9
+# the rate of a mode whose norms are still numbers, and how far rates may be apart
+_SLOWEST, _SPREAD = 1e-150, 1e250
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +32,9 @@ class WorstCase:
     beta : float
         Radius of the ball of weights.
     lower, upper : float
-        lower <= E_m(β) <= upper. `lower` is the error of the model below; `upper` is certified. Both are
-        infinite if the ball holds a memory whose error is infinite, or exceeds double precision.
+        lower <= E_m(β) <= upper. `lower` is the error of the model below; `upper` holds for every model
+        of the ball. Both are infinite if the ball holds a memory whose error is infinite, or exceeds double
+        precision; `upper` alone where nothing can be certified.
     random : float
         The largest error among the random draws and the centre: what the papers report.
     draw_errors : numpy.ndarray, shape (draws,)
@@ -46,7 +49,12 @@ class WorstCase:
         By how much two resolutions of the integrals differ; `lower` and `upper` are wider by this estimate.
         0 on a grid, where errors are finite sums and only rounding (which is accounted for) remains.
     reason : str
-        Why the bounds are infinite, where they are.
+        Why a bound is infinite, where one is.
+    ball : {'diagonal', 'full'}
+        Which matrices are within β of the recurrent one.
+    certified : bool
+        Whether `upper` and `radius` are proved. They are not for a map that does not go through interval
+        arithmetic and whose turning points are not declared: then `upper` is infinite.
     """
 
     beta: float
@@ -60,6 +68,8 @@ class WorstCase:
     coefficients: np.ndarray
     quadrature: float = 0.0
     reason: str = ""
+    ball: str = "diagonal"
+    certified: bool = True
 
     @property
     def draws(self) -> int:
@@ -95,6 +105,10 @@ class Model:
         The rows of the norm, on a grid; on [0, ∞) they depend on β.
     radius : float
         The stability radius.
+    kept : numpy.ndarray of bool
+        Which modes count: one of amplitude zero that keeps it does not.
+    unmoved : numpy.ndarray
+        The unperturbed free weights of all modes.
     """
 
     rho: object
@@ -104,6 +118,19 @@ class Model:
     centre: Points
     steps: Rows | None
     radius: float
+    kept: np.ndarray
+    unmoved: np.ndarray
+
+    @property
+    def still(self) -> bool:
+        """Whether no perturbation changes the memory, which is and stays zero."""
+        return not self.amplitudes and not self.centre.u.any()
+
+    def whole(self, w: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights and amplitudes of all modes, those that do not count unmoved and zero."""
+        weights, amplitudes = self.unmoved.copy(), np.zeros(self.kept.size)
+        weights[self.kept], amplitudes[self.kept] = w, a
+        return weights, amplitudes
 
     def ball(self, beta: float, rows: Rows | None) -> Ball:
         """Return the models within `beta` in the norm of `rows`."""
@@ -111,7 +138,8 @@ class Model:
 
     def line(self, slowest: float, fastest: float) -> HalfLine | None:
         """Return the norm on [0, ∞) for modes with rates between these; None if that of ρ is infinite."""
-        return half_line(self.rho, self.norm, slowest, fastest)
+        slowest = max(slowest, _SLOWEST)
+        return half_line(self.rho, self.norm, slowest, min(fastest, _SPREAD * slowest))
 
 
 def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
@@ -147,14 +175,17 @@ def perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed
         half_line(rho, norm, rates.min(), rates.max())  # refuses early what it cannot integrate
     else:
         steps = on_steps(rho, norm, horizon, fit.dt, weight)
-    w, root = poles.weights(rates), np.sqrt(np.abs(a))
-    centre = Points(w[None], root[None], (np.sign(a) * root)[None])
     amplitudes = perturbed == "all"
-    # the weight of a mode of amplitude 0 only matters if the amplitude can change
-    matters = slice(None) if amplitudes or not a.any() else a != 0
-    return Model(rho, norm, amplitudes, poles, centre, steps, float(poles.radius(w[matters]).min()))
+    kept = np.ones(a.size, dtype=bool) if amplitudes or not a.any() else a != 0
+    unmoved = poles.weights(rates)
+    w, a = unmoved[kept], a[kept]
+    root = np.sqrt(np.abs(a))
+    centre = Points(w[None], root[None], (np.sign(a) * root)[None])
+    radius = float(poles.radius(w).min()) if amplitudes or a.any() else math.inf
+    return Model(rho, norm, amplitudes, poles, centre, steps, radius, kept, unmoved)
 
 
+@np.errstate(over="ignore", invalid="ignore", under="ignore")
 def bracket(
     model: Model,
     beta: float,
@@ -179,7 +210,8 @@ def bracket(
     checks.positive_int("draws", draws)
     checks.positive_int("budget", budget)
     checks.non_negative("tolerance", tolerance)
-    drawn = random_points(model.ball(beta, model.steps), draws, seed)
+    moved = 0.0 if model.still else beta
+    drawn = random_points(model.ball(moved, model.steps), draws, seed, model.kept)
     sampled = Points.stacked([model.centre, drawn])
     errors = _errors(model, sampled)
     known = {
@@ -188,32 +220,46 @@ def bracket(
         "draw_errors": errors[1:],
         "centre": float(errors[0]),
         "radius": model.radius,
+        "certified": model.poles.certified,
     }
     if reason := _hopeless(model, beta, errors[0]):
-        nowhere = np.full(model.centre.w.shape[1], math.nan)
+        nowhere = np.full(model.kept.size, math.nan)
         known |= {"weights": nowhere, "coefficients": nowhere, "reason": reason}
         return WorstCase(lower=math.inf, upper=math.inf, **known)
 
-    rows, line, slowest = model.steps, None, math.nan
+    rows, line, reach = model.steps, None, model.poles.range(model.centre.w[0], moved)
     if rows is None:
-        fastest, slowest = (-model.poles.pole(end) for end in model.poles.ends(model.centre.w[0], beta))
-        slowest = float(slowest.min())
-        line = model.line(slowest, float(fastest.max()))
+        fastest, slowest = (-model.poles.pole(end) for end in (reach.at_low, reach.at_high))
+        line = model.line(float(slowest.min()), float(fastest.max()))
         rows = line.rows
-    ball = model.ball(beta, rows)
-    starts = drawn if smaller is None else Points.stacked([drawn, _moved_out(ball, smaller)])
+    ball = model.ball(moved, rows)
+    starts = drawn if smaller is None else Points.stacked([drawn, _moved_out(ball, smaller, model.kept)])
     lower, worst = ascend(ball, starts, seed)
-    upper = bound_above(ball, lower, budget, tolerance)
-    known |= {"weights": worst.w[0], "coefficients": (worst.c * worst.u)[0]}
-    if math.isinf(lower):
-        known["reason"] = "an error in the ball exceeds double precision"
+    known |= dict(
+        zip(("weights", "coefficients"), model.whole(worst.w[0], (worst.c * worst.u)[0]), strict=True)
+    )
+    slowest, fastest = -float(reach.high.max()), -float(reach.low.min())
+    known["reason"] = _no_bound(model, lower, slowest, fastest)
+    upper = math.inf if known["reason"] else bound_above(ball, lower, budget, tolerance)
     if line is not None:
         known["quadrature"] = float(_discrepancy(ball, line, Points.stacked([sampled, worst])).max())
-        largest = (np.abs(ball.centre.c) + beta) * (np.abs(ball.centre.u) + beta)
-        spill = float(largest.sum()) * line.mode_tail(slowest)
-        upper = float(_joined(line, upper + known["quadrature"], line.tail + spill))
         lower = float(_line_errors(ball, line, worst)[0])
+        if math.isfinite(upper):
+            largest = (np.abs(ball.centre.c) + moved) * (np.abs(ball.centre.u) + moved)
+            spill = float(largest.sum()) * line.mode_tail(slowest)
+            upper = float(_joined(line, upper + known["quadrature"], line.tail + spill))
     return WorstCase(lower=max(lower, known["random"]), upper=upper, **known)
+
+
+def _no_bound(model: Model, lower: float, slowest: float, fastest: float) -> str:
+    """Return why there is no finite upper bound, or an empty string."""
+    if math.isinf(lower):
+        return "an error in the ball exceeds double precision"
+    if not model.poles.certified:
+        return UNCERTIFIED.format(name=model.poles.f.name)
+    if model.steps is None and not (slowest >= _SLOWEST and fastest <= _SPREAD * slowest):
+        return f"rates in the ball, {slowest:.3g} to {fastest:.3g}, spread beyond double precision"
+    return ""
 
 
 def _hopeless(model: Model, beta: float, centre: float) -> str:
@@ -227,11 +273,11 @@ def _hopeless(model: Model, beta: float, centre: float) -> str:
     return ""
 
 
-def _moved_out(ball: Ball, smaller: WorstCase) -> Points:
+def _moved_out(ball: Ball, smaller: WorstCase, kept: np.ndarray) -> Points:
     """Return the worst free weights of a smaller ball, moved out to the edge of this one."""
     if smaller.beta == 0 or np.isnan(smaller.weights).any():
         return ball.centre
-    w = ball.centre.w + ball.beta / smaller.beta * (smaller.weights - ball.centre.w)
+    w = ball.centre.w + ball.beta / smaller.beta * (smaller.weights[kept] - ball.centre.w)
     return ball.inside(Points(w, ball.centre.u, ball.centre.c))
 
 
@@ -244,7 +290,8 @@ def _errors(model: Model, x: Points) -> np.ndarray:
     stable = np.flatnonzero(((rates > 0) | (x.c * x.u == 0)).all(1))
     if stable.size:
         used = rates[stable][rates[stable] > 0]
-        line = model.line(float(used.min()), float(used.max()))
+        slowest, fastest = (used.min(), used.max()) if used.size else (1.0, 1.0)
+        line = model.line(float(slowest), float(fastest))
         if line is not None:
             errors[stable] = _line_errors(model.ball(0.0, line.rows), line, x[stable])
     return errors
@@ -255,7 +302,7 @@ def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
     sizes, rates = np.abs(x.c * x.u), -ball.poles.pole(x.w)
     spill = np.zeros(len(sizes))
     for i, j in zip(*np.nonzero(sizes), strict=True):
-        spill[i] += sizes[i, j] * line.mode_tail(rates[i, j])
+        spill[i] += sizes[i, j] * line.mode_tail(rates[i, j]) if rates[i, j] > _SLOWEST else math.inf
     inner = np.maximum(ball.errors(x, margin=True) - _discrepancy(ball, line, x), 0.0)
     return _joined(line, inner, np.maximum(line.tail - spill, 0.0))
 

@@ -76,7 +76,7 @@ def _spectral(rows: np.ndarray) -> np.ndarray:
 
 
 def bound_above(ball: Ball, lower: float, budget: int, tolerance: float) -> float:
-    """Return a certified upper bound of the largest error in the ball.
+    """Return an upper bound of the largest error in the ball: as certain as the ranges of the poles are.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ def bound_above(ball: Ball, lower: float, budget: int, tolerance: float) -> floa
     tolerance : float
         How much above `lower`, relatively, is close enough.
     """
-    low, high = (ball.poles.pole(end) for end in ball.poles.ends(ball.centre.w[0], ball.beta))
+    reach = ball.poles.range(ball.centre.w[0], ball.beta)
+    low, high = reach.low, reach.high
     u, c = ball.centre.u[0], ball.centre.c[0]
     amplitudes = _Amplitudes(c * u, np.abs(u), ball.beta if ball.amplitudes else 0.0)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):

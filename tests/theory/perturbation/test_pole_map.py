@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from curse_of_memory.theory.perturbation.pole_map import STEPS, PoleMap, turning_points
-from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Registry, get
+from curse_of_memory.theory.perturbation.pole_map import STEPS, PoleMap
+from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization, get
 
 EPS = np.finfo(float).eps
 RATES = np.array([0.02, 0.3, 1.1])
@@ -33,16 +33,19 @@ def test_slopes_are_derivatives(name, step):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("beta", [0.01, 0.5, 3.0])
-def test_ends_have_the_lowest_and_the_highest_pole(name, beta):
+def test_ranges_hold_every_pole_and_are_reached(name, beta):
     poles = PoleMap(get(name), 0.5)
     w = poles.weights(RATES)
-    low, high = poles.ends(w, beta)
+    found = poles.range(w, beta)
     within = np.clip(w + beta * np.linspace(-1, 1, 2001)[:, None], *(w - beta, w + beta))
     if poles.inside(w, beta):
         values = poles.pole(within)
-        assert (poles.pole(low) <= values.min(0)).all()
-        assert (poles.pole(high) >= values.max(0)).all()
-    assert (np.abs(np.array([low, high]) - w) <= beta * (1 + 4 * EPS)).all()
+        assert (found.low <= values.min(0)).all()
+        assert (found.high >= values.max(0)).all()
+        np.testing.assert_array_equal(poles.pole(found.at_low), found.low)
+        np.testing.assert_array_equal(poles.pole(found.at_high), found.high)
+    assert found.certified
+    assert (np.abs(np.array([found.at_low, found.at_high]) - w) <= beta * (1 + 4 * EPS)).all()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -60,11 +63,92 @@ def test_the_radius_separates_stable_from_unstable(name, step):
             assert (~poles.is_stable(ends) | (ends <= low) | (ends >= high)).any()
 
 
-def test_turning_points_are_found():
-    turned = Registry().add("turned", lambda x, w: -1 - (w - 0.7) ** 2)
-    np.testing.assert_allclose(turning_points(turned), [0.7], rtol=1e-12)
-    assert turning_points(get("best")) == (0.0,)
-    assert turning_points(get("relu")) == ()
+# maps of users, their inverse on the right branch, and how far weights of the rates 1/2 and 1/4 are from the
+# nearest one with f(w) >= 0
+OWN = {
+    "touching": ((lambda x, w: -((w - 0.3) ** 2)), (lambda x, v: 0.3 + x.sqrt(-v)), 0.5),
+    "touching twice": (
+        (lambda x, w: -((w * w - 1) ** 2)),
+        (lambda x, v: x.sqrt(1 + x.sqrt(-v))),
+        math.sqrt(1.5) - 1,
+    ),
+    "other branch": (
+        (lambda x, w: -((w * w - 1) ** 2)),
+        (lambda x, v: x.sqrt(1 - x.sqrt(-v))),
+        1 - math.sqrt(0.5),
+    ),
+    "crossing": ((lambda x, w: w**3 - w - 1), (lambda x, v: x.sqrt(0 * v)), 1.324717957244746),
+    "jumping": ((lambda x, w: x.where(w > 1, 1 + 0 * w, w - 1)), (lambda x, v: v + 1), 0.25),
+    "jumping at once": ((lambda x, w: x.where(w > 0, 1 + 0 * w, w - 1)), (lambda x, v: v + 1), None),
+    "pole": ((lambda x, w: -1 / (w * w) - 1), (lambda x, v: 1 / x.sqrt(-v - 1)), None),
+    "never": ((lambda x, w: -x.exp(w) - x.exp(-2 * w)), None, math.inf),
+    "wiggling": ((lambda x, w: w + x.sin(200 * w) / 50), None, None),
+    "promised": ((lambda x, w: np.expm1(w)), (lambda x, v: np.log1p(v)), -math.log(0.75)),
+}
+
+
+def own(name, **options):
+    definition, free, _ = OWN[name]
+    return Reparameterization(name, definition, free=free, **options)
+
+
+@pytest.mark.parametrize("name", ["touching", "touching twice", "other branch", "jumping"])
+def test_the_radius_of_maps_that_turn_touch_and_jump(name):
+    poles = PoleMap(own(name), 1.0)
+    radius = poles.radius(poles.weights(np.array([0.25, 0.5]))).min()
+    # the squares in the touching maps round to zero nowhere else
+    assert radius == pytest.approx(OWN[name][2], rel=1e-12)
+    assert poles.certified
+
+
+def test_a_map_that_touches_zero_has_the_radius_of_its_root():
+    poles = PoleMap(own("touching"), 1.0)
+    assert poles.radius(poles.weights(np.array([0.5])))[0] == pytest.approx(math.sqrt(0.5), rel=1e-12)
+
+
+def test_the_radius_of_a_cubic_is_the_distance_to_its_root():
+    # w³ − w − 1 at 0, and the plastic number
+    assert PoleMap(own("crossing"), 1.0).radius(np.array([0.0]))[0] == pytest.approx(
+        1.324717957244746, rel=1e-12
+    )
+
+
+def test_a_map_without_an_edge_has_no_radius():
+    assert PoleMap(own("never"), 1.0).radius(np.array([0.0]))[0] == math.inf
+
+
+def test_promised_turns_serve_maps_that_go_through_no_intervals():
+    unknown, promised = PoleMap(own("promised"), 1.0), PoleMap(own("promised", turns=()), 1.0)
+    assert (unknown.certified, promised.certified) == (False, True)
+    w = promised.weights(np.array([0.25, 0.5]))
+    for poles in (unknown, promised):
+        assert poles.radius(w).min() == pytest.approx(OWN["promised"][2], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if name != "promised"])
+@pytest.mark.parametrize("step", STEPS)
+def test_ranges_of_maps_of_users_hold_every_pole(name, step):
+    rng = np.random.default_rng(0)
+    poles = PoleMap(own(name), 0.5, step)
+    w, beta = rng.uniform(-2, 2, 40), 10.0 ** rng.uniform(-4, 0.5, 40)
+    for x, b in zip(w, beta, strict=True):
+        found = poles.range(np.array([x]), b)
+        values = poles.pole(x + b * np.linspace(-1, 1, 20001))
+        assert found.low[0] <= values.min()
+        assert values.max() <= found.high[0]
+        smooth = name not in ("jumping", "jumping at once", "pole")
+        if smooth and np.isfinite(values).all():
+            spread = np.ptp(values)
+            # the samples are 1e-4 b apart, and f wiggles on the scale of 1/200
+            assert (
+                found.high[0] - found.low[0] <= spread * (1 + 1e-3) + 0.15 * b * (name == "wiggling") + 1e-12
+            )
+
+
+def test_an_inverse_that_is_none_is_refused():
+    wrong = Reparameterization("wrong", lambda x, w: -(w**2), free=lambda x, v: -v)
+    with pytest.raises(ValueError, match="free of 'wrong' must be the inverse"):
+        PoleMap(wrong, 1.0).weights(RATES)
 
 
 def test_a_touch_of_instability_counts():

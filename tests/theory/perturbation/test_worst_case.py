@@ -15,7 +15,7 @@ from curse_of_memory.theory import bias, targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
 from curse_of_memory.theory.perturbation import worst_case
 from curse_of_memory.theory.perturbation.worst_case import WorstCase, worst_case_curve, worst_case_error
-from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, get
+from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization, get
 
 EPS = np.finfo(float).eps
 POLYNOMIAL = targets.polynomial(1.1, rate=0.1)
@@ -252,6 +252,106 @@ def test_from_the_stability_radius_on_the_error_is_infinite():
     assert at.lower == at.upper == math.inf
     assert "does not decay" in at.reason
     assert below.radius == at.radius == 0.1
+
+
+TOUCHING = Reparameterization("touching", lambda x, w: -((w - 0.3) ** 2), free=lambda x, v: 0.3 + x.sqrt(-v))
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "w1"])
+def test_a_map_that_touches_zero_is_bounded_up_to_there(norm):
+    # the slowest mode within β of 0.3 + √½ has the rate (√½ − β)²
+    fit, rho = exponential_sum([0.5], [1.0]), targets.exponential(0.5)
+    below, beyond = (
+        worst_case_error(fit, rho, beta, TOUCHING, norm, perturbed="rates") for beta in (0.5, 0.70711)
+    )
+    slow = (math.sqrt(0.5) - 0.5) ** 2
+    exact = {"l1": 1 / slow - 2, "l2": math.sqrt(1 / (2 * slow) + 1 - 2 / (slow + 0.5))}
+    if norm in exact:
+        assert below.lower == pytest.approx(exact[norm], rel=1e-9)
+        assert below.upper == pytest.approx(exact[norm], rel=1e-9)
+    assert beyond.lower == beyond.upper == math.inf
+    assert below.radius == pytest.approx(math.sqrt(0.5), rel=1e-12)
+    assert below.certified
+
+
+@pytest.mark.parametrize("horizon", [None, 20])
+def test_a_map_that_wiggles_is_bounded_with_its_wiggles(horizon):
+    # within 4 % of w, rising and falling
+    def wiggling(x, w):
+        return w + 0.04 * x.sin(100 * w)
+
+    w = -1.0
+    rate = -float(wiggling(np, w))
+    f = Reparameterization("wiggling", wiggling, free=lambda x, v: 0 * v + w)
+    fit, rho, beta = exponential_sum([rate], [1.0]), targets.exponential(rate), 0.05
+    found = worst_case_error(fit, rho, beta, f, "l2", horizon=horizon, perturbed="rates")
+    rates = -wiggling(np, w + beta * np.linspace(-1, 1, 100_001))
+    if horizon is None:
+        errors = np.sqrt(1 / (2 * rates) + 1 / (2 * rate) - 2 / (rate + rates))
+    else:
+        s = np.arange(horizon)
+        errors = np.sqrt(sum((np.exp(-rates * k) - math.exp(-rate * k)) ** 2 for k in s))
+    assert errors.max() <= found.upper * (1 + 1e-9)
+    assert found.upper <= 1.01 * errors.max()
+    # a wiggle away from the ends of the ball is the worst
+    assert errors.max() > 1.05 * max(errors[0], errors[-1])
+
+
+def test_a_map_that_nothing_is_proved_of_gets_no_certificate():
+    table = Reparameterization(
+        "table", lambda x, w: -np.log1p(np.exp(w)), free=lambda x, v: np.log(np.expm1(-v))
+    )
+    fit = exponential_sum([0.3], [1.0])
+    for horizon in (None, 20):
+        found = worst_case_error(fit, POLYNOMIAL, 0.1, table, horizon=horizon)
+        known = worst_case_error(fit, POLYNOMIAL, 0.1, "softplus", horizon=horizon)
+        assert (found.upper, found.certified, known.certified) == (math.inf, False, True)
+        assert "no certificate" in found.reason
+        assert found.lower == pytest.approx(known.lower, rel=1e-6)
+    promised = Reparameterization("promised", table.definition, free=table.free, turns=())
+    again = worst_case_error(fit, POLYNOMIAL, 0.1, promised, horizon=20)
+    assert again.certified
+    assert again.upper == pytest.approx(known.upper, rel=1e-6)
+
+
+def test_a_mode_that_is_not_there_does_not_count():
+    # with its amplitude kept at zero the slow mode may become unstable
+    rho = targets.exponential(0.5)
+    both, one = (
+        worst_case_error(exponential_sum(*sums), rho, 0.2, "direct", "l1", perturbed="rates")
+        for sums in (([0.05, 0.5], [0.0, 1.0]), ([0.5], [1.0]))
+    )
+    assert both.upper == pytest.approx(one.upper, rel=1e-9)
+    assert both.lower == pytest.approx(one.lower, rel=1e-9)
+    assert (both.radius, both.weights.tolist(), both.coefficients.tolist()) == (
+        0.5,
+        [-0.05, -0.3],
+        [0.0, 1.0],
+    )
+    nothing = worst_case_error(exponential_sum([0.05], [0.0]), rho, 0.2, "direct", "l1", perturbed="rates")
+    assert nothing.lower == pytest.approx(2.0, rel=1e-9)  # ∫e^{−t/2}
+    assert nothing.upper == pytest.approx(2.0, rel=1e-9)
+    assert nothing.radius == math.inf
+
+
+@pytest.mark.parametrize("name", ["exp", "softplus", "best", "relu", "lru", "tanh", "direct"])
+@pytest.mark.parametrize("beta", [0.0, 1e-300, 1e-12, 100.0, 1e4, 1e300])
+@pytest.mark.parametrize("horizon", [None, 9])
+def test_radii_of_any_size_give_bounds_in_order(name, beta, horizon):
+    if horizon is None and get(name).time == "discrete":
+        return
+    fit = exponential_sum([1e-6, 1.2, 1.2], [0.5, 0.0, -1.0])
+    for norm in ("l1", "w1"):
+        found = worst_case_error(fit, targets.exponential(0.5), beta, name, norm, horizon=horizon, draws=3)
+        assert 0 <= found.centre <= found.random <= found.lower <= found.upper
+
+
+def test_a_weight_at_the_edge_of_its_map():
+    # the fastest mode of "best" is at w = 0, where f turns: rates only fall from there
+    fit, rho = exponential_sum([2.0], [1.0]), targets.exponential(2.0)
+    found = worst_case_error(fit, rho, 0.5, "best", "l1", perturbed="rates")
+    assert found.lower == pytest.approx(0.75 - 0.5, rel=1e-9)  # (w² + ½) − ½ at w = ½
+    assert found.upper == pytest.approx(0.25, rel=1e-9)
 
 
 def test_leaving_the_domain_is_infinite_on_a_grid_too():
