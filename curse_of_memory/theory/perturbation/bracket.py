@@ -309,7 +309,8 @@ def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
 
 def _discrepancy(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
     coarse = Ball(ball.centre, ball.beta, ball.amplitudes, ball.poles, line.coarse)
-    return np.abs(ball.errors(x) - coarse.errors(x))
+    # two that overflow are equally infinite
+    return np.nan_to_num(np.abs(ball.errors(x) - coarse.errors(x)), nan=0.0, posinf=math.inf)
 
 
 def _joined(line: HalfLine, inner, tail):
