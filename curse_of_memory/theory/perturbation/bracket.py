@@ -304,6 +304,7 @@ def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
     for i, j in zip(*np.nonzero(sizes), strict=True):
         spill[i] += sizes[i, j] * line.mode_tail(rates[i, j]) if rates[i, j] > _SLOWEST else math.inf
     inner = np.maximum(ball.errors(x, margin=True) - _discrepancy(ball, line, x), 0.0)
+    spill = np.nan_to_num(spill, nan=math.inf, posinf=math.inf)
     return _joined(line, inner, np.maximum(line.tail - spill, 0.0))
 
 

@@ -335,7 +335,7 @@ def test_a_mode_that_is_not_there_does_not_count():
 
 
 @pytest.mark.parametrize("name", ["exp", "softplus", "best", "relu", "lru", "tanh", "direct"])
-@pytest.mark.parametrize("beta", [0.0, 1e-300, 1e-12, 100.0, 1e4, 1e300])
+@pytest.mark.parametrize("beta", [0.0, 1e-300, 100.0, 1e4, 1e300])
 @pytest.mark.parametrize("horizon", [None, 9])
 def test_radii_of_any_size_give_bounds_in_order(name, beta, horizon):
     if horizon is None and get(name).time == "discrete":
