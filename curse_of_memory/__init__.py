@@ -34,6 +34,7 @@ _HOMES = {
     "fit": "curse_of_memory.training:fit",
     "fit_expected": "curse_of_memory.training:fit_expected",
     "sweep": "curse_of_memory.training:sweep",
+    "SequenceMap": "curse_of_memory.measure:SequenceMap",
     "memory_function": "curse_of_memory.measure:memory_function",
     "memory_report": "curse_of_memory.measure:memory_report",
     "gradient_norms": "curse_of_memory.measure:gradient_norms",

@@ -13,7 +13,7 @@ import curse_of_memory as com
 # Frozen: removing or renaming one of these breaks other people's code and must be meant.
 PUBLIC = {
     "": {
-        "balanced_truncation", "bias", "decay", "exponential_sums", "fit", "fit_expected",
+        "SequenceMap", "balanced_truncation", "bias", "decay", "exponential_sums", "fit", "fit_expected",
         "fit_exponential_sum", "gradient_norms", "hankel_singular_values", "losses", "measure",
         "memory_function", "memory_report", "nn", "papers", "perturbation_curve", "plateau_time",
         "reparameterizations", "stability_margin", "stability_radius", "sweep", "targets", "tasks",
@@ -66,8 +66,8 @@ PUBLIC = {
     },
     "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {
-        "StabilityMargin", "gradient_norms", "memory_function", "memory_report", "perturbation_curve",
-        "stability_margin",
+        "SequenceMap", "StabilityMargin", "gradient_norms", "memory_function", "memory_report",
+        "perturbation_curve", "stability_margin",
     },
 }  # fmt: skip
 

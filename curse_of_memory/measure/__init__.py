@@ -1,12 +1,17 @@
-"""Any torch module in, labelled curves out: one line of code per question."""
+"""Any module that maps sequences to sequences in, labelled curves out: one line of code per question.
+
+A :class:`SequenceMap` says which map a module is; that it is one is tried before every measurement.
+"""
 
 from curse_of_memory.measure.gradients import gradient_norms
 from curse_of_memory.measure.margin import StabilityMargin, stability_margin
 from curse_of_memory.measure.memory import memory_function
 from curse_of_memory.measure.perturbation import perturbation_curve
 from curse_of_memory.measure.report import memory_report
+from curse_of_memory.measure.sequence_map import SequenceMap
 
 __all__ = [
+    "SequenceMap",
     "StabilityMargin",
     "gradient_norms",
     "memory_function",

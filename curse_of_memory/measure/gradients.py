@@ -1,6 +1,6 @@
 """The other side of memory: how far back the gradient of an output reaches."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -8,6 +8,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.devices import bytes_on_tape, copies_that_fit, memory_budget
+from curse_of_memory.measure.guards import ROWS
+from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
 
@@ -15,11 +18,11 @@ __all__ = ["NORMS", "gradient_norms"]
 
 NORMS = ("frobenius", "spectral")
 EVERY_OUTPUT_UP_TO = 64  # channels; beyond, the norm is estimated from random combinations of them
-INPUT_STREAM, COMBINATION_STREAM = 5, 6  # random streams of one seed; perturbations have 3 and 4
+INPUT_STREAM, COMBINATION_STREAM, TRIAL_STREAM = 5, 6, 8  # of one seed; perturbations have 3, 4, memory 7
 
 
 def gradient_norms(
-    model: nn.Module,
+    model: nn.Module | SequenceMap,
     horizon: int,
     *,
     inputs: Tensor | None = None,
@@ -44,8 +47,9 @@ def gradient_norms(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        As for :func:`memory_function`, tokens included: x then is the embedded sequence.
+    model : torch.nn.Module or SequenceMap
+        As for :func:`memory_function`, tokens included: x then is the embedded sequence. Its weights may be
+        frozen. Both parts of complex answers count.
     horizon : int
         Number of lags, in steps, and the length of the inputs.
     inputs : torch.Tensor, optional
@@ -59,7 +63,8 @@ def gradient_norms(
         Time step of the lags; the model's attribute ``dt`` unless given, else 1.
     input_size, output, embedding, token, dtype, chunk, progress
         As for :func:`memory_function`; `chunk` counts sequences of one backward pass,
-        of which there is one for every pair of an input and an output.
+        of which there is one for every pair of an input and an output. Default: as there, and no more than
+        what fits when the tape of one is measured.
     seed : int
         Names the inputs, and the random combinations of outputs where there are over 64 of them.
     device : str or torch.device
@@ -69,15 +74,15 @@ def gradient_norms(
     -------
     xarray.Dataset over ``lag`` (time units)
         ``mean(lag)`` and ``max(lag)`` over the inputs, the latter a lower bound of the supremum.
-        Attributes: `dt`, `norm`, `samples`, and `exact`: whether each norm is exact, or, beyond 64
-        outputs, the root mean square over 64 random combinations (Frobenius only; unbiased squares, a
-        relative standard error of at most √(2/64) of each square).
+        Attributes: `dt`, `norm`, `samples`, and `exact`: whether each norm is that of the Jacobian, up to
+        rounding, or, beyond 64 outputs, the root mean square over 64 random combinations (Frobenius only;
+        unbiased squares, a relative standard error of at most √(2/64) of each square).
 
     Raises
     ------
     ValueError, TypeError
-        For bad numbers or shapes, a spectral norm of over 64 outputs, a model that answers in another
-        shape or with NaN, or whose answer cannot be differentiated.
+        For bad numbers or shapes, a spectral norm of over 64 outputs, a model that answers with NaN, or whose
+        answer cannot be differentiated, and as :meth:`SequenceMap.check` does.
 
     Notes
     -----
@@ -94,21 +99,20 @@ def gradient_norms(
     checks.positive_int("horizon", horizon)
     checks.positive_int("samples", samples)
     checks.one_of("norm", norm, NORMS)
-    dt = checks.positive("dt", getattr(model, "dt", 1.0) if dt is None else dt)
-    system = SequenceMap(
-        model,
-        channels=input_size,
-        output=output,
-        embedding=embedding,
-        token=token,
-        dtype=dtype,
-        chunk=chunk,
-        progress=progress,
-    )
-    with probing(model, device, dtype=dtype, gradients=True) as place:
+    if chunk is not None:
+        checks.positive_int("chunk", chunk)
+    system = SequenceMap.of(model, output=output, embedding=embedding, input_size=input_size, token=token)
+    dt = system.dt(dt)
+    with probing(system.model, device, dtype=dtype, gradients=True) as place:
+        kind = dtype or system.dtype
         x = _inputs(system, horizon, inputs, samples, seed)
-        combinations, exact = _combinations(system, x[:1].to(device=place, dtype=system.dtype), norm, seed)
-        table = _norms(system, x, combinations, norm, place).flip(1).cpu().numpy()
+        rows = ROWS if chunk is None else min(ROWS, max(3, chunk))
+        trial = system.trial(rows, horizon, np.ones(1), (seed, TRIAL_STREAM))
+        system.check(trial.to(device=place, dtype=kind))
+        one = x[:1].to(device=place, dtype=kind)
+        combinations, exact = _combinations(system, one, norm, seed)
+        some = passes(len(x) * len(combinations), _rows(system, one, chunk), "gradients", progress)
+        table = _norms(system, x, combinations, norm, some, one).flip(1).cpu().numpy()
     if not np.isfinite(table).all():
         raise ValueError("model answers with NaN or infinity, or its gradient does: it is unstable")
     return xr.Dataset(
@@ -122,12 +126,12 @@ def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: in
     """Return what is added to the baseline, ``(samples, horizon, channel)``, in float64."""
     random = np.random.default_rng((seed, INPUT_STREAM))
     if system.embedding is None:
-        shape = (samples, horizon, system.channels)
+        shape = (samples, horizon, system.input_size)
         x = torch.from_numpy(random.standard_normal(shape)) if given is None else torch.as_tensor(given)
-        expected = (len(x), horizon, system.channels)
+        expected = (len(x), horizon, system.input_size)
         if tuple(x.shape) != expected:
             raise ValueError(
-                f"inputs must have shape (samples, {horizon}, {system.channels}), got {tuple(x.shape)}"
+                f"inputs must have shape (samples, {horizon}, {system.input_size}), got {tuple(x.shape)}"
             )
         return x.detach().double()
     if given is None:
@@ -136,12 +140,30 @@ def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: in
         tokens = torch.as_tensor(given).cpu().numpy()
         if tokens.ndim != 2 or tokens.shape[1] != horizon or not np.issubdtype(tokens.dtype, np.integer):
             raise ValueError(f"inputs must be tokens of shape (samples, {horizon}), got {tokens.shape}")
-    return system.directions(tokens.ravel()).reshape(*tokens.shape, system.channels)
+    return system.directions(tokens.ravel()).reshape(*tokens.shape, system.input_size)
+
+
+def _last(system: SequenceMap, x: Tensor) -> Tensor:
+    """Return the last step of the answer, ``(batch, output)``: of complex numbers both parts."""
+    last = system(x)[:, -1]
+    return torch.view_as_real(last).flatten(1) if last.is_complex() else last
+
+
+def _rows(system: SequenceMap, one: Tensor, chunk: int | None) -> int:
+    """Return how many sequences go into one pass forwards and backwards."""
+    length = one.shape[1]
+    if chunk is not None:
+        return chunk
+    tape = bytes_on_tape(lambda: system(one.clone().requires_grad_()))
+    return min(
+        sequences_at_once(length, answer_bytes(system, one)),
+        copies_that_fit(tape, memory_budget(one.device)),
+    )
 
 
 def _combinations(system: SequenceMap, x: Tensor, norm: str, seed: int) -> tuple[Tensor, bool]:
     """Return rows v with E Σ|vᵀJ|² = ‖J‖²_F, J the Jacobian, and whether they are all outputs."""
-    last = system(x)[:, -1]
+    last = _last(system, x)
     if not last.isfinite().all():
         raise ValueError("model answers with NaN or infinity: it is unstable")
     if (outputs := last.shape[1]) <= EVERY_OUTPUT_UP_TO:
@@ -155,23 +177,30 @@ def _combinations(system: SequenceMap, x: Tensor, norm: str, seed: int) -> tuple
     return torch.from_numpy(rows), False
 
 
-def _norms(system: SequenceMap, x: Tensor, combinations: Tensor, norm: str, place: torch.device) -> Tensor:
+def _norms(
+    system: SequenceMap,
+    x: Tensor,
+    combinations: Tensor,
+    norm: str,
+    some: Iterator[slice],
+    like: Tensor,
+) -> Tensor:
     """Return ‖∂y_T/∂x_t‖ for every input and step t, ``(sample, time)``."""
     rows, (samples, length, channels) = len(combinations), x.shape
     # every pair of an input and an output is a sequence of its own: few passes, whatever the model costs
     sample, row = torch.arange(samples).repeat_interleave(rows), torch.arange(rows).repeat(samples)
-    squares = torch.zeros(samples, length, dtype=torch.float64, device=place)
+    squares = torch.zeros(samples, length, dtype=torch.float64, device=like.device)
     jacobian = []
-    for some in system.passes(samples * rows, length, "gradients"):
-        moved = x[sample[some]].to(device=place, dtype=system.dtype).requires_grad_()
-        last = system(moved)[:, -1]
+    for pairs in some:
+        moved = x[sample[pairs]].to(like).requires_grad_()
+        last = _last(system, moved)
         if not last.requires_grad:
             raise TypeError("model cuts the gradient between its input and its answer (detach, or no_grad?)")
-        (gradient,) = torch.autograd.grad((last * combinations[row[some]].to(last)).sum(), moved)
+        (gradient,) = torch.autograd.grad((last * combinations[row[pairs]].to(last)).sum(), moved)
         if norm == "spectral":
             jacobian.append(gradient.double())
         else:
-            squares.index_add_(0, sample[some].to(place), gradient.double().square().sum(-1))
+            squares.index_add_(0, sample[pairs].to(like.device), gradient.double().square().sum(-1))
     if norm == "spectral":
         whole = torch.cat(jacobian).reshape(samples, rows, length, channels)
         return torch.linalg.matrix_norm(whole.transpose(1, 2), 2)

@@ -1,5 +1,6 @@
 """How far the weights of a model can be off before its error shows it."""
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.perturbation import perturbed_errors
 from curse_of_memory.measure.probing import probing
+from curse_of_memory.measure.sequence_map import SequenceMap
 
 __all__ = ["StabilityMargin", "stability_margin"]
 
@@ -23,7 +25,7 @@ class StabilityMargin:
     ----------
     beta : float
         A radius at which one of the directions tried has an error beyond the bound: an upper bound of
-        the margin. inf if none has up to `largest`.
+        the margin where errors are exact. inf if none has up to `largest`.
     inside : float
         The largest radius found at which none of them has; `beta` exceeds it by at most the tolerance.
     error : float
@@ -51,9 +53,14 @@ class StabilityMargin:
     method: str
     abscissa: float | None = None
 
+    @property
+    def bound(self) -> str:
+        """What `beta` is of the margin: an ``'upper'`` bound, or from sampled errors an ``'estimate'``."""
+        return "upper" if self.method == "exact" else "estimate"
+
 
 def stability_margin(
-    model: nn.Module,
+    model: nn.Module | SequenceMap,
     task,
     *,
     factor: float = 2.0,
@@ -73,7 +80,8 @@ def stability_margin(
 
     The margin is sup{β : E_m(β) ≤ factor · E(0)}, with E_m the supremum over a ball of weights. Random
     directions are a lower bound of E_m, so that a radius at which one of them errs is an **upper**
-    bound of the margin: the model is no more stable than that, and may be less.
+    bound of the margin: the model is no more stable than that, and may be less. Where errors are sampled,
+    all that is an estimate, as the errors are.
 
     Parameters
     ----------
@@ -117,30 +125,22 @@ def stability_margin(
         raise ValueError(f"largest must exceed smallest = {low:g}, got {largest!r}")
     checks.positive("tolerance", tolerance)
     loss = TemporallyWeightedMSE() if loss is None else loss
-    with probing(model, device) as place:
+    system = SequenceMap.of(model, output=output)
+    with probing(system.model, device) as place:
         errors, exact = perturbed_errors(
-            model,
-            task,
-            loss,
-            draws,
-            ball=ball,
-            samples=samples,
-            seed=seed,
-            output=output,
-            chunk=chunk,
-            place=place,
+            system, task, loss, draws, ball=ball, samples=samples, seed=seed, chunk=chunk, place=place
         )
-        center = float(errors(0.0)[0])
+        center = float(errors(0.0).values[0])
         if not 0 < center < math.inf:
             raise ValueError(f"model must have a finite error above zero, got {center:g}")
         allowed = factor * center
 
         def holds(beta: float) -> bool:
-            worst = errors(beta).max()
+            worst = errors(beta).values.max()
             return worst <= allowed and worst < math.inf
 
         inside, beta = _bracket(holds, low, high, tolerance)
-        abscissa = _abscissa(model)
+        abscissa = _abscissa(system.model)
     return StabilityMargin(
         beta, inside, center, allowed, draws, high, "exact" if exact else "sampled", abscissa
     )
@@ -163,7 +163,8 @@ def _bracket(
 
 
 def _abscissa(model: nn.Module) -> float | None:
-    if not hasattr(model, "recurrence"):
+    # a method, and not a part that has this name in a stranger's model
+    if not inspect.ismethod(getattr(model, "recurrence", None)):
         return None
     W = model.recurrence()
     eigenvalues = W if W.ndim == 1 else torch.linalg.eigvals(W)

@@ -1,6 +1,8 @@
 """The memory function of any sequence model: how much of an input is left after a lag."""
 
+import functools
 import itertools
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,19 +11,22 @@ import xarray as xr
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.measure.guards import ROWS
+from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
-from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.measure.sequence_map import SequenceMap, in_double
 from curse_of_memory.theory.functions.target import lag_grid
 
 __all__ = ["PROBES", "memory_function"]
 
 PROBES = ("heaviside", "impulse", "reversed")
 EVERY_SIGN_UP_TO = 8  # input channels; beyond, 2^d sign vectors are too many and a sample is taken
+TRIAL_STREAM = 7  # of one seed; gradients have 5 and 6, perturbations 3 and 4
 REPEATED = 4  # inputs that are measured again, rounded otherwise, to see the noise
 
 
 def memory_function(
-    model: nn.Module,
+    model: nn.Module | SequenceMap,
     horizon: int,
     *,
     probe: str = "heaviside",
@@ -58,10 +63,12 @@ def memory_function(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``, causally; or tokens ``(batch,
-        time)`` to the latter. If it answers with more than that, the sequence is its ``last_hidden_state``
-        or ``logits`` (models of transformers), or the first member of a tuple (torch's LSTM).
+    model : torch.nn.Module or SequenceMap
+        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``, or tokens ``(batch, time)`` to the
+        latter: every sequence by itself, alike at every call, and causally. That is tried first, on random
+        inputs, and refused if it is not so; see :meth:`SequenceMap.check`. If the model answers with more
+        than that, the sequence is its ``last_hidden_state`` or ``logits`` (models of transformers), or the
+        first member of a tuple (torch's LSTM). Of complex answers the modulus counts.
     horizon : int
         Number of lags, in steps.
     probe : {'heaviside', 'impulse', 'reversed'}
@@ -70,12 +77,13 @@ def memory_function(
         Sizes > 0 that inputs are scaled by and the supremum runs over, |x|_∞ but for tokens; for
         nonlinear models M depends on them.
     closed_form : bool, optional
-        Use the model's own ``kernel(horizon)``. Default: if it is linear and has one.
+        Use the model's own ``kernel(horizon)``. Default: if its ``is_linear`` is True, it has one, and no
+        `output` chooses another answer. A model that calls itself linear is taken at its word.
     warmup : int, optional
         Steps the reversed probe waits before the input ends, 4 · horizon unless given. The measured
-        value at lag t then is |ρ(t) − ρ(t + warmup dt)| for a linear model.
+        value at lag t then is |ρ(t) − ρ(t + warmup dt)| for a linear model: `truncation` bounds what is cut.
     dt : float, optional
-        Time step; the model's attribute ``dt`` unless given, else 1.
+        Time step; the model's attribute ``dt`` unless given, else 1. Needed where that is no number.
     input_size : int, optional
         Channels of the input; the model's attribute ``input_size`` unless given, else 1.
     output : callable, optional
@@ -84,7 +92,7 @@ def memory_function(
         The embedding of a model of tokens, or its name in the model. Models of transformers say by
         themselves what it is.
     token : int
-        The token of the zero input.
+        The token of the zero input. A :class:`SequenceMap` has these by itself, and `causal`.
     draws : int
         Inputs sampled where there are more: sign vectors of over 8 channels, tokens of a vocabulary.
     causal : bool
@@ -92,7 +100,8 @@ def memory_function(
     dtype : torch.dtype, optional
         Precision to measure in, such as ``torch.float64``; the model's own unless given.
     chunk : int, optional
-        Inputs in one forward pass, for the memory of the machine. Default: 32768 steps of them all.
+        Inputs in one forward pass, for the memory of the machine. Default: 32768 steps of them all, and no
+        more than have answers of 2²⁸ bytes, with what is made of them.
     progress : bool
         Show a bar over forward passes.
     seed : int
@@ -104,7 +113,10 @@ def memory_function(
     -------
     xarray.DataArray over ``lag`` (time units)
         Attributes: `probe`, `dt`, `inputs` (how many the supremum was taken over), `exact`: whether
-        that is the supremum (linear models with every sign vector) or a lower bound of it; `causal`;
+        that is the supremum, up to `noise_floor` (linear models with every sign vector and nothing cut), or,
+        but for `truncation`, a lower bound of it; `truncation`: how far at most the values are from those of
+        an input that has lasted for ever, max |ρ(t + warmup dt)|, for the reversed probe (NaN: unknown, for
+        models that are not linear; 0 for the others); `causal`;
         `noise_floor`, an estimate of the level below which M is rounding noise: the larger of
         eps · max |y| / (dt |x|) and the largest change of the measured curve when inputs are a few eps
         larger and in another order in the batch; `model`, `parameters`: class and number of weights.
@@ -113,7 +125,8 @@ def memory_function(
     ------
     ValueError, TypeError
         For an unknown probe, bad numbers, a model that answers in another shape or with NaN, that is not
-        causal or mixes the sequences of a batch, or a closed form asked of a model that has none.
+        causal, mixes the sequences of a batch, is random or keeps state, or fails (in one line, with torch's
+        own error as its cause), or a closed form asked of a model that has none.
 
     Notes
     -----
@@ -136,54 +149,49 @@ def memory_function(
     sizes = checks.finite_array("radii", radii, ndim=1)
     if not (sizes > 0).all():
         raise ValueError(f"radii must be positive, got {list(radii)!r}")
-    dt = checks.positive("dt", getattr(model, "dt", 1.0) if dt is None else dt)
     wait = 4 * horizon if warmup is None else checks.positive_int("warmup", warmup)
     checks.positive_int("draws", draws)
-    system = SequenceMap(
-        model,
-        channels=input_size,
-        output=output,
-        embedding=embedding,
-        token=token,
-        dtype=dtype,
-        chunk=chunk,
-        progress=progress,
+    if chunk is not None:
+        checks.positive_int("chunk", chunk)
+    system = SequenceMap.of(
+        model, output=output, embedding=embedding, input_size=input_size, token=token, causal=causal
     )
-    linear = bool(getattr(model, "is_linear", False))
-    has_kernel = linear and hasattr(model, "kernel")
-    if closed_form and not has_kernel:
-        raise TypeError("closed_form was asked for, but the model is not linear or has no kernel()")
-    use_kernel = has_kernel if closed_form is None else closed_form
+    model, dt = system.model, system.dt(dt)
+    if closed_form and not system.has_closed_form:
+        raise TypeError(
+            "closed_form was asked for, but the model is not linear or has no kernel(), or output= chooses "
+            "another answer"
+        )
+    use_kernel = system.has_closed_form if closed_form is None else closed_form
 
     with probing(model, device, dtype=dtype) as place:
         directions = _directions(system, draws, seed)
+        kind = dtype or system.dtype
         if use_kernel:
-            sizes = sizes[:1]
-            kernel = model.kernel(horizon).double().cpu() * (getattr(model, "dt", dt) / dt)
-            answers = torch.einsum("toi,ni->nto", kernel, directions)
+            sizes, follows, truncation = sizes[:1], True, 0.0
+            kernel = in_double(model.kernel(horizon)).cpu() * (getattr(model, "dt", dt) / dt)
+            answers = torch.einsum("toi,ni->nto", kernel, directions.to(kernel.dtype))
             values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
-            noise, follows = system.eps * values.max(), True
+            noise = torch.finfo(kind).eps * values.max()
         else:
-            experiment = _Experiment(system, probe, horizon, wait, dt, place)
+            experiment = _Experiment(system, kind, probe, horizon, wait, dt, place, chunk, progress)
+            follows = experiment.check(sizes, seed)
             inputs = torch.cat([r * directions for r in sizes.tolist()])
-            follows = experiment.is_causal(inputs, seed)
-            if causal and not follows:
-                raise ValueError(
-                    "model is not causal: it answers before the input comes, and its memory at lags >= 0 is "
-                    "a part of the matter only; mask it, or measure it all the same with causal=False"
-                )
-            values = experiment.supremum(inputs)
-            noise = experiment.noise(inputs[:REPEATED])
+            values, truncation = experiment.supremum(inputs), experiment.truncation(inputs)
+            noise = experiment.noise(inputs)
     if not np.isfinite(values).all():
         lag = dt * int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"model answers with NaN or infinity from lag {lag:g} on: it is unstable")
+    noise = float(np.nan_to_num(noise, nan=values.max(), posinf=values.max()))
+    every = system.is_linear and system.embedding is None and system.input_size <= EVERY_SIGN_UP_TO
     return lag_grid(values, dt, "memory").assign_attrs(
         probe="closed form" if use_kernel else probe,
         dt=dt,
         inputs=len(sizes) * len(directions),
-        exact=linear and system.embedding is None and system.channels <= EVERY_SIGN_UP_TO,
+        exact=every and truncation <= noise,
+        truncation=truncation,
         causal=follows,
-        noise_floor=float(np.nan_to_num(noise, nan=values.max(), posinf=values.max())),
+        noise_floor=noise,
         model=type(model).__name__,
         parameters=sum(p.numel() for p in model.parameters()),
     )
@@ -201,61 +209,81 @@ def _directions(system: SequenceMap, draws: int, seed: int) -> Tensor:
         if not len(found):
             raise ValueError(f"embedding must tell token {system.token} from others, but they are the same")
         return found
-    if system.channels <= EVERY_SIGN_UP_TO:
-        corners = itertools.product((1.0, -1.0), repeat=system.channels)
+    if system.input_size <= EVERY_SIGN_UP_TO:
+        corners = itertools.product((1.0, -1.0), repeat=system.input_size)
         return torch.tensor(list(corners), dtype=torch.float64)
-    return torch.from_numpy(2.0 * random.integers(0, 2, (draws, system.channels)) - 1)
+    return torch.from_numpy(2.0 * random.integers(0, 2, (draws, system.input_size)) - 1)
 
 
 class _Experiment:
     """One probe of one model: what is fed, and what becomes of the answer."""
 
-    def __init__(self, system: SequenceMap, probe: str, horizon: int, wait: int, dt: float, place):
+    def __init__(
+        self,
+        system: SequenceMap,
+        dtype: torch.dtype,
+        probe: str,
+        horizon: int,
+        wait: int,
+        dt: float,
+        place: torch.device,
+        chunk: int | None,
+        progress: bool,
+    ):
         self.system, self.probe, self.dt, self.place = system, probe, dt, place
+        self.dtype, self.chunk, self.progress = dtype, chunk, progress
         self.first = wait if probe == "reversed" else 0
         self.length = self.first + horizon
         self.on = {"heaviside": slice(None), "impulse": slice(0, 1), "reversed": slice(0, wait)}[probe]
 
-    def answer(self, sequences: Tensor) -> Tensor:
-        moved = sequences.to(device=self.place, dtype=self.system.dtype)
-        return self.system(moved).double()
+    @functools.cached_property
+    def rows(self) -> int:
+        """How many inputs go into one pass."""
+        like = torch.zeros(1, self.length, self.system.input_size, dtype=torch.float64)
+        return sequences_at_once(self.length, answer_bytes(self.system, self.placed(like)), self.chunk)
 
-    def signed(self, x: Tensor) -> tuple[Tensor, float]:
+    def placed(self, x: Tensor) -> Tensor:
+        return x.to(device=self.place, dtype=self.dtype)
+
+    def check(self, sizes: np.ndarray, seed: int) -> bool:
+        count = ROWS if self.chunk is None else min(ROWS, max(3, self.chunk + 1))
+        return self.system.check(
+            self.placed(self.system.trial(count, self.length, sizes, (seed, TRIAL_STREAM)))
+        )
+
+    def signed(self, x: Tensor, *, impulse: bool = False) -> tuple[Tensor, float]:
         """Return the memory, with signs, of inputs `x`, ``(input, time, output)``, and max |y| / |x|."""
         sequences = torch.zeros(len(x) + 1, self.length, x.shape[1], dtype=torch.float64)
-        sequences[:-1, self.on] = x[:, None]  # the last row stays zero: its answer is the model's own drift
-        y = self.answer(sequences)
+        # the last row stays zero: its answer is the model's own drift
+        sequences[:-1, slice(0, 1) if impulse else self.on] = x[:, None]
+        y = self.system(self.placed(sequences))
+        self.rounding = torch.finfo(y.dtype).eps
+        y = in_double(y)
         size = self.dt * x.abs().amax(1)[:, None, None].to(self.place)
         answer = (y[:-1] - y[-1]) / size
-        if self.probe != "impulse":
-            answer = torch.cat([answer[:, :1], answer.diff(dim=1)], 1)[:, self.first :]
-        return answer, (torch.linalg.vector_norm(y, dim=-1).max() / size.min()).item()
+        if self.probe != "impulse" and not impulse:
+            answer = torch.cat([answer[:, :1], answer.diff(dim=1)], 1)
+        return answer[:, self.first :], (torch.linalg.vector_norm(y, dim=-1).max() / size.min()).item()
 
-    def supremum(self, inputs: Tensor) -> np.ndarray:
+    def supremum(self, inputs: Tensor, *, impulse: bool = False) -> np.ndarray:
         values = torch.zeros(self.length - self.first, dtype=torch.float64, device=self.place)
-        for some in self.system.passes(len(inputs), self.length, self.probe):
-            magnitudes = torch.linalg.vector_norm(self.signed(inputs[some])[0], dim=-1)
+        for some in passes(len(inputs), self.rows, self.probe, self.progress):
+            magnitudes = torch.linalg.vector_norm(self.signed(inputs[some], impulse=impulse)[0], dim=-1)
             values = torch.maximum(values, magnitudes.amax(0))  # NaN stays NaN
         return values.cpu().numpy()
 
-    def noise(self, inputs: Tensor) -> float:
-        inputs = inputs[: self.system.chunk]
-        once, largest = self.signed(inputs)
-        again, _ = self.signed(inputs.flip(0) * (1 + 4 * self.system.eps))
-        change = torch.linalg.vector_norm(once - again.flip(0), dim=-1).max().item()
-        return max(self.system.eps * largest, change)
+    def truncation(self, inputs: Tensor) -> float:
+        """Return what is left of the memory after the warmup, at most, if that is known."""
+        if self.probe != "reversed":
+            return 0.0
+        if not self.system.is_linear:
+            return math.nan
+        return float(self.supremum(inputs, impulse=True).max())
 
-    def is_causal(self, inputs: Tensor, seed: int) -> bool:
-        """Whether what is fed in the second half leaves the first half of the answer alone."""
-        half = self.length // 2
-        steps = np.random.default_rng(seed).integers(0, len(inputs), self.length)
-        sequences = inputs[steps].repeat(3, 1, 1)
-        sequences[1, half:] = 0
-        y = self.answer(sequences)
-        rounding = self.system.eps**0.5 * y.abs().max()
-        if (y[0] - y[2]).abs().max() > rounding:
-            raise ValueError(
-                "model answers one sequence twice in a batch in two ways: it mixes the sequences of a batch "
-                "(is batch_first=True missing?), or it is random"
-            )
-        return not bool(half and (y[0, :half] - y[1, :half]).abs().max() > rounding)
+    def noise(self, inputs: Tensor) -> float:
+        inputs = inputs[: min(REPEATED, self.rows)]
+        once, largest = self.signed(inputs)
+        eps = max(torch.finfo(self.dtype).eps, self.rounding)
+        again, _ = self.signed(inputs.flip(0) * (1 + 4 * eps))
+        change = torch.linalg.vector_norm(once - again.flip(0), dim=-1).max().item()
+        return max(eps * largest, change)

@@ -1,6 +1,7 @@
 """Perturbation error E_m(β): what becomes of a model whose weights are off by β."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ from tqdm import tqdm
 
 from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.measure.copies import copies_of
 from curse_of_memory.measure.probing import probing
+from curse_of_memory.measure.sampled_error import sampled_error
+from curse_of_memory.measure.sequence_map import SequenceMap
 from curse_of_memory.theory.perturbation.ascent import DIRECTION_STREAM
 
 __all__ = ["BALLS", "perturbation_curve", "perturbed_errors"]
@@ -20,11 +22,10 @@ BALLS = ("spectral", "public_code")
 # the random streams of one seed are numbered; training has 1 and 2, directions 3
 TEST_STREAM = 4
 COPIES_AT_ONCE = 1024  # of a linear model, unless `chunk` says how many
-STEPS_AT_ONCE = 2**20  # of all copies of another model together, but at least one copy
 
 
 def perturbation_curve(
-    model: nn.Module,
+    model: nn.Module | SequenceMap,
     task,
     betas: Sequence[float],
     *,
@@ -42,8 +43,9 @@ def perturbation_curve(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        Maps ``(batch, time, channel)`` to ``(batch, time, channel)``; its weights are not changed.
+    model : torch.nn.Module or SequenceMap
+        Maps what `task` draws to what it asks for; its weights are not changed. It is tried on the first test
+        sequences, and refused if it is no map of each by itself; see :meth:`SequenceMap.check`.
     task
         As for :func:`curse_of_memory.training.fit`.
     betas : sequence of float
@@ -54,7 +56,9 @@ def perturbation_curve(
         The norm |θ̃ − θ| is the largest over the weight tensors of: the spectral norm, as in the
         paper (for a vector the Euclidean norm; for a vector that stands for a diagonal matrix, which
         a model names in ``diagonal_parameters``, its largest entry); or the largest entry of each
-        tensor, as in the public code.
+        tensor, as in the public code. Weights stay what they are: a diagonal matrix moves along its
+        diagonal (the diagonal ball of :mod:`curse_of_memory.theory.stability`), a full one in every entry
+        (the full ball, which the paper means). Complex weights move in both parts.
     loss : torch.nn.Module, optional
         The error; the unweighted mean squared error if none is given.
     samples : int
@@ -64,7 +68,7 @@ def perturbation_curve(
     chunk : int, optional
         How much is evaluated at once, for the memory of the machine: perturbed copies of a linear model
         (1024 unless given); of any other, test sequences of all copies together (unless given, as many
-        copies as have 2²⁰ time steps, at least one).
+        copies as have 2²⁰ time steps, at least one, and no more sequences than have answers of 2²⁸ bytes).
     progress : bool
         Show a bar over the radii.
     seed : int
@@ -75,22 +79,29 @@ def perturbation_curve(
     Returns
     -------
     xarray.Dataset
-        ``error(beta)``, the largest error seen within radius β, never decreasing: a *lower* bound of
-        E_m(β). ``draw_error(beta, draw)``, the error of each draw at each radius, infinite where the
-        perturbed model overflows. Attributes: `draws`, `ball`, `bound` (always ``'lower'``), `method`:
-        ``'exact'`` (expected error of a linear model on a linear task, no data) or ``'sampled'``.
+        ``error(beta)``, the largest error seen within radius β, never decreasing; ``draw_error(beta, draw)``,
+        the error of each draw at each radius, infinite where the perturbed model overflows;
+        ``standard_error(beta)`` and ``draw_standard_error(beta, draw)``, their standard errors over the test
+        sequences (all draws and radii share these, so that curves move as one). Attributes: `draws`, `ball`,
+        `samples`, `loss`; `method`: ``'exact'`` (expected error of a linear model on a linear task, no data)
+        or ``'sampled'``; and `bound`: what ``error`` is of E_m(β). ``'lower'``: a lower bound, up to
+        rounding, as the error of every draw is exact. ``'estimate'``: the error of each draw is a mean over
+        samples, which may lie on either side; the largest of several such lies above the largest error by
+        chance, by up to about √(2 ln draws) standard errors.
 
     Raises
     ------
     ValueError, TypeError
         For radii that are negative or not increasing, an unknown ball, bad numbers, or a model
-        without weights; for a linear model whose channels or time step are not those of the task.
+        without weights; for a linear model whose channels or time step are not those of the task; as
+        :meth:`SequenceMap.check` does; and for a loss that is no mean over sequences where the answers to all
+        `samples` do not fit into 2²⁸ bytes.
 
     Notes
     -----
     "Inverse approximation theory" (2305.19190), perturbation error: the ball is |θ|₂ = max(|W|₂,
     |U|₂, |b|₂, |c|₂). A point at radius β' ≤ β lies in the ball β, so that the running
-    maximum is a lower bound of the supremum, too; the public code takes it as well.
+    maximum bounds the supremum, too; the public code takes it as well.
 
     All draws of a radius are one batch: in closed form for a linear model; else by the model's own
     ``run_many(parameters, x)``, if it has that (from weights ``(copy, *shape)`` by name to what it answers,
@@ -113,39 +124,50 @@ def perturbation_curve(
     checks.positive_int("draws", draws)
     loss = TemporallyWeightedMSE() if loss is None else loss
 
-    table = np.empty((radii.size, draws))
-    with probing(model, device) as place:
+    system = SequenceMap.of(model, output=output)
+
+    table, standard = np.empty((2, radii.size, draws))
+    with probing(system.model, device) as place:
         errors, exact = perturbed_errors(
-            model,
-            task,
-            loss,
-            draws,
-            ball=ball,
-            samples=samples,
-            seed=seed,
-            output=output,
-            chunk=chunk,
-            place=place,
+            system, task, loss, draws, ball=ball, samples=samples, seed=seed, chunk=chunk, place=place
         )
-        center = errors(0.0)[0]
+        center = errors(0.0)
         for row, beta in enumerate(tqdm(radii, desc="radii", leave=False, disable=not progress)):
-            table[row] = errors(beta) if beta else center
-    running = np.maximum.accumulate(np.maximum(table.max(1), center))
+            table[row], standard[row] = errors(beta) if beta else center
+    largest = np.empty((2, radii.size))
+    seen = np.array([center.values[0], center.standard_errors[0]])
+    for row, draw in enumerate(table.argmax(1)):
+        if table[row, draw] > seen[0]:
+            seen = np.array([table[row, draw], standard[row, draw]])
+        largest[:, row] = seen
     return xr.Dataset(
-        {"error": ("beta", running), "draw_error": (("beta", "draw"), table)},
+        {
+            "error": ("beta", largest[0]),
+            "standard_error": ("beta", largest[1]),
+            "draw_error": (("beta", "draw"), table),
+            "draw_standard_error": (("beta", "draw"), standard),
+        },
         coords={"beta": radii, "draw": np.arange(draws)},
         attrs={
-            "bound": "lower",
+            "bound": "lower" if exact else "estimate",
             "draws": draws,
             "ball": ball,
             "method": "exact" if exact else "sampled",
+            "samples": 0 if exact else samples,
             "loss": repr(loss),
         },
     )
 
 
+class Errors(NamedTuple):
+    """Errors of perturbed models ``(draw,)``, and their standard errors, zero for expected ones."""
+
+    values: np.ndarray
+    standard_errors: np.ndarray
+
+
 def perturbed_errors(
-    model: nn.Module,
+    system: SequenceMap,
     task,
     loss: nn.Module,
     draws: int,
@@ -153,11 +175,10 @@ def perturbed_errors(
     ball: str,
     samples: int,
     seed: int,
-    output: Callable | None,
     chunk: int | None,
     place: torch.device,
-) -> tuple[Callable[[float], np.ndarray], bool]:
-    """Return the errors ``(draw,)`` as a function of the radius β, and whether they are expected ones.
+) -> tuple[Callable[[float], Errors], bool]:
+    """Return the errors as a function of the radius β, and whether they are expected ones.
 
     To be called inside :func:`probing`; errors that are NaN count as infinite.
     """
@@ -165,8 +186,8 @@ def perturbed_errors(
     checks.one_of("ball", ball, BALLS)
     if chunk is not None:
         checks.positive_int("chunk", chunk)
-    linear = bool(getattr(model, "is_linear", False)) and hasattr(model, "kernel")
-    exact = linear and hasattr(task, "linear_error") and hasattr(loss, "expected")
+    model = system.model
+    exact = system.has_closed_form and hasattr(task, "linear_error") and hasattr(loss, "expected")
     weights = {name: p.detach() for name, p in model.named_parameters()}
     if not weights:
         raise ValueError(f"model has no weights to perturb: {type(model).__name__}")
@@ -174,16 +195,16 @@ def perturbed_errors(
     error = (
         _exact_error(model, task, loss, chunk or COPIES_AT_ONCE)
         if exact
-        else _sampled_error(model, task, loss, samples, seed, place, output, chunk)
+        else sampled_error(system, task, loss, samples, (seed, TEST_STREAM, samples), place, chunk)
     )
 
-    def errors(beta: float) -> np.ndarray:
+    def errors(beta: float) -> Errors:
         if beta:
-            values = error({name: w + beta * directions[name] for name, w in weights.items()})
+            found = error({name: w + beta * directions[name] for name, w in weights.items()})
         else:
-            values = error({name: w[None] for name, w in weights.items()})
-        found = values.cpu().double().numpy()
-        return np.where(np.isnan(found), np.inf, found)
+            found = error({name: w[None] for name, w in weights.items()})
+        table = found.cpu().double().numpy()
+        return Errors(*np.where(np.isnan(table), np.inf, table))
 
     return errors, exact
 
@@ -203,7 +224,10 @@ def _directions(
     for draw in range(draws):
         stream = np.random.default_rng((seed, DIRECTION_STREAM, draw))
         for name, w in weights.items():
-            units[name].append(unit(name, stream.standard_normal(tuple(w.shape))))
+            noise = stream.standard_normal(tuple(w.shape))
+            if w.is_complex():
+                noise = noise + 1j * stream.standard_normal(tuple(w.shape))
+            units[name].append(unit(name, noise))
     return {
         name: torch.as_tensor(np.stack(units[name]), dtype=w.dtype, device=w.device)
         for name, w in weights.items()
@@ -211,34 +235,14 @@ def _directions(
 
 
 def _exact_error(model: nn.Module, task, loss, chunk: int) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Return the map from stacked weights to expected errors, for linear models on linear tasks."""
-    return torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=chunk)
+    """Return the map from stacked weights to expected errors, for linear models on linear tasks.
 
-
-def _sampled_error(
-    model: nn.Module,
-    task,
-    loss,
-    samples: int,
-    seed: int,
-    place: torch.device,
-    output: Callable | None,
-    chunk: int | None,
-) -> Callable[[dict[str, Tensor]], Tensor]:
-    """Return the map from stacked weights to errors on one fixed set of test sequences."""
-    dtype = next(model.parameters()).dtype
-    x, y = task.sample(samples, seed=(seed, TEST_STREAM, samples), device=place, dtype=dtype)
-    sequences = chunk or max(samples, STEPS_AT_ONCE // x.shape[1])
-    copies = max(1, sequences // samples)
-    answers = copies_of(model, output)
+    With a row of zeros, their standard errors.
+    """
+    errors = torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=chunk)
 
     def error(stacked: dict[str, Tensor]) -> Tensor:
-        found = []
-        for group in zip(*(w.split(copies) for w in stacked.values()), strict=True):
-            weights = dict(zip(stacked, group, strict=True))
-            parts = [answers(weights, part) for part in x.split(sequences)]
-            y_hat = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-            found += [loss(one, y) for one in y_hat]
-        return torch.stack(found)
+        values = errors(stacked)
+        return torch.stack([values, torch.zeros_like(values)])
 
     return error

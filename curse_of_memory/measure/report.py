@@ -1,6 +1,7 @@
 """Who remembers how long: one table for many models."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,13 +10,14 @@ from torch import nn
 from tqdm import tqdm
 
 from curse_of_memory.measure.memory import memory_function
+from curse_of_memory.measure.sequence_map import SequenceMap
 from curse_of_memory.theory.decay import decay
 
 __all__ = ["memory_report"]
 
 
 def memory_report(
-    models: Mapping[str, nn.Module | xr.DataArray],
+    models: Mapping[str, nn.Module | SequenceMap | xr.DataArray] | Sequence[nn.Module | SequenceMap],
     horizon: int | None = None,
     *,
     share: float = 0.99,
@@ -26,8 +28,9 @@ def memory_report(
 
     Parameters
     ----------
-    models : mapping from name to torch.nn.Module or xarray.DataArray
-        Modules as :func:`memory_function` takes them, or memories that it has measured already.
+    models : mapping from name to torch.nn.Module, SequenceMap or xarray.DataArray, or a list of them
+        Modules as :func:`memory_function` takes them, or memories that it has measured already. Those in a
+        list have the names of their classes.
     horizon : int, optional
         Number of lags, in steps; needed for modules.
     share : float
@@ -56,10 +59,9 @@ def memory_report(
     >>> memory_report(models, horizon=30).loc["delay", "decay"]
     'compact'
     """
-    if not models:
-        raise ValueError("models must not be empty")
     rows = {}
-    for name, model in tqdm(models.items(), desc="models", leave=False, disable=not progress):
+    named = _named(models)
+    for name, model in tqdm(named.items(), desc="models", leave=False, disable=not progress):
         memory = model
         if not isinstance(model, xr.DataArray):
             if horizon is None:
@@ -67,6 +69,28 @@ def memory_report(
             memory = memory_function(model, horizon, **options)
         rows[name] = _row(memory, share)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:
+    """Return the models by name: that of the class, with a number where it comes again, unless given."""
+    if isinstance(models, Mapping):
+        named = dict(models)
+    elif isinstance(models, Sequence) and not isinstance(models, str):
+        counts, named = Counter(), {}
+        for model in models:
+            kind = type(model.model if isinstance(model, SequenceMap) else model).__name__
+            counts[kind] += 1
+            named[kind if counts[kind] == 1 else f"{kind} {counts[kind]}"] = model
+    else:
+        raise TypeError(
+            f"models must be a mapping from names to models, or a list, got {type(models).__name__}"
+        )
+    if not named:
+        raise ValueError("models must not be empty")
+    for name, model in named.items():
+        if not isinstance(model, nn.Module | SequenceMap | xr.DataArray):
+            raise TypeError(f"models[{name!r}] must be a module or a memory, got {type(model).__name__}")
+    return named
 
 
 def _row(memory: xr.DataArray, share: float) -> dict:

@@ -1,19 +1,25 @@
 """Any module as one thing: a map from sequences ``(batch, time, channel)`` to sequences."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+import inspect
+import itertools
+import numbers
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from curse_of_memory import checks
-from curse_of_memory.measure.probing import first_float
+from curse_of_memory.measure.guards import EARLY, ROWS, check_map
+from curse_of_memory.measure.probing import probing
+from curse_of_memory.measure.refusals import failure, positions, refuse_time_first
 
-__all__ = ["SequenceMap", "sequence_of"]
+__all__ = ["SequenceMap", "in_double", "sequence_of"]
 
-STEPS_AT_ONCE = 2**15  # of all sequences of one forward pass together, unless `chunk` says how many
 SEQUENCES = ("last_hidden_state", "logits")  # what outputs of `transformers` models call theirs
+STEPS, BYTES = 2**15, 2**25  # of sequences that a model is tried on, and of its answers
+INPUT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def sequence_of(answer: object, choose: Callable | None = None) -> Tensor:
@@ -25,7 +31,7 @@ def sequence_of(answer: object, choose: Callable | None = None) -> Tensor:
     found = answer if choose is None else choose(answer)
     if choose is None and not isinstance(answer, Tensor):
         for name in SEQUENCES:
-            value = answer.get(name) if isinstance(answer, dict) else getattr(answer, name, None)
+            value = answer.get(name) if isinstance(answer, Mapping) else getattr(answer, name, None)
             if isinstance(value, Tensor):
                 return value
         if isinstance(answer, tuple | list) and answer:
@@ -37,120 +43,270 @@ def sequence_of(answer: object, choose: Callable | None = None) -> Tensor:
     return found
 
 
-class SequenceMap:
-    """The map that a module is, for inputs that are added to a baseline.
+def in_double(y: Tensor) -> Tensor:
+    """Return `y` in float64, or complex128 if it is complex."""
+    return y.to(torch.complex128 if y.is_complex() else torch.float64)
 
-    The baseline is the zero input, or for a model of tokens one token again and again: inputs then are
-    added to its embedding. Used inside :func:`probing`.
+
+class SequenceMap:
+    """A module as a map from sequences to sequences: what it reads, and what in its answer counts.
+
+    Every measurement takes one in place of a module; a module alone is ``SequenceMap(module)``. The module is
+    not changed. Of modules that torch has wrapped (``torch.compile``, ``DataParallel``) the one inside is
+    meant, which computes the same.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Reads ``(batch, time, channel)``, or tokens ``(batch, time)``.
-    channels : int or None
-        Of the input; the model's ``input_size`` unless given, else 1. Tokens: width of the embedding.
-    output : callable or None
-        Picks the sequence out of the model's answer; see :func:`sequence_of`.
-    embedding : str, torch.nn.Module or None
-        The embedding of a model of tokens, or its name; what ``get_input_embeddings()`` returns, if the
-        model has that, unless given.
+        Reads numbers ``(batch, time, channel)``, or tokens ``(batch, time)``. It may be scripted, traced,
+        quantised, complex, or work in place: inputs are copies, their own for every call.
+    output : callable, optional
+        Chooses the tensor in what the model answers. Unless given, that is the answer itself, or its
+        ``last_hidden_state`` or ``logits`` (models of transformers), or the first member of a tuple.
+    embedding : str or torch.nn.Module, optional
+        The embedding of a model of tokens, or its name in the model; what ``get_input_embeddings()`` returns,
+        if the model has that, unless given. Numbers then are added to what it makes of the token `token`,
+        again and again.
+    input_size : int, optional
+        Channels of the input; the model's attribute ``input_size`` unless given, else 1. For tokens, the
+        width of the embedding.
     token : int
-        The token of the baseline.
-    dtype : torch.dtype or None
-        That :func:`probing` holds the model in.
-    chunk : int or None
-        Sequences per forward pass.
-    progress : bool
-        Show a bar over passes.
+        The token that inputs are added to.
+    causal : bool
+        Refuse a model whose answer comes before the input. With False it is taken as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no module, reads time first by its own word, or has no such embedding or token.
+
+    Examples
+    --------
+    >>> gru = SequenceMap(nn.GRU(3, 8, batch_first=True))  # answers (sequence, state)
+    >>> gru(torch.zeros(2, 20, 3)).shape
+    torch.Size([2, 20, 8])
+    >>> gru.check(torch.randn(4, 20, 3))
+    True
     """
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        channels: int | None = None,
         output: Callable | None = None,
         embedding: str | nn.Module | None = None,
+        input_size: int | None = None,
         token: int = 0,
-        dtype: torch.dtype | None = None,
-        chunk: int | None = None,
-        progress: bool = False,
+        causal: bool = True,
     ):
-        _refuse_time_first(model)
-        self.model, self.output, self.progress, self._dtype = model, output, progress, dtype
-        self.chunk = None if chunk is None else checks.positive_int("chunk", chunk)
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module or a SequenceMap, got {type(model).__name__}")
+        if output is not None and not callable(output):
+            raise TypeError(f"output must be a function of the model's answer, got {type(output).__name__}")
+        model = _unwrapped(model)
+        refuse_time_first(model)
+        self.model, self.output, self.causal = model, output, causal
         self.embedding = _embedding(model, embedding)
+        self.vocabulary = None
         if self.embedding is not None:
-            self.vocabulary, channels = self.embedding.weight.shape
-            if isinstance(token, bool) or not 0 <= token < self.vocabulary:
+            self.vocabulary, input_size = self.embedding.weight.shape
+            if not isinstance(token, numbers.Integral) or not 0 <= token < self.vocabulary:
                 raise ValueError(f"token must be 0 to {self.vocabulary - 1}, got {token!r}")
-        elif channels is None:
-            channels = getattr(model, "input_size", 1)
-        self.token = token
-        self.channels = checks.positive_int("input_size", channels)
+        elif input_size is None:
+            input_size = getattr(model, "input_size", 1)
+        self.token = int(token)
+        self.input_size = checks.positive_int("input_size", input_size)
+
+    @classmethod
+    def of(cls, model: "nn.Module | SequenceMap", **options) -> "SequenceMap":
+        """Return `model` if it is a map already, and ``SequenceMap(model, **options)`` otherwise.
+
+        Options other than their defaults beside a map are refused: it has its own.
+        """
+        if not isinstance(model, SequenceMap):
+            return cls(model, **options)
+        defaults = inspect.signature(cls).parameters
+        twice = [name for name, value in options.items() if value is not defaults[name].default]
+        if twice:
+            raise ValueError(f"{twice[0]} must be given to the SequenceMap, not beside it")
+        return model
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision that the model computes in."""
-        known = first_float(self.model) if self._dtype is None else None
-        return self._dtype or (torch.get_default_dtype() if known is None else known.dtype)
+        """The precision of the numbers that the model reads: of its first real or complex weight.
+
+        That of the real part of a complex one; of buffers, where there are no weights, as in a quantised
+        model; and else torch's own.
+        """
+        return next(iter(self._dtypes()), torch.get_default_dtype())
 
     @property
     def eps(self) -> float:
         """The relative rounding of that precision."""
         return torch.finfo(self.dtype).eps
 
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether the model says that it is linear and gives its memory, and that is the answer meant."""
+        return self.is_linear and callable(getattr(self.model, "kernel", None))
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the model says so (by an attribute ``is_linear``), and its own answer is the one meant."""
+        return getattr(self.model, "is_linear", None) is True and self.output is None
+
+    def dt(self, given: float | None) -> float:
+        """Return the time step `given`, or the model's attribute ``dt`` if that is a number, or 1."""
+        own = getattr(self.model, "dt", 1.0) if given is None else given
+        if given is None and not (isinstance(own, numbers.Real) and not isinstance(own, bool)):
+            shape = f"{type(own).__name__} of shape {tuple(own.shape)}" if isinstance(own, Tensor) else own
+            raise TypeError(f"dt must be given: the model's own dt is no number, but {shape}")
+        return checks.positive("dt", own)
+
     def directions(self, tokens: np.ndarray) -> Tensor:
         """Return what the embedding makes of `tokens` less what of the baseline's, in float64 on the CPU."""
         ids = torch.as_tensor(np.append(tokens, self.token), device=self.embedding.weight.device)
-        embedded = self.embedding(ids[None])[0].detach().double().cpu()
+        with torch.no_grad():
+            embedded = self.embedding(ids[None])[0].detach().double().cpu()
         return embedded[:-1] - embedded[-1]
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the answer ``(batch, time, output)`` to inputs `x` added to the baseline."""
-        answer = self._continuous(x) if self.embedding is None else self._embedded(x)
-        y = sequence_of(answer, self.output)
+        """Return the answer ``(batch, time, output)`` to `x`.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            Numbers ``(batch, time, input_size)``, added to the baseline of a model of tokens; or tokens.
+        """
+        y = self.answer(x)
+        self._demand_sequences(x, y)
+        return y
+
+    def answer(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return the tensor in the model's answer to `x`, of any shape, with other weights if given."""
+
+        def run(*inputs):
+            with _weights(self.model, parameters) as model:
+                return model(*inputs)
+
+        embeds = self.embedding is not None and (x.is_floating_point() or x.is_complex())
+        y = sequence_of(self._embedded(x, run) if embeds else self._read(x, run), self.output)
+        if not (y.is_floating_point() or y.is_complex()):
+            raise TypeError(f"model answers with {y.dtype}, where real or complex numbers are needed")
+        return y
+
+    def check(self, x: Tensor, y: Tensor | None = None) -> bool:
+        """Refuse a model that is no map of every sequence by itself; return whether it is causal.
+
+        A few sequences are tried, with changes that must not show; see
+        :func:`curse_of_memory.measure.guards.check_map` for which, and what counts as a change. The model is
+        held in evaluation mode where it is, and left as it was; torch's random numbers are not touched.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            A few inputs as the model reads them, on its device: numbers ``(batch, time, channel)`` or tokens
+            ``(batch, time)``, best of four sequences or more that differ. The first 16 are
+            tried, fewer if their answers are large.
+        y : torch.Tensor, optional
+            What the model should answer them with. Where that is no sequence of the same length, such as one
+            class for each, neither has the model's answer to be, and nothing is asked of causality.
+
+        Returns
+        -------
+        bool
+            Whether the model is causal (True, too, where its answer is no sequence).
+
+        Raises
+        ------
+        ValueError
+            For a model that answers in another shape, is random in evaluation mode, keeps state from one
+            call to the next, mixes the sequences of a batch, or (unless ``causal=False``) is not causal.
+        """
+        x = x[:ROWS].detach()
+        sequences = y is None or (y.ndim > 1 and y.shape[1] == x.shape[1] and (y.ndim > 2 or _is_whole(y)))
+        with probing(self.model, None):
+            first = self.answer(x[:3])
+            if sequences:
+                self._demand_sequences(x[:3], first)
+            elif first.ndim == 0 or len(first) != min(3, len(x)):
+                raise ValueError(
+                    f"model must answer every sequence of a batch, but answers {tuple(x[:3].shape)} with "
+                    f"shape {tuple(first.shape)}"
+                )
+            read = x.dtype if x.is_floating_point() else self.dtype
+            eps = max(torch.finfo(kind).eps for kind in (read, first.dtype))
+            rows = min(BYTES // (8 * max(1, first[0].numel())), STEPS // x.shape[1])
+            x = x[: max(4, rows)]
+            causal = check_map(self.answer, x, eps=eps, sequences=sequences)
+        if self.causal and not causal:
+            raise ValueError(EARLY)
+        return causal
+
+    def trial(self, count: int, length: int, sizes: np.ndarray, seed) -> Tensor:
+        """Return `count` random inputs ``(count, length, input_size)``, real-valued, in float64 on the CPU.
+
+        Their sizes run through `sizes`; for a model of tokens they are multiples of differences of two.
+        """
+        random = np.random.default_rng(seed)
+        scale = np.resize(sizes, count)[:, None, None]
+        if self.embedding is None:
+            return torch.from_numpy(scale * random.standard_normal((count, length, self.input_size)))
+        tokens = random.integers(0, self.vocabulary, count * length)
+        found = self.directions(tokens).reshape(count, length, self.input_size)
+        return found * torch.from_numpy(scale * random.standard_normal((count, length, 1)))
+
+    def _demand_sequences(self, x: Tensor, y: Tensor) -> None:
         if y.ndim != 3 or y.shape[:2] != x.shape[:2]:
             raise ValueError(
                 f"model must map (batch, time, channel) to (batch, time, channel), but answers "
                 f"{tuple(x.shape)} with shape {tuple(y.shape)}"
             )
-        return y
 
-    def passes(self, count: int, length: int, label: str) -> Iterator[slice]:
-        """Yield which of `count` sequences of `length` steps go into each forward pass."""
-        rows = self.chunk or max(1, STEPS_AT_ONCE // length)
-        for start in tqdm(range(0, count, rows), desc=label, leave=False, disable=not self.progress):
-            yield slice(start, start + rows)
+    def _dtypes(self) -> Iterator[torch.dtype]:
+        """Yield the real precisions of weights, then of buffers, that inputs can have."""
+        for t in itertools.chain(self.model.parameters(), self.model.buffers()):
+            real = t.dtype.to_real() if t.is_complex() else t.dtype
+            if real in INPUT_DTYPES:
+                yield real
 
-    def _continuous(self, x: Tensor):
-        try:
-            return self.model(x)
-        except (RuntimeError, TypeError, IndexError) as error:
-            names = [n for n, part in self.model.named_modules() if isinstance(part, nn.Embedding)]
-            if not names:
+    def _other_kinds(self, x: Tensor) -> Iterator[torch.dtype]:
+        """Yield what else `x` could be, for models of several precisions, and complex ones."""
+        if x.is_floating_point():
+            yield from (kind for kind in dict.fromkeys(self._dtypes()) if kind is not x.dtype)
+            if any(p.is_complex() for p in self.model.parameters()):
+                yield x.dtype.to_complex()
+
+    def _read(self, x: Tensor, run: Callable):
+        if limit := positions(self.model, self.embedding, x.shape[1]):
+            raise ValueError(limit)
+        first = None
+        for kind in itertools.chain([x.dtype], self._other_kinds(x)):
+            try:
+                return run(x.to(kind, copy=True, memory_format=torch.contiguous_format))
+            except torch.OutOfMemoryError:
                 raise
-            raise TypeError(
-                f"model does not read sequences of {self.channels} channel(s); if it reads tokens, name "
-                f"its embedding: embedding={names[0]!r}"
-            ) from error
+            except Exception as error:  # of any kind: it is a stranger's
+                first = first or error
+        raise failure(self, x, first) from first
 
-    def _embedded(self, x: Tensor):
+    def _embedded(self, x: Tensor, run: Callable):
         calls = 0
 
-        def add(_module, _inputs, embedded: Tensor) -> Tensor:
+        def add(_module, _inputs, embedded) -> Tensor:
             nonlocal calls
             calls += 1
-            if embedded.shape != x.shape:
+            if getattr(embedded, "shape", None) != x.shape:
+                found = tuple(embedded.shape) if isinstance(embedded, Tensor) else type(embedded).__name__
                 raise ValueError(
                     f"embedding must answer tokens {tuple(x.shape[:2])} with shape {tuple(x.shape)}, "
-                    f"got {tuple(embedded.shape)}"
+                    f"got {found}"
                 )
-            return embedded + x
+            return embedded + x.to(embedded.dtype)
 
         hook = self.embedding.register_forward_hook(add)
         try:
-            answer = self.model(torch.full(x.shape[:2], self.token, device=x.device))
+            answer = self._read(torch.full(x.shape[:2], self.token, device=x.device), run)
         finally:
             hook.remove()
         if calls != 1:
@@ -158,10 +314,43 @@ class SequenceMap:
         return answer
 
 
+@contextlib.contextmanager
+def _weights(model: nn.Module, parameters: Mapping[str, Tensor] | None) -> Iterator[Callable]:
+    """Give the call of `model` with other weights, which torch cannot do for scripted modules by itself."""
+    if parameters is None:
+        yield model
+    elif not isinstance(model, torch.jit.ScriptModule):
+        yield lambda *x: torch.func.functional_call(model, dict(parameters), x)
+    else:
+        own = {name: (p, p.data) for name, p in model.named_parameters()}
+        try:
+            for name, w in parameters.items():
+                own[name][0].data = w
+            yield model
+        finally:
+            for p, data in own.values():
+                p.data = data
+
+
+def _is_whole(y: Tensor) -> bool:
+    return not (y.is_floating_point() or y.is_complex())
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module inside what torch wraps modules in to run them otherwise."""
+    while True:
+        if isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile
+            model = inner
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+        else:
+            return model
+
+
 def _embedding(model: nn.Module, embedding: str | nn.Module | None) -> nn.Module | None:
     """Return the embedding meant, or None for a model that reads numbers."""
     if embedding is None:
-        found = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+        found = model.get_input_embeddings() if callable(getattr(model, "get_input_embeddings", 0)) else None
         return found if isinstance(found, nn.Embedding) else None
     if isinstance(embedding, str):
         parts = dict(model.named_modules())
@@ -172,11 +361,3 @@ def _embedding(model: nn.Module, embedding: str | nn.Module | None) -> nn.Module
     if not isinstance(weight, Tensor) or weight.ndim != 2:
         raise TypeError(f"embedding must have a weight (tokens, width), got {type(embedding).__name__}")
     return embedding
-
-
-def _refuse_time_first(model: nn.Module) -> None:
-    first = model.layers[0].self_attn if isinstance(model, nn.TransformerEncoder) else model
-    first = first.self_attn if isinstance(first, nn.TransformerEncoderLayer) else first
-    if getattr(first, "batch_first", True) is False:
-        name = type(model).__name__
-        raise ValueError(f"model reads (time, batch, channel): build {name} with batch_first=True")

@@ -276,7 +276,7 @@ def test_dropout_is_out_of_the_measurement_and_modes_come_back():
     np.testing.assert_allclose(found, [exact, 0, 0, 0], rtol=0, atol=8 * EPS[torch.float32])
     assert [part.training for part in model] == [True, True, False]
     # and also after an error
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="say input_size=1"):
         memory_function(model, 4, input_size=3)
     assert [part.training for part in model] == [True, True, False]
 

@@ -439,7 +439,7 @@ def test_torch_batches_as_many_copies_as_are_worth_it(monkeypatch, limit, times)
 
 
 def test_what_the_model_itself_refuses_is_its_own_error():
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(ValueError, match="shapes cannot be multiplied"):
         copies_of(nn.Linear(2, 1))(stacked(nn.Linear(2, 1)), torch.zeros(1, 3, 3))
 
 
@@ -457,7 +457,7 @@ def test_chunks_hold_copies_then_sequences(chunk, passes):
     whole = perturbation_curve(model, task, BETAS, draws=7, samples=20)
     model.calls.clear()
     found = perturbation_curve(model, task, BETAS, draws=7, samples=20, chunk=chunk)
-    assert set(model.calls) == passes
+    assert set(model.calls) - {None} == passes  # None: tried by itself first
     np.testing.assert_allclose(found.draw_error, whole.draw_error, rtol=16 * T * EPS[torch.float64])
 
 

@@ -1,0 +1,39 @@
+"""How much goes through a model at once: counted in steps, and in bytes of what it answers."""
+
+from collections.abc import Iterator
+
+import torch
+from tqdm import tqdm
+
+from curse_of_memory import checks
+from curse_of_memory.measure.sequence_map import SequenceMap
+
+__all__ = ["answer_bytes", "passes", "sequences_at_once"]
+
+STEPS_AT_ONCE = 2**15  # of all sequences of one forward pass together: more leave the cache of a CPU
+BYTES_AT_ONCE = 2**28  # of all their answers, in float64, with three more arrays like them
+
+
+def answer_bytes(system: SequenceMap, x: torch.Tensor) -> int:
+    """Return the bytes that are held while the answer to one sequence like those in `x` is worked on."""
+    y = system.answer(x[:1])
+    return 4 * (16 if y.is_complex() else 8) * max(1, y.numel())
+
+
+def sequences_at_once(length: int, bytes_of_one: int, chunk: int | None = None) -> int:
+    """Return how many sequences of `length` steps go into one pass: `chunk`, if that is given.
+
+    Examples
+    --------
+    >>> sequences_at_once(100, 3200), sequences_at_once(32, 32 * 32 * 50_000), sequences_at_once(10**6, 32)
+    (327, 5, 1)
+    """
+    if chunk is not None:
+        return checks.positive_int("chunk", chunk)
+    return max(1, min(STEPS_AT_ONCE // length, BYTES_AT_ONCE // bytes_of_one))
+
+
+def passes(count: int, rows: int, label: str, progress: bool) -> Iterator[slice]:
+    """Yield which of `count` sequences go into each pass of `rows`, under a bar if `progress` is set."""
+    for start in tqdm(range(0, count, rows), desc=label, leave=False, disable=not progress):
+        yield slice(start, start + rows)

@@ -1,0 +1,75 @@
+"""What goes wrong inside a stranger's model, in one line that says which argument would mend it."""
+
+from torch import Tensor, nn
+
+__all__ = ["failure", "positions", "refuse_time_first"]
+
+LENGTHS = ("n_positions", "max_position_embeddings", "max_seq_len", "n_ctx")  # of a ``config``
+READS = ("input_size", "in_features", "in_channels")  # what parts of torch call their input channels
+SPARE = 8  # rows of a table of positions beyond those of the ``config``
+
+
+def refuse_time_first(model: nn.Module) -> None:
+    """Refuse a model that says itself that it reads ``(time, batch, channel)``."""
+    first = model.layers[0].self_attn if isinstance(model, nn.TransformerEncoder) else model
+    first = first.self_attn if isinstance(first, nn.TransformerEncoderLayer) else first
+    if getattr(first, "batch_first", True) is False:
+        name = type(model).__name__
+        raise ValueError(f"model reads (time, batch, channel): build {name} with batch_first=True")
+
+
+def positions(model: nn.Module, words: nn.Module | None, length: int) -> str | None:
+    """Return why `model` cannot read `length` steps, if its table of positions ends before.
+
+    Asked before it reads them: on CUDA a table that is too short ends the process.
+    """
+    name, limit = _limit(model)
+    if limit is None or length <= limit:
+        return None
+    tables = [p for p in model.modules() if isinstance(p, nn.Embedding) and p is not words]
+    if not any(limit <= p.num_embeddings <= limit + SPARE for p in tables):
+        return None  # rotary or relative positions go on
+    return (
+        f"horizon (with warmup, for the reversed probe) must be at most {limit}, the model's {name}, but "
+        f"sequences of {length} steps are fed"
+    )
+
+
+def _limit(model: nn.Module) -> tuple[str, int | None]:
+    config = getattr(model, "config", None)
+    for name in LENGTHS:
+        if isinstance(limit := getattr(config, name, None), int):
+            return name, limit
+    return "", None
+
+
+def failure(system, x: Tensor, error: Exception) -> Exception:
+    """Return what to raise when the model of `system` fails on `x` by `error`."""
+    if isinstance(error, ValueError | TypeError) and str(error).startswith(("embedding must", "horizon (")):
+        return error  # ours, from within
+    model, first = system.model, (str(error).strip() or "no word").splitlines()[0]
+    words = [name for name, part in model.named_modules() if isinstance(part, nn.Embedding)]
+    if words and x.is_floating_point():
+        return TypeError(
+            f"model does not read sequences of {system.input_size} channel(s); if it reads tokens, name its "
+            f"embedding: embedding={words[0]!r}"
+        )
+    hint, read = "", _channels(model)
+    if x.is_floating_point() and read not in (None, system.input_size):
+        hint = f"; say input_size={read} if that is what it reads"
+    limit = _limit(model)[1]
+    if limit is not None and x.shape[1] > limit:
+        hint = f"; horizon must be at most {limit}, the model's {_limit(model)[0]}"
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    dtype = str(x.dtype).removeprefix("torch.")
+    what = f"{type(error).__name__}: {first}{hint}"
+    return kind(f"model does not answer inputs of shape {tuple(x.shape)}, {dtype}: {what}")
+
+
+def _channels(model: nn.Module) -> int | None:
+    """Return how many channels the first part of `model` reads that says so."""
+    for part in model.modules():
+        for name in READS:
+            if isinstance(number := getattr(part, name, None), int):
+                return number
+    return None
