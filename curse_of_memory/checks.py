@@ -23,18 +23,30 @@ __all__ = [
     "seed",
     "seeds",
     "several",
+    "shown",
+    "with_methods",
 ]
 
-SEEDS_BELOW = 2**63  # what numpy's and torch's generators both take
+BELOW = 2**63  # what sizes of arrays and the generators of numpy and torch take
+
+
+def shown(value: object) -> str:
+    """Return `value` as an error message can show it: on one line, not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
 
 
 def real(name: str, value: float) -> float:
-    """Return `value` as a float; NaN, infinities and non-numbers are refused."""
+    """Return `value` as a float; NaN, infinities, what no float holds and non-numbers are refused."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a real number, got {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return float(value)
+        raise TypeError(f"{name} must be a real number, got {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {shown(value)}")
+    return number
 
 
 def positive(name: str, value: float) -> float:
@@ -54,20 +66,22 @@ def non_negative(name: str, value: float) -> float:
 def positive_int(name: str, value: int) -> int:
     """Return `value` as an int of at least one."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}")
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value!r}")
+    if value >= BELOW:
+        raise ValueError(f"{name} must be below 2^63, got {shown(value)}")
     return int(value)
 
 
 def seed(name: str, value: int) -> int:
     """Return `value` as an int that any generator takes for a seed: 0 to 2⁶³ − 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
+        raise TypeError(f"{name} must be a whole number, got {shown(value)}")
     if value < 0:
-        raise ValueError(f"{name} must not be negative, got {value!r}")
-    if value >= SEEDS_BELOW:
-        raise ValueError(f"{name} must be below 2^63, got {value!r}")
+        raise ValueError(f"{name} must not be negative, got {shown(value)}")
+    if value >= BELOW:
+        raise ValueError(f"{name} must be below 2^63, got {shown(value)}")
     return int(value)
 
 
@@ -80,8 +94,10 @@ def seeds(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(seed(name, part) for part in value)
 
 
-def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.ndarray:
-    """Return `values` as a non-empty float64 array without NaN or infinity.
+def finite_array(
+    name: str, values: ArrayLike, ndim: int | None = None, *, infinite: bool = False
+) -> np.ndarray:
+    """Return `values` as a non-empty float64 array without NaN, and without infinities unless `infinite`.
 
     `ndim`, where given, is the number of dimensions the array must have. Masked entries, complex numbers,
     objects, text and tensors that require gradients are refused: reading them would lose what they say.
@@ -104,7 +120,9 @@ def finite_array(name: str, values: ArrayLike, ndim: int | None = None) -> np.nd
         raise ValueError(f"{name} must have {ndim} dimension(s), got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"{name} must not be empty")
-    if not np.isfinite(array).all():
+    if infinite and np.isnan(array).any():
+        raise ValueError(f"{name} must be numbers, but holds NaN")
+    if not (infinite or np.isfinite(array).all()):
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
     return array
 
@@ -115,13 +133,13 @@ def several(name: str, values: Sequence, check: Callable) -> list:
     A text is no list of its letters. 1 and 1.0 are one value.
     """
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
-        raise TypeError(f"{name} must be a list, got {values!r}")
+        raise TypeError(f"{name} must be a list, got {shown(values)}")
     if len(values) == 0:
         raise ValueError(f"{name} must not be empty")
     checked = []
     for value in values:
         if (found := check(name, value)) in checked:
-            raise ValueError(f"{name} must hold different values, got {value!r} twice")
+            raise ValueError(f"{name} must hold different values, got {shown(value)} twice")
         checked.append(found)
     return checked
 
@@ -135,7 +153,16 @@ def near_match(word: str, known: Iterable[str]) -> str:
 def one_of(name: str, value: str, options: Iterable[str]) -> str:
     """Return `value` if it is one of `options`; otherwise name them all and the near match."""
     options = list(options)
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         listing = ", ".join(repr(o) for o in options)
-        raise ValueError(f"{name} must be one of {listing}; got {value!r}{near_match(value, options)}")
+        near = near_match(value, options) if isinstance(value, str) else ""
+        raise ValueError(f"{name} must be one of {listing}; got {shown(value)}{near}")
+    return value
+
+
+def with_methods(name: str, value: object, methods: Sequence[str], what: str) -> object:
+    """Return `value` if it is an object, no class, that has these `methods`; `what` says what is wanted."""
+    if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
+        listing = " and ".join(f"{method}()" for method in methods)
+        raise TypeError(f"{name} must be {what} with {listing}, got {shown(value)}")
     return value

@@ -5,6 +5,7 @@ to mean one, so that p = 0 is the plain loss. An error of the model's memory at 
 punished with b(s) = Σ_{t>s} w_t, the memory bias: "INTEREST" (2307.11462), Theorem 3.3.
 """
 
+import math
 import numbers
 from collections.abc import Callable
 from typing import ClassVar
@@ -34,7 +35,8 @@ class _TemporallyWeighted(nn.Module):
         if weight is not None and power != 0.0:
             raise ValueError("give either power or weight, not both")
         if weight is None:
-            weight = bias.power(power)
+            endless = isinstance(power, float) and power == math.inf
+            weight = bias.power(power if endless else checks.real("power", power))
         elif not isinstance(weight, bias.Bias):
             weight = bias.from_callable(weight)
         self.bias = weight

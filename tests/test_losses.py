@@ -442,9 +442,9 @@ cross_entropy = TemporallyWeightedCrossEntropy
     [
         (lambda: TemporallyWeightedMSE(1, weight=np.sqrt), ValueError, "either power or weight, not both"),
         (lambda: TemporallyWeightedMAE(1, weight=bias.power(1)), ValueError, "either power or weight"),
-        (lambda: TemporallyWeightedMSE(math.nan), ValueError, "p must be finite"),
-        (lambda: TemporallyWeightedMSE(-math.inf), ValueError, "p must be finite"),
-        (lambda: TemporallyWeightedMSE("2"), TypeError, "p must be a real number"),
+        (lambda: TemporallyWeightedMSE(math.nan), ValueError, "power must be finite"),
+        (lambda: TemporallyWeightedMSE(-math.inf), ValueError, "power must be finite"),
+        (lambda: TemporallyWeightedMSE("2"), TypeError, "power must be a real number"),
         (lambda: TemporallyWeightedMSE(weight=2.0), TypeError, "must be callable"),
         (lambda: TemporallyWeightedMSE(weight=lambda t: t - 2)(y3, y3), ValueError, "must be positive"),
         (lambda: TemporallyWeightedMSE(weight=lambda t: t * math.nan)(y3, y3), ValueError, "must be finite"),

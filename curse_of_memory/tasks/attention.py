@@ -66,6 +66,7 @@ class AttentionApproximation(WhiteInputTask):
         self.heads = checks.positive_int("heads", heads)
         if channels % heads:
             raise ValueError(f"heads must divide the {channels} channels, got {heads}")
+        seed = checks.seed("seed", seed)
         self.projection: np.ndarray | None = None
         if projected:
             bound = 1 / math.sqrt(channels)

@@ -61,6 +61,8 @@ class TeacherFilter(WhiteInputTask):
         normalized: bool = False,
     ):
         super().__init__(horizon, input_size=input_size, variance=variance)
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.normalized = bool(normalized)
         self._scale = torch.ones(1, dtype=torch.float64)
@@ -88,7 +90,7 @@ class TeacherFilter(WhiteInputTask):
         if place not in self._copies:
             self._copies[place] = copy.deepcopy(self.model).to(device=x.device, dtype=x.dtype)
         with torch.no_grad():
-            found = self._copies[place](x)
+            found = self._copies[place](x.clone())  # a model that works in place leaves x as it is
         y = found[0] if isinstance(found, tuple) else found
         if not isinstance(y, Tensor) or y.ndim != 3 or y.shape[:2] != x.shape[:2]:
             what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
@@ -163,7 +165,7 @@ def random_rnn(
     for name, value in sizes.items():
         checks.positive_int(name, value)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(checks.seed("seed", seed))
         return RandomRNN(hidden, input_size, output_size, activation)
 
 
@@ -201,5 +203,5 @@ def causal_transformer(
     if hidden % heads:
         raise ValueError(f"heads must divide hidden={hidden}, got {heads}")
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(checks.seed("seed", seed))
         return CausalTransformer(hidden, heads, feedforward, input_size, output_size)

@@ -104,7 +104,7 @@ def power(p: float) -> Bias:
     >>> power(1).formula
     T**2/2 - s**2/2
     """
-    if p == math.inf:
+    if isinstance(p, float) and p == math.inf:
         return _LastStep("t^inf", None)
     p = checks.real("p", p)
     return _Power(f"t^{p:g}", t ** exact(p), p)

@@ -164,7 +164,12 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
     beta : numpy.ndarray, shape (n,)
         Radii, increasing.
     narrow, wide : numpy.ndarray, shape (n,)
-        Perturbation errors of the narrower and the wider model.
+        Perturbation errors of the narrower and the wider model; inf where they overflow.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are not three arrays of one length, or hold NaN.
 
     Examples
     --------
@@ -172,8 +177,15 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
     >>> round(crossing(beta, np.array([1.0, 1.0, 1.0]), np.array([0.1, 0.1, 10.0])), 3)
     0.316
     """
+    beta = checks.finite_array("beta", beta, ndim=1)
     largest = np.finfo(float).max  # an overflow is an error larger than every other
-    narrow, wide = np.minimum(narrow, largest), np.minimum(wide, largest)
+    errors = []
+    for name, values in {"narrow": narrow, "wide": wide}.items():
+        values = checks.finite_array(name, values, ndim=1, infinite=True)
+        if values.size != beta.size:
+            raise ValueError(f"{name} must have one error a beta, {beta.size}, got {values.size}")
+        errors.append(np.minimum(values, largest))
+    narrow, wide = errors
     seen = (beta > 0) & (narrow > 0) & (wide > 0)
     x, gap = np.log(beta[seen]), np.log(wide[seen]) - np.log(narrow[seen])
     turns = np.flatnonzero((gap[:-1] < 0) & (gap[1:] >= 0))

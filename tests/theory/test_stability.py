@@ -70,9 +70,9 @@ def test_fits_of_polynomial_memory_lose_their_radius():
     ("call", "error", "message"),
     [
         (lambda: stability_radius([0.1, -0.2]), ValueError, "every rate > 0, got -0.2"),
-        (lambda: stability_radius([0.1, math.nan]), ValueError, "rates must be finite"),
-        (lambda: stability_radius([]), ValueError, "rates must not be empty"),
-        (lambda: stability_radius([0.1 + 1j, 0.1 - 1j]), TypeError, "real rates"),
+        (lambda: stability_radius([0.1, math.nan]), ValueError, "fit must be finite"),
+        (lambda: stability_radius([]), ValueError, "fit must not be empty"),
+        (lambda: stability_radius([0.1 + 1j, 0.1 - 1j]), TypeError, "real numbers"),
         (lambda: stability_radius([0.1], "dirct"), ValueError, "did you mean 'direct'"),
         (lambda: stability_radius([0.1], dt=0.0), ValueError, "dt must be positive"),
         (lambda: stability_radius([0.1], step="exact"), ValueError, "step must be one of"),

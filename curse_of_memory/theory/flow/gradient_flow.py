@@ -161,7 +161,7 @@ def gradient_flow(
         raise ValueError(f"parameterization must be one in continuous time, got {parameterization.name!r}")
     loss = exact_loss(target, power, horizon)
     flow = _Flow(loss, _coordinates(parameterization, math.isinf(loss.horizon)))
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(checks.seed("seed", seed))
     a = draws.standard_normal(m) / m
     start = np.concatenate([a, flow.coordinates.start(draws.uniform(_SLOWEST, _FASTEST, m))])
     status, times, states = "reached", np.zeros(1), start[:, None]

@@ -150,10 +150,12 @@ def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
     >>> stable_rates([0.1, 0.2])
     array([0.1, 0.2])
     """
-    rates = np.atleast_1d(fit.rates if isinstance(fit, ExponentialSum) else fit)
-    if np.iscomplexobj(rates):
+    rates = fit.rates if isinstance(fit, ExponentialSum) else fit
+    if isinstance(rates, np.ndarray) and np.iscomplexobj(rates):
         raise TypeError("fit must have real rates: perturbed complex pairs are not supported")
-    rates = checks.finite_array("rates", rates, ndim=1)
+    rates = np.atleast_1d(checks.finite_array("fit", rates))
+    if rates.ndim > 1:
+        raise ValueError(f"fit must be rates of one dimension, got shape {rates.shape}")
     if rates.min() <= 0:
         raise ValueError(f"fit must be stable, with every rate > 0, got {rates.min():g}")
     return rates

@@ -84,7 +84,8 @@ def geometric_exponential_sum(target: Target, tolerance: float) -> GeometricSum:
     (13, True)
     """
     if not isinstance(target, _Polynomial):
-        raise TypeError(f"target must be one of targets.polynomial, got {getattr(target, 'name', target)!r}")
+        got = checks.shown(getattr(target, "name", target))
+        raise TypeError(f"target must be one of targets.polynomial, got {got}")
     norm = l1_norm(target)
     if checks.positive("tolerance", tolerance) < 1e-12 * norm:
         raise ValueError(f"tolerance must be at least 1e-12 of the L1 norm {norm:g}, got {tolerance:g}")
