@@ -25,7 +25,7 @@ from curse_of_memory.nn.s4d import S4D
 from curse_of_memory.nn.ssm import SSM
 from curse_of_memory.nn.ssm_modes import DiagonalModes
 from curse_of_memory.nn.stack import SequenceStack
-from curse_of_memory.theory.decay_law import window
+from curse_of_memory.theory.decay_law import upper_envelope
 
 __all__ = ["STACKS", "Slope", "fitted_slope", "linearised_rate", "spread"]
 
@@ -107,12 +107,12 @@ def fitted_slope(memory: xr.DataArray) -> Slope:
     if alive.size < 4:
         return Slope(math.nan, math.nan, math.nan, math.nan, math.nan)
     peak, stop = int(values.argmax()), int(alive[-1])
-    seen = window(values, lags, peak, max(peak, stop // 2), stop)
-    (level, fall), residual = seen.fit(0.0)
+    seen = upper_envelope(values[: stop + 1], lags, peak, max(peak, stop // 2))
+    level, fall, residual = seen.fit(0.0)
     variance = float(((seen.logs - seen.logs.mean()) ** 2).sum())
     length = float(seen.lags[-1] - seen.lags[0])
     return Slope(
-        rate=float(fall) / length,
+        rate=fall / length,
         r2=1 - float((residual**2).sum()) / variance,
         start=float(seen.lags[0]),
         stop=float(seen.lags[-1]),
