@@ -19,7 +19,7 @@ UNSTEADY = (
 )
 MIXES = (
     "model mixes the sequences of a batch: one is answered otherwise beside others (is batch_first=True "
-    "missing?)"
+    "missing, or are activations quantised by the range of the whole batch?)"
 )
 EARLY = (
     "model is not causal: it answers before the input comes, and its memory at lags >= 0 is a part of the "

@@ -47,22 +47,28 @@ def failure(system, x: Tensor, error: Exception) -> Exception:
     """Return what to raise when the model of `system` fails on `x` by `error`."""
     if isinstance(error, ValueError | TypeError) and str(error).startswith(("embedding must", "horizon (")):
         return error  # ours, from within
-    model, first = system.model, (str(error).strip() or "no word").splitlines()[0]
-    words = [name for name, part in model.named_modules() if isinstance(part, nn.Embedding)]
-    if words and x.is_floating_point():
+    lines = (str(error).strip() or "no word").splitlines()
+    model, first = system.model, lines[-1 if "TorchScript interpreter" in lines[0] else 0]
+    tables = {n: part for n, part in model.named_modules() if isinstance(part, nn.Embedding) and n}
+    short = [n for n, part in tables.items() if part.num_embeddings < x.shape[1]]
+    hint, read = "", _channels(model)
+    if isinstance(error, IndexError) and short:
+        hint = (
+            f"; horizon must be at most {tables[short[0]].num_embeddings}, if {short[0]!r} has the positions"
+        )
+    elif tables and x.is_floating_point():
         return TypeError(
             f"model does not read sequences of {system.input_size} channel(s); if it reads tokens, name its "
-            f"embedding: embedding={words[0]!r}"
+            f"embedding: embedding={next(iter(tables))!r}"
         )
-    hint, read = "", _channels(model)
-    if x.is_floating_point() and read not in (None, system.input_size):
+    elif x.is_floating_point() and read not in (None, system.input_size):
         hint = f"; say input_size={read} if that is what it reads"
-    limit = _limit(model)[1]
+    name, limit = _limit(model)
     if limit is not None and x.shape[1] > limit:
-        hint = f"; horizon must be at most {limit}, the model's {_limit(model)[0]}"
+        hint = f"; horizon must be at most {limit}, the model's {name}"
     kind = TypeError if isinstance(error, TypeError) else ValueError
     dtype = str(x.dtype).removeprefix("torch.")
-    what = f"{type(error).__name__}: {first}{hint}"
+    what = f"{type(error).__name__}: {first.removeprefix('RuntimeError: ')}{hint}"
     return kind(f"model does not answer inputs of shape {tuple(x.shape)}, {dtype}: {what}")
 
 

@@ -51,7 +51,10 @@ def sampled_error(
     callable
         ``error(weights)``, from weights ``(copy, *shape)`` by name to a tensor ``(2, copy)``.
     """
-    x, y = task.sample(samples, seed=seed, device=place, dtype=system.dtype)
+    # half precisions have no FFT, by which tasks answer
+    drawn = torch.promote_types(system.dtype, torch.float32)
+    x, y = task.sample(samples, seed=seed, device=place, dtype=drawn)
+    x = x.to(system.dtype) if x.is_floating_point() else x
     system.check(x[:ROWS], y[:ROWS])
     one = answer_bytes(system, x)
     room = max(1, BYTES_AT_ONCE // one)
@@ -66,7 +69,7 @@ def sampled_error(
         rows = min(sequences, max(1, samples // GROUPS))
         means, counts = [], []
         for inputs, targets in zip(x.split(rows), y.split(rows), strict=True):
-            means.append(loss(answers(weights, inputs)[0], targets).double())
+            means.append(_real(loss(answers(weights, inputs)[0], targets)))
             counts.append(len(inputs))
         return _of_means(torch.stack(means), torch.tensor(counts, device=x.device))[:, None]
 
@@ -99,19 +102,25 @@ def with_standard_error(loss: Callable[[Tensor, Tensor], Tensor], y_hat: Tensor,
     >>> round(value, 6), round(error, 6)
     (15.5, 2.380476)
     """
-    value = loss(y_hat, y).double()
+    value = _real(loss(y_hat, y))
     groups = torch.arange(len(y), device=y.device).tensor_split(min(GROUPS, len(y)))
     counts = torch.tensor([len(rows) for rows in groups], device=y.device)
     if len(groups) == 1:
         return torch.stack([value, torch.full_like(value, torch.inf)])
-    means = torch.stack([loss(y_hat[rows], y[rows]) for rows in groups]).double()
+    means = torch.stack([_real(loss(y_hat[rows], y[rows])) for rows in groups])
     found = _of_means(means, counts)
     if (found[0] - value).abs() <= A_MEAN * value.abs():
         return torch.stack([value, found[1]])
     others = [torch.cat([rows for rows in groups if rows is not left]) for left in groups]
-    without = torch.stack([loss(y_hat[rows], y[rows]) for rows in others]).double()
+    without = torch.stack([_real(loss(y_hat[rows], y[rows])) for rows in others])
     share = (len(groups) - 1) / len(groups)
     return torch.stack([value, (share * (without - without.mean()).square().sum()).sqrt()])
+
+
+def _real(value: Tensor) -> Tensor:
+    if value.is_complex() or value.ndim:
+        raise TypeError(f"loss must be one real number, got {value.dtype} of shape {tuple(value.shape)}")
+    return value.double()
 
 
 def _of_means(means: Tensor, counts: Tensor) -> Tensor:
@@ -124,6 +133,6 @@ def _of_means(means: Tensor, counts: Tensor) -> Tensor:
 
 def _demand_a_mean(system: SequenceMap, loss: Callable, x: Tensor, y: Tensor) -> None:
     y_hat = system.answer(x[:4])
-    halves = [loss(y_hat[rows], y[:4][rows]) for rows in (slice(0, 2), slice(2, 4))]
-    if not torch.isclose(sum(halves) / 2, loss(y_hat, y[:4]), rtol=A_MEAN):
+    halves = [_real(loss(y_hat[rows], y[:4][rows])) for rows in (slice(0, 2), slice(2, 4))]
+    if not torch.isclose(sum(halves) / 2, _real(loss(y_hat, y[:4])), rtol=A_MEAN):
         raise ValueError("loss must be a mean over sequences where the answers to all samples do not fit")

@@ -58,8 +58,9 @@ class SequenceMap:
     Parameters
     ----------
     model : torch.nn.Module
-        Reads numbers ``(batch, time, channel)``, or tokens ``(batch, time)``. It may be scripted, traced,
-        quantised, complex, or work in place: inputs are copies, their own for every call.
+        Reads numbers ``(batch, time, channel)``, or tokens ``(batch, time)``. It may be scripted or
+        traced, without weights or with several precisions of them, complex, or work in place: inputs are
+        copies, its own for every call. (Dynamic quantisation looks at a whole batch, and is refused.)
     output : callable, optional
         Chooses the tensor in what the model answers. Unless given, that is the answer itself, or its
         ``last_hidden_state`` or ``logits`` (models of transformers), or the first member of a tuple.

@@ -126,6 +126,47 @@ def test_the_remainder_of_the_reversed_probe_is_the_memory_left_after_the_warmup
     np.testing.assert_allclose(by_default, exact, rtol=0, atol=100 * EPS[torch.float64])
 
 
+def test_the_reversed_probe_says_how_much_it_cuts():
+    """e^{-.01 t} after 80 steps: .55 for 1, and no more than e^{-.8} is missing anywhere."""
+    model = RNN.from_exponential_sum(rates=[0.01], coefficients=[1.0])
+    cut = memory_function(model, 20, probe="reversed", closed_form=False)
+    assert cut[0] == pytest.approx(1 - math.exp(-0.8), rel=1e-12)
+    assert cut.attrs["truncation"] == pytest.approx(math.exp(-0.8), rel=1e-12)
+    assert cut.attrs["exact"] is False
+    whole = memory_function(model, 20, probe="reversed", closed_form=False, warmup=4000)
+    assert whole.attrs["exact"] is True
+    assert whole.attrs["truncation"] <= whole.attrs["noise_floor"]
+    for exact in (
+        memory_function(model, 20, probe="reversed"),
+        memory_function(model, 20, closed_form=False),
+    ):
+        assert (exact.attrs["exact"], exact.attrs["truncation"]) == (True, 0.0)
+    gated = memory_function(Gated(), 5, probe="reversed")
+    assert gated.attrs["exact"] is False
+    assert math.isnan(gated.attrs["truncation"])
+
+
+@pytest.mark.parametrize("warmup", [1, 7, 40])
+def test_what_the_reversed_probe_cuts_is_within_its_bound(warmup):
+    for seed in range(4):
+        model = linear(seed=seed, dt=1.0)
+        kernel = kernel_of(model, T + warmup)
+        found = memory_function(model, T, probe="reversed", closed_form=False, warmup=warmup)
+        assert found.attrs["truncation"] == pytest.approx(l1(kernel[warmup:]).max(), rel=1e-9)
+        gap = np.abs(found - l1(kernel[:T]))
+        assert (gap <= found.attrs["truncation"] * (1 + 1e-9)).all()
+        assert gap.max() > 0.05 * found.attrs["truncation"]
+
+
+def test_another_output_of_a_linear_model_is_measured():
+    model = linear()
+    plain, half = memory_function(model, T), memory_function(model, T, output=lambda y: 0.5 * y)
+    np.testing.assert_allclose(half, plain / 2, rtol=0, atol=1e-12)
+    assert (half.attrs["probe"], half.attrs["exact"]) == ("heaviside", False)
+    with pytest.raises(TypeError, match="output= chooses another"):
+        memory_function(model, T, output=lambda y: y, closed_form=True)
+
+
 @steady
 @given(radius=st.floats(1e-3, 1e3), probe=st.sampled_from(PROBES), seed=st.integers(0, 1000))
 def test_the_memory_of_linear_models_does_not_depend_on_the_size_of_inputs(radius, probe, seed):

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
-from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.measure import perturbation_curve, stability_margin
+from curse_of_memory.measure import sampled_error as sampled
 from curse_of_memory.measure.copies import STEPS_AT_ONCE, copies_of, one_by_one
 from curse_of_memory.measure.perturbation import BALLS, _directions
+from curse_of_memory.measure.sampled_error import with_standard_error
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
@@ -114,6 +116,61 @@ def test_sampled_errors_are_those_of_one_perturbed_copy_after_the_other(build):
         with torch.no_grad():
             naive = nn.functional.mse_loss(moved(x), y).item()
         assert curve.draw_error[row, draw].item() == pytest.approx(naive, rel=64 * T * EPS[dtype])
+
+
+def test_sampled_errors_lie_around_the_exact_one_as_their_standard_errors_say():
+    """t of 15 degrees of freedom: 95 % within 2.13, variance 15/13; 60 seeds, 4 standard errors allowed."""
+    model, task = network(), functional()
+    exact = perturbation_curve(model, task, [0.0, 0.1], draws=1)
+    assert (exact.attrs["bound"], exact.attrs["samples"]) == ("lower", 0)
+    assert (exact.standard_error == 0).all()
+    z = []
+    for seed in range(60):
+        found = perturbation_curve(model, Sampled(task), [0.0], draws=1, samples=256, seed=seed)
+        assert found.attrs["bound"] == "estimate"
+        z.append(((found.error[0] - exact.error[0]) / found.standard_error[0]).item())
+    z = np.array(z)
+    assert 0.25 < (z > 0).mean() < 0.75  # no bound on either side
+    assert abs(z.mean()) < 4 * math.sqrt(15 / 13 / 60) + 0.2  # errors of squares are skew: O(1/√256)
+    assert 0.7 < z.std() < 1.5
+    assert (np.abs(z) < 2.13).mean() > 0.95 - 4 * math.sqrt(0.95 * 0.05 / 60)
+
+
+def test_the_standard_error_is_that_of_the_draw_that_is_largest():
+    curve = perturbation_curve(Gated(), functional(), [0.1, 0.3], draws=6, samples=32)
+    for row in range(2):
+        flat = curve.draw_error.values[: row + 1].ravel()
+        assert curve.error[row] == flat.max()
+        assert curve.standard_error[row] == curve.draw_standard_error.values[: row + 1].ravel()[flat.argmax()]
+
+
+@pytest.mark.parametrize("count", [5, 160, 163])
+def test_standard_errors_of_means_sums_and_roots(count):
+    """Of a mean s/√n, of a sum n times that, of a root half of it over the root (the delta method)."""
+    y = torch.from_numpy(np.random.default_rng(count).exponential(size=(count, 3, 2)))
+    zero = torch.zeros_like(y)
+    _, of_mean = with_standard_error(lambda a, b: (a - b).square().mean(), y, zero).tolist()
+    groups = np.array_split(y.square().mean((1, 2)).numpy(), min(16, count))
+    assert of_mean == pytest.approx(np.std([g.mean() for g in groups], ddof=1) / len(groups) ** 0.5, rel=0.05)
+    _, of_sum = with_standard_error(lambda a, b: (a - b).square().mean((1, 2)).sum(), y, zero).tolist()
+    share = 1 - 1 / len(groups)  # the jackknife of a sum lacks the group left out
+    assert of_sum == pytest.approx(share * count * of_mean, rel=0.1)
+    root, of_root = with_standard_error(lambda a, b: (a - b).square().mean().sqrt(), y, zero).tolist()
+    assert of_root == pytest.approx(of_mean / (2 * root), rel=0.1 if count > 5 else 0.5)
+    assert with_standard_error(nn.functional.mse_loss, y[:1], zero[:1])[1] == math.inf
+
+
+@pytest.mark.parametrize("build", [Gated, lambda: network(activation="tanh")])
+def test_answers_that_do_not_fit_are_averaged_group_by_group(build, monkeypatch):
+    options = {"draws": 3, "samples": 64}
+    whole = perturbation_curve(build(), functional(), BETAS, **options)
+    monkeypatch.setattr(sampled, "BYTES_AT_ONCE", 20 * 4 * 8 * T)  # 20 sequences at once
+    parts = perturbation_curve(build(), functional(), BETAS, **options)
+    eps = EPS[next(build().parameters()).dtype]
+    np.testing.assert_allclose(parts.draw_error, whole.draw_error, rtol=64 * T * eps)
+    np.testing.assert_allclose(parts.draw_standard_error, whole.draw_standard_error, rtol=1e-3)
+    with pytest.raises(ValueError, match="loss must be a mean over sequences"):
+        perturbation_curve(build(), functional(), BETAS, loss=nn.MSELoss(reduction="sum"), **options)
 
 
 @pytest.mark.parametrize("inputs", ["white", "random_walk"])
@@ -481,6 +538,89 @@ def test_the_sequence_is_chosen_in_the_answer_of_every_copy(build):
     chosen = perturbation_curve(Two(), functional(), BETAS, output=lambda y: y[..., 1:], **options)
     inner = perturbation_curve(build(), functional(), BETAS, **options)
     np.testing.assert_allclose(chosen.draw_error, inner.draw_error, rtol=16 * T * EPS[torch.float64])
+
+
+# --- inputs are the model's own ------------------------------------------------------------------
+
+
+class Doubling(Gated):
+    """Works on its input in place."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(2.0))
+
+
+class Twice(Gated):
+    def forward(self, x):
+        return super().forward(2.0 * x)
+
+
+class Stored:
+    """Hands out its own tensors, all sequences one tensor expanded."""
+
+    def __init__(self):
+        x = torch.randn(T, 1, generator=torch.Generator().manual_seed(1))
+        self.x, self.y = x.expand(16, -1, -1), 3 * x.expand(16, -1, -1)
+
+    def sample(self, size, *, seed, device="cpu", dtype=None):
+        return self.x[:size], self.y[:size]
+
+
+@pytest.mark.parametrize("draws", [1, 5])
+def test_a_model_that_works_in_place_changes_no_test_set(draws):
+    task = Stored()
+    before = task.x.clone()
+    found = perturbation_curve(Doubling(), task, BETAS, draws=draws, samples=16)
+    assert torch.equal(task.x, before)
+    plain = perturbation_curve(Twice(), task, BETAS, draws=draws, samples=16)
+    np.testing.assert_allclose(found.draw_error, plain.draw_error, rtol=64 * T * EPS[torch.float32])
+    margins = [stability_margin(m(), task, draws=draws, samples=16).beta for m in (Doubling, Twice)]
+    assert margins[0] == pytest.approx(margins[1], rel=0.03)
+
+
+# --- complex weights, and half precisions --------------------------------------------------------
+
+
+class Rotation(nn.Module):
+    """y = a x with one complex weight."""
+
+    def __init__(self, a):
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor([a], dtype=torch.complex128))
+
+    def forward(self, x):
+        return self.a * x
+
+
+def modulus(y_hat, y):
+    return (y_hat - y).abs().square().mean()
+
+
+def test_complex_weights_move_in_both_parts():
+    """Within β of a = 1 the error on y = x is at most β² mean x², which random phases reach."""
+    task = LinearFunctional(lambda t: (t == 0.0).astype(float), T)
+    curve = perturbation_curve(Rotation(1.0 + 0j), task, [0.0, 0.5], draws=8, samples=64, loss=modulus)
+    x, _ = task.sample(64, seed=(0, 4, 64), dtype=torch.float64)
+    np.testing.assert_allclose(curve.draw_error[1], 0.25 * x.square().mean().item(), rtol=1e-12)
+    curve = perturbation_curve(Rotation(0.5 + 0j), task, [0.5], draws=8, samples=64, loss=modulus)
+    relative = curve.draw_error.values[0] / x.square().mean().item()  # |−.5 + .5 e^{iφ}|²
+    assert ((relative > 0.01) & (relative < 0.99)).sum() > 4  # along one line all would be 0 or 1
+    with pytest.raises(TypeError, match="loss must be one real number"):
+        perturbation_curve(Rotation(1j), task, [0.5], samples=8, loss=lambda a, b: (a - b).mean())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precisions_are_perturbed(dtype):
+    double = perturbation_curve(Gated().double(), functional(), [0.0, 0.1], draws=2, samples=32)
+    half = perturbation_curve(Gated().to(dtype), functional(), [0.0, 0.1], draws=2, samples=32)
+    np.testing.assert_allclose(half.draw_error, double.draw_error, rtol=8 * torch.finfo(dtype).eps)
+
+
+def test_an_output_chosen_in_a_linear_model_is_not_its_closed_form():
+    curve = perturbation_curve(network(), functional(), [0.0], draws=1, output=lambda y: 0 * y)
+    assert curve.attrs["method"] == "sampled"
+    _, y = functional().sample(1024, seed=(0, 4, 1024), dtype=torch.float64)
+    assert curve.error.item() == pytest.approx(y.square().mean().item(), rel=1e-12)
 
 
 # --- refusals -----------------------------------------------------------------------------------
