@@ -1,29 +1,36 @@
 """The command ``curse-of-memory``: make the figures, list and check the notebooks, refresh them."""
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from curse_of_memory import __version__
-from curse_of_memory.gallery.notebooks import Notebook, find_notebooks, find_root, select
+from curse_of_memory.gallery.notebooks import Notebook, find_clone, find_notebooks, find_root, select
 from curse_of_memory.gallery.parameters import read_presets
+
+if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
+    from curse_of_memory.gallery.batch import Outcome
+    from curse_of_memory.gallery.origin import Machine
+    from curse_of_memory.gallery.standing import Standing
 
 __all__ = ["main"]
 
-INTERRUPTED = 130  # what shells report for Ctrl-C
+ENDED_BY = 128  # what shells add to the number of the signal that ended a command
 
 
 class Project:
-    """The clone that the command works on; found and read when first asked."""
+    """The clone, or else the notebooks that came with the package; found and read when first asked."""
 
     @cached_property
     def root(self) -> Path:
-        """Its folder."""
+        """The folder with the notebooks."""
         return find_root()
 
     @cached_property
@@ -36,14 +43,80 @@ class Project:
         """All presets by name."""
         return read_presets(self.root)
 
+    def out(self, given: Path | None) -> Path | None:
+        """Return the folder of the figures: the one that was given, else that of the clone, if it is one."""
+        if given is None and (clone := find_clone()):
+            return clone / "figures"
+        return given and given.resolve()
+
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn a refused input into a one-line usage error, exit status 2."""
+    """Turn a refused input into a usage error, exit status 2, and one of the system into exit status 1."""
     try:
         yield
-    except (TypeError, ValueError, FileNotFoundError) as error:
+    except OSError as error:
+        if error.errno is None:  # one of ours
+            raise click.UsageError(str(error)) from None
+        raise click.ClickException(said_by_system(error)) from None
+    except (TypeError, ValueError) as error:
         raise click.UsageError(str(error)) from None
+
+
+def said_by_system(error: OSError) -> str:
+    """Return what the system says, and of which file."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal to stop; its number is the argument."""
+
+
+@contextmanager
+def stoppable(said: str) -> Iterator[None]:
+    """Let Ctrl-C, the signal to end, and a terminal that closes end the body alike: it clears up first.
+
+    One line says so, and the exit status is the one by which shells know the signal.
+    """
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    former = {number: signal.getsignal(number) for number in numbers}
+    # who started us may have told us to ignore one (nohup), or want to know of it
+    ours = [n for n, handler in former.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
+
+    def stop(number: int, frame: object) -> None:
+        for other in ours:  # once is enough; a second one would interrupt the clearing up
+            signal.signal(other, signal.SIG_IGN)
+        raise Stopped(number)
+
+    with suppress(ValueError):  # signals are the main thread's business
+        for number in ours:
+            signal.signal(number, stop)
+    try:
+        yield
+    except KeyboardInterrupt as reason:
+        click.echo(said, err=True)
+        sys.exit(ENDED_BY + (reason.args[0] if isinstance(reason, Stopped) else signal.SIGINT))
+    finally:
+        with suppress(ValueError):
+            for number in ours:
+                signal.signal(number, former[number])
+
+
+def this_machine() -> "Machine":
+    """Return what the machine says of itself; asked for late, since torch takes seconds to import."""
+    from curse_of_memory.gallery.origin import Machine
+
+    def device(name: str) -> str:
+        from curse_of_memory.devices import device_name
+
+        return device_name(name)
+
+    def data(name: str) -> Mapping[str, str]:
+        from curse_of_memory.tasks.data_files import files_read
+
+        return files_read(name)
+
+    return Machine(device, data)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,7 +134,9 @@ def main(context: click.Context) -> None:
 )
 @click.option("--jobs", type=click.IntRange(min=1), help="Notebooks at a time.  [default: CPU cores]")
 @click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), help="Where to.  [default: figures/]"
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to.  [default: figures/ of the clone]",
 )
 @click.option("--force", is_flag=True, help="Make also what is up to date.")
 @click.option("-p", "texts", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
@@ -82,42 +157,65 @@ def figures(
     from curse_of_memory.gallery import batch
 
     with refusals():
-        out = (out or project.root / "figures").resolve()
+        out = project.out(out)
+        if out is None:
+            raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
         chosen = select(project.notebooks, names)
-        planned = batch.plan(chosen, project.notebooks, project.presets, preset, dict(texts))
-    try:
-        with batch.only_batch(out):
-            todo = planned if force else batch.outdated(planned, out)
-            outcomes = {job.notebook.name: batch.Outcome(job.notebook.name, "up to date") for job in planned}
-            workers = jobs or max(1, min(os.cpu_count() or 1, len(todo)))
-            for outcome in progress(batch.run(todo, out, workers), len(todo)):
-                outcomes[outcome.name] = outcome
-    except BlockingIOError:
-        raise click.ClickException(f"another batch is writing to {out}") from None
-    except KeyboardInterrupt:
-        click.echo("Interrupted; finished figures are kept. Start again to go on.", err=True)
-        sys.exit(INTERRUPTED)
-    write_pages(project, out)
-    report(list(outcomes.values()), out)
-    if any(outcome.status == "failed" for outcome in outcomes.values()):
+        planned = batch.plan(chosen, project.notebooks, project.presets, preset, dict(texts), this_machine())
+    outcomes = {
+        n.name: batch.Outcome(n.name, "failed" if n.trouble else "not run", error=n.trouble) for n in chosen
+    }
+    troubles, begun = [], False
+    with stoppable("Interrupted; finished figures are kept. Start again to go on."):
+        try:
+            with batch.only_batch(out, project.notebooks):
+                begun = True
+                todo = planned if force else batch.outdated(planned, out)
+                for name in {job.notebook.name for job in planned} - {job.notebook.name for job in todo}:
+                    outcomes[name] = batch.Outcome(name, "up to date")
+                workers = jobs or max(1, min(os.cpu_count() or 1, len(todo)))
+                with closing(batch.run(todo, out, workers)) as running:
+                    for outcome in progress(running, len(todo)):
+                        outcomes[outcome.name] = outcome
+                troubles += write_pages(project, out)
+        except BlockingIOError:
+            raise click.ClickException(f"another batch is writing to {out}") from None
+        except (OSError, ValueError) as error:
+            troubles.append(said_by_system(error) if isinstance(error, OSError) else str(error))
+    if begun:
+        report(outcomes.values(), out)
+    for trouble in troubles:
+        click.echo(f"Error: {trouble}", err=True)
+    if troubles or any(outcome.status in ("failed", "not run") for outcome in outcomes.values()):
         sys.exit(1)
 
 
 @main.command("list")
 @click.option("-v", "--verbose", is_flag=True, help="Show the parameters too.")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Of which figures.  [default: figures/]"
+)
 @click.pass_obj
-def list_(project: Project, verbose: bool) -> None:
-    """List the notebooks, with how far each figure is reproduced."""
-    from curse_of_memory.gallery.ledger import statuses
+def list_(project: Project, verbose: bool, out: Path | None) -> None:
+    """List the notebooks, with how far each figure is reproduced, and in what it is stale."""
+    from curse_of_memory.gallery.batch import staleness
+    from curse_of_memory.gallery.ledger import standings, statuses
 
     with refusals():
-        states = statuses(project.notebooks, project.presets, project.root / "figures")
-    width = max(map(len, states), default=0)
-    for name, state in states.items():
+        out = project.out(out) or Path(os.devnull)  # where there are no figures
+        found = standings(project.notebooks, project.presets, out)
+        stale = staleness(project.notebooks, project.presets, out, this_machine())
+    width = max(map(len, found), default=0)
+    for name, state in statuses(found).items():
         notebook = project.notebooks[name]
-        click.echo(f"{name:<{width}}  {notebook.title} ({state})")
-        for p in notebook.parameters.values() if verbose else ():
+        said = f"{state}; stale: {', '.join(stale[name])}" if name in stale else state
+        click.echo(f"{name:<{width}}  {notebook.title} ({said})")
+        for p in notebook.parameters.values() if verbose and not notebook.trouble else ():
             click.echo(f"    {p.name}: {p.kind} = {p.default!r}  {p.help}".rstrip())
+    if troubles := troubles_of(found):
+        for trouble in troubles:
+            click.echo(f"Error: {trouble}", err=True)
+        sys.exit(1)
 
 
 @main.command()
@@ -145,15 +243,20 @@ def refresh(project: Project, names: tuple[str, ...]) -> None:
     from curse_of_memory.gallery.refresh import refresh as execute
 
     with refusals():
+        if find_clone() is None:
+            raise ValueError("notebooks are refreshed in a clone of the project only, and this is none")
         chosen = select(project.notebooks, names)
     failures = 0
-    for notebook in chosen:
-        try:
-            execute(notebook)
-            click.echo(f"{notebook.name}  refreshed")
-        except Exception as error:
-            failures += 1
-            click.echo(f"{notebook.name}  failed, file unchanged: {one_line(error)}")
+    with stoppable("Interrupted; the notebook that was running is unchanged."):
+        for notebook in chosen:
+            try:
+                if notebook.trouble:
+                    raise ValueError(notebook.trouble)
+                execute(notebook)
+                click.echo(f"{notebook.name}  refreshed")
+            except Exception as error:
+                failures += 1
+                click.echo(f"{notebook.name}  failed, file unchanged: {one_line(error)}")
     if failures:
         sys.exit(1)
 
@@ -165,20 +268,33 @@ def progress(outcomes: Iterator, total: int) -> Iterator:
     return tqdm(outcomes, total=total, unit="notebook", file=sys.stderr, disable=None)
 
 
-def write_pages(project: Project, out: Path) -> None:
-    """Write the index page and the ledger for what is in `out` now."""
+def write_pages(project: Project, out: Path) -> list[str]:
+    """Write the index page and the ledger for what is in `out` now; return what is the matter."""
     from curse_of_memory.gallery.index_page import write_index
+    from curse_of_memory.gallery.ledger import standings
     from curse_of_memory.gallery.ledger_text import write_ledger
 
-    try:
-        write_index(project.notebooks, project.presets, out)
-        write_ledger(project.notebooks, project.presets, out)
-    except ValueError as error:
-        raise click.ClickException(f"index.html and the ledger were not written: {error}") from None
+    found = standings(project.notebooks, project.presets, out)
+    troubles = troubles_of(found)
+    for write in (write_index, write_ledger):
+        try:
+            write(project.notebooks, found, out)
+        except (OSError, ValueError) as error:
+            said = said_by_system(error) if isinstance(error, OSError) else str(error)
+            troubles.append(
+                f"{'index.html' if write is write_index else 'the ledger'} was not written: {said}"
+            )
+    return troubles
 
 
-def report(outcomes: list, out: Path) -> None:
+def troubles_of(found: Mapping[str, "Standing"]) -> list[str]:
+    """Return what is the matter with notebooks and figures, a line each."""
+    return [standing.trouble for standing in found.values() if standing.trouble]
+
+
+def report(outcomes: Iterable["Outcome"], out: Path) -> None:
     """Print how every notebook ended, and for failures where to look."""
+    outcomes = list(outcomes)
     width = max((len(outcome.name) for outcome in outcomes), default=0)
     for outcome in outcomes:
         seconds = f"{outcome.seconds:8.1f} s" if outcome.seconds else ""

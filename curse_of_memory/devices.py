@@ -13,7 +13,14 @@ from torch import Tensor
 
 from curse_of_memory import checks
 
-__all__ = ["bytes_on_tape", "copies_that_fit", "full_precision", "memory_budget", "resolve_device"]
+__all__ = [
+    "bytes_on_tape",
+    "copies_that_fit",
+    "device_name",
+    "full_precision",
+    "memory_budget",
+    "resolve_device",
+]
 
 CPU_BUDGET = 2**30  # bytes
 CUDA_SHARE = 0.5  # of what is free
@@ -41,6 +48,18 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
             f"device {device!r} was asked for, but torch sees no CUDA device; use 'auto' or 'cpu'"
         )
     return resolved
+
+
+def device_name(device: str | torch.device = "auto") -> str:
+    """Return what the device is called in a record: the name of the GPU, or ``"cpu"``.
+
+    Raises
+    ------
+    ValueError
+        As :func:`resolve_device`.
+    """
+    resolved = resolve_device(device)
+    return torch.cuda.get_device_name(resolved) if resolved.type == "cuda" else resolved.type
 
 
 # --- precision ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and read only where they are plain files."""
+"""Files are written whole or not at all, and not through links; what is read is a file of some size."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None
 
-__all__ = ["is_plain_file", "read_plain_file", "whole_file"]
+__all__ = ["is_plain_file", "plain_folder", "read_file", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -61,24 +61,45 @@ def is_plain_file(path: Path) -> bool:
         return False
 
 
-def read_plain_file(path: Path, largest: int) -> bytes:
-    """Return the content of a file of at most `largest` bytes.
+def plain_folder(base: Path, folder: Path) -> Path:
+    """Return `folder` below `base`, made if need be; what is written there stays below `base`.
+
+    Raises
+    ------
+    ValueError
+        If a link stands on the way.
+    OSError
+        If it cannot be made.
+    """
+    way = folder.relative_to(base).parts
+    for depth in range(1, len(way) + 1):
+        step = base.joinpath(*way[:depth])
+        if step.is_symlink():
+            raise ValueError(f"{step} is a link; remove it, and what is written will stay in {base}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def read_file(path: Path, largest: int) -> str:
+    """Return the text in UTF-8 of a file of at most `largest` bytes.
 
     Raises
     ------
     OSError
         If it cannot be read.
     ValueError
-        If it is larger, or a link, a folder or a pipe.
+        If it is larger, no text in UTF-8, or no file but a folder or a pipe.
     """
-    path.lstat()  # says what is the matter with what is not there
-    if not is_plain_file(path):
-        raise ValueError(f"{path} is not a plain file")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path} is not a file")
     with path.open("rb") as handle:
         content = handle.read(largest + 1)
     if len(content) > largest:
         raise ValueError(f"{path} has more than {largest} bytes")
-    return content
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: {error}") from None
 
 
 def _opened(draft: Path) -> int | None:

@@ -1,6 +1,7 @@
 """Tables in print: as Markdown for the reader of a repository, and as LaTeX for an author.
 
-Texts are plain, with any sign that Unicode has; what stands between dollar signs is mathematics, in both.
+Texts are plain, with any sign that Unicode has; what stands between dollar signs is mathematics, in both,
+if it has no other commands than those listed here: a text can do nothing but be read.
 """
 
 import re
@@ -12,6 +13,17 @@ import pandas as pd
 __all__ = ["as_latex", "as_markdown", "latex_longtable", "latex_text", "markdown_table", "markdown_text"]
 
 MATHEMATICS = re.compile(r"(\$[^$]+\$)")
+COMMAND = re.compile(r"\\([A-Za-z]+|.|$)", re.DOTALL)
+WORDS = """
+alpha beta gamma delta epsilon varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon
+phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell partial nabla infty
+hat widehat tilde widetilde bar dot ddot vec prime mathrm mathbf mathbb mathcal mathit
+frac binom sqrt surd sum prod int oint lim sup inf max min arg det exp log ln sin cos tan sinh cosh tanh
+cdot cdots ldots dots times pm mp circ ast oplus otimes leq le geq ge ll gg neq ne approx sim simeq equiv
+propto in notin subset cup cap mid to rightarrow leftarrow mapsto forall exists
+lvert rvert lVert rVert langle rangle lfloor rfloor lceil rceil top dagger quad qquad
+"""
+COMMANDS = frozenset([*WORDS.split(), *",;:!|{} "])
 HATTED = re.compile("(.)\N{COMBINING CIRCUMFLEX ACCENT}")
 
 
@@ -184,22 +196,42 @@ def markdown_text(text: str) -> str:
     >>> print(markdown_text("|x| < 1, $p<1$"))
     \|x\| &lt; 1, $p<1$
     """
-    parts = MATHEMATICS.split(" ".join(text.split()).replace("|", r"\|"))
-    return "".join(part if MATHEMATICS.fullmatch(part) else part.replace("<", "&lt;") for part in parts)
+
+    def escaped(part: str) -> str:
+        if _is_mathematics(part):
+            # what follows at once may be the name of a tag
+            return re.sub(r"<(?=[A-Za-z/!?])", "< ", part).replace("|", r"\|")
+        # a text is no link; and no mathematics if it should be none
+        part = part.replace("|", r"\|").replace("<", "&lt;").replace("](", r"]\(")
+        return part.replace("$", r"\$") if MATHEMATICS.fullmatch(part) else part
+
+    return "".join(map(escaped, MATHEMATICS.split(" ".join(text.split()))))
 
 
 def latex_text(text: str) -> str:
     r"""Return a text for LaTeX; Greek letters, indices, exponents and letters with a hat become commands.
 
-    A sign that has no command here stays as it is.
+    A sign that has no command here stays as it is; all white space is one space.
 
     Examples
     --------
     >>> print(latex_text("ρ̂ is 5 % of β₀, tᵖ ≤ $x_1$"))
     $\hat{\rho}$ is 5 \% of $\beta$\textsubscript{0}, t\textsuperscript{p} $\leq$ $x_1$
     """
-    parts = MATHEMATICS.split(text)
-    return "".join(part if MATHEMATICS.fullmatch(part) else _escaped(part) for part in parts)
+    parts = MATHEMATICS.split(" ".join(text.split()))
+    return "".join(part if _is_mathematics(part) else _escaped(part) for part in parts)
+
+
+def _is_mathematics(part: str) -> bool:
+    """Return whether a part of a text is mathematics that can do nothing but be set."""
+    if not MATHEMATICS.fullmatch(part) or re.search(r"[%#&~]|\^\^|[\x00-\x1f\x7f]", part):
+        return False
+    depth = 0
+    for sign in re.sub(r"\\[{}]", "", part):
+        depth += (sign == "{") - (sign == "}")
+        if depth < 0:
+            return False
+    return depth == 0 and all(command in COMMANDS for command in COMMAND.findall(part[1:-1]))
 
 
 def _escaped(text: str) -> str:
@@ -212,6 +244,8 @@ def _escaped(text: str) -> str:
 
 
 def _sign(sign: str) -> str:
+    if unicodedata.category(sign) in ("Cc", "Cs"):
+        return " "  # no sign at all
     kind, _, code = unicodedata.decomposition(sign).partition(" ")
     if kind in ("<super>", "<sub>"):
         return rf"\text{kind[1:-1]}script{{{_sign(chr(int(code, 16)))}}}"

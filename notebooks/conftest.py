@@ -22,6 +22,9 @@ def pytest_collection_modifyitems(items):
             continue
         if item.path not in missing:
             needs = json.loads(item.path.read_text(encoding="utf-8"))["metadata"].get("needs_data", [])
-            missing[item.path] = [name for name in needs if not available(name)]
+            try:
+                missing[item.path] = [name for name in needs if not available(name)]
+            except FileNotFoundError as error:
+                raise pytest.UsageError(str(error)) from None
         if missing[item.path]:
             item.add_marker(pytest.mark.skip(reason=f"no data here: {', '.join(missing[item.path])}"))

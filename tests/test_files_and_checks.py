@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory import checks
-from curse_of_memory.files import is_plain_file, read_plain_file, whole_file
+from curse_of_memory.files import is_plain_file, plain_folder, read_file, whole_file
 
 steady = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -168,22 +169,42 @@ def test_what_the_system_reports_names_the_file(tmp_path):
         write(tmp_path / "b", FileNotFoundError(errno.ENOENT, "No such file", "other"))
 
 
-def test_only_plain_files_are_read(tmp_path):
+def test_files_are_read_up_to_a_size(tmp_path):
     plain, link, pipe = (tmp_path / name for name in ("plain", "link", "pipe"))
-    plain.write_bytes(b"12345")
+    plain.write_text("1234é", encoding="utf-8")
     link.symlink_to(plain)
     os.mkfifo(pipe)
-    assert read_plain_file(plain, largest=5) == b"12345"
-    assert is_plain_file(plain)
-    with pytest.raises(ValueError, match=f"{plain} has more than 4 bytes"):
-        read_plain_file(plain, largest=4)
-    for other in (link, pipe, tmp_path):
-        assert not is_plain_file(other)
-        with pytest.raises(ValueError, match=f"{other} is not a plain file"):
-            read_plain_file(other, largest=5)
-    assert not is_plain_file(tmp_path / "nothing")
+    assert read_file(plain, largest=6) == read_file(link, largest=6) == "1234é"
+    with pytest.raises(ValueError, match=f"{plain} has more than 5 bytes"):
+        read_file(plain, largest=5)
+    with pytest.raises(ValueError, match=r"has more than 5 bytes|is not a file"):
+        read_file(Path("/dev/zero"), largest=5)
+    for other in (pipe, tmp_path):  # a pipe would be waited for
+        with pytest.raises(ValueError, match=f"{other} is not a file"):
+            read_file(other, largest=5)
     with pytest.raises(FileNotFoundError, match="nothing"):
-        read_plain_file(tmp_path / "nothing", largest=5)
+        read_file(tmp_path / "nothing", largest=5)
+    plain.write_bytes(b"\xff")
+    with pytest.raises(ValueError, match=f"{plain} is no text in UTF-8"):
+        read_file(plain, largest=5)
+    assert [is_plain_file(path) for path in (plain, link, pipe, tmp_path, tmp_path / "nothing")] == [
+        *(True, False, False, False, False)
+    ]
+
+
+def test_a_folder_below_another_is_made_but_not_through_links(tmp_path):
+    base, elsewhere = tmp_path / "base", tmp_path / "elsewhere"
+    assert plain_folder(base, base / "a" / "b") == base / "a" / "b"
+    assert (base / "a" / "b").is_dir()
+    elsewhere.mkdir()
+    (base / "a" / "link").symlink_to(elsewhere)
+    with pytest.raises(ValueError, match=f"{base / 'a' / 'link'} is a link"):
+        plain_folder(base, base / "a" / "link" / "c")
+    assert list(elsewhere.iterdir()) == []
+    (tmp_path / "other").symlink_to(base)  # where a user's own folder is is the user's business
+    assert plain_folder(tmp_path / "other", tmp_path / "other" / "c").is_dir()
+    with pytest.raises(ValueError, match="elsewhere"):
+        plain_folder(base, elsewhere)
 
 
 # --- checks -------------------------------------------------------------------------------------
@@ -214,6 +235,23 @@ def test_whole_numbers_come_back_as_ints(value):
     found = checks.positive_int("n", value)
     assert type(found) is int
     assert found == 3
+
+
+def test_several_values_are_different_and_each_is_checked():
+    assert checks.several("x", (1, 2), checks.positive_int) == [1, 2]
+    assert checks.several("x", np.array([0.5, 1]), checks.positive) == [0.5, 1.0]
+    for values, kind, message in (
+        ([], ValueError, "x must not be empty"),
+        (np.array([]), ValueError, "x must not be empty"),
+        ([1, 1.0], ValueError, "x must hold different values, got 1.0 twice"),
+        ([1, -1], ValueError, "x must be positive, got -1"),
+        ("12", TypeError, "x must be a list, got '12'"),
+        (3, TypeError, "x must be a list, got 3"),
+        ({1: 2}, TypeError, "x must be a list"),
+        (None, TypeError, "x must be a list"),
+    ):
+        with pytest.raises(kind, match=message):
+            checks.several("x", values, checks.positive)
 
 
 def test_arrays_come_back_as_float64():

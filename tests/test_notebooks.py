@@ -4,6 +4,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_parameters_are_the_arguments_of_the_function_with_its_defaults(name):
     arguments = inspect.signature(FUNCTIONS[name]).parameters
     declared = {k: p.default for k, p in NOTEBOOKS[name].parameters.items() if k != "output_dir"}
     assert {k: plain(v) for k, v in declared.items()} == {k: plain(a.default) for k, a in arguments.items()}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_notebooks_name_the_data_they_read(name):
+    """By what their modules import; a figure that reads others would not be made anew when these change."""
+    code = inspect.getsource(inspect.getmodule(inspect.unwrap(FUNCTIONS[name])))
+    reads = re.findall(r"\b(SequentialImages|WikiText2)\(", code)
+    assert bool(NOTEBOOKS[name].needs_data) == bool(reads)
+    sets = {"WikiText2": {"wikitext2"}, "SequentialImages": {"mnist", "cifar10", "fashion_mnist"}}
+    assert set(NOTEBOOKS[name].needs_data) <= set().union(*(sets[task] for task in reads))
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -1,14 +1,17 @@
 """Texts that become Markdown and LaTeX."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curse_of_memory.gallery.ledger import read_inventory, read_papers
 from curse_of_memory.printed_table import (
+    COMMANDS,
     LATEX,
     latex_longtable,
     latex_text,
@@ -37,7 +40,66 @@ def test_signs_become_commands(text, latex):
 
 
 def test_what_has_a_meaning_in_markdown_is_escaped_outside_mathematics():
-    assert markdown_text("a|b\n <c> $x<y$") == r"a\|b &lt;c> $x<y$"
+    assert markdown_text("a|b\n <c> $x<y$") == r"a\|b &lt;c> $x< y$"
+
+
+INPUT = r"\input{/etc/passwd}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"${INPUT}$",
+        "$" + INPUT.replace("\\", "^^5c") + "$",  # TeX reads ^^5c as a backslash
+        f"$x$ and ${INPUT}$",
+        f"$ {INPUT} $$x$",
+        r"$\mathrm{\immediate\write18{ls}}$",
+        r"$a\\\hline$",
+        "$x % the rest of the line$",
+        "$x}$",
+        "$}{$",
+        "$a & b$",
+        r"$\csname input\endcsname$",
+        r"$\def\x{y}$",
+        r"$\href{javascript:alert(1)}{x}$",
+        "$\\$",
+    ],
+)
+def test_what_is_no_mathematics_is_said_and_not_done(text):
+    """No backslash of the text is one in LaTeX: what is there are the commands for signs."""
+    latex = latex_text(text)
+    for command in re.findall(r"\\([A-Za-z]+|.)", latex):
+        assert command in ("textbackslash", *"{}%$&#_", "textasciicircum", "mathrm") or f"${text}" in latex
+    assert "input{" not in latex.replace(r"input\{", "")
+    assert "^^" not in latex
+    assert re.sub(r"\\.", "", latex).count("{") == re.sub(r"\\.", "", latex).count("}")
+    assert r"\$" in markdown_text(text)
+
+
+def test_mathematics_of_the_list_is_set():
+    for text in (
+        r"$\frac{\partial y}{\partial x}\,\Sigma_s\lvert\rho_s\rvert$",
+        "$W^{1,\\infty}$",
+        r"$\{x\|$",
+    ):
+        assert latex_text(text) == text
+
+
+def test_the_commands_of_a_text_are_those_of_signs():
+    random = np.random.default_rng(0)
+    signs = [*"\\${}^_%&#~[]<>|\n\0 aZ5", "ρ̂", "ŷ", "²", "\\input", "\\hat", "$$", "^^5c", "\u202e"]
+    allowed = set(re.findall(r"\\([A-Za-z]+|.)", " ".join(LATEX.values()))) | COMMANDS
+    allowed |= {"hat", "textsuperscript", "textsubscript"}
+    for _ in range(2000):
+        text = "".join(random.choice(signs, size=random.integers(1, 30)))
+        latex = latex_text(text)
+        assert set(re.findall(r"\\([A-Za-z]+|.)", latex)) <= allowed, text
+        assert not re.search(r"(?<!\\)[%&#~]|\^\^|[\x00-\x1f]", latex), text
+
+
+@pytest.mark.parametrize("text", ["[a](javascript:x)", "![a](http://x)", "<b>", "$<script>$", "$a<b$ </td>"])
+def test_a_text_in_markdown_is_no_link_and_no_tag(text):
+    assert not re.search(r"<[A-Za-z/!?]|\]\(", markdown_text(text))
 
 
 def test_a_markdown_table_aligns_as_it_is_told():

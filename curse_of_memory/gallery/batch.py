@@ -1,9 +1,9 @@
 """Run notebooks and keep what they write: whole figures or the ones that were there before.
 
-A notebook writes into a staging folder; its files move to their place one by one, each in a
-single step, after it has ended well. Then a state file records what they were made from.
-A batch that is killed at any moment can be started again: what is recorded and still stands is
-skipped, everything else is done anew.
+A notebook writes into a staging folder. After it has ended well a state file says what is to come, its
+files move to their place one by one, each in a single step, and the state file says that they have. A
+batch that is killed at any moment can be started again: what was being published is brought to an end,
+what is recorded and still stands is skipped, everything else is done anew.
 """
 
 import contextlib
@@ -16,25 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.gallery import state
+from curse_of_memory.files import plain_folder
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.origin import Machine, origin, package_checksum
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
-from curse_of_memory.gallery.results import FILES, read_result
+from curse_of_memory.gallery.publication import Job, is_current, publish, recover
+from curse_of_memory.gallery.state import read_state
 
-__all__ = ["Job", "Outcome", "only_batch", "outdated", "plan", "publish", "run"]
+__all__ = ["Outcome", "only_batch", "outdated", "plan", "run", "staleness"]
 
 CELL_SECONDS = 24 * 3600  # the longest full-scale cell is hours; this only ends what hangs for good
 START_SECONDS = 120
 IOPUB_SECONDS = 60  # nbclient gives up after 4, which a busy machine exceeds
-
-
-@dataclass(frozen=True)
-class Job:
-    """A notebook with the parameters to set and the fingerprint of what it is made from."""
-
-    notebook: Notebook
-    values: dict[str, Any]
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ class Outcome:
     name : str
         The notebook.
     status : str
-        ``done``, ``up to date`` or ``failed``.
+        ``done``, ``up to date``, ``failed``, or ``not run`` where the batch ended before.
     seconds : float
         Wall time, kernel start included.
     error : str
@@ -68,64 +61,112 @@ def plan(
     presets: Mapping[str, Mapping],
     preset: str,
     texts: Mapping[str, str],
+    machine: Machine,
 ) -> list[Job]:
     """Decide what every selected notebook is run with; nothing runs before all of it holds.
 
     Parameters
     ----------
     selected, notebooks
-        Those to run, and all there are.
+        Those to run, and all there are; with broken ones there is nothing to do.
     presets, preset
         From `read_presets`, and the name of the one to use.
     texts
         Parameters as typed on the command line; they win over the preset.
+    machine
+        What the figures are made on.
 
     Raises
     ------
-    ValueError, TypeError
-        If a preset, a notebook or a parameter is unknown, or a value has the wrong type.
+    ValueError, TypeError, FileNotFoundError
+        If a preset, a notebook or a parameter is unknown, or a value has the wrong type; or as `origin` does.
     """
     for known in presets:  # the ledger reads them all when the notebooks have run
         for name, values in preset_of(presets, known, notebooks).items():
-            resolve(name, notebooks[name].parameters, values)
-    chosen = preset_of(presets, preset, notebooks)
-    package = state.package_checksum()
+            if not notebooks[name].trouble:
+                resolve(name, notebooks[name].parameters, values)
+    package = package_checksum()
     jobs = []
     for notebook in selected:
-        declared = notebook.parameters
-        values = resolve(notebook.name, declared, chosen.get(notebook.name, {}))
+        if notebook.trouble:
+            continue
+        overrides = {}
         for key, text in texts.items():
             try:
-                values[key] = read_value(declared_as(notebook.name, declared, key), text)
+                overrides[key] = read_value(declared_as(notebook.name, notebook.parameters, key), text)
             except TypeError as error:
                 raise TypeError(f"{notebook.name}: {error}") from None
-        jobs.append(Job(notebook, values, state.fingerprint(notebook, values, package)))
+        jobs.append(
+            _job(notebook, preset_of(presets, preset, notebooks), preset, overrides, package, machine)
+        )
     return jobs
+
+
+def _job(
+    notebook: Notebook,
+    chosen: Mapping[str, Mapping],
+    preset: str,
+    overrides: Mapping[str, Any],
+    package: str,
+    machine: Machine,
+) -> Job:
+    values = resolve(notebook.name, notebook.parameters, {**chosen.get(notebook.name, {}), **overrides})
+    made_from = origin(notebook, values, package, machine)
+    return Job(notebook, values, preset, dict(overrides), made_from)
 
 
 def outdated(jobs: Iterable[Job], out: Path) -> list[Job]:
     """Return the jobs whose figures are not there as recorded."""
-    return [job for job in jobs if not state.is_current(out, job.notebook, job.fingerprint)]
+    return [job for job in jobs if not is_current(out, job)]
+
+
+def staleness(
+    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], out: Path, machine: Machine
+) -> dict[str, list[str]]:
+    """Return in what the figures made here are stale, by notebook: what a batch as then would make anew.
+
+    A figure whose state is not known, as in a fresh clone, is not among them.
+    """
+    package = package_checksum()
+    found = {}
+    for name, notebook in notebooks.items():
+        state = read_state(out, notebook)
+        if notebook.trouble or state is None or not state.published:
+            continue
+        try:
+            chosen = preset_of(presets, state.preset, notebooks)
+            job = _job(notebook, chosen, state.preset, state.overrides, package, machine)
+        except (TypeError, ValueError, OSError) as error:  # what it was made with there is no more
+            found[name] = [str(error)]
+            continue
+        reasons = state.origin.differences(job.origin)
+        if not reasons and not is_current(out, job):
+            reasons = ["its files were changed or removed"]
+        if reasons:
+            found[name] = reasons
+    return found
 
 
 @contextlib.contextmanager
-def only_batch(out: Path) -> Iterator[None]:
-    """Hold the output folder against a second batch; leave no staging folder behind.
+def only_batch(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
+    """Hold the output folder against a second batch; end what a killed one began, and leave nothing behind.
 
     Raises
     ------
     BlockingIOError
         If another batch is writing there.
+    OSError, ValueError
+        If the folder cannot be written, or has links where the batch keeps its own files.
     """
-    staging = out / ".batch" / "staging"
-    staging.mkdir(parents=True, exist_ok=True)
-    with (out / ".batch" / "lock").open("w") as lock:
+    staging = plain_folder(out, out / ".batch" / "staging")
+    with (out / ".batch" / "lock").open("a") as lock:
         # the system drops the lock when the process ends, however it ends
         with contextlib.suppress(ImportError):  # Windows has no such lock
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(staging)
+        recover(out, notebooks)
         try:
             yield
         finally:
@@ -142,46 +183,13 @@ def run(jobs: list[Job], out: Path, workers: int) -> Iterator[Outcome]:
     """
     import joblib
 
-    from curse_of_memory.gallery.kernel import kill_kernels
+    from curse_of_memory.gallery.kernel import no_kernel_left_behind
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     parallel = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")
     tasks = (joblib.delayed(_run_one)(job, out, workers > 1) for job in jobs)
-    try:
+    with no_kernel_left_behind():
         yield from parallel(tasks)
-    except KeyboardInterrupt:
-        kill_kernels()
-        raise
-
-
-def publish(job: Job, staging: Path, out: Path) -> None:
-    """Move a figure's files from `staging` to their place and record them.
-
-    Raises
-    ------
-    ValueError
-        If files are missing, unexpected or say something else than they should.
-    """
-    name, stem = job.notebook.name, job.notebook.stem
-    written = {path.name: path for path in sorted(staging.iterdir())}
-    expected = {f"{stem}.{suffix}" for suffix in FILES}
-    if unexpected := [file for file in written if file not in expected]:
-        raise ValueError(f"wrote {unexpected[0]}, which is none of {stem}.{{{','.join(FILES)}}}")
-    picture = ("png", "pdf") if f"{stem}.png" in written or f"{stem}.pdf" in written else ()
-    table = ("md", "tex") if f"{stem}.md" in written or f"{stem}.tex" in written else ()
-    for suffix in ("json", "csv", *(picture + table or ("png", "pdf"))):
-        if f"{stem}.{suffix}" not in written:
-            raise ValueError(f"wrote no .{suffix}")
-    read_result(written[f"{stem}.json"], name)
-
-    folder = out / job.notebook.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    former = state.recorded_files(out, name)
-    for file, path in written.items():
-        os.replace(path, folder / file)
-    for file in former.keys() - written.keys():
-        (folder / file).unlink(missing_ok=True)
-    state.write_state(out, job.notebook, job.fingerprint, list(written))
 
 
 def _run_one(job: Job, out: Path, side_by_side: bool) -> Outcome:
@@ -189,24 +197,25 @@ def _run_one(job: Job, out: Path, side_by_side: bool) -> Outcome:
     from curse_of_memory.gallery.kernel import run_apart
 
     name = job.notebook.name
-    staging = out / ".batch" / "staging" / name
-    staging.mkdir(parents=True)
-    draft = staging.with_name(f"{staging.name}.ipynb")
+    staging = out / ".batch" / "staging" / job.notebook.flat_name
+    draft = out / ".batch" / "staging" / f"{job.notebook.flat_name}.ipynb"
     kept = out / ".batch" / "executed" / f"{name}.ipynb"
     failed = kept.with_name(f"{kept.stem}.failed.ipynb")
-    kept.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
+    executed = None
     try:
+        plain_folder(out, staging)
+        plain_folder(out, kept.parent)
         values = {**job.values, "output_dir": str(staging)}
         run_apart(_execute, job.notebook, values, draft, side_by_side)
         publish(job, staging, out)
+        os.replace(draft, kept)
+        failed.unlink(missing_ok=True)
     except Exception as error:
-        executed = failed if draft.is_file() else None
-        if executed:
-            os.replace(draft, executed)
+        with contextlib.suppress(OSError):  # there may be none, or no room for it
+            os.replace(draft, failed)
+            executed = failed
         return Outcome(name, "failed", time.perf_counter() - start, one_line(error), executed)
-    os.replace(draft, kept)
-    failed.unlink(missing_ok=True)
     return Outcome(name, "done", time.perf_counter() - start, executed=kept)
 
 

@@ -8,14 +8,15 @@ from itertools import islice
 from pathlib import Path
 
 from curse_of_memory import __version__
-from curse_of_memory.files import whole_file
-from curse_of_memory.gallery.ledger import Paper, preset_used, read_inventory, read_papers, statuses
+from curse_of_memory.files import is_plain_file, whole_file
+from curse_of_memory.gallery.ledger import Paper, read_inventory, read_papers, statuses
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.results import Result, Row, find_result
+from curse_of_memory.gallery.results import Result, Row
+from curse_of_memory.gallery.standing import Standing
 
 __all__ = ["Card", "index_html", "write_index"]
 
-PREVIEW_ROWS = 6  # of the data, where a table has no picture
+PREVIEW_ROWS, LONGEST_LINE = 6, 10_000  # of the data, where a table has no picture
 LARGE, MANY_PANELS = 1800, 2200  # pixels, from which letters are too small at a half, at 0.6 of the page
 MANY_NUMBERS, FIRST_NUMBERS = 10, 8  # where there are many, all but the first are folded away
 
@@ -38,22 +39,22 @@ class Card:
     links: list[tuple[str, str]]
 
 
-def index_html(notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], out: Path) -> str:
-    """Return the page for the figures that are in `out`."""
+def index_html(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path) -> str:
+    """Return the page for the figures in `out`; of those that are incomplete it has the names only."""
     from jinja2 import Environment, PackageLoader
 
     papers = read_papers()
     sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in papers] + [(None, [])]
     by_folder = {paper.folder: cards for paper, cards in sections if paper}
-    states = statuses(notebooks, presets, out)
+    states = statuses(standings)
     results = []
     places = [item.notebook for item in read_inventory()]
     in_order = sorted(notebooks, key=lambda name: places.index(name) if name in places else len(places))
     for name in in_order:
         notebook = notebooks[name]
-        if result := find_result(out, notebook):
+        if result := standings[name].result:
             results.append(result)
-            card = _card(notebook, result, states[name], preset_used(notebook, result, presets), out)
+            card = _card(notebook, result, states[name], standings[name].preset, out)
             by_folder.get(notebook.folder, sections[-1][1]).append(card)
     newest = max(results, key=lambda result: result.created, default=None)
     page = Environment(
@@ -65,6 +66,7 @@ def index_html(notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping]
     return page.get_template("index.html.j2").render(
         sections=[(paper, _without_gaps(cards)) for paper, cards in sections if cards],
         count=len(results),
+        incomplete=[name for name in in_order if standings[name].trouble],
         # of the figures, not of this moment: the page changes only when a figure does
         made=newest.created[:10] if newest else "",
         versions=newest.versions if newest else {},
@@ -72,15 +74,15 @@ def index_html(notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping]
     )
 
 
-def write_index(notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], out: Path) -> None:
+def write_index(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path) -> None:
     """Write ``index.html`` into `out`."""
     with whole_file(out / "index.html") as draft:
-        draft.write_text(index_html(notebooks, presets, out), encoding="utf-8")
+        draft.write_text(index_html(notebooks, standings, out), encoding="utf-8")
 
 
 def _card(notebook: Notebook, result: Result, state: str, preset: str, out: Path) -> Card:
     def there(suffix: str) -> str:
-        return f"{notebook.name}.{suffix}" if (out / f"{notebook.name}.{suffix}").is_file() else ""
+        return f"{notebook.name}.{suffix}" if is_plain_file(out / f"{notebook.name}.{suffix}") else ""
 
     links = [
         (suffix.upper(), there(suffix)) for suffix in ("pdf", "md", "tex", "csv", "json") if there(suffix)
@@ -129,8 +131,11 @@ def _without_gaps(cards: list[Card]) -> list[Card]:
 
 
 def _preview(path: Path) -> list[list[str]]:
-    """Return the header and the first rows of a table's data."""
-    if not path.is_file():
+    """Return the header and the first rows of a table's data; none of what is no table."""
+    if not is_plain_file(path):
         return []
-    with path.open(encoding="utf-8", newline="") as handle:
-        return list(islice(csv.reader(handle), PREVIEW_ROWS + 1))
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            return list(islice(csv.reader(iter(lambda: handle.readline(LONGEST_LINE), "")), PREVIEW_ROWS + 1))
+    except (OSError, ValueError, csv.Error):
+        return []

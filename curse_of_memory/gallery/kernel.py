@@ -1,4 +1,7 @@
-"""How a notebook is run: with a kernel of this Python, in a thread that can be left behind."""
+"""How a notebook is run: with a kernel of this Python, in a thread that can be left behind.
+
+The kernels of a process are known in one place, so that none outlives an interrupted batch.
+"""
 
 import contextlib
 import os
@@ -6,7 +9,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,9 +17,58 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 
-__all__ = ["OneThreadKernel", "ThisPythonKernel", "kill_kernels", "run_apart"]
+__all__ = ["OneThreadKernel", "ThisPythonKernel", "no_kernel_left_behind", "run_apart"]
 
-_running: "weakref.WeakSet[ThisPythonKernel]" = weakref.WeakSet()
+START_SECONDS = 10.0  # a kernel's process is there long before
+
+
+class _Kernels:
+    """The kernels that run, and how many are being started; none starts any more once they were killed."""
+
+    def __init__(self):
+        self.running: weakref.WeakSet[ThisPythonKernel] = weakref.WeakSet()
+        self.starting = 0
+        self.closed = False
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def start(self, manager: "ThisPythonKernel") -> Iterator[None]:
+        with self.changed:
+            if self.closed:
+                raise RuntimeError("interrupted: no kernel is started any more")
+            self.starting += 1
+            self.running.add(manager)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.starting -= 1
+                self.changed.notify_all()
+
+    def kill(self) -> None:
+        with self.changed:
+            self.closed = True  # the threads that wait for kernels would go on with the next notebook
+            self.changed.wait_for(lambda: self.starting == 0, timeout=START_SECONDS)
+            managers = list(self.running)
+        for manager in managers:
+            group = getattr(manager.provisioner, "pgid", None)
+            if group and group != os.getpgrp():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
+
+
+_kernels = _Kernels()
+
+
+@contextlib.contextmanager
+def no_kernel_left_behind() -> Iterator[None]:
+    """Let kernels start in the body; if it is left by an exception, they and their processes are killed."""
+    _kernels.closed = False
+    try:
+        yield
+    except BaseException:
+        _kernels.kill()
+        raise
 
 
 class ThisPythonKernel(AsyncKernelManager):
@@ -39,8 +91,8 @@ class ThisPythonKernel(AsyncKernelManager):
 
     async def _async_start_kernel(self, **options: Any) -> None:
         environment = {**options.pop("env", os.environ), **self.extra_environment}
-        await super()._async_start_kernel(env=environment, **options)
-        _running.add(self)
+        with _kernels.start(self):
+            await super()._async_start_kernel(env=environment, **options)
 
     start_kernel = _async_start_kernel
 
@@ -82,12 +134,3 @@ def run_apart(function: Callable, *arguments: Any) -> Any:
     # a daemon: after Ctrl-C nothing is waited for
     threading.Thread(target=call, daemon=True).start()
     return future.result()
-
-
-def kill_kernels() -> None:
-    """Kill the running kernels, with the processes they started, at once."""
-    for manager in list(_running):
-        group = getattr(manager.provisioner, "pgid", None)
-        if group and group != os.getpgrp():
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)

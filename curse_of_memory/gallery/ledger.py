@@ -3,17 +3,15 @@
 What the papers show is data (``inventory.csv``); every status and number is computed.
 """
 
-import contextlib
 import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.parameters import COMMON, Parameter, resolve, same_value
-from curse_of_memory.gallery.results import Result, find_result
+from curse_of_memory.gallery.results import Result
+from curse_of_memory.gallery.standing import FULL_SCALE, Standing, standing
 
 __all__ = [
     "STATUSES",
@@ -21,20 +19,18 @@ __all__ = [
     "Item",
     "Paper",
     "Section",
-    "preset_used",
     "read_inventory",
     "read_papers",
     "sections",
+    "standings",
     "status",
     "statuses",
 ]
 
-FULL_SCALE, DEFAULTS, CUSTOM = "paper", "fast", "custom"
-
-REPRODUCED, STAND_IN = "reproduced", "shown on a stand-in"
+REPRODUCED, STAND_IN, INCOMPLETE = "reproduced", "shown on a stand-in", "incomplete"
 STATUSES = (
     *(REPRODUCED, f"{REPRODUCED} at reduced scale", STAND_IN, f"{STAND_IN} at reduced scale"),
-    *("needs data", "needs GPU", "not yet"),
+    *(INCOMPLETE, "needs data", "needs GPU", "not yet"),
 )
 
 
@@ -70,16 +66,19 @@ class Item:
 class Entry:
     """One line of the ledger: a figure or table, and what became of it.
 
-    `preset` and `status` are those of :func:`preset_used` and :func:`status`; `reduced` names the parameters
-    that are not those of full scale. `item` has no paper where none shows the figure.
+    `standing` says how its figure stands, `status` is that of :func:`status`. `item` has no paper where none
+    shows the figure.
     """
 
     item: Item
     notebook: Notebook | None
-    result: Result | None
-    preset: str
+    standing: Standing
     status: str
-    reduced: tuple[str, ...]
+
+    @property
+    def result(self) -> Result | None:
+        """What the figure says of itself."""
+        return self.standing.result
 
 
 @dataclass(frozen=True)
@@ -106,51 +105,13 @@ def read_inventory() -> list[Item]:
     return _rows("inventory.csv", Item)
 
 
-def preset_used(
-    notebook: Notebook | None, result: Result | None, presets: Mapping[str, Mapping[str, Mapping]]
-) -> str:
-    """Return the preset whose parameters a result was computed with, as its own record says.
-
-    The paper's wins where several agree, which they do where there is nothing to scale. ``custom`` is a scale
-    that no preset has; the text is empty where there is no result.
-    """
-    if notebook is None or result is None:
-        return ""
-    for preset in dict.fromkeys((FULL_SCALE, DEFAULTS, *presets)):
-        if not _other_than(preset, notebook, result, presets):
-            return preset
-    return CUSTOM
-
-
-def _other_than(
-    preset: str, notebook: Notebook, result: Result, presets: Mapping[str, Mapping[str, Mapping]]
-) -> tuple[str, ...]:
-    """Return the parameters a result was computed with that are not those of a preset."""
-    values = presets.get(preset, {}).get(notebook.name, {})
-    declared = notebook.parameters
-    # what no preset sets need not be among what the figure was computed from, and what every notebook
-    # has says nothing about scale
-    wanted = {k: p.default for k, p in declared.items() if k in result.parameters and k not in COMMON}
-    wanted |= resolve(notebook.name, declared, values)
-    return tuple(
-        key for key, value in wanted.items() if not _used(declared[key], result.parameters.get(key), value)
-    )
-
-
-def _used(parameter: Parameter, reported: Any, value: Any) -> bool:
-    """Return whether a result reports `value`; JSON has no infinity, so that it may be a word there."""
-    with contextlib.suppress(TypeError):
-        reported = parameter.accept(reported)
-    return same_value(reported, value)
-
-
-def status(preset: str, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
+def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
     """Return how far a figure is reproduced.
 
     Parameters
     ----------
-    preset : str
-        What it was made with, from :func:`preset_used`; empty where it was not made.
+    found : Standing
+        How the figure stands.
     needs : str
         What running it needs: ``data``, ``GPU`` or nothing.
     own : bool
@@ -158,43 +119,50 @@ def status(preset: str, needs: str = "", *, own: bool = False, stand_in: bool = 
     stand_in : bool
         Whether other models or data stand in for those of the paper.
     """
-    if not preset:
+    if found.trouble:
+        return INCOMPLETE
+    if not found.preset:
         return f"needs {needs}" if needs else "not yet"
     word = "ours" if own else STAND_IN if stand_in else REPRODUCED
-    return word if preset == FULL_SCALE else f"{word} at reduced scale"
+    return word if found.preset == FULL_SCALE else f"{word} at reduced scale"
 
 
-def statuses(
-    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
-) -> dict[str, str]:
-    """Return the status of every notebook's figure in `out`."""
+def statuses(found: Mapping[str, Standing]) -> dict[str, str]:
+    """Return the status of every notebook's figure, from how they stand, by name."""
     stand_ins = {item.notebook: bool(item.stand_in) for item in read_inventory()}
+    return {
+        name: status(one, own=name not in stand_ins, stand_in=stand_ins.get(name, False))
+        for name, one in found.items()
+    }
 
-    def one(name: str, notebook: Notebook) -> str:
-        preset = preset_used(notebook, find_result(out, notebook), presets)
-        return status(preset, own=name not in stand_ins, stand_in=stand_ins.get(name, False))
 
-    return {name: one(name, notebook) for name, notebook in notebooks.items()}
+def standings(
+    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
+) -> dict[str, Standing]:
+    """Return how every notebook's figure stands in `out`, by name."""
+    return {name: standing(out, notebook, presets) for name, notebook in notebooks.items()}
 
 
 def sections(
-    inventory: Iterable[Item],
-    notebooks: Mapping[str, Notebook],
-    presets: Mapping[str, Mapping[str, Mapping]],
-    out: Path,
+    inventory: Iterable[Item], notebooks: Mapping[str, Notebook], found: Mapping[str, Standing]
 ) -> list[Section]:
-    """Return what the ledger says of the figures in `out`, by paper; what no paper has comes last."""
+    """Return what the ledger says, by paper; what no paper has comes last.
+
+    Parameters
+    ----------
+    inventory, notebooks
+        What there should be, and what there is.
+    found : mapping
+        From `standings`.
+    """
     inventory = list(inventory)
-    results = {name: find_result(out, notebook) for name, notebook in notebooks.items()}
 
     def entry(item: Item) -> Entry:
-        notebook, result = notebooks.get(item.notebook), results.get(item.notebook)
-        preset = preset_used(notebook, result, presets)
-        state = status(preset, item.needs, own=not item.paper, stand_in=bool(item.stand_in))
-        reduced = _other_than(FULL_SCALE, notebook, result, presets) if preset else ()
-        return Entry(item, notebook, result, preset, state, reduced)
+        one = found.get(item.notebook, Standing())
+        state = status(one, item.needs, own=not item.paper, stand_in=bool(item.stand_in))
+        return Entry(item, notebooks.get(item.notebook), one, state)
 
-    found = [
+    by_paper = [
         Section(paper, [entry(item) for item in inventory if item.paper == paper.key])
         for paper in read_papers()
     ]
@@ -202,6 +170,6 @@ def sections(
     own = []
     for name, notebook in notebooks.items():
         if name not in named:
-            message = result.message if (result := results[name]) else ""
+            message = result.message if (result := found[name].result) else ""
             own.append(entry(Item("", notebook.title, message, name, "", "")))
-    return [*found, Section(None, own)] if own else found
+    return [*by_paper, Section(None, own)] if own else by_paper

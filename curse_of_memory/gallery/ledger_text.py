@@ -8,10 +8,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from curse_of_memory.files import whole_file
-from curse_of_memory.gallery.ledger import STATUSES, Entry, Paper, Section, read_inventory, sections
+from curse_of_memory.files import is_plain_file, whole_file
+from curse_of_memory.gallery.ledger import (
+    INCOMPLETE,
+    STATUSES,
+    Entry,
+    Paper,
+    Section,
+    read_inventory,
+    sections,
+)
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.results import NOTHING
+from curse_of_memory.gallery.standing import Standing
 from curse_of_memory.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
 
 __all__ = ["ledger_latex", "ledger_markdown", "write_ledger"]
@@ -29,11 +38,15 @@ LEGEND = (
 )
 
 
-def write_ledger(
-    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
-) -> None:
+UNSOUND = (
+    f"*{INCOMPLETE.capitalize()}*: the notebook, the record or the files are not whole; what is the matter "
+    "says `curse-of-memory list`."
+)
+
+
+def write_ledger(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path) -> None:
     """Write ``ledger.md`` and ``ledger.tex`` into `out`."""
-    found = sections(read_inventory(), notebooks, presets, out)
+    found = sections(read_inventory(), notebooks, standings)
     for name, text in (("ledger.md", ledger_markdown(found, out)), ("ledger.tex", ledger_latex(found))):
         with whole_file(out / name) as draft:
             draft.write_text(text, encoding="utf-8")
@@ -43,6 +56,8 @@ def ledger_markdown(found: Iterable[Section], out: Path) -> str:
     """Return the ledger in Markdown, with links that hold in the folder `out`."""
     found = list(found)
     blocks = ["# Ledger", f"Every figure and table of the papers: {_tally(found)}", *LEGEND]
+    if any(entry.status == INCOMPLETE for section in found for entry in section.entries):
+        blocks.append(UNSOUND)
     for section in found:
         blocks += [f"## {_title(section.paper)}", _about(section.paper)]
         rows = [_linked(_figure(entry, section.paper), entry, out) for entry in section.entries]
@@ -85,8 +100,9 @@ def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
     name = notebook.name if notebook else NOTHING
     if paper:
         name = name.removeprefix(f"{paper.folder}/")
-    state = f"{entry.status}: {', '.join(entry.reduced)}" if entry.reduced else entry.status
-    made = (entry.preset, result.device, f"{result.seconds:.1f}") if result else 3 * (NOTHING,)
+    reduced = entry.standing.reduced
+    state = f"{entry.status}: {', '.join(reduced)}" if reduced else entry.status
+    made = (entry.standing.preset, result.device, f"{result.seconds:.1f}") if result else 3 * (NOTHING,)
     return item.key, shows, name, state, *made
 
 
@@ -111,7 +127,7 @@ def _linked(cells: tuple[str, ...], entry: Entry, out: Path) -> tuple[str, ...]:
     key, shows, name, *rest = map(markdown_text, cells)
     if notebook := entry.notebook:
         files = (f"{notebook.name}.{suffix}" for suffix in ("png", "md", "csv"))
-        figure = next((file for file in files if (out / file).is_file()), "")
+        figure = next((file for file in files if is_plain_file(out / file)), "") if entry.result else ""
         key, name = _link(key, figure), _link(name, notebook.link_from(out))
     return key, shows, name, *rest
 

@@ -5,15 +5,29 @@ Notebooks are read as plain JSON: listing and checking them should not wait for 
 
 import json
 import os
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from curse_of_memory.checks import near_match
+from curse_of_memory.files import read_file
 from curse_of_memory.gallery.parameters import Parameter, read_parameters
 
-__all__ = ["Notebook", "code_of", "find_notebooks", "find_root", "read_notebook", "select", "source"]
+__all__ = [
+    *("PACKAGE", "SHIPPED", "Notebook", "code_of", "find_clone", "find_notebooks", "find_root"),
+    *("read_notebook", "select", "source"),
+]
+
+DISTRIBUTION = "curse-of-memory"
+PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED = (
+    PACKAGE / "gallery" / "shipped"
+)  # where a wheel has the notebooks and presets; a clone has none there
+LARGEST = 100_000_000  # bytes of a notebook; those of the project have less than two million
 
 
 @dataclass(frozen=True)
@@ -28,11 +42,14 @@ class Notebook:
         The file.
     content : dict
         Its JSON.
+    trouble : str
+        Why it cannot be run, in one line, if it is broken; it has no cells then. Else empty.
     """
 
     name: str
     path: Path
     content: dict = field(repr=False, compare=False)
+    trouble: str = ""
 
     @property
     def folder(self) -> str:
@@ -45,9 +62,19 @@ class Notebook:
         return self.name.rpartition("/")[2]
 
     @property
+    def flat_name(self) -> str:
+        """The name as one part of a path, so that no notebook's own folder lies in that of another."""
+        return quote(self.name, safe="")
+
+    @property
     def code_cells(self) -> list[dict]:
         """The code cells, in order."""
         return [cell for cell in self.content["cells"] if cell["cell_type"] == "code"]
+
+    @property
+    def needs_data(self) -> list[str]:
+        """The data sets it reads, by name."""
+        return self.content["metadata"].get("needs_data", [])
 
     @cached_property
     def title(self) -> str:
@@ -56,7 +83,7 @@ class Notebook:
             if cell["cell_type"] == "markdown":
                 for line in source(cell).splitlines():
                     if line.startswith("# ") and (title := line[2:].strip()):
-                        return title
+                        return title.encode(errors="replace").decode()  # JSON can say half a sign
         return self.stem
 
     @cached_property
@@ -67,14 +94,16 @@ class Notebook:
         ------
         ValueError
             If there is not exactly one such cell, or a line of it is not
-            ``name: type = literal  # help``.
+            ``name: type = literal  # help``; or if the notebook is broken.
         """
+        if self.trouble:
+            raise ValueError(self.trouble)
         cells = [c for c in self.code_cells if "parameters" in c.get("metadata", {}).get("tags", [])]
         if len(cells) != 1:
             raise ValueError(f"{self.name} must have one cell tagged 'parameters', it has {len(cells)}")
         try:
             return read_parameters(source(cells[0]))
-        except (SyntaxError, TypeError, ValueError) as error:
+        except (SyntaxError, TypeError, ValueError, RecursionError, MemoryError) as error:
             raise ValueError(f"{self.name}, parameters cell: {error}") from None
 
     def link_from(self, folder: Path) -> str:
@@ -94,23 +123,51 @@ def source(cell: Mapping) -> str:
     return text if isinstance(text, str) else "".join(text)
 
 
-def find_root(start: Path | None = None) -> Path:
-    """Return the project's folder: upward from `start`, else from the package's own place.
+def find_clone(start: Path | None = None) -> Path | None:
+    """Return the clone of this project that `start` lies in, or else the package; None if neither does.
+
+    A folder is one if its ``pyproject.toml`` has the name of this project, and if the package that is running
+    now is the one in it: notebooks are run with, and written by, their own code only.
 
     Raises
     ------
-    FileNotFoundError
-        If no folder on the way holds ``notebooks/`` and ``pyproject.toml``.
+    ValueError
+        If `start` lies in a clone, but the package that is running is another.
     """
     start = (start or Path.cwd()).resolve()
-    package = Path(__file__).resolve().parents[1]
-    for folder in (start, *start.parents, *package.parents):
-        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+    for folder in (start, *start.parents, *PACKAGE.parents):
+        if (folder / "notebooks").is_dir() and _distribution(folder / "pyproject.toml") == DISTRIBUTION:
+            if (folder / PACKAGE.name).resolve() != PACKAGE:
+                raise ValueError(
+                    f"{folder} is a clone of {DISTRIBUTION}, but the package that runs is {PACKAGE}; install "
+                    "the clone (pip install --editable), or leave it"
+                )
             return folder
-    raise FileNotFoundError(
-        f"no project found: neither {start} nor the package lies below a folder with notebooks/ "
-        "and pyproject.toml; run this inside a clone of the repository"
-    )
+    return None
+
+
+def find_root(start: Path | None = None) -> Path:
+    """Return the folder with ``notebooks/``: of the clone (`find_clone`), or what came with the package.
+
+    Raises
+    ------
+    ValueError
+        As `find_clone` does.
+    FileNotFoundError
+        If there is neither.
+    """
+    root = find_clone(start) or SHIPPED
+    if not (root / "notebooks").is_dir():
+        raise FileNotFoundError(f"the package in {PACKAGE} came without notebooks; run this inside a clone")
+    return root
+
+
+def _distribution(pyproject: Path) -> Any:
+    """Return the name of the project that a file declares; None if none."""
+    try:
+        return tomllib.loads(read_file(pyproject, 1_000_000))["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def read_notebook(path: Path, name: str) -> Notebook:
@@ -119,26 +176,70 @@ def read_notebook(path: Path, name: str) -> Notebook:
     Raises
     ------
     ValueError
-        If the file is not a version 4 notebook.
+        If the file is not a version 4 notebook, or its parameters cannot be read.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        content = json.loads(read_file(path, LARGEST))
+        sound = _is_notebook(content)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name} is not a notebook: {error}") from None
-    if not isinstance(content, dict) or content.get("nbformat") != 4 or "cells" not in content:
+    if not sound:
         raise ValueError(f"{name} is not a notebook of format version 4")
-    return Notebook(name, path, content)
+    notebook = Notebook(name, path, content)
+    _ = notebook.parameters
+    return notebook
+
+
+def _is_notebook(content: Any) -> bool:
+    """Return whether what a file holds has the parts of a notebook that are used here."""
+
+    def is_cell(cell: Any) -> bool:
+        if not isinstance(cell, dict):
+            return False
+        text, metadata = cell.get("source"), cell.get("metadata", {})
+        lines = text if isinstance(text, list) else [text]
+        outputs = cell.get("outputs", [])
+        return (
+            isinstance(cell.get("cell_type"), str)
+            and all(isinstance(line, str) for line in lines)
+            and isinstance(metadata, dict)
+            and _texts(metadata.get("tags", []))
+            and isinstance(outputs, list)
+            and all(isinstance(output, dict) and "output_type" in output for output in outputs)
+        )
+
+    return (
+        isinstance(content, dict)
+        and content.get("nbformat") == 4
+        and isinstance(content.get("metadata"), dict)
+        and _texts(content["metadata"].get("needs_data", []))
+        and isinstance(content.get("cells"), list)
+        and all(map(is_cell, content["cells"]))
+    )
+
+
+def _texts(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def find_notebooks(root: Path) -> dict[str, Notebook]:
-    """Return the notebooks of the project by name, sorted, checkpoints left out."""
+    """Return the notebooks of the project by name, sorted, checkpoints left out; broken ones say so.
+
+    One that cannot be read has no cells, and its attribute ``trouble`` says why.
+    """
     base = root / "notebooks"
     found = {}
     for path in sorted(base.rglob("*.ipynb")):
         relative = path.relative_to(base).with_suffix("")
         if not any(part.startswith(".") for part in relative.parts):
             name = relative.as_posix()
-            found[name] = read_notebook(path, name)
+            try:
+                found[name] = read_notebook(path, name)
+            except ValueError as error:
+                nothing = {"cells": [], "metadata": {}}
+                found[name] = Notebook(name, path, nothing, trouble=" ".join(str(error).split()))
     return found
 
 

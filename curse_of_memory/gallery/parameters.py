@@ -6,7 +6,6 @@ before a kernel starts.
 """
 
 import ast
-import contextlib
 import io
 import math
 import tokenize
@@ -16,8 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from curse_of_memory.checks import near_match, one_of
+from curse_of_memory.files import read_file
+from curse_of_memory.gallery.core_yaml import read_yaml
 
-__all__ = ["COMMON", "Parameter", "preset_of", "read_parameters", "read_presets", "read_value", "resolve"]
+__all__ = [
+    *("COMMON", "Parameter", "plain_values", "preset_of", "read_parameters", "read_presets", "read_value"),
+    "resolve",
+]
 
 SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
 KINDS = [*SCALARS, "list", *(f"list[{scalar}]" for scalar in SCALARS)]
@@ -26,6 +30,8 @@ KINDS = [*SCALARS, "list", *(f"list[{scalar}]" for scalar in SCALARS)]
 COMMON = {"seed": ("int", None), "device": ("str", "auto"), "output_dir": ("str", "")}
 # set through --out, so that a batch knows where its figures are
 RESERVED = "output_dir"
+WORDS = ("inf", "-inf", "nan")  # floats that JSON and YAML have no other simple words for
+LARGEST = 1_000_000  # bytes of the presets
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,18 @@ class Parameter:
             return self._scalar(self.kind, value)
         if not isinstance(value, list):
             raise TypeError(f"{self.name} must be a {self.kind}, got {value!r}")
-        return [self._scalar(inner, item) for item in value] if inner else value
+        if inner:
+            return [self._scalar(inner, item) for item in value]
+        if not plain_values({self.name: value}):
+            raise TypeError(f"{self.name} must hold numbers and texts, got {value!r}")
+        return value
 
     def _scalar(self, kind: str, value: Any) -> Any:
-        if kind == "float" and isinstance(value, str):
-            # YAML 1.1 takes 1e-3 for a word, since it has no point
-            with contextlib.suppress(ValueError):
+        if kind == "float" and (value in WORDS or type(value) is int):
+            try:
                 value = float(value)
-        if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            except OverflowError:
+                raise TypeError(f"{self.name} must be float, got a number too large for one") from None
         if type(value) is not SCALARS[kind]:
             part = "hold " if self.kind.startswith("list") else "be "
             raise TypeError(f"{self.name} must {part}{kind}, got {value!r}")
@@ -78,13 +87,14 @@ def read_parameters(code: str) -> dict[str, Parameter]:
     >>> read_parameters("horizon: int = 64  # number of time steps")["horizon"]
     Parameter(name='horizon', kind='int', default=64, help='number of time steps')
     """
+    tree = ast.parse(code)  # first, since what is not Python has no tokens, either
     comments = {
         token.start[0]: token.string.lstrip("# ").strip()
         for token in tokenize.generate_tokens(io.StringIO(code).readline)
         if token.type == tokenize.COMMENT
     }
     found: dict[str, Parameter] = {}
-    for node in ast.parse(code).body:
+    for node in tree.body:
         try:
             name, kind = node.target.id, ast.unparse(node.annotation)
             default = ast.literal_eval(node.value)
@@ -108,14 +118,13 @@ def read_value(parameter: Parameter, text: str) -> Any:
     TypeError
         If the text does not say a value of that kind.
     """
-    import yaml
-
     if parameter.kind == "str":
         return text
     try:
-        return parameter.accept(yaml.safe_load(text))
-    except yaml.YAMLError:
+        value = read_yaml(text)
+    except ValueError:
         raise TypeError(f"{parameter.name} must be {parameter.kind}, got {text!r}") from None
+    return parameter.accept(value)
 
 
 def read_presets(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
@@ -128,13 +137,11 @@ def read_presets(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
     ValueError
         If the file is not such a mapping.
     """
-    import yaml
-
     path = root / "notebooks" / "presets.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except yaml.YAMLError as error:
-        raise ValueError(f"presets.yaml cannot be read: {' '.join(str(error).split())}") from None
+        content = read_yaml(read_file(path, LARGEST)) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise ValueError(f"presets.yaml cannot be read: {error}") from None
     presets: dict[str, dict[str, dict[str, Any]]] = {"fast": {}}
     for preset, notebooks in _mapping("presets.yaml", content).items():
         presets[preset] = {
@@ -198,8 +205,16 @@ def declared_as(name: str, declared: Mapping[str, Parameter], key: str) -> Param
     return declared[key]
 
 
+def plain_values(values: Mapping[str, Any]) -> bool:
+    """Return whether all values are numbers, truths, texts, or lists of these: what a parameter can be."""
+    entries = (e for value in values.values() for e in (value if isinstance(value, list) else [value]))
+    return all(isinstance(entry, int | float | str) for entry in entries)
+
+
 def same_value(first: Any, second: Any) -> bool:
-    """Return whether two parameter values are one; 1 and 1.0 are, and NaN is NaN."""
+    """Return whether two parameter values are one; 1 and 1.0 are, 1 and True are not, and NaN is NaN."""
+    if isinstance(first, bool) != isinstance(second, bool):
+        return False
     if isinstance(first, list) and isinstance(second, list):
         return len(first) == len(second) and all(map(same_value, first, second))
     if isinstance(first, float) and isinstance(second, float) and math.isnan(first):

@@ -5,7 +5,7 @@ Only outputs change: what papermill or an editor left behind goes, everything el
 
 from curse_of_memory.files import whole_file
 from curse_of_memory.gallery.batch import CELL_SECONDS, IOPUB_SECONDS, START_SECONDS
-from curse_of_memory.gallery.kernel import OneThreadKernel, run_apart
+from curse_of_memory.gallery.kernel import OneThreadKernel, no_kernel_left_behind, run_apart
 from curse_of_memory.gallery.notebooks import Notebook
 
 __all__ = ["refresh"]
@@ -41,7 +41,8 @@ def refresh(notebook: Notebook) -> None:
         record_timing=False,
         resources={"metadata": {"path": str(notebook.path.parent)}},
     )
-    run_apart(client.execute)
+    with no_kernel_left_behind():
+        run_apart(client.execute)
     # the client writes this interpreter's version there, which is no output
     book.metadata = metadata
     with whole_file(notebook.path) as draft:

@@ -1,14 +1,17 @@
 """The ``.json`` beside a figure: what was found, and what the paper printed."""
 
 import json
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curse_of_memory.files import is_plain_file, read_file
 from curse_of_memory.gallery.notebooks import Notebook
 
-__all__ = ["FILES", "Result", "Row", "find_result", "read_result"]
+__all__ = ["FILES", "Result", "Row", "find_result", "own_files", "read_result"]
 
 # a figure is json + csv + (png, pdf), a table json + csv + (md, tex), drawn or not
 FILES = ("png", "pdf", "md", "tex", "csv", "json")
@@ -28,6 +31,7 @@ FIELDS = {
     "created": str,
 }
 NOTHING = "—"
+LARGEST = 1_000_000  # bytes; the record of a figure has some thousands
 
 
 @dataclass(frozen=True)
@@ -71,36 +75,88 @@ class Result:
         ]
 
 
+def own_files(notebook: Notebook) -> tuple[str, ...]:
+    """Return the names that a figure's files can have, without the folder: no others are its own."""
+    return tuple(f"{notebook.stem}.{suffix}" for suffix in FILES)
+
+
 def read_result(path: Path, name: str) -> Result:
     """Read the result of notebook `name`.
 
     Raises
     ------
     ValueError
-        If the file is not JSON, lacks a field, or belongs to another notebook.
+        If the file cannot be read or is not JSON, lacks a field or has one of another type, or belongs to
+        another notebook.
     """
+    what = f"{path.name} of {name}"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name} of {name} is not JSON: {error}") from None
+        content = json.loads(read_file(path, LARGEST))
+        json.dumps(content, ensure_ascii=False).encode()  # half a sign, which JSON can say, cannot be written
+    except OSError as error:
+        raise ValueError(f"{what} cannot be read: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is not JSON: {error}") from None
     content = content if isinstance(content, dict) else {}
     for field, kind in FIELDS.items():
         if field not in content:
-            raise ValueError(f"{path.name} of {name} lacks {field!r}")
-        if not isinstance(content[field], kind):
-            raise ValueError(f"{field!r} in {path.name} of {name} has the wrong type: {content[field]!r}")
+            raise ValueError(f"{what} lacks {field!r}")
+        if not isinstance(content[field], kind) or isinstance(content[field], bool):
+            raise ValueError(f"{field!r} in {what} has the wrong type: {_short(content[field])}")
+    if not math.isfinite(content["seconds"]):
+        raise ValueError(f"'seconds' in {what} is {content['seconds']}")
     for label, spread in content["spread"].items():
         if not isinstance(spread, dict) or spread.keys() != {"low", "high", "runs"}:
-            raise ValueError(f"'spread' in {path.name} of {name} lacks low, high or runs of {label!r}")
+            raise ValueError(f"'spread' in {what} lacks low, high or runs of {label!r}")
+    parts: dict[str, Callable[[Any], bool]] = {
+        "headline": _is_number,
+        "paper": _is_number,
+        "spread": lambda spread: all(map(_is_number, spread.values())),
+        "versions": lambda version: isinstance(version, str),
+        "parameters": lambda value: all(
+            entry is None or _is_scalar(entry) for entry in (value if isinstance(value, list) else [value])
+        ),
+    }
+    for field, is_one in parts.items():
+        for label, value in content[field].items():
+            if not is_one(value):
+                raise ValueError(f"{label!r} of {field!r} in {what} has the wrong type: {_short(value)}")
     if content["name"] != name:
-        raise ValueError(f"{path.name} of {name} says it is of {content['name']!r}")
+        raise ValueError(f"{what} says it is of {content['name']!r}")
     return Result(**{field: content[field] for field in FIELDS})
 
 
 def find_result(out: Path, notebook: Notebook) -> Result | None:
-    """Return the result of a notebook whose figure is in `out`, else None."""
+    """Return the result of a notebook whose figure is in `out`, else None.
+
+    Raises
+    ------
+    ValueError
+        As `read_result` does, and if the record is no plain file.
+    """
     path = out / notebook.folder / f"{notebook.stem}.json"
-    return read_result(path, notebook.name) if path.is_file() else None
+    if not os.path.lexists(path):
+        return None
+    if not is_plain_file(path):
+        raise ValueError(f"{path.name} of {notebook.name} is no file, but a link or a folder")
+    return read_result(path, notebook.name)
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, int | float | str)
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether `value` is a number, or a word in place of one."""
+    return _is_scalar(value) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} of many levels"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def readable(value: Any) -> str:

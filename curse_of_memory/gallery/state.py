@@ -1,94 +1,101 @@
-"""What a figure was made from: fingerprints, so that a batch does only what is left to do."""
+"""The state of a figure: what it was made from and which files it has, kept beside the figures.
 
-import hashlib
+A state file is read with suspicion. It may be half written by an older version, merged by hand, or come
+from elsewhere: whatever is not exactly a state counts as none, so that the figure is made anew.
+"""
+
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory import __version__
-from curse_of_memory.files import whole_file
-from curse_of_memory.gallery.notebooks import Notebook, code_of
+from curse_of_memory.files import plain_folder, read_file, whole_file
+from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.origin import Origin
+from curse_of_memory.gallery.parameters import plain_values
+from curse_of_memory.gallery.results import own_files
 
-__all__ = ["checksum", "fingerprint", "is_current", "package_checksum", "recorded_files", "write_state"]
+__all__ = ["State", "read_state", "write_state"]
 
-PACKAGE = Path(__file__).resolve().parents[1]
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+LARGEST = 1_000_000  # bytes; a state has a few thousand
 
 
-def package_checksum(package: Path = PACKAGE) -> str:
-    """Return one SHA-256 over the version and the files a figure can depend on.
+@dataclass(frozen=True)
+class State:
+    """What is known of one figure.
 
-    The gallery and the command line are left out: no notebook uses them, which the import
-    contracts of the project guarantee, so a change there makes no figure stale.
-    """
-    digest = hashlib.sha256(__version__.encode())
-    for path in sorted(package.rglob("*")):
-        relative = path.relative_to(package)
-        computed = "__pycache__" in relative.parts or path.name.startswith(".")
-        if path.is_file() and not computed and relative.parts[0] not in ("gallery", "cli.py"):
-            digest.update(f"{relative.as_posix()}\0{checksum(path)}\0".encode())
-    return digest.hexdigest()
-
-
-def fingerprint(notebook: Notebook, values: Mapping[str, Any], package: str) -> str:
-    """Return the SHA-256 of everything that decides a notebook's figure.
-
-    Parameters
+    Attributes
     ----------
-    notebook : Notebook
-        Its code counts, its text and outputs do not.
-    values : mapping
-        The parameters that are set; the others have the defaults that stand in the code.
-    package : str
-        From `package_checksum`.
+    origin : Origin
+        What it was made from.
+    preset : str
+        The name of the preset it was made with.
+    overrides : dict
+        The parameters that were set over the preset.
+    files : dict
+        Its files, by name without folder, with their checksums.
+    leaving : tuple of str
+        Files of the figure that was there before which this one has not.
+    published : bool
+        Whether all files have come to their place and those that leave are gone. If not, what stands there
+        may be partly this figure and partly the one before.
     """
-    defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
-    parameters = json.dumps({**defaults, **values}, sort_keys=True)
-    text = "\0".join((code_of(notebook), parameters, package))
-    return hashlib.sha256(text.encode()).hexdigest()
+
+    origin: Origin
+    preset: str
+    overrides: dict[str, Any]
+    files: dict[str, str]
+    leaving: tuple[str, ...] = ()
+    published: bool = True
 
 
-def state_path(out: Path, name: str) -> Path:
-    """Return where the state of one notebook is kept."""
-    return out / ".batch" / "state" / f"{name}.json"
-
-
-def recorded_files(out: Path, name: str) -> dict[str, str]:
-    """Return the files that the last success published, with their checksums."""
-    return _read(state_path(out, name)).get("files", {})
-
-
-def is_current(out: Path, notebook: Notebook, wanted: str) -> bool:
-    """Return whether the figure was made with fingerprint `wanted` and its files still stand."""
-    state = _read(state_path(out, notebook.name))
-    folder = out / notebook.folder
-    return (
-        state.get("fingerprint") == wanted
-        and bool(state.get("files"))
-        and all(
-            (folder / file).is_file() and checksum(folder / file) == digest
-            for file, digest in state["files"].items()
-        )
-    )
-
-
-def write_state(out: Path, notebook: Notebook, made_from: str, files: list[str]) -> None:
-    """Record that `files` were published, made from fingerprint `made_from`."""
-    digests = {file: checksum(out / notebook.folder / file) for file in sorted(files)}
-    with whole_file(state_path(out, notebook.name)) as draft:
-        draft.write_text(json.dumps({"fingerprint": made_from, "files": digests}, indent=1) + "\n")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return the state file's content; what cannot be read counts as never made."""
+def read_state(out: Path, notebook: Notebook) -> State | None:
+    """Return the state of a notebook's figure in `out`; None if it was never made, as far as can be told."""
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return state if isinstance(state, dict) else {}
+        content = json.loads(read_file(_place(out, notebook), LARGEST))
+        return _state(content, own_files(notebook))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+
+
+def write_state(out: Path, notebook: Notebook, state: State) -> None:
+    """Record the state of a notebook's figure.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be written, or would be through a link.
+    """
+    place = _place(out, notebook)
+    plain_folder(out, place.parent)
+    with whole_file(place) as draft:
+        draft.write_text(json.dumps(asdict(state), indent=1) + "\n", encoding="utf-8")
+
+
+def _place(out: Path, notebook: Notebook) -> Path:
+    return out / ".batch" / "state" / f"{notebook.name}.json"
+
+
+def _state(content: Any, own: Collection[str]) -> State:
+    """Return the state that a file holds; TypeError if it is none, or names files of others."""
+    kinds = {
+        "origin": dict,
+        "preset": str,
+        "overrides": dict,
+        "files": dict,
+        "leaving": list,
+        "published": bool,
+    }
+    if not isinstance(content, dict) or content.keys() != kinds.keys():
+        raise TypeError("a state has other fields")
+    if not all(isinstance(content[field], kind) for field, kind in kinds.items()):
+        raise TypeError("a field of a state has another type")
+    if not plain_values(content["overrides"]):
+        raise TypeError("parameters are numbers, texts, and lists of these")
+    if not content["files"] or not all(isinstance(digest, str) for digest in content["files"].values()):
+        raise TypeError("a figure has files with checksums")
+    if not all(file in own for file in (*content["files"], *content["leaving"])):
+        raise TypeError("a figure has no such file")
+    origin, leaving = Origin.read(content["origin"]), tuple(content["leaving"])
+    return State(**{**content, "origin": origin, "leaving": leaving})

@@ -9,22 +9,21 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 
-from curse_of_memory.devices import resolve_device
+from curse_of_memory import __version__
+from curse_of_memory.devices import device_name
 from curse_of_memory.files import whole_file
 from curse_of_memory.papers.arguments import check_arguments
 from curse_of_memory.printed_table import as_latex, as_markdown
+from curse_of_memory.versions import numeric_versions
 
 __all__ = ["FigureData", "Findings", "Spread", "figure_data", "spreads"]
 
-VERSIONED = ("curse-of-memory", "numpy", "scipy", "sympy", "torch", "matplotlib")
 Number = float | int | str
 
 
@@ -171,7 +170,6 @@ class FigureData:
         return list(paths.values())
 
     def _record(self) -> dict:
-        versions = {"python": platform.python_version()} | {name: version(name) for name in VERSIONED}
         return {
             "name": self.name,
             "title": self.title,
@@ -183,7 +181,8 @@ class FigureData:
             "paper": self.paper,
             "device": self.device,
             "seconds": round(self.seconds, 2),
-            "versions": versions,
+            "versions": {"python": platform.python_version(), "curse-of-memory": __version__}
+            | numeric_versions(),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
@@ -219,7 +218,7 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
                 printed=found.printed,
                 spread=dict(found.spread),
                 parameters=dict(bound.arguments),
-                device=_device_name(bound.arguments["device"]),
+                device=device_name(bound.arguments["device"]),
                 seconds=time.perf_counter() - started,
             )
 
@@ -227,11 +226,6 @@ def figure_data(name: str, *, title: str, source: str) -> Callable:
         return wrapper
 
     return decorate
-
-
-def _device_name(device: str) -> str:
-    resolved = resolve_device(device)
-    return torch.cuda.get_device_name(resolved) if resolved.type == "cuda" else "cpu"
 
 
 def _plain(value):

@@ -1,8 +1,9 @@
 """Files of real data: where they are looked for, and the proof that they are the right ones.
 
-A file is taken from the folder that the variable CURSE_OF_MEMORY_DATA names; else from the cache; else it is
-downloaded from its public address into the cache. Wherever it comes from, its checksum is compared first.
-A download goes to a temporary name and takes its place only when it is whole and its checksum is right.
+A file is taken from the folder that the variable CURSE_OF_MEMORY_DATA names (``~`` is the home); else from
+the cache; else it is downloaded from its public address into the cache. Wherever it comes from, its
+checksum is compared first. A download goes to a temporary name and takes its place only when it is whole
+and its checksum is right.
 """
 
 import os
@@ -13,7 +14,7 @@ import pooch
 
 from curse_of_memory import checks
 
-__all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch", "find"]
+__all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch", "files_read", "find"]
 
 VARIABLE = "CURSE_OF_MEMORY_DATA"
 
@@ -110,6 +111,9 @@ FILES: dict[str, dict[str, DataFile]] = {
 # enough for CIFAR-10.
 _OPTIONAL = ("data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
 
+# Of the sets with an archive, the parts that are read on their own, by what the names of their files share.
+_PARTS = {"cifar10": ("data_batch", "test_batch"), "wikitext2": ("train", "valid", "test")}
+
 
 def cache_folder() -> Path:
     """Return where downloads are kept: pooch's folder of the operating system for this package."""
@@ -123,6 +127,8 @@ def find(file: DataFile) -> Path | None:
     ------
     ValueError
         If a file of that name has another checksum.
+    FileNotFoundError
+        If the variable CURSE_OF_MEMORY_DATA names no folder.
     """
     path = _lying(file)
     if path is not None:
@@ -151,7 +157,8 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
     ValueError
         If a file of that name has another checksum.
     FileNotFoundError
-        If it is nowhere; the message says where it was looked for, and what to do.
+        If the variable CURSE_OF_MEMORY_DATA names no folder, or the file is nowhere; the message says where
+        it was looked for, and what to do.
     """
     path = find(file)
     if path is not None:
@@ -163,7 +170,7 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
             return Path(pooch.retrieve(url, file.checksum, fname=place.name, path=place.parent))
         except (OSError, ValueError) as error:  # of the network or the disk; another checksum
             failures.append(f"  {url}: {_first_line(error)}")
-    folder = os.environ.get(VARIABLE)
+    folder = _named_folder()
     names = " or ".join(repr(f.path) for f in (*instead, file))
     raise FileNotFoundError(
         "\n".join(
@@ -193,6 +200,8 @@ def available(name: str) -> bool:
     ------
     ValueError
         For another name.
+    FileNotFoundError
+        If the variable CURSE_OF_MEMORY_DATA names no folder.
 
     Examples
     --------
@@ -209,11 +218,61 @@ mean 'mnist'?)
     return all(_lying(file) is not None for file in needed)
 
 
+def files_read(name: str) -> dict[str, str]:
+    """Return which files of a data set are read on this machine, with the checksums they must have.
+
+    These are the files of the set; where it has an archive, those of its members that lie here, or for a part
+    of which none does the archive, whether it is here or would be downloaded. So a download changes nothing
+    in the answer, and a file that comes or goes does.
+
+    Parameters
+    ----------
+    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2'}
+        The data set.
+
+    Raises
+    ------
+    ValueError
+        For another name.
+    FileNotFoundError
+        If the variable CURSE_OF_MEMORY_DATA names no folder.
+    """
+    files = FILES[checks.one_of("name", name, FILES)]
+    _named_folder()  # a variable that leads nowhere is refused also where nothing is looked for
+    members = [file for key, file in files.items() if key != "archive"]
+    if "archive" in files:
+        lying = [file for file in members if _lying(file) is not None]
+        parts = [{f.path for f in members if key in f.path} for key in _PARTS[name]]
+        missing = any(not part & {file.path for file in lying} for part in parts)
+        members = [*lying, files["archive"]] if missing else lying
+    return {file.path: file.checksum for file in members}
+
+
+def _named_folder() -> Path | None:
+    """Return the folder that the variable names, None where it is not set.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is no folder.
+    """
+    named = os.environ.get(VARIABLE)
+    if not named:
+        return None
+    try:
+        folder = Path(named).expanduser().absolute()
+    except RuntimeError:  # the home of a user that there is not
+        folder = Path(named)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"the variable {VARIABLE} must name a folder, got {named!r}: no folder {folder}"
+        )
+    return folder
+
+
 def _lying(file: DataFile) -> Path | None:
     """Return where a file of that name lies, whatever is in it."""
-    named = os.environ.get(VARIABLE)
-    folders = [Path(named)] if named else []
-    paths = (folder / file.path for folder in (*folders, cache_folder()))
+    paths = (folder / file.path for folder in (_named_folder(), cache_folder()) if folder is not None)
     return next((path for path in paths if path.is_file()), None)
 
 

@@ -8,7 +8,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curse_of_memory.cli import main
-from curse_of_memory.gallery.notebooks import Notebook, read_notebook
+from curse_of_memory.gallery.ledger import standings
+from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, find_notebooks, read_notebook
+from curse_of_memory.gallery.origin import Machine
+from curse_of_memory.gallery.standing import Standing
+
+# one without torch, GPU and data
+MACHINE = Machine(device=lambda name: "cpu", data=lambda name: {f"{name}/file": "sha256:1"})
 
 PARAMETERS = """\
 seed: int = 0  # seed of the draws
@@ -47,7 +53,8 @@ class Project:
         self.root = root
         self.out = root / "figures"
         (root / "notebooks").mkdir(parents=True)
-        (root / "pyproject.toml").touch()
+        (root / "pyproject.toml").write_text('[project]\nname = "curse-of-memory"\n')
+        (root / "curse_of_memory").symlink_to(PACKAGE)
 
     def write(self, name: str, *cells: str, parameters: str = PARAMETERS, title: str = "A title") -> Path:
         """Write a notebook whose code cells are `cells`, or ones that write a figure."""
@@ -67,6 +74,9 @@ class Project:
 
     def read(self, name: str) -> Notebook:
         return read_notebook(self.root / "notebooks" / f"{name}.ipynb", name)
+
+    def standings(self, presets: dict | None = None) -> dict[str, Standing]:
+        return standings(find_notebooks(self.root), presets or {}, self.out)
 
     def presets(self, text: str) -> None:
         (self.root / "notebooks" / "presets.yaml").write_text(text)
@@ -100,7 +110,7 @@ class Project:
         outcome = self.run("figures", *arguments)
         assert outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exception
         lines = [line.split(maxsplit=1) for line in outcome.stdout.partition("\n\n")[0].splitlines()]
-        known = ("up to date", "done", "failed")
+        known = ("up to date", "done", "failed", "not run")
         return {name: next(word for word in known if rest.startswith(word)) for name, rest in lines}
 
     def files(self) -> dict[str, str]:

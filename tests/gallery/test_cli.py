@@ -1,5 +1,23 @@
+import errno
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from curse_of_memory import cli
+from curse_of_memory.cli import stoppable
+from curse_of_memory.gallery import batch, notebooks
+from curse_of_memory.gallery.origin import Machine, origin
+from curse_of_memory.gallery.state import State, write_state
+from tests.gallery.conftest import MACHINE
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_command_answers_before_anything_heavy_is_imported():
@@ -32,19 +50,202 @@ def test_check_lists_findings_and_fails(project):
     assert "inventory.csv names interest/memory_bias, which is no notebook" in outcome.stdout
 
 
-def test_a_spoilt_result_is_named_in_one_line(project):
+def test_a_spoilt_record_is_named_and_the_others_are_listed(project):
     project.write("interest/a")
+    project.write("interest/b")
     project.result("interest/a").write_text("{")
+    project.result("interest/b")
     outcome = project.run("list")
-    assert outcome.exit_code == 2
-    assert "a.json of interest/a is not JSON" in outcome.stderr
+    assert outcome.exit_code == 1
+    assert outcome.stdout.splitlines() == ["interest/a  A title (incomplete)", "interest/b  A title (ours)"]
+    assert outcome.stderr.startswith("Error: a.json of interest/a is not JSON")
 
 
-def test_a_notebook_that_cannot_be_read_is_named_in_one_line(project):
-    project.write("interest/a").write_text("{")
+def test_a_broken_notebook_is_named_and_the_others_go_on(project):
+    project.write("interest/broken").write_text("{")
+    project.write("interest/mute", parameters="x = 1")
+    project.write("interest/whole")
+    project.presets("paper: {interest/broken: {horizon: 3}}")
+    outcome = project.run("list", "-v")
+    assert outcome.exit_code == 1
+    assert "interest/whole   A title (not yet)" in outcome.stdout
+    assert "interest/broken  broken (incomplete)" in outcome.stdout
+    assert [line.partition(" ")[2] for line in outcome.stderr.splitlines()] == [
+        "interest/broken is not a notebook: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)",
+        "interest/mute, parameters cell: 'x = 1' is not of the form 'name: type = literal # help'",
+    ]
+    outcome = project.run("check")
+    assert outcome.exit_code == 1
+    assert "interest/broken is not a notebook" in outcome.stdout
+    assert "interest/whole: the cells were not run" in outcome.stdout
+
+    outcome = project.run("figures", "--jobs", "1")
+    assert outcome.exit_code == 1
+    assert "interest/broken failed: interest/broken is not a notebook" in outcome.stdout
+    assert "interest/mute failed: interest/mute, parameters cell" in outcome.stdout
+    assert project.statuses() | {"interest/whole": "done"} == {
+        "interest/broken": "failed",
+        "interest/mute": "failed",
+        "interest/whole": "done",
+    }
+    assert "Incomplete, and not shown: interest/broken, interest/mute." in project.files()["index.html"]
+    assert "interest/whole.png" in project.files()
+    assert project.run("refresh", "interest/broken").exit_code == 1
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch):
+    """A foreign project, and a package that lies in no clone; returns the folder of the foreign notebook."""
+    foreign = tmp_path / "foreign"
+    (foreign / "notebooks").mkdir(parents=True)
+    (foreign / "pyproject.toml").write_text('[project]\nname = "foreign"\n')
+    (foreign / "notebooks" / "theirs.ipynb").write_text("theirs")
+    package = tmp_path / "site-packages" / "curse_of_memory"
+    monkeypatch.setattr(notebooks, "PACKAGE", package)
+    monkeypatch.setattr(notebooks, "SHIPPED", package / "gallery" / "shipped")
+    monkeypatch.chdir(foreign)
+    return foreign
+
+
+def test_foreign_projects_are_left_alone(outside, project):
+    os.chdir(outside)
+    for command in ("refresh", "figures", "list", "check"):
+        outcome = project.run(command)
+        assert outcome.exit_code == 2
+        assert len(outcome.stderr.strip().splitlines()[-1]) < 300
+    assert "clone of the project only" in project.run("refresh").stderr
+    assert sorted(path.name for path in outside.rglob("*")) == ["notebooks", "pyproject.toml", "theirs.ipynb"]
+    assert (outside / "notebooks" / "theirs.ipynb").read_text() == "theirs"
+
+
+def test_an_installed_package_lists_and_makes_what_came_with_it(outside, project):
+    os.chdir(outside)
+    project.write("interest/a")
+    shutil.copytree(project.root / "notebooks", notebooks.SHIPPED / "notebooks")
+    assert project.run("list").stdout == "interest/a  A title (not yet)\n"
     outcome = project.run("figures")
     assert outcome.exit_code == 2
-    assert "interest/a is not a notebook" in outcome.stderr
+    assert outcome.stderr.splitlines()[-1].endswith("say where to: --out FOLDER")
+    assert "clone of the project only" in project.run("refresh").stderr
+    project.out = outside / "made"
+    assert project.statuses("--out", project.out) == {"interest/a": "done"}
+    assert "interest/a.png" in project.files()
+    assert project.run("list", "--out", project.out).stdout == "interest/a  A title (ours)\n"
+    assert ".ipynb" not in project.files()["index.html"]
+
+
+def test_the_wheel_has_the_notebooks_and_presets_where_they_are_looked_for():
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    places = {ROOT / source: place for source, place in wheel["force-include"].items()}
+    assert (
+        places[ROOT / "notebooks"]
+        == f"curse_of_memory/{notebooks.SHIPPED.relative_to(notebooks.PACKAGE)}/notebooks"
+    )
+    assert (ROOT / "notebooks" / "presets.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_end_a_command_with_one_line_and_the_status_shells_know(capsys, name):
+    number, cleared = getattr(signal, name), []
+    former = signal.getsignal(number)
+
+    def command():
+        with stoppable("Stopped."):
+            try:
+                os.kill(os.getpid(), number)
+                time.sleep(5)
+            finally:
+                os.kill(os.getpid(), number)  # a second one does not interrupt the clearing up
+                cleared.append(True)
+
+    with pytest.raises(SystemExit) as end:
+        command()
+    assert end.value.code == 128 + number
+    assert cleared
+    assert capsys.readouterr().err == "Stopped.\n"
+    assert signal.getsignal(number) == former
+
+
+def test_what_is_told_to_be_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stoppable("Stopped."):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("where", ["file", "file/below", "figures/.batch", "figures/.batch/lock", "link"])
+def test_a_folder_that_cannot_be_written_is_named_in_one_line(project, tmp_path, where):
+    """Something stands where a folder or a file of the batch should be, which stops root, too."""
+    project.write("interest/a")
+    out = project.out
+    if where.startswith("file"):
+        (tmp_path / "file").touch()
+        out = tmp_path / where
+    elif where == "link":
+        out.mkdir()
+        (out / ".batch").symlink_to(tmp_path)
+    elif where.endswith("lock"):
+        (out / ".batch" / "lock").mkdir(parents=True)
+    else:
+        out.mkdir()
+        (out / ".batch").touch()
+    outcome = project.run("figures", "--out", out)
+    assert outcome.exit_code in (1, 2)
+    assert isinstance(outcome.exception, SystemExit)
+    (line,) = [line for line in outcome.stderr.splitlines() if line.startswith("Error")]
+    assert str(tmp_path) in line
+    assert outcome.stdout == ""
+
+
+def test_when_the_pages_cannot_be_written_the_outcomes_are_told(project, monkeypatch):
+    project.write("interest/a", "raise ValueError")
+    (project.out / "index.html").mkdir(parents=True)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device", "ledger.md")
+
+    monkeypatch.setattr("curse_of_memory.gallery.ledger_text.write_ledger", full)
+    outcome = project.run("figures", "--jobs", "1")
+    assert outcome.exit_code == 1
+    assert outcome.stdout.startswith("interest/a  failed")
+    assert outcome.stderr.splitlines() == [
+        f"Error: index.html was not written: {project.out / 'index.html'}: Is a directory",
+        "Error: the ledger was not written: ledger.md: No space left on device",
+    ]
+
+
+def test_a_disk_that_fills_up_ends_one_figure_and_not_the_batch(project, monkeypatch):
+    project.write("interest/a", "1")
+    project.write("interest/b", "1")
+
+    def full(job, staging, out):
+        raise OSError(errno.ENOSPC, "No space left on device", str(staging))
+
+    monkeypatch.setattr(batch, "run_apart", lambda *arguments: None, raising=False)
+    monkeypatch.setattr("curse_of_memory.gallery.kernel.run_apart", lambda *arguments: None)
+    monkeypatch.setattr(batch, "publish", full)
+    outcome = project.run("figures", "--jobs", "1")
+    assert outcome.exit_code == 1
+    assert project.statuses() == {"interest/a": "failed", "interest/b": "failed"}
+    assert "interest/a failed: OSError: [Errno 28] No space left on device" in outcome.stdout
+
+
+def test_list_says_in_what_a_figure_is_stale(project, monkeypatch):
+    project.write("interest/a")
+    notebook = project.read("interest/a")
+    project.result("interest/a")
+    made = origin(notebook, {}, "another", MACHINE)
+    write_state(project.out, notebook, State(made, "fast", {}, {"a.json": "0"}))
+    monkeypatch.setattr(cli, "this_machine", lambda: Machine(lambda name: "A GPU", MACHINE.data))
+    outcome = project.run("list")
+    assert outcome.exit_code == 0
+    assert outcome.stdout == (
+        "interest/a  A title (ours; stale: code of the package, device (cpu, now A GPU))\n"
+    )
 
 
 def test_version(project):

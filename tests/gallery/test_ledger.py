@@ -5,7 +5,6 @@ import pytest
 
 from curse_of_memory.gallery.ledger import (
     Item,
-    preset_used,
     read_inventory,
     read_papers,
     sections,
@@ -14,7 +13,7 @@ from curse_of_memory.gallery.ledger import (
 )
 from curse_of_memory.gallery.ledger_text import ledger_latex, ledger_markdown, write_ledger
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.results import find_result
+from curse_of_memory.gallery.standing import Standing, preset_used
 
 CELL = re.compile(r"(?<!\\)\|")
 
@@ -59,32 +58,32 @@ def test_inventory_is_sound():
 def test_the_preset_is_told_from_the_parameters_used(project, parameters, full_scale, expected):
     project.write("interest/a")
     project.result("interest/a", parameters=parameters)
-    notebooks = find_notebooks(project.root)
     presets = {"fast": {}, "middle": {"interest/a": {"horizon": 32}}, "paper": {"interest/a": full_scale}}
-    notebook = notebooks["interest/a"]
-    assert preset_used(notebook, find_result(project.out, notebook), presets) == expected
+    found = project.standings(presets)
+    assert found["interest/a"].preset == expected
     own = "reproduced" if expected == "paper" else "reproduced at reduced scale"
-    assert status(expected) == own
-    assert statuses(notebooks, presets, project.out) == {"interest/a": own.replace("reproduced", "ours", 1)}
+    assert status(found["interest/a"]) == own
+    assert statuses(found) == {"interest/a": own.replace("reproduced", "ours", 1)}
 
 
 def test_without_presets_the_defaults_are_all_there_is(project):
     project.write("interest/a")
-    notebook = project.read("interest/a")
-    assert preset_used(notebook, None, {}) == preset_used(None, None, {}) == ""
+    assert preset_used(project.read("interest/a"), None, {}) == ""
     project.result("interest/a")
-    assert preset_used(notebook, find_result(project.out, notebook), {}) == "paper"
+    assert project.standings()["interest/a"].preset == "paper"
 
 
 def test_what_was_not_made_says_what_it_needs():
-    assert status("") == "not yet"
-    assert status("", "data") == status("", "data", stand_in=True) == "needs data"
-    assert status("", "GPU") == "needs GPU"
-    assert status("paper", "GPU") == "reproduced"
-    assert status("paper", own=True) == "ours"
-    assert status("custom", own=True) == "ours at reduced scale"
-    assert status("paper", "data", stand_in=True) == "shown on a stand-in"
-    assert status("fast", stand_in=True) == "shown on a stand-in at reduced scale"
+    nothing, full, fast = (Standing(preset=preset) for preset in ("", "paper", "fast"))
+    assert status(nothing) == "not yet"
+    assert status(nothing, "data") == status(nothing, "data", stand_in=True) == "needs data"
+    assert status(nothing, "GPU") == "needs GPU"
+    assert status(full, "GPU") == "reproduced"
+    assert status(full, own=True) == "ours"
+    assert status(Standing(preset="custom"), own=True) == "ours at reduced scale"
+    assert status(full, "data", stand_in=True) == "shown on a stand-in"
+    assert status(fast, stand_in=True) == "shown on a stand-in at reduced scale"
+    assert status(Standing(trouble="half of it is there"), "data") == "incomplete"
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def found(project):
         Item("INTEREST", "Figure 3", "Yet more", "interest/a", "data", "paper", "small models"),
     ]
     presets = {"paper": {"interest/a": {"horizon": 64}}}
-    return sections(inventory, find_notebooks(project.root), presets, project.out)
+    return sections(inventory, find_notebooks(project.root), project.standings(presets))
 
 
 def test_a_line_a_figure_says_how_it_was_made(found, project):
@@ -140,8 +139,8 @@ def test_a_line_a_figure_says_how_it_was_made(found, project):
 
 def test_an_entry_names_what_is_not_at_full_scale(found):
     entries = {entry.item.key: entry for section in found for entry in section.entries}
-    assert entries["Figure 1"].reduced == ("horizon",)
-    assert entries["Figure 2"].reduced == entries["Other own work"].reduced == ()
+    assert entries["Figure 1"].standing.reduced == ("horizon",)
+    assert entries["Figure 2"].standing.reduced == entries["Other own work"].standing.reduced == ()
 
 
 def test_the_numbers_of_a_notebook_stand_once_under_all_its_figures(found, project):

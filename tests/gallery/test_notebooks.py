@@ -1,8 +1,17 @@
-from pathlib import Path
+import json
+import os
 
 import pytest
 
-from curse_of_memory.gallery.notebooks import find_notebooks, find_root, select
+from curse_of_memory.gallery import notebooks as module
+from curse_of_memory.gallery.notebooks import (
+    PACKAGE,
+    find_clone,
+    find_notebooks,
+    find_root,
+    read_notebook,
+    select,
+)
 
 
 @pytest.fixture
@@ -32,16 +41,37 @@ def test_root_is_found_from_below(project):
     assert find_root(below) == project.root.resolve()
 
 
-def test_outside_any_project_the_package_says_where_it_lives(tmp_path):
-    assert (find_root(tmp_path) / "curse_of_memory" / "cli.py").is_file()
+def test_outside_any_clone_there_is_that_of_the_package(tmp_path):
+    assert find_root(tmp_path) == find_clone(tmp_path) == PACKAGE.parent
 
 
-def test_without_any_project_the_error_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "curse_of_memory.gallery.notebooks.__file__", str(tmp_path / "a" / "b" / "notebooks.py")
-    )
+@pytest.mark.parametrize(
+    "pyproject",
+    [None, "", "[project]", 'project = "curse-of-memory"', '[project]\nname = "other"', "= = =", b"\xff"],
+)
+def test_other_projects_are_no_clones(project, monkeypatch, pyproject):
+    """A folder with notebooks/ and pyproject.toml may be anybody's."""
+    monkeypatch.setattr(module, "PACKAGE", project.root / "nowhere" / "curse_of_memory")
+    place = project.root / "pyproject.toml"
+    place.unlink()
+    if pyproject is not None:
+        place.write_bytes(pyproject if isinstance(pyproject, bytes) else pyproject.encode())
+    assert find_clone(project.root) is None
+
+
+def test_a_clone_whose_package_is_not_the_one_that_runs_is_refused(project):
+    (project.root / "curse_of_memory").unlink()
+    with pytest.raises(ValueError, match=r"is a clone of curse-of-memory, but the package that runs is"):
+        find_root(project.root / "notebooks")
+
+
+def test_a_package_without_notebooks_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PACKAGE", tmp_path / "curse_of_memory")
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
     with pytest.raises(FileNotFoundError, match="inside a clone"):
         find_root(tmp_path)
+    (tmp_path / "shipped" / "notebooks").mkdir(parents=True)
+    assert find_root(tmp_path) == tmp_path / "shipped"
 
 
 @pytest.mark.parametrize(
@@ -71,14 +101,58 @@ def test_unknown_names_are_refused_with_the_near_one(notebooks, given, near):
         select(notebooks, [given])
 
 
-def test_what_is_no_notebook_is_refused_by_name(project):
-    path = Path(project.write("interest/broken"))
-    path.write_text("{not json")
-    with pytest.raises(ValueError, match="interest/broken is not a notebook"):
-        find_notebooks(project.root)
-    path.write_text('{"nbformat": 3, "worksheets": []}')
-    with pytest.raises(ValueError, match="format version 4"):
-        find_notebooks(project.root)
+def broken():
+    """Return contents that are no notebook, by what is the matter with them."""
+    cell = {"cell_type": "code", "source": "seed: int = 0", "metadata": {"tags": ["parameters"]}}
+    whole = {"nbformat": 4, "metadata": {}, "cells": [cell]}
+    yield "{not json"
+    yield b"\xff\xfe"
+    yield ""
+    yield "[" * 100_000
+    yield "9" * 10_000
+    for change in ({"nbformat": 3}, {"metadata": None}, {"metadata": {"needs_data": "mnist"}}, {"cells": {}}):
+        yield json.dumps(whole | change)
+    yield json.dumps({key: value for key, value in whole.items() if key != "cells"})
+    for change in (
+        *(
+            {"source": None},
+            {"source": [1]},
+            {"cell_type": None},
+            {"metadata": None},
+            {"metadata": {"tags": 1}},
+        ),
+        *({"metadata": {"tags": [1]}}, {"outputs": 1}, {"outputs": [1]}, {"outputs": [{}]}),
+        *({"source": "seed = 0"}, {"source": "seed: int = " + "(" * 500}, {"source": "x: int = '\\0"}),
+        *({"metadata": {}}, {"source": "x: int = " + "-" * 5000 + "1"}),
+    ):
+        yield json.dumps(whole | {"cells": [cell | change]})
+    yield json.dumps(whole | {"cells": [3]})
+    yield json.dumps(whole | {"cells": [cell, cell]})
+
+
+def test_what_is_no_notebook_says_so_and_harms_no_other(project):
+    project.write("interest/whole")
+    path = project.write("interest/broken")
+    for content in broken():
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        with pytest.raises(ValueError, match=r"interest/broken"):
+            read_notebook(path, "interest/broken")
+        found = find_notebooks(project.root)
+        assert "interest/broken" in found["interest/broken"].trouble, content
+        assert "\n" not in found["interest/broken"].trouble
+        assert not found["interest/whole"].trouble
+        assert found["interest/broken"].title == "broken"
+    path.unlink()
+    for make in (os.mkfifo, os.mkdir, lambda place: os.symlink("nowhere", place)):
+        make(path)
+        assert find_notebooks(project.root)["interest/broken"].trouble
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_a_title_can_be_printed(project):
+    path = project.write("a", title="half")
+    path.write_text(path.read_text().replace("# half", r"# half \ud800 a sign"))
+    assert project.read("a").title == "half ? a sign"
 
 
 def test_title_is_the_first_heading_else_the_stem(project):

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from curse_of_memory.gallery.core_yaml import read_yaml
 from curse_of_memory.gallery.parameters import (
     Parameter,
     preset_of,
@@ -58,6 +59,11 @@ def test_other_declarations_are_refused(code, message):
     [
         ("int", "12", 12),
         ("float", "3", 3.0),
+        ("int", "017", 17),  # YAML 1.1 takes it for an octal number, 15
+        ("int", "0o17", 15),
+        ("float", "inf", math.inf),
+        ("str", "2001-02-03", "2001-02-03"),
+        ("list", "[190:20:30, 2001-02-03, no, 010]", ["190:20:30", "2001-02-03", "no", 10]),
         ("float", "1e-3", 1e-3),  # YAML alone would take this for a word
         ("float", ".inf", math.inf),
         ("bool", "true", True),
@@ -84,6 +90,23 @@ def test_typed_values(kind, text, value):
         ("list", "3"),
         ("list[int]", "[1, 2.5]"),
         ("int", "[unclosed"),
+        ("int", "190:20:30"),  # to YAML 1.1 a number of seconds
+        ("int", "1_000"),
+        ("int", "2001-02-03"),
+        ("int", "9" * 5000),
+        ("int", "[" * 5000),
+        ("float", "9" * 400),
+        ("float", "1e400"),
+        ("float", "'0.5'"),
+        ("bool", "yes"),
+        ("list", "[[1]]"),
+        ("list", "[null]"),
+        ("list", "[{a: 1}]"),
+        ("list[int]", "[true]"),
+        ("list[float]", "[" + "9" * 400 + "]"),
+        ("int", "&a [*a]"),
+        ("list", "&a [*a]"),
+        ("list", "!!timestamp 2001-02-03"),
     ],
 )
 def test_values_of_another_type_are_refused(kind, text):
@@ -114,12 +137,53 @@ def test_presets(project):
 
 
 @pytest.mark.parametrize(
-    "text", ["- 1", "paper: [1]", "paper: {a/b: 3}", "paper: {a/b: {1: 2}}", "a: [", "1: {}"]
+    "text",
+    [
+        *("- 1", "paper: [1]", "paper: {a/b: 3}", "paper: {a/b: {1: 2}}", "a: [", "1: {}"),
+        *("paper: {a: {x: 1, x: 2}}", "paper: {}\npaper: {}", "[" * 5000, b"\xff\xfe", "a: &x {}\nb: *x"),
+        *("paper: {a: {x: !!python/none }}", "paper: {a: {x: 1e999}}", " " * 2_000_000),
+    ],
 )
 def test_presets_of_another_shape_are_refused(project, text):
-    project.presets(text)
-    with pytest.raises(ValueError, match=r"presets\.yaml"):
+    (project.root / "notebooks" / "presets.yaml").write_bytes(
+        text if isinstance(text, bytes) else text.encode()
+    )
+    with pytest.raises(ValueError, match=r"presets\.yaml") as refusal:
         read_presets(project.root)
+    assert "\n" not in str(refusal.value)
+
+
+def test_presets_that_are_no_file_are_refused(project):
+    (project.root / "notebooks" / "presets.yaml").mkdir()
+    with pytest.raises(ValueError, match=r"presets\.yaml cannot be read"):
+        read_presets(project.root)
+
+
+# from the tables of the core schema, sections 10.2.1 and 10.3.2 of YAML 1.2.2
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(("null", None), ("Null", None), ("~", None), ("", None), ("nULL", "nULL")),
+        *(("true", True), ("True", True), ("FALSE", False), ("tRUE", "tRUE"), ("yes", "yes"), ("off", "off")),
+        *(("0", 0), ("-19", -19), ("+12", 12), ("0o7", 7), ("0x3A", 58), ("017", 17), ("0b11", "0b11")),
+        *(
+            ("0.", 0.0),
+            ("-0.0", -0.0),
+            (".5", 0.5),
+            ("+12e03", 12000.0),
+            ("-2E+05", -200000.0),
+            ("1e-3", 0.001),
+        ),
+        *((".inf", math.inf), ("-.Inf", -math.inf), ("+.INF", math.inf), ("inf", "inf"), ("nan", "nan")),
+        *(("12:30:45", "12:30:45"), ("2001-12-14", "2001-12-14"), ("1_000", "1_000"), ("0o8", "0o8")),
+        *(('"017"', "017"), ("!!str 017", "017"), ("<<", "<<"), ("=", "="), ("1e", "1e"), (".", ".")),
+    ],
+)
+def test_yaml_is_that_of_the_core_schema(text, value):
+    found = read_yaml(f"- {text}")[0]
+    assert found == value
+    assert type(found) is type(value)
+    assert math.isnan(read_yaml("[.nan]")[0])
 
 
 def test_same_value():
@@ -127,3 +191,4 @@ def test_same_value():
     assert same_value(math.nan, math.nan)
     assert not same_value([1, 2], [1])
     assert not same_value(1, 2)
+    assert not same_value(1, True)

@@ -1,8 +1,9 @@
 import json
+import os
 
 import pytest
 
-from curse_of_memory.gallery.results import Row, read_result
+from curse_of_memory.gallery.results import Row, find_result, read_result
 
 
 def rows(project, **content):
@@ -55,3 +56,39 @@ def test_a_spread_has_two_ends_and_a_number_of_runs(project, spread):
     path = project.result("interest/a", spread={"value": spread})
     with pytest.raises(ValueError, match="lacks low, high or runs of 'value'"):
         read_result(path, "interest/a")
+
+
+def test_what_is_no_record_is_refused_in_one_line(project):
+    project.write("interest/a")
+    path = project.result("interest/a")
+    notebook, whole = project.read("interest/a"), path.read_text()
+    changes = [
+        {"headline": {"x": []}},
+        {"headline": {"x": None}},
+        {"paper": {"x": True}},
+        {"paper": {"x": {"y": 1}}},
+        {"spread": {"x": {"low": [], "high": 1, "runs": 2}}},
+        {"versions": {"numpy": 2}},
+        {"parameters": {"x": {"y": 1}}},
+        {"parameters": {"x": [[1]]}},
+        {"seconds": True},
+        {"seconds": float("inf")},
+        {"message": "half a sign \ud800"},
+        {"name": 3},
+    ]
+    texts = [json.dumps(json.loads(whole) | change) for change in changes]
+    texts += ["", "[]", "{", "[" * 100_000, "9" * 10_000, whole + " " * 2_000_000, b"\xff\xfe"]
+    texts += [whole.replace('"value": 1.5', '"value": ' + "[" * 400 + "]" * 400)]
+    for text in texts:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(ValueError, match=r"a\.json of interest/a") as refusal:
+            find_result(project.out, notebook)
+        assert "\n" not in str(refusal.value)
+        assert len(str(refusal.value)) < 300
+    path.unlink()
+    assert find_result(project.out, notebook) is None
+    for make in (os.mkfifo, os.mkdir, lambda place: os.symlink("/etc/hostname", place)):
+        make(path)
+        with pytest.raises(ValueError, match=r"a\.json of interest/a is no file"):
+            find_result(project.out, notebook)
+        path.rmdir() if path.is_dir() else path.unlink()

@@ -7,8 +7,8 @@ import threading
 import pytest
 import requests
 
-from curse_of_memory.tasks import available, data_files
-from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile, fetch, find
+from curse_of_memory.tasks import available, data_files, image_files
+from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile, fetch, files_read, find
 
 CONTENT = b"these are the published bytes\n" * 100
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -80,6 +80,28 @@ def test_the_variable_that_is_not_set_is_said_to_be_so(machine, monkeypatch):
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(FileNotFoundError, match=f"{VARIABLE}, which is not set"):
         fetch(FILE)
+
+
+def test_the_home_may_be_said_by_its_sign(machine, monkeypatch):
+    place = put(machine.data)
+    monkeypatch.setenv("HOME", str(machine.data.parent))
+    monkeypatch.setenv(VARIABLE, "~/data")
+    assert find(FILE) == fetch(FILE) == place
+
+
+@pytest.mark.parametrize("named", ["nowhere", "~/nowhere", "~nobody_at_all/data", "data/set/file.gz"])
+@pytest.mark.parametrize(
+    "use", [find, fetch, lambda file: available("mnist"), lambda file: files_read("mnist")]
+)
+def test_a_variable_that_names_no_folder_is_refused_in_one_line(machine, monkeypatch, named, use):
+    """Else the cache would be taken, or another set downloaded, where the user has named one."""
+    put(machine.data)
+    put(machine.cache)
+    monkeypatch.chdir(machine.data.parent)
+    monkeypatch.setenv(VARIABLE, named)
+    with pytest.raises(FileNotFoundError, match=rf"{VARIABLE} must name a folder, got '{named}'") as refusal:
+        use(FILE)
+    assert "\n" not in str(refusal.value)
 
 
 # --- downloads, from this machine to itself -----------------------------------------------------
@@ -199,3 +221,42 @@ def test_every_file_can_be_had():
             assert set(value) <= set("0123456789abcdef")
             assert file.urls or files["archive"].urls
         assert len({file.checksum for file in files.values()}) == len(files)
+
+
+def test_the_files_that_are_read_are_those_that_lie_here_or_the_archive(machine):
+    files = FILES["cifar10"]
+
+    def read():
+        found = files_read("cifar10")
+        assert all(found[file.path] == file.checksum for file in files.values() if file.path in found)
+        return [key for key, file in files.items() if file.path in found]
+
+    assert read() == ["archive"]
+    put(machine.cache, path=files["archive"].path)  # a download changes nothing
+    assert read() == ["archive"]
+    put(machine.data, path=files["data_batch_1"].path)
+    assert read() == ["data_batch_1", "archive"]  # of the test set there is nothing else
+    put(machine.data, path=files["test_batch"].path)
+    assert read() == ["data_batch_1", "test_batch"]
+    put(machine.data, path=files["data_batch_4"].path)
+    assert read() == ["data_batch_1", "data_batch_4", "test_batch"]
+    assert set(files_read("mnist")) == {file.path for file in FILES["mnist"].values()}
+    assert list(files_read("wikitext2")) == [FILES["wikitext2"]["archive"].path]
+    with pytest.raises(ValueError, match="did you mean 'fashion_mnist'"):
+        files_read("fashion-mnist")
+
+
+def test_the_files_that_are_read_are_those_of_the_readers(
+    machine, small_wikitext, write, cifar_batches, formats
+):
+    """What the readers of the sets ask for is what is said to be read."""
+    for key in ("data_batch_2", "data_batch_5", "test_batch"):
+        write("cifar10", key, formats.cifar_batch(*cifar_batches[key]))
+    asked = []
+    for part in ("train", "test"):
+        pixels, _ = image_files.read_images("cifar10", part)
+        asked.append(len(pixels))
+    assert asked == [40, 20]
+    names = [path.rpartition("/")[2] for path in files_read("cifar10")]
+    assert names == ["data_batch_2", "data_batch_5", "test_batch"]
+    assert len(files_read("wikitext2")) == 3

@@ -1,0 +1,175 @@
+"""What a figure is made from, and in what that differs from what it would be made from now."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from curse_of_memory import __version__
+from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, code_of
+from curse_of_memory.gallery.parameters import plain_values
+from curse_of_memory.versions import numeric_versions
+
+__all__ = ["Machine", "Origin", "checksum", "origin", "package_checksum"]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the gallery, which knows no science, asks of the machine.
+
+    Attributes
+    ----------
+    device : callable
+        From the parameter `device` of a notebook to what the device is called.
+    data : callable
+        From the name of a data set to the files of it that are read here, with their checksums.
+    """
+
+    device: Callable[[str], str]
+    data: Callable[[str], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Everything that decides a figure.
+
+    Attributes
+    ----------
+    parameters : dict
+        All of the notebook's, by name.
+    code, package : str
+        Checksums of the notebook's code, and of the package.
+    data : dict
+        The files of data that are read, with their checksums.
+    device : str
+        The name of the GPU, or ``cpu``.
+    versions : dict
+        Of the packages that compute and draw.
+    """
+
+    parameters: dict[str, Any]
+    code: str
+    package: str
+    data: dict[str, str]
+    device: str
+    versions: dict[str, str]
+
+    @classmethod
+    def read(cls, content: Any) -> Self:
+        """Return the origin that a state file holds.
+
+        Raises
+        ------
+        TypeError
+            If it is none.
+        """
+        kinds = {
+            "code": str,
+            "package": str,
+            "device": str,
+            "parameters": dict,
+            "data": dict,
+            "versions": dict,
+        }
+        if not isinstance(content, dict) or content.keys() != kinds.keys():
+            raise TypeError("an origin has other fields")
+        if not all(isinstance(content[field], kind) for field, kind in kinds.items()):
+            raise TypeError("a field of an origin has another type")
+        if not plain_values(content["parameters"]):
+            raise TypeError("parameters are numbers, texts, and lists of these")
+        texts = (*content["data"].values(), *content["versions"].values())
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("checksums and versions are texts")
+        return cls(**content)
+
+    def same_as(self, other: "Origin") -> bool:
+        """Return whether two origins are one, as they are written down."""
+        return all(_text(getattr(self, f.name)) == _text(getattr(other, f.name)) for f in fields(self))
+
+    def differences(self, now: "Origin") -> list[str]:
+        """Return in what a figure of this origin is stale, a few words each; an empty list if in nothing."""
+        parts = {
+            "parameters": ", ".join(_changed(self.parameters, now.parameters)),
+            "code of the notebook": "" if self.code != now.code else None,
+            "code of the package": "" if self.package != now.package else None,
+            "data": ", ".join(_changed(self.data, now.data)),
+            "device": f"{self.device}, now {now.device}" if self.device != now.device else None,
+            "versions": ", ".join(
+                f"{name} {self.versions.get(name, 'none')}, now {now.versions.get(name, 'none')}"
+                for name in _changed(self.versions, now.versions)
+            ),
+        }
+        always = ("code of the notebook", "code of the package")
+        return [
+            f"{part} ({what})" if what else part
+            for part, what in parts.items()
+            if what or (part in always and what is not None)
+        ]
+
+
+def origin(notebook: Notebook, values: Mapping[str, Any], package: str, machine: Machine) -> Origin:
+    """Return what the figure of a notebook would be made from now.
+
+    Parameters
+    ----------
+    notebook : Notebook
+        Its code counts, its text and outputs do not.
+    values : mapping
+        The parameters that are set; the others have the defaults that stand in the code.
+    package : str
+        From `package_checksum`.
+    machine : Machine
+        Where it would be made.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If the machine has not the device, or the notebook's data are of an unknown name or folder.
+    """
+    defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
+    parameters = {**defaults, **values}
+    data: dict[str, str] = {}
+    for name in notebook.needs_data:
+        data |= machine.data(name)
+    return Origin(
+        parameters=parameters,
+        code=hashlib.sha256(code_of(notebook).encode()).hexdigest(),
+        package=package,
+        data=data,
+        device=machine.device(parameters.get("device", "auto")),
+        versions=numeric_versions(),
+    )
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def package_checksum(package: Path = PACKAGE) -> str:
+    """Return one SHA-256 over the version and the files a figure can depend on.
+
+    The gallery and the command line are left out: no notebook uses them, which the import
+    contracts of the project guarantee, so a change there makes no figure stale.
+    """
+    digest = hashlib.sha256(__version__.encode())
+    for path in sorted(package.rglob("*")):
+        relative = path.relative_to(package)
+        computed = "__pycache__" in relative.parts or path.name.startswith(".")
+        if path.is_file() and not computed and relative.parts[0] not in ("gallery", "cli.py"):
+            digest.update(f"{relative.as_posix()}\0{checksum(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names under which one of two mappings has something else than the other, or nothing."""
+    for name in sorted(then.keys() | now.keys()):
+        if name not in then or name not in now or _text(then[name]) != _text(now[name]):
+            yield name

@@ -1,0 +1,95 @@
+"""How a figure stands: what it says of itself, at which scale it was made, and what is the matter."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.parameters import COMMON, Parameter, resolve, same_value
+from curse_of_memory.gallery.results import Result, find_result
+from curse_of_memory.gallery.state import read_state
+
+__all__ = ["FULL_SCALE", "Standing", "preset_used", "standing"]
+
+FULL_SCALE, DEFAULTS, CUSTOM = "paper", "fast", "custom"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the figure of one notebook stands.
+
+    Attributes
+    ----------
+    result : Result or None
+        Its record; None if there is none, or something is the matter.
+    preset : str
+        From :func:`preset_used`.
+    reduced : tuple of str
+        The parameters that are not those of full scale.
+    trouble : str
+        What is the matter with the notebook, the record or the files, in one line; empty if nothing is.
+    """
+
+    result: Result | None = None
+    preset: str = ""
+    reduced: tuple[str, ...] = ()
+    trouble: str = ""
+
+
+def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, Mapping]]) -> Standing:
+    """Return how the figure of a notebook stands in `out`."""
+    if notebook.trouble:
+        return Standing(trouble=notebook.trouble)
+    state = read_state(out, notebook)
+    if state and not state.published:
+        files = "its files are partly of this figure and partly of the one before; make the figures again"
+        return Standing(
+            trouble=f"{notebook.name}: a batch was stopped while it published the figure: {files}"
+        )
+    try:
+        result = find_result(out, notebook)
+    except ValueError as error:
+        return Standing(trouble=str(error))
+    preset = preset_used(notebook, result, presets)
+    reduced = _other_than(FULL_SCALE, notebook, result, presets) if result else ()
+    return Standing(result, preset, reduced)
+
+
+def preset_used(
+    notebook: Notebook, result: Result | None, presets: Mapping[str, Mapping[str, Mapping]]
+) -> str:
+    """Return the preset whose parameters a result was computed with, as its own record says.
+
+    The paper's wins where several agree, which they do where there is nothing to scale. ``custom`` is a scale
+    that no preset has; the text is empty where there is no result.
+    """
+    if result is None:
+        return ""
+    for preset in dict.fromkeys((FULL_SCALE, DEFAULTS, *presets)):
+        if not _other_than(preset, notebook, result, presets):
+            return preset
+    return CUSTOM
+
+
+def _other_than(
+    preset: str, notebook: Notebook, result: Result, presets: Mapping[str, Mapping[str, Mapping]]
+) -> tuple[str, ...]:
+    """Return the parameters a result was computed with that are not those of a preset."""
+    values = presets.get(preset, {}).get(notebook.name, {})
+    declared = notebook.parameters
+    # what no preset sets need not be among what the figure was computed from, and what every notebook
+    # has says nothing about scale
+    wanted = {k: p.default for k, p in declared.items() if k in result.parameters and k not in COMMON}
+    wanted |= resolve(notebook.name, declared, values)
+    return tuple(
+        key for key, value in wanted.items() if not _used(declared[key], result.parameters.get(key), value)
+    )
+
+
+def _used(parameter: Parameter, reported: Any, value: Any) -> bool:
+    """Return whether a result reports `value`; JSON has no infinity, so that it may be a word there."""
+    with contextlib.suppress(TypeError):
+        reported = parameter.accept(reported)
+    return same_value(reported, value)

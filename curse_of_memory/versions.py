@@ -1,0 +1,26 @@
+"""Which versions of other packages the numbers of a figure depend on."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["numeric_versions"]
+
+NUMERIC = ("numpy", "scipy", "sympy", "numba", "torch", "matplotlib")
+MODELS = ("transformers",)  # optional: they bring models to measure
+
+
+def numeric_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that compute and draw, by name; none is imported.
+
+    Examples
+    --------
+    >>> sorted(numeric_versions())[:3]
+    ['matplotlib', 'numba', 'numpy']
+    """
+    found = {}
+    for name in (*NUMERIC, *MODELS):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            if name not in MODELS:
+                raise
+    return found
