@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from curse_of_memory import checks, plotting
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks.lorenz96 import Lorenz96
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.flow.exact_loss import exact_loss
@@ -19,7 +20,6 @@ from curse_of_memory.theory.flow.gradient_flow import gradient_flow
 from curse_of_memory.theory.functions.far_bump import far_bump
 from curse_of_memory.theory.functions.target import Target
 from curse_of_memory.training import sweep
-from curse_of_memory.training.fit import VALIDATION_STREAM
 
 __all__ = ["linear_floor", "training_data", "training_plot", "waiting_factor"]
 
@@ -144,10 +144,10 @@ def _lorenz(task: Lorenz96, hidden: int, seeds: Sequence[int], settings: dict, d
     # one stream of batches for all of them: a batch is a simulation
     found = sweep(models, task, validate_every=VALIDATE_EVERY, seed=seeds[0], device=device, **settings)
     # the very sequences that the networks are validated on
-    stream = (seeds[0], VALIDATION_STREAM)
+    seed = sample_seed("validation", seeds[0])
     x, y = (
         part[..., 0].numpy()
-        for part in task.sample(settings["validation_size"], seed=stream, dtype=torch.float64)
+        for part in task.sample(settings["validation_size"], seed=seed, dtype=torch.float64)
     )
     scale = np.mean(y**2)
     curves = [
