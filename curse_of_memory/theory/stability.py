@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from curse_of_memory import checks
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.perturbation.bracket import stable_rates
+from curse_of_memory.theory.perturbation.full_bracket import takes_ball
 from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.perturbation.worst_case import WorstCase, worst_case_curve, worst_case_error
 from curse_of_memory.theory.reparameterization import Reparameterization, get
@@ -36,6 +37,7 @@ def stability_radius(
     *,
     step: str = "exponential",
     dt: float | None = None,
+    ball: str = "diagonal",
 ) -> float:
     """Return the largest β such that every model with free weights closer than β is stable.
 
@@ -53,6 +55,9 @@ def stability_radius(
         What a step does to a mode; "exponential" is continuous time.
     dt : float, optional
         Time step; that of `fit`, or 1 for rates.
+    ball : {'diagonal', 'full'}
+        Whether w moves, |δw|_∞ < β, or the whole matrix, |ΔW|₂ < β, for "direct" and "direct-discrete". The
+        distance of a diagonal matrix to instability is that of its nearest entry, so that both are equal.
 
     Returns
     -------
@@ -67,7 +72,7 @@ def stability_radius(
 
     Notes
     -----
-    The perturbation is that of "Inverse approximation theory" (2305.19190), |δw|_∞ <= β. For "direct" the
+    The ball of "Inverse approximation theory" (2305.19190) is the full one. For "direct" the
     bound β₀ <= decay rate of theorem 3.9 can be read off: the radius of fits of e^{−λt} is at most λ.
 
     Examples
@@ -78,6 +83,7 @@ def stability_radius(
     inf
     """
     rates = stable_rates(fit)
+    takes_ball(get(parameterization), ball)
     if dt is None:
         dt = fit.dt if isinstance(fit, ExponentialSum) else 1.0
     poles = PoleMap(get(parameterization), checks.positive("dt", dt), step)

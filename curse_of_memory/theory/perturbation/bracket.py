@@ -15,7 +15,7 @@ from curse_of_memory.theory.perturbation.error_rows import Rows
 from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.reparameterization import get
 
-__all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "perturbed_model", "stable_rates"]
+__all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "joined", "perturbed_model", "stable_rates"]
 
 PERTURBED = ("all", "rates")
 _CLOSED = 1e-9
@@ -44,14 +44,17 @@ class WorstCase:
     radius : float
         The stability radius: from here on the ball holds a pole that does not decay.
     weights, coefficients : numpy.ndarray, shape (m,)
-        The worst model found: free weights w̃, and amplitudes c̃ᵢũᵢ. NaN where the bounds are infinite.
+        The worst model found: free weights w̃, or the matrix W̃ (m, m) in the full ball, and c̃ᵢũᵢ, the
+        amplitudes of a diagonal model. NaN where both bounds are infinite.
+    inputs, outputs : numpy.ndarray, shape (m,)
+        Its input and output weights ũ and c̃.
     quadrature : float
         By how much two resolutions of the integrals differ; `lower` and `upper` are wider by this estimate.
         0 on a grid, where errors are finite sums and only rounding (which is accounted for) remains.
     reason : str
         Why a bound is infinite, where one is.
     ball : {'diagonal', 'full'}
-        Which matrices are within β of the recurrent one.
+        What is within β of the recurrent weights: diagonal matrices, |δw|_∞ <= β, or full ones, |ΔW|₂ <= β.
     certified : bool
         Whether `upper` and `radius` are proved. They are not for a map that does not go through interval
         arithmetic and whose turning points are not declared: then `upper` is infinite.
@@ -66,6 +69,8 @@ class WorstCase:
     radius: float
     weights: np.ndarray
     coefficients: np.ndarray
+    inputs: np.ndarray
+    outputs: np.ndarray
     quadrature: float = 0.0
     reason: str = ""
     ball: str = "diagonal"
@@ -126,11 +131,12 @@ class Model:
         """Whether no perturbation changes the memory, which is and stays zero."""
         return not self.amplitudes and not self.centre.u.any()
 
-    def whole(self, w: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights and amplitudes of all modes, those that do not count unmoved and zero."""
-        weights, amplitudes = self.unmoved.copy(), np.zeros(self.kept.size)
-        weights[self.kept], amplitudes[self.kept] = w, a
-        return weights, amplitudes
+    def whole(self, x: Points) -> dict[str, np.ndarray]:
+        """Return the weights of all modes of one model, those that do not count unmoved."""
+        weights = np.array([self.unmoved, *np.zeros((2, self.kept.size))])
+        weights[:, self.kept] = np.concatenate(x.all)
+        w, u, c = weights
+        return {"weights": w, "coefficients": c * u, "inputs": u, "outputs": c}
 
     def ball(self, beta: float, rows: Rows | None) -> Ball:
         """Return the models within `beta` in the norm of `rows`."""
@@ -161,7 +167,9 @@ def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
     return rates
 
 
-def perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step) -> Model:
+def perturbed_model(
+    fit, rho, parameterization, norm, horizon, weight, perturbed, step, ball="diagonal"
+) -> Model:
     """Check the arguments of `worst_case_error` that do not concern β, and return the model they describe."""
     if not isinstance(fit, ExponentialSum):
         raise TypeError(f"fit must be an ExponentialSum, got {type(fit).__name__}")
@@ -178,7 +186,9 @@ def perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed
     else:
         steps = on_steps(rho, norm, horizon, fit.dt, weight)
     amplitudes = perturbed == "all"
-    kept = np.ones(a.size, dtype=bool) if amplitudes or not a.any() else a != 0
+    # a full matrix couples all modes
+    all_count = amplitudes or ball == "full" or not a.any()
+    kept = np.ones(a.size, dtype=bool) if all_count else a != 0
     unmoved = poles.weights(rates)
     w, a = unmoved[kept], a[kept]
     root = np.sqrt(np.abs(a))
@@ -226,7 +236,7 @@ def bracket(
     }
     if reason := _hopeless(model, beta, errors[0]):
         nowhere = np.full(model.kept.size, math.nan)
-        known |= {"weights": nowhere, "coefficients": nowhere, "reason": reason}
+        known |= dict.fromkeys(("weights", "coefficients", "inputs", "outputs"), nowhere) | {"reason": reason}
         return WorstCase(lower=math.inf, upper=math.inf, **known)
 
     rows, line, reach = model.steps, None, model.poles.range(model.centre.w[0], moved)
@@ -237,9 +247,7 @@ def bracket(
     ball = model.ball(moved, rows)
     starts = drawn if smaller is None else Points.stacked([drawn, _moved_out(ball, smaller, model.kept)])
     lower, worst = ascend(ball, starts, seed)
-    known |= dict(
-        zip(("weights", "coefficients"), model.whole(worst.w[0], (worst.c * worst.u)[0]), strict=True)
-    )
+    known |= model.whole(worst)
     slowest, fastest = -float(reach.high.max()), -float(reach.low.min())
     known["reason"] = _no_bound(model, lower, slowest, fastest)
     upper = math.inf if known["reason"] else bound_above(ball, lower, budget, tolerance)
@@ -249,7 +257,7 @@ def bracket(
         if math.isfinite(upper):
             largest = (np.abs(ball.centre.c) + moved) * (np.abs(ball.centre.u) + moved)
             spill = float(largest.sum()) * line.mode_tail(slowest)
-            upper = float(_joined(line, upper + known["quadrature"], line.tail + spill))
+            upper = float(joined(line, upper + known["quadrature"], line.tail + spill))
     return WorstCase(lower=max(lower, known["random"]), upper=upper, **known)
 
 
@@ -307,7 +315,7 @@ def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
         spill[i] += sizes[i, j] * line.mode_tail(rates[i, j]) if rates[i, j] > _SLOWEST else math.inf
     inner = np.maximum(ball.errors(x, margin=True) - _discrepancy(ball, line, x), 0.0)
     spill = np.nan_to_num(spill, nan=math.inf, posinf=math.inf)
-    return _joined(line, inner, np.maximum(line.tail - spill, 0.0))
+    return joined(line, inner, np.maximum(line.tail - spill, 0.0))
 
 
 def _discrepancy(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
@@ -316,6 +324,6 @@ def _discrepancy(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
     return np.nan_to_num(np.abs(ball.errors(x) - coarse.errors(x)), nan=0.0, posinf=math.inf)
 
 
-def _joined(line: HalfLine, inner, tail):
+def joined(line: HalfLine, inner, tail):
     """Return the norm on [0, ∞) from those on [0, S] and [S, ∞)."""
     return np.hypot(inner, tail) if line.rows.order == 2 else inner + tail

@@ -11,7 +11,7 @@ global one and D − NᵀN is positive definite, the bound is attained.
 
 import numpy as np
 
-__all__ = ["largest_norm", "largest_sum"]
+__all__ = ["largest_norm", "largest_sum", "smallest_dual"]
 
 _ROUNDS = 12
 # factors by which a guess of D is enlarged beyond what makes D − NᵀN positive definite
@@ -73,16 +73,31 @@ def _dual(Q, b, v, k):
     root = np.sqrt(D)
     finite = np.isfinite(Q).all((1, 2)) & np.isfinite(D).all(-1)
     scaled = np.where(finite[:, None, None], Q / (root[:, :, None] * root[:, None, :]), 0.0)
-    sizes, vectors = np.linalg.eigh(scaled)
-    along = ((b / root)[:, None, :] @ vectors)[:, 0]
     total = D[:, :k].sum(-1) + (D[:, k] if k < D.shape[-1] else 0.0)
+    return np.where(finite, smallest_dual(scaled, b / root, total), np.inf)
+
+
+def smallest_dual(scaled: np.ndarray, b: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the smallest of φ total + bᵀ (φ − Q)^{-1} b over some φ with φ − Q positive definite.
+
+    Parameters
+    ----------
+    scaled : numpy.ndarray, shape (n, j, j)
+        Q = D^{−1/2} NᵀN D^{−1/2}.
+    b : numpy.ndarray, shape (n, j)
+        D^{−1/2} Nᵀr.
+    total : numpy.ndarray, shape (n,)
+        What D gives to the bound: Σν + μ.
+    """
+    sizes, vectors = np.linalg.eigh(scaled)
+    along = (b[:, None, :] @ vectors)[:, 0]
     largest = sizes[:, -1:]
     # the guess itself, where that is enough, and enlargements of what is just enough
     factors = np.concatenate([np.maximum(1.0, largest * _ROOM[0]), np.maximum(largest, 1e-12) * _ROOM], 1)
     # less than the eigenvalues can be off by rounding
     room = factors[..., None] - sizes[:, None, :] - 1e-13 * np.abs(sizes).max(-1)[:, None, None]
     bounds = factors * total[:, None] + (along[:, None, :] ** 2 / room).sum(-1)
-    return np.where(finite, bounds.min(-1), np.inf)
+    return bounds.min(-1)
 
 
 def largest_sum(r: np.ndarray, N: np.ndarray, k: int) -> np.ndarray:

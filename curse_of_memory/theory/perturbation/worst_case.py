@@ -11,7 +11,8 @@ from curse_of_memory import checks
 from curse_of_memory.theory.bias import Bias
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.perturbation.bracket import WorstCase, bracket, perturbed_model
-from curse_of_memory.theory.reparameterization import Reparameterization
+from curse_of_memory.theory.perturbation.full_bracket import full_bracket, takes_ball
+from curse_of_memory.theory.reparameterization import Reparameterization, get
 
 __all__ = ["WorstCase", "worst_case_curve", "worst_case_error"]
 
@@ -27,6 +28,7 @@ def worst_case_error(
     weight: ArrayLike | Bias | None = None,
     perturbed: str = "all",
     step: str = "exponential",
+    ball: str = "diagonal",
     draws: int = 30,
     seed: int = 0,
     budget: int = 100,
@@ -34,10 +36,13 @@ def worst_case_error(
 ) -> WorstCase:
     """Bracket E_m(β) = sup{‖ρ − ρ̂(·; θ̃)‖ : |θ̃ − θ| <= β} for ρ̂(t) = Σ cᵢ uᵢ e^{f(wᵢ) t}.
 
-    The amplitudes of `fit` are split evenly, |cᵢ| = |uᵢ|, and |θ̃ − θ| = max(|δw|_∞, ‖δu‖₂, ‖δc‖₂): the
-    spectral norm of a diagonal matrix and the lengths of two vectors. The lower bound is the error at the
-    worst point that a projected ascent from many starts, random draws among them, has found. The upper bound
-    encloses the memory over boxes of poles, with a branch and bound over the boxes.
+    The amplitudes of `fit` are split evenly, |cᵢ| = |uᵢ|. In the ball of the papers,
+    |θ̃ − θ| = max(|ΔW|₂, ‖δu‖₂, ‖δc‖₂), ΔW is any matrix: ``ball="full"``. A model that stays diagonal moves
+    within max(|δw|_∞, ‖δu‖₂, ‖δc‖₂) <= β: ``ball="diagonal"``, a part of it. The lower bound is the error at
+    the worst model that an ascent from many starts, random draws among them, has found. The upper bound of
+    the diagonal ball encloses the memory over boxes of poles, with a branch and bound over the boxes; that
+    of the full ball bounds what is linear in the move, and then the rest by its norms, so that it is close
+    for small β only.
 
     Parameters
     ----------
@@ -63,12 +68,16 @@ def worst_case_error(
     step : {'exponential', 'euler'}
         The multiplier of a step is e^{f(w) dt}, or 1 + dt f(w) as in ``nn.RNN``; the unperturbed one is
         e^{−λ dt} in both. A discrete-time f is the multiplier itself.
+    ball : {'diagonal', 'full'}
+        What the recurrent weights may become: w + δw, |δw|_∞ <= β; or diag(w) + ΔW with any ΔW,
+        |ΔW|₂ <= β, for "direct" and "direct-discrete", where w is the recurrent weight itself. On a grid with
+        step="exponential" the full multiplier is e^{(W + ΔW) dt}.
     draws : int
         Random directions, those of `measure.perturbation_curve` under the same seed.
     seed : int
         Names the directions.
     budget : int
-        Boxes that the branch and bound may look at; 1 gives the plain enclosure.
+        Boxes that the branch and bound of the diagonal ball may look at; 1 gives the plain enclosure.
     tolerance : float
         Relative gap at which it stops.
 
@@ -80,12 +89,16 @@ def worst_case_error(
     ------
     ValueError, TypeError
         For β < 0 or NaN, rates that are complex or do not decay, rates that f does not take, unknown names, a
-        `rho` of another time step or length, or one that is not known on [0, ∞) without a horizon.
+        `rho` of another time step or length, or one that is not known on [0, ∞) without a horizon; for a
+        full ball around a reparameterised diagonal.
 
     Notes
     -----
     Perturbation error: "Inverse approximation theory" (2305.19190); there, and in its code, E_m(β) is the
-    largest error among 3 to 30 random draws, here `random`. On [0, ∞) integrals are Gauss-Legendre sums:
+    largest error among 3 to 30 random draws, here `random`; "full" and "diagonal" are what
+    `measure.perturbation_curve` calls the spectral ball of a dense and of a diagonal model. A map f that is
+    not one of the papers' is bounded by interval arithmetic, or by the turns that it declares; of another
+    nothing is certified, and `upper` is infinite. On [0, ∞) integrals are Gauss-Legendre sums:
     their error is estimated from two resolutions, not proved.
 
     Examples
@@ -100,8 +113,13 @@ def worst_case_error(
     inf
     """
     beta = checks.non_negative("beta", beta)
-    model = perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step)
-    return bracket(model, beta, draws=draws, seed=seed, budget=budget, tolerance=tolerance)
+    takes_ball(get(parameterization), ball)
+    model = perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step, ball)
+    return _finder(ball)(model, beta, draws=draws, seed=seed, budget=budget, tolerance=tolerance)
+
+
+def _finder(ball: str):
+    return full_bracket if ball == "full" else bracket
 
 
 _DEFAULTS = {
@@ -137,7 +155,7 @@ def worst_case_curve(
     xarray.Dataset
         ``lower(beta)``, ``upper(beta)``, ``random(beta)``, the largest error of a draw at this or a smaller
         radius, and ``draw_error(beta, draw)``. Attributes: `centre`, `radius`, `norm`, `parameterization`,
-        `perturbed`, `draws`.
+        `perturbed`, `draws`, `ball`, `certified`.
 
     Raises
     ------
@@ -159,10 +177,12 @@ def worst_case_curve(
         checks.one_of("option", name, [*_MODEL, *_SEARCH])
     setting = {name: options.get(name, default) for name, default in _MODEL.items()}
     search = {name: options.get(name, default) for name, default in _SEARCH.items()}
+    takes_ball(get(parameterization), setting["ball"])
     model = perturbed_model(fit, rho, parameterization, norm, **setting)
+    find = _finder(setting["ball"])
     found: list[WorstCase] = []
     for beta in radii:
-        found.append(bracket(model, float(beta), **search, smaller=found[-1] if found else None))
+        found.append(find(model, float(beta), **search, smaller=found[-1] if found else None))
     table = {name: np.array([getattr(one, name) for one in found]) for name in ("lower", "upper", "random")}
     draw_errors = np.array([one.draw_errors for one in found])
     return xr.Dataset(
@@ -181,5 +201,7 @@ def worst_case_curve(
             "parameterization": model.poles.f.name,
             "perturbed": "all" if model.amplitudes else "rates",
             "draws": draw_errors.shape[1],
+            "ball": setting["ball"],
+            "certified": model.poles.certified,
         },
     )

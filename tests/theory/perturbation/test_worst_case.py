@@ -411,7 +411,7 @@ def test_bounds_of_nested_balls_serve_each_other(monkeypatch):
     lowers, uppers = iter([1.0, 0.9, 2.0]), iter([3.0, 2.5, 4.0])
 
     def bracket(model, beta, **_):
-        return WorstCase(beta, next(lowers), next(uppers), 0.5, np.zeros(1), 0.1, 1.0, *np.zeros((2, 2)))
+        return WorstCase(beta, next(lowers), next(uppers), 0.5, np.zeros(1), 0.1, 1.0, *np.zeros((4, 2)))
 
     monkeypatch.setattr(worst_case, "bracket", bracket)
     curve = worst_case_curve(FIT, POLYNOMIAL, [0.1, 0.2, 0.3])

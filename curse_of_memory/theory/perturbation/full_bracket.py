@@ -1,0 +1,140 @@
+"""One bracket of E_m(β) over the papers' ball, in which the whole recurrent matrix moves."""
+
+import math
+
+import numpy as np
+
+from curse_of_memory import checks
+from curse_of_memory.theory.maps.weight_map import Reparameterization
+from curse_of_memory.theory.perturbation.bracket import Model, WorstCase, joined
+from curse_of_memory.theory.perturbation.error_norms import HalfLine
+from curse_of_memory.theory.perturbation.full_ball import FullBall, Matrices, search
+from curse_of_memory.theory.perturbation.full_bound import beyond, bound_above
+from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
+
+__all__ = ["BALLS", "full_bracket", "takes_ball"]
+
+BALLS = ("diagonal", "full")
+_FULL = ("direct", "direct-discrete")
+
+
+def takes_ball(f: Reparameterization, ball: str) -> None:
+    """Refuse an unknown ball, and a full one for a map of each weight of a diagonal by itself.
+
+    Examples
+    --------
+    >>> takes_ball(REPARAMETERIZATIONS["direct"], "full")
+    """
+    checks.one_of("ball", ball, BALLS)
+    if ball == "full" and f not in [REPARAMETERIZATIONS[name] for name in _FULL]:
+        raise ValueError(
+            "ball='full' moves a whole recurrent matrix, which is the weight itself for 'direct' and "
+            f"'direct-discrete' only, got {f.name!r}"
+        )
+
+
+@np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore")
+def full_bracket(
+    model: Model,
+    beta: float,
+    *,
+    draws: int,
+    seed: int,
+    smaller: WorstCase | None = None,
+    **_,
+) -> WorstCase:
+    """Return the bracket of E_m(β) over the full ball; arguments as :func:`bracket.bracket`.
+
+    `budget` and `tolerance` are those of a branch and bound, which there is none of here.
+    """
+    checks.positive_int("draws", draws)
+    moved = 0.0 if model.still else beta
+    w, u, c = model.centre.all
+    centre = Matrices(np.diag(w[0])[None], u, c)
+
+    def ball(rows) -> FullBall:
+        return FullBall(centre, moved, model.amplitudes, model.poles, rows)
+
+    drawn = ball(model.steps).random(draws, seed)
+    sampled = Matrices.stacked([centre, drawn])
+    hopeless = model.steps is None and moved >= model.radius
+    line = None if model.steps is not None else _line(model, 0.0 if hopeless else moved)
+    if line is None and model.steps is None:
+        errors = np.full(draws + 1, math.inf)
+    else:
+        errors = _errors(ball(model.steps or line.rows), line, sampled)
+    known = {
+        "beta": beta,
+        "draw_errors": errors[1:],
+        "random": float(errors.max()),
+        "centre": float(errors[0]),
+        "radius": model.radius,
+        "ball": "full",
+    }
+    reason = "the error of the unperturbed sum is infinite" if math.isinf(errors[0]) else ""
+    if hopeless and not reason:
+        reason = f"the ball holds a matrix that does not decay: the stability radius is {model.radius:.6g}"
+    if reason:
+        nowhere = np.full(w.size, math.nan)
+        weights = {"weights": np.full((w.size, w.size), math.nan), "inputs": nowhere, "outputs": nowhere}
+        return WorstCase(
+            lower=math.inf, upper=math.inf, coefficients=nowhere, reason=reason, **known, **weights
+        )
+    inside = ball(model.steps if line is None else line.rows)
+    starts = [drawn, *([] if smaller is None else [_moved_out(inside, smaller)])]
+    _, worst = search(inside, Matrices.stacked(starts))
+    move = [(a - a0)[0].ravel() for a, a0 in zip(worst.all, centre.all, strict=True)]
+    upper, rest = bound_above(inside, np.concatenate(move if model.amplitudes else move[:1]))
+    lower = float(_errors(inside, line, worst)[0])
+    if line is not None:
+        known["quadrature"] = float(_discrepancy(inside, line, Matrices.stacked([sampled, worst])).max())
+        upper = float(joined(line, upper + known["quadrature"], line.tail + beyond(inside, line)))
+    upper = upper + rest
+    return WorstCase(
+        lower=max(lower, known["random"]),
+        upper=upper if math.isfinite(upper) else math.inf,
+        weights=worst.W[0],
+        coefficients=(worst.c * worst.u)[0],
+        inputs=worst.u[0],
+        outputs=worst.c[0],
+        reason="" if math.isfinite(upper) else "the bound exceeds double precision",
+        **known,
+    )
+
+
+def _line(model: Model, beta: float) -> HalfLine | None:
+    rates = -model.centre.w[0]
+    return model.line(float(rates.min()) - beta, float(rates.max()) + beta)
+
+
+def _discrepancy(ball: FullBall, line: HalfLine, x: Matrices) -> np.ndarray:
+    coarse = FullBall(ball.centre, ball.beta, ball.amplitudes, ball.poles, line.coarse)
+    return np.nan_to_num(np.abs(ball.errors(x) - coarse.errors(x)), nan=0.0, posinf=math.inf)
+
+
+def _errors(ball: FullBall, line: HalfLine | None, x: Matrices) -> np.ndarray:
+    """Return lower bounds of the error of each model, infinite where that does not exist."""
+    if line is None:
+        return ball.errors(x, margin=True)
+    # symmetric parts bound the decay of what may not be normal
+    decay = -np.linalg.eigvalsh((x.W + np.swapaxes(x.W, 1, 2)) / 2)[:, -1]
+    errors = np.full(len(x.W), math.inf)
+    stable = np.flatnonzero(np.linalg.eigvals(x.W).real.max(1) < 0)
+    if stable.size:
+        one = x[stable]
+        sizes = np.linalg.norm(one.u, axis=1) * np.linalg.norm(one.c, axis=1)
+        spill = [
+            size * line.mode_tail(rate) if rate > 0 else math.inf
+            for size, rate in zip(sizes, decay[stable], strict=True)
+        ]
+        inner = np.maximum(ball.errors(one, margin=True) - _discrepancy(ball, line, one), 0.0)
+        errors[stable] = joined(line, inner, np.maximum(line.tail - np.array(spill), 0.0))
+    return errors
+
+
+def _moved_out(ball: FullBall, smaller: WorstCase) -> Matrices:
+    """Return the worst model of a smaller ball, moved out to the edge of this one."""
+    if smaller.beta == 0 or np.isnan(smaller.weights).any():
+        return ball.centre
+    found = Matrices(smaller.weights[None], smaller.inputs[None], smaller.outputs[None])
+    return ball.inside(ball.centre.towards(found, ball.beta / smaller.beta))
