@@ -9,12 +9,13 @@ A weight w > 0 on the error at time t in (0, T] weighs the memory at lag s by b(
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
 from numpy.typing import ArrayLike
+from scipy import special
 
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
@@ -50,17 +51,28 @@ class _Power(Bias):
         return (t / (t[-1] if self.p >= 0 else t[0])) ** self.p
 
     def _integral(self, s, T):
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.power(T, self.p + 1) * self._relative_integral(s, T)
+        # r^p dr is largest at T for p > −1 and at s for p < −1; the root of it is taken twice, since r^p may
+        # overflow where the small part of it that is left does not
+        base = np.full(s.shape, T) if self.p > -1 else s
+        with np.errstate(over="ignore", divide="ignore"):
+            half = base ** (self.p / 2)
+            return half * (base * self._part(s, T)) * half
 
     def _relative_integral(self, s, T):
+        part = self._part(s, T)
+        return part if self.p > -1 else (s / s.min()) ** (self.p + 1) * part
+
+    def _part(self, s, T):
+        """Return b(s) over T^{p+1}, or for p < −1 over s^{p+1}: (1 − (s/T)^{|p+1|})/|p+1|, or log(T/s)."""
         q = self.p + 1
         if q <= 0 and s.min() == 0:
             raise ValueError(f"b(0) = ∫_0^T t^p dt diverges for p = {self.p:g} <= -1; ask for s > 0")
-        with np.errstate(divide="ignore", over="ignore"):
-            log_ratio = np.log1p(-(T - s) / T)
-            # expm1 keeps p near -1 accurate, where T^q - s^q cancels
-            return -log_ratio if q == 0 else -np.expm1(q * log_ratio) / q
+        near = s > T / 2
+        with np.errstate(divide="ignore"):
+            # each logarithm where it keeps its digits
+            log_ratio = np.where(near, np.log1p(np.where(near, (s - T) / T, 0.0)), np.log(s / T))
+        finite = np.where(s > 0, log_ratio, -1.0)
+        return np.where(s > 0, -finite * special.exprel(abs(q) * finite), 1 / q if q else math.inf)
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,7 @@ def power(p: float) -> Bias:
 
     Examples
     --------
-    >>> float(power(1)(3.0, T=5.0))
+    >>> round(float(power(1)(3.0, T=5.0)), 12)  # (25 − 9)/2
     8.0
     >>> power(1).formula
     T**2/2 - s**2/2
@@ -122,17 +134,14 @@ class _Exponential(Bias):
         return np.exp(self.rate * (t - (t[-1] if self.rate >= 0 else t[0])))
 
     def _integral(self, s, T):
-        with np.errstate(over="ignore", invalid="ignore"):
-            return np.exp(max(self.rate, 0.0) * T) * self._relative_integral(s, T)
+        with np.errstate(over="ignore"):
+            half = np.exp(max(self.rate, 0.0) * T / 2)
+            return half * self._relative_integral(s, T) * half
 
     def _relative_integral(self, s, T):
         # growing weights are counted from T and falling ones from 0, so that neither overflows
         gap = T - s
-        if self.rate == 0:
-            return gap
-        if self.rate > 0:
-            return -np.expm1(-self.rate * gap) / self.rate
-        return np.exp(self.rate * s) * np.expm1(self.rate * gap) / self.rate
+        return np.exp(min(self.rate, 0.0) * s) * gap * special.exprel(-abs(self.rate) * gap)
 
 
 def exponential(rate: float) -> Bias:
@@ -263,6 +272,8 @@ def weighted_error(
     ValueError
         If lengths differ, a value is not finite, an array b is negative or increases, or lags are not even
         or contradict each other or `dt`.
+    OverflowError
+        If the error exceeds double precision; kernels and weights of any size are taken.
 
     Examples
     --------
@@ -285,12 +296,38 @@ def weighted_error(
         if b[0] <= 0 or b[-1] < 0 or (np.diff(b) > 0).any():
             raise ValueError("b must be positive and must not increase: it sums positive weights")
         b = b / b[0] if unit_mean else b
-    difference = rho - rho_hat
+    # in units of powers of two nothing overflows, and no digit changes
+    unit = _power_of_two(max(np.abs(rho).max(), np.abs(rho_hat).max()))
+    difference = rho / unit - rho_hat / unit
     if inputs == "random_walk":
         difference = np.cumsum(difference, axis=-1)
+    size, top = _power_of_two(np.abs(difference).max()), _power_of_two(b.max())
     # the mean weight is b_0/(T dt), so that weights of mean 1 have b_0 = T dt
-    scale = variance * dt * (dt if unit_mean else 1 / horizon[0])
-    return (scale * (difference**2 @ b))[()]
+    factors = (variance, dt, dt if unit_mean else 1 / horizon[0], unit, unit, size, size, top)
+    return _product((difference / size) ** 2 @ (b / top), factors)[()]
+
+
+def _power_of_two(value: float) -> float:
+    """Return the power of two just below a value > 0, 1 for 0."""
+    return math.ldexp(1.0, max(math.frexp(value)[1] - 1, -1022)) if value else 1.0
+
+
+def _product(values: np.ndarray, factors: Sequence[float]) -> np.ndarray:
+    """Return values times all factors, of which no two alone may be multiplied: their product may overflow.
+
+    Raises
+    ------
+    OverflowError
+        If the result exceeds double precision.
+    """
+    parts = [math.frexp(factor) for factor in factors]
+    with np.errstate(over="ignore"):
+        product = np.ldexp(values * math.prod(part for part, _ in parts), sum(power for _, power in parts))
+    if not np.isfinite(product).all():
+        raise OverflowError(
+            "the weighted error exceeds double precision: give rho and rho_hat in another unit"
+        )
+    return product
 
 
 def _positive(weights: ArrayLike, t: np.ndarray, name: str) -> np.ndarray:

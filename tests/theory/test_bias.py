@@ -196,6 +196,120 @@ def test_biases_pickle_and_compare():
         assert pickle.loads(pickle.dumps(b)) == b
 
 
+# --- every size of power, lag and horizon --------------------------------------------------------
+
+mpmath.mp.dps = 40
+LARGEST, SMALLEST = np.finfo(float).max, np.finfo(float).tiny
+
+
+def exact_bias(p, s, T):
+    """b(s) = (T^{p+1} − s^{p+1})/(p+1) to 40 digits, and 1000 more for what cancels."""
+    with mpmath.workdps(400):
+        p, s, T = mpmath.mpf(p), mpmath.mpf(s), mpmath.mpf(T)
+        if p == -1:
+            return mpmath.log(T / s)
+        return (T ** (p + 1) - (s ** (p + 1) if s else 0)) / (p + 1)
+
+
+ANY_POWER = [-1000, -400, -172, -171.5, -30, -2, -1 - 1e-9, -1 - EPS, -1, -1 + EPS, -1 + 1e-9, -0.5, 0, 1e-12]
+ANY_POWER += [1, 10.7, 171, 400, 1000]
+
+
+@pytest.mark.parametrize("p", ANY_POWER)
+@pytest.mark.parametrize("T", [1.0, 7.0, 64.0, 1e3, 1e9])
+def test_the_bias_of_a_power_keeps_its_digits(p, T):
+    near = 1 - np.array([EPS, 1e-12, 1e-6, 1e-3])
+    parts = np.concatenate([[1e-300, 1e-18, 1e-9, 1e-4, 0.1, 0.49, 0.5, 0.51, 0.9], near])
+    seen = 0
+    for s in (T * parts).tolist() + ([1.0] if T > 1 else []) + ([0.0] if p > -1 else []):
+        exact = exact_bias(p, s, T)
+        if exact > LARGEST:
+            with pytest.raises(OverflowError, match="exceeds double precision"):
+                bias.power(p)(s, T)
+            continue
+        found = float(bias.power(p)(s, T))
+        if exact < SMALLEST / EPS:
+            assert found <= SMALLEST / EPS
+            continue
+        # two roots of at most 4 roundings each, a logarithm, a ratio; and s itself is rounded already
+        assert abs(found / exact - 1) < 32 * EPS
+        seen += 1
+    assert seen > 0 or abs(p) > 100
+
+
+def test_the_bias_of_a_steeply_falling_power_is_its_head():
+    assert float(bias.power(-400)(1.0, 64.0)) == pytest.approx(1 / 399, rel=8 * EPS)  # 64^{−399} is nothing
+    assert float(bias.power(-1000)(1.0, 64.0)) == pytest.approx(1 / 999, rel=8 * EPS)
+
+
+@steady
+@given(
+    p=st.floats(-1000, 1000),
+    log_T=st.floats(0, math.log(1e9)),
+    log_part=st.floats(-40, -1e-9),
+)
+def test_the_bias_of_any_power_agrees_with_mpmath(p, log_T, log_part):
+    T = math.exp(log_T)
+    s = T * math.exp(log_part)
+    exact = exact_bias(p, s, T)
+    if SMALLEST / EPS < exact < LARGEST:
+        assert abs(float(bias.power(p)(s, T)) / exact - 1) < 32 * EPS
+
+
+@pytest.mark.parametrize("p", ANY_POWER)
+@pytest.mark.parametrize("T", [1, 2, 64, 1000])
+def test_discrete_sums_of_any_power_agree_with_mpmath(p, T):
+    w = [mpmath.mpf(k) ** mpmath.mpf(p) for k in range(1, T + 1)]
+    sums = np.cumsum(w[::-1])[::-1]
+    b = bias.power(p)
+    # a power is off by p times the rounding of its base, a sum of n positive numbers by n roundings at most
+    rel = (8 + abs(p) + T) * EPS
+    for found, exact in (
+        (b.discrete(T, normalize="head"), sums / sums[0]),
+        (b.discrete(T, normalize="sum"), sums / sums.sum()),
+        (b.weights(T, unit_mean=True), np.array(w) * T / sums[0]),
+    ):
+        np.testing.assert_allclose(found, exact.astype(float), rtol=rel, atol=SMALLEST)
+    ratio = sums[0] / sums[-1]
+    found = b.head_tail_ratio(T)
+    assert found == math.inf if ratio > LARGEST else found == pytest.approx(float(ratio), rel=rel)
+    mean = sum(k * x for k, x in enumerate(sums)) / sums.sum()
+    assert b.mean_lag(T) == pytest.approx(float(mean), rel=2 * rel, abs=SMALLEST)
+
+
+@pytest.mark.parametrize("p", [-1000, -400, -172, -2, -1, -0.5, 0, 3, 400, 1000])
+def test_sampled_biases_of_any_power_are_normalised(p):
+    T, offset = 64, int(p <= -1)
+    exact = np.array([exact_bias(p, s + offset, T) for s in range(T)])
+    found = bias.power(p).sampled(T, normalize="sum", offset=offset)
+    np.testing.assert_allclose(found, (exact / exact.sum()).astype(float), rtol=1e-12, atol=SMALLEST)
+    found = bias.power(p).sampled(T, normalize="head", offset=offset)
+    np.testing.assert_allclose(found, (exact / exact[0]).astype(float), rtol=1e-12, atol=SMALLEST)
+
+
+@pytest.mark.parametrize("rate", [-1000.0, -1.0, -1e-9, -1e-300, 1e-300, 1e-9, 0.3, 1.0, 70.0, 709.0])
+def test_exponential_biases_of_any_rate_agree_with_mpmath(rate):
+    T, b = 10.0, bias.exponential(rate)
+    for s in (0.0, 1e-12, 0.1, 5.0, 9.99, 10 - 2e-15):
+        r, exact_s = mpmath.mpf(rate), mpmath.mpf(s)
+        exact = mpmath.exp(r * exact_s) * mpmath.expm1(r * (T - exact_s)) / r
+        if exact > LARGEST:
+            with pytest.raises(OverflowError, match="exceeds double precision"):
+                b(s, T)
+        elif exact > SMALLEST / EPS:
+            # the exponential of a number x that is rounded is off by x roundings
+            assert abs(float(b(s, T)) / exact - 1) < (16 + 2 * abs(rate) * T) * EPS
+
+
+def test_weights_that_are_all_below_double_precision_say_so():
+    for call in (lambda b: b.weights(4, dt=10.0), lambda b: b.discrete(4, dt=10.0)):
+        with pytest.raises(OverflowError, match="below double precision at every step"):
+            call(bias.power(-400))
+    # 20^{−400}/10^{−400}
+    relative = bias.power(-400).discrete(2, dt=10.0, normalize="head")
+    assert relative[1] == pytest.approx(2.0**-400, rel=1e-12)
+
+
 # --- the exact weighted error -------------------------------------------------------------------
 
 
@@ -307,3 +421,28 @@ def test_bad_input_is_refused(call, message):
 def test_what_is_no_callable_is_refused():
     with pytest.raises(TypeError, match="func must be callable"):
         bias.from_callable(2.0)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100, 1e150])
+@pytest.mark.parametrize("weight", [1e-300, 1.0, 1e300])
+@pytest.mark.parametrize("inputs", bias.INPUTS)
+def test_kernels_and_weights_of_any_size_have_their_error(scale, weight, inputs):
+    rho, rho_hat, b = np.array([1.0, 0.5, 0.1]), np.array([0.9, 0.6, 0.1]), np.array([3.0, 2.0, 1.0])
+    plain = bias.weighted_error(rho, rho_hat, b, inputs=inputs)
+    options = {"inputs": inputs, "unit_mean": True}
+    found = bias.weighted_error(scale * rho, scale * rho_hat, weight * b, **options)
+    one = bias.weighted_error(rho, rho_hat, b, **options)
+    assert found / scale == pytest.approx(one * scale, rel=64 * EPS)
+    exact = mpmath.mpf(float(plain)) * mpmath.mpf(scale) ** 2 * mpmath.mpf(weight)
+    if exact > LARGEST:
+        with pytest.raises(OverflowError, match="exceeds double precision"):
+            bias.weighted_error(scale * rho, scale * rho_hat, weight * b, inputs=inputs)
+    else:
+        found = bias.weighted_error(scale * rho, scale * rho_hat, weight * b, inputs=inputs)
+        assert found == pytest.approx(float(exact), rel=64 * EPS, abs=SMALLEST)
+
+
+def test_a_variance_makes_up_for_the_size_of_kernels():
+    rho = 1e200 * np.array([1.0, 0.5])
+    found = bias.weighted_error(rho, 0 * rho, [1.0, 1.0], variance=1e-300, dt=1e-50)
+    assert found == pytest.approx(0.5 * 1.25e50, rel=8 * EPS)

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
-from curse_of_memory.theory.hankel import balanced_truncation, hankel_singular_values
+from curse_of_memory.theory.hankel import balanced_truncation, hankel_singular_values, weighted_lower_bound
 from curse_of_memory.theory.sums.gramians import gram_factor, singular_values
 
 EPS = np.finfo(float).eps
@@ -256,3 +256,24 @@ def test_a_fit_can_be_asked():
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])
+def test_singular_values_scale_with_the_values(scale):
+    rho = (1 + 0.1 * np.arange(60.0)) ** -1.1
+    plain = hankel_singular_values(rho)
+    # LAPACK scales a matrix whose entries would overflow when squared: a few roundings of the largest
+    np.testing.assert_allclose(hankel_singular_values(scale * rho) / scale, plain, atol=1e-13 * plain[0])
+    source = ExponentialSum(rates=[0.3, 0.9], coefficients=[1.0, -2.0])
+    scaled = ExponentialSum(rates=[0.3, 0.9], coefficients=[scale, -2.0 * scale])
+    np.testing.assert_allclose(
+        hankel_singular_values(scaled) / scale, hankel_singular_values(source), rtol=1e-12
+    )
+    one, other = balanced_truncation(source, 1), balanced_truncation(scaled, 1)
+    np.testing.assert_allclose(other.sum.rates, one.sum.rates, rtol=1e-9)
+    np.testing.assert_allclose(other.sum.coefficients / scale, one.sum.coefficients, rtol=1e-9)
+    assert other.measured / scale == pytest.approx(one.measured, rel=1e-9)
+    found = weighted_lower_bound(scale * rho, 2, weight=scale * np.linspace(2, 1, 60))
+    assert found.bound == pytest.approx(
+        weighted_lower_bound(rho, 2, weight=np.linspace(2, 1, 60)).bound, rel=1e-6
+    )

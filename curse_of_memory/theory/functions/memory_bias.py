@@ -93,6 +93,8 @@ class Bias(ABC):
         ------
         ValueError
             If a lag is outside [0, T], or the integral diverges (a power p <= −1 at s = 0).
+        OverflowError
+            If a value exceeds double precision.
         """
         T = checks.positive("T", T)
         s = _lags(s, T)
@@ -113,11 +115,11 @@ class Bias(ABC):
         Raises
         ------
         OverflowError
-            If a weight that is not rescaled exceeds double precision.
+            If a weight that is not rescaled exceeds double precision, or all of them are below it.
         """
         times = steps(horizon, dt)
         if not unit_mean:
-            return _finite(self._weight(times), self.name)
+            return _not_all_zero(_finite(self._weight(times), self.name), self.name)
         relative = self._relative_weight(times)
         return relative / relative.mean()
 
@@ -137,6 +139,11 @@ class Bias(ABC):
         -------
         numpy.ndarray, shape (horizon,)
 
+        Raises
+        ------
+        OverflowError
+            As :meth:`weights`, for values that are not normalised.
+
         Examples
         --------
         >>> from curse_of_memory.theory.bias import power
@@ -145,8 +152,9 @@ class Bias(ABC):
         """
         times = steps(horizon, dt)
         _check_normalize(normalize)
-        weights = self.weights(horizon, dt) if normalize is None else self._relative_weight(times)
-        return _normalized(dt * np.cumsum(weights[::-1])[::-1], normalize)
+        if normalize is None:
+            return _finite(dt * np.cumsum(self.weights(horizon, dt)[::-1])[::-1], self.name)
+        return _normalized(np.cumsum(self._relative_weight(times)[::-1])[::-1], normalize)
 
     def sampled(
         self, horizon: int, dt: float = 1.0, normalize: str | None = None, offset: int = 0
@@ -194,9 +202,9 @@ class Bias(ABC):
     def head_tail_ratio(self, horizon: int, dt: float = 1.0) -> float:
         """Return b_0 / b_{T−1} of the discrete bias: how much dearer the first lag is than the last.
 
-        About T/(p+1) for w = t^p.
+        About T/(p+1) for w = t^p; inf where that exceeds double precision.
         """
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", over="ignore"):
             return float(1 / self.discrete(horizon, dt, normalize="head")[-1])
 
     def mean_lag(self, horizon: int, dt: float = 1.0) -> float:
@@ -224,6 +232,12 @@ def _integrated(weight: sympy.Expr) -> sympy.Expr | None:
 def _finite(values: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         raise OverflowError(f"w = {name} exceeds double precision here; normalised values do not")
+    return values
+
+
+def _not_all_zero(values: np.ndarray, name: str) -> np.ndarray:
+    if not values.any():
+        raise OverflowError(f"w = {name} is below double precision at every step; normalised values are not")
     return values
 
 
