@@ -137,11 +137,9 @@ def test_an_installed_package_lists_and_makes_what_came_with_it(outside, project
 
 def test_the_wheel_has_the_notebooks_and_presets_where_they_are_looked_for():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    places = {ROOT / source: place for source, place in wheel["force-include"].items()}
-    assert (
-        places[ROOT / "notebooks"]
-        == f"curse_of_memory/{notebooks.SHIPPED.relative_to(notebooks.PACKAGE)}/notebooks"
-    )
+    shipped = notebooks.SHIPPED.relative_to(notebooks.PACKAGE.parent)
+    assert set(wheel["only-include"]) == {notebooks.PACKAGE.name, "notebooks"}
+    assert wheel["sources"] == {"notebooks": f"{shipped.as_posix()}/notebooks"}
     assert (ROOT / "notebooks" / "presets.yaml").is_file()
 
 
