@@ -121,7 +121,7 @@ class Loader:
         return _pair("task", found)
 
     def _begun(self, epoch: int = 0) -> Iterator:
-        number = int(stream("order of a loader", self._seed, epoch).integers(checks.SEEDS_BELOW))
+        number = int(stream("order of a loader", self._seed, epoch).integers(checks.BELOW))
         sampler = getattr(self._loader, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
