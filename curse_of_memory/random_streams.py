@@ -20,6 +20,10 @@ __all__ = ["SAMPLES", "STREAMS", "sample_seed", "stream"]
 STREAMS = {
     "held out sequences": 1,
     "order of a loader": 2,
+    "sequences that a map is tried on": 3,
+    "inputs of the memory": 4,
+    "inputs of gradients": 5,
+    "combinations of outputs": 6,
 }
 """What is drawn inside the package, and the number of its stream."""
 

@@ -13,12 +13,12 @@ from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.random_streams import stream
 
 __all__ = ["NORMS", "gradient_norms"]
 
 NORMS = ("frobenius", "spectral")
 EVERY_OUTPUT_UP_TO = 64  # channels; beyond, the norm is estimated from random combinations of them
-INPUT_STREAM, COMBINATION_STREAM, TRIAL_STREAM = 5, 6, 8  # of one seed; perturbations have 3, 4, memory 7
 
 
 def gradient_norms(
@@ -107,7 +107,7 @@ def gradient_norms(
         kind = dtype or system.dtype
         x = _inputs(system, horizon, inputs, samples, seed)
         rows = ROWS if chunk is None else min(ROWS, max(3, chunk))
-        trial = system.trial(rows, horizon, np.ones(1), (seed, TRIAL_STREAM))
+        trial = system.trial(rows, horizon, np.ones(1), seed)
         system.check(trial.to(device=place, dtype=kind))
         one = x[:1].to(device=place, dtype=kind)
         combinations, exact = _combinations(system, one, norm, seed)
@@ -124,7 +124,7 @@ def gradient_norms(
 
 def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: int, seed: int) -> Tensor:
     """Return what is added to the baseline, ``(samples, horizon, channel)``, in float64."""
-    random = np.random.default_rng((seed, INPUT_STREAM))
+    random = stream("inputs of gradients", seed)
     if system.embedding is None:
         shape = (samples, horizon, system.input_size)
         x = torch.from_numpy(random.standard_normal(shape)) if given is None else torch.as_tensor(given)
@@ -172,7 +172,7 @@ def _combinations(system: SequenceMap, x: Tensor, norm: str, seed: int) -> tuple
         raise ValueError(
             f"norm must be 'frobenius' for over {EVERY_OUTPUT_UP_TO} outputs; this model has {outputs}"
         )
-    random = np.random.default_rng((seed, COMBINATION_STREAM))
+    random = stream("combinations of outputs", seed)
     rows = random.standard_normal((EVERY_OUTPUT_UP_TO, outputs)) / EVERY_OUTPUT_UP_TO**0.5
     return torch.from_numpy(rows), False
 

@@ -15,13 +15,13 @@ from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap, in_double
+from curse_of_memory.random_streams import stream
 from curse_of_memory.theory.functions.target import lag_grid
 
 __all__ = ["PROBES", "memory_function"]
 
 PROBES = ("heaviside", "impulse", "reversed")
 EVERY_SIGN_UP_TO = 8  # input channels; beyond, 2^d sign vectors are too many and a sample is taken
-TRIAL_STREAM = 7  # of one seed; gradients have 5 and 6, perturbations 3 and 4
 REPEATED = 4  # inputs that are measured again, rounded otherwise, to see the noise
 
 
@@ -199,7 +199,7 @@ def memory_function(
 
 def _directions(system: SequenceMap, draws: int, seed: int) -> Tensor:
     """Return the inputs tried, ``(inputs, channels)``: corners of the unit cube or tokens, or a sample."""
-    random = np.random.default_rng(seed)
+    random = stream("inputs of the memory", seed)
     if system.embedding is not None:
         others = np.delete(np.arange(system.vocabulary), system.token)
         if others.size > draws:
@@ -247,9 +247,7 @@ class _Experiment:
 
     def check(self, sizes: np.ndarray, seed: int) -> bool:
         count = ROWS if self.chunk is None else min(ROWS, max(3, self.chunk + 1))
-        return self.system.check(
-            self.placed(self.system.trial(count, self.length, sizes, (seed, TRIAL_STREAM)))
-        )
+        return self.system.check(self.placed(self.system.trial(count, self.length, sizes, seed)))
 
     def signed(self, x: Tensor, *, impulse: bool = False) -> tuple[Tensor, float]:
         """Return the memory, with signs, of inputs `x`, ``(input, time, output)``, and max |y| / |x|."""

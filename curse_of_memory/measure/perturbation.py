@@ -14,13 +14,12 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.theory.perturbation.ascent import DIRECTION_STREAM
 
 __all__ = ["BALLS", "perturbation_curve", "perturbed_errors"]
 
 BALLS = ("spectral", "public_code")
-# the random streams of one seed are numbered; training has 1 and 2, directions 3
-TEST_STREAM = 4
 COPIES_AT_ONCE = 1024  # of a linear model, unless `chunk` says how many
 
 
@@ -195,7 +194,9 @@ def perturbed_errors(
     error = (
         _exact_error(model, task, loss, chunk or COPIES_AT_ONCE)
         if exact
-        else sampled_error(system, task, loss, samples, (seed, TEST_STREAM, samples), place, chunk)
+        else sampled_error(
+            system, task, loss, samples, sample_seed("perturbation test", seed, samples), place, chunk
+        )
     )
 
     def errors(beta: float) -> Errors:

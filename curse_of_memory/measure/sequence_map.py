@@ -14,6 +14,7 @@ from curse_of_memory import checks
 from curse_of_memory.measure.guards import EARLY, ROWS, check_map
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.refusals import failure, positions, refuse_time_first
+from curse_of_memory.random_streams import stream
 
 __all__ = ["SequenceMap", "in_double", "sequence_of"]
 
@@ -244,12 +245,12 @@ class SequenceMap:
             raise ValueError(EARLY)
         return causal
 
-    def trial(self, count: int, length: int, sizes: np.ndarray, seed) -> Tensor:
+    def trial(self, count: int, length: int, sizes: np.ndarray, seed: int) -> Tensor:
         """Return `count` random inputs ``(count, length, input_size)``, real-valued, in float64 on the CPU.
 
         Their sizes run through `sizes`; for a model of tokens they are multiples of differences of two.
         """
-        random = np.random.default_rng(seed)
+        random = stream("sequences that a map is tried on", seed)
         scale = np.resize(sizes, count)[:, None, None]
         if self.embedding is None:
             return torch.from_numpy(scale * random.standard_normal((count, length, self.input_size)))
