@@ -117,7 +117,8 @@ def stability_margin(
     >>> margin.inside < margin.beta < 1.01 * margin.inside, margin.method
     (True, 'exact')
     """
-    if math.isnan(factor) or factor <= 1:
+    endless = isinstance(factor, float) and factor == math.inf
+    if not endless and checks.real("factor", factor) <= 1:
         raise ValueError(f"factor must exceed 1, got {factor!r}")
     checks.positive_int("draws", draws)
     low, high = checks.positive("smallest", smallest), checks.positive("largest", largest)

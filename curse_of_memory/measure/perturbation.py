@@ -183,6 +183,8 @@ def perturbed_errors(
     """
     checks.positive_int("samples", samples)
     checks.one_of("ball", ball, BALLS)
+    checks.seed("seed", seed)
+    checks.with_methods("task", task, ["sample"], "a task")
     if chunk is not None:
         checks.positive_int("chunk", chunk)
     model = system.model

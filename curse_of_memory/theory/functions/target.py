@@ -171,6 +171,8 @@ class Target(ABC):
         ArithmeticError
             If there is no closed form and the numerical integral does not settle to 1e-8.
         """
+        if np.ndim(order):
+            raise TypeError(f"order must be 1, 2 or math.inf, got {checks.shown(order)}")
         if order == 1:
             return float(self._tail(np.zeros(())))
         if order == 2:
