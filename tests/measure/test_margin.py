@@ -83,7 +83,7 @@ def test_the_spectral_abscissa_is_that_of_the_recurrence():
     ("options", "message"),
     [
         ({"factor": 1.0}, "factor must exceed 1"),
-        ({"factor": math.nan}, "factor must exceed 1"),
+        ({"factor": math.nan}, "factor must be finite"),
         ({"draws": 0}, "draws must be at least 1"),
         ({"smallest": 1.0, "largest": 1.0}, "largest must exceed smallest = 1"),
         ({"tolerance": 0.0}, "tolerance must be positive"),
