@@ -170,12 +170,13 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
     beta : numpy.ndarray, shape (n,)
         Radii, increasing.
     narrow, wide : numpy.ndarray, shape (n,)
-        Perturbation errors of the narrower and the wider model; inf where they overflow.
+        Perturbation errors of the narrower and the wider model; inf where they overflow, NaN where one is
+        missing, which is left out.
 
     Raises
     ------
     ValueError, TypeError
-        If they are not three arrays of one length, or hold NaN.
+        If they are not three arrays of one length, or radii do not increase.
 
     Examples
     --------
@@ -184,9 +185,13 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
     0.316
     """
     beta = checks.finite_array("beta", beta, ndim=1)
+    if (np.diff(beta) <= 0).any():
+        raise ValueError("beta must increase strictly")
     largest = np.finfo(float).max  # an overflow is an error larger than every other
     errors = []
     for name, values in {"narrow": narrow, "wide": wide}.items():
+        if type(values) is np.ndarray and values.dtype.kind == "f":
+            values = np.where(np.isnan(values), 0.0, values)  # what is not above zero does not count
         values = checks.finite_array(name, values, ndim=1, infinite=True)
         if values.size != beta.size:
             raise ValueError(f"{name} must have one error a beta, {beta.size}, got {values.size}")

@@ -301,6 +301,20 @@ def test_exponential_biases_of_any_rate_agree_with_mpmath(rate):
             assert abs(float(b(s, T)) / exact - 1) < (16 + 2 * abs(rate) * T) * EPS
 
 
+@pytest.mark.parametrize("scale", [1e-300, 1e300])
+def test_a_weight_of_your_own_may_be_of_any_size(scale):
+    own, plain = bias.from_callable(lambda t: scale * np.sqrt(t)), bias.power(0.5)
+    for normalize in ("sum", "head"):
+        found = own.discrete(64, normalize=normalize)
+        np.testing.assert_allclose(found, plain.discrete(64, normalize=normalize), rtol=64 * EPS)
+    np.testing.assert_allclose(
+        own.weights(64, unit_mean=True), plain.weights(64, unit_mean=True), rtol=64 * EPS
+    )
+    assert own.head_tail_ratio(64) == pytest.approx(plain.head_tail_ratio(64), rel=64 * EPS)
+    with pytest.raises(OverflowError, match="exceeds double precision"):
+        bias.from_callable(lambda t: 1e308 + 0 * t).discrete(4)
+
+
 def test_weights_that_are_all_below_double_precision_say_so():
     for call in (lambda b: b.weights(4, dt=10.0), lambda b: b.discrete(4, dt=10.0)):
         with pytest.raises(OverflowError, match="below double precision at every step"):

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import signal
 
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.decay import decay
@@ -196,6 +197,25 @@ def test_a_power_under_noise_is_not_surely_anything_else(seed):
     if fit.kind == "polynomial":
         # of a line in log t, of sd 0.96 over 200 points, the standard error is 0.022; the shift costs five
         assert fit.exponent == pytest.approx(1.5, abs=5 * 5 * 0.022)
+
+
+@pytest.mark.parametrize("correlation", [0.5, 0.9])
+@pytest.mark.parametrize("size", [0.01, 0.1, 0.3])
+@pytest.mark.parametrize("lags", [50, 200, 1000])
+def test_noise_that_is_correlated_makes_no_class_sure(correlation, size, lags):
+    """Such noise has few runs; what they say of a smooth misfit keeps it from being taken for a law."""
+    random = np.random.default_rng(lags)
+    memories = {
+        "exponential": np.exp(-8 * np.arange(lags) / lags),
+        "polynomial": (1 + 100 * np.arange(lags) / lags) ** -1.5,
+        "none": np.ones(lags),
+    }
+    for kind, memory in memories.items():
+        for _ in range(3):
+            white = random.standard_normal(lags)
+            noise = signal.lfilter([math.sqrt(1 - correlation**2)], [1, -correlation], white)
+            fit = decay(memory * np.exp(size * noise))
+            assert fit.kind == kind or fit.confidence < 0.9
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform", "exponential"])

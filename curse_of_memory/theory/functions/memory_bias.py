@@ -41,8 +41,9 @@ class Bias(ABC):
         """Return w(t) for checked t > 0."""
 
     def _relative_weight(self, t: np.ndarray) -> np.ndarray:
-        """Return w(t) up to one positive factor, for ascending t, where w itself might overflow."""
-        return self._weight(t)
+        """Return w(t) up to one positive factor, for ascending t, where w or its sum might overflow."""
+        weights = self._weight(t)
+        return weights / weights.max()
 
     def _integral(self, s: np.ndarray, T: float) -> np.ndarray:
         return integrals_to(self._weight, s, T, f"w = {self.name}")
@@ -153,7 +154,9 @@ class Bias(ABC):
         times = steps(horizon, dt)
         _check_normalize(normalize)
         if normalize is None:
-            return _finite(dt * np.cumsum(self.weights(horizon, dt)[::-1])[::-1], self.name)
+            with np.errstate(over="ignore"):
+                sums = dt * np.cumsum(self.weights(horizon, dt)[::-1])[::-1]
+            return _finite(sums, self.name)
         return _normalized(np.cumsum(self._relative_weight(times)[::-1])[::-1], normalize)
 
     def sampled(
