@@ -68,10 +68,11 @@ def perturbation_data(
 ) -> Findings:
     """Perturb one linear RNN, the best of `hidden` modes for (1 + t/10)^−1.1, by definition and as the code.
 
-    *error*: root-mean-square error within β of the weights: its supremum over the spectral ball, bracketed
-    with at most `budget` boxes; the largest of `draws` random directions in that ball; in the ball of the
-    code; with the loss weight t⁴; in both ways; and with −β on every recurrent weight alone. *logs*: one run
-    of the authors, the largest error at a radius, and as logged. Columns: ``panel, curve, beta, error``.
+    *error*: root-mean-square error within β of the weights: its supremum over models that stay diagonal,
+    |δw|_∞ <= β, bracketed with at most `budget` boxes; the largest of `draws` random directions in that ball;
+    in the ball of the code; with the loss weight t⁴; in both ways; and with −β on every recurrent weight
+    alone. *logs*: one run of the authors, the largest error at a radius, and as logged. Columns: ``panel,
+    curve, beta, error``.
     """
     checks.positive_int("draws", draws)
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
@@ -209,7 +210,7 @@ def perturbation_plot(data: FigureData) -> Figure:
     with plotting.style():
         figure, (errors, ratios, logs) = plotting.canvas(3, width=13.5, height=4.7)
         supremum = curves["supremum"]
-        errors.plot(supremum.beta, supremum.error, color=plotting.INK, label="supremum, spectral ball")
+        errors.plot(supremum.beta, supremum.error, color=plotting.INK, label=r"supremum, diagonal $\Delta W$")
         ratios.axhline(1.0, color=plotting.INK)
         bound = curves["certified bound"].error.to_numpy() / supremum.error.to_numpy()
         ratios.fill_between(supremum.beta, 1, bound, color="0.75", lw=0, label="up to its certified bound")

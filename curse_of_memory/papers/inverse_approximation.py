@@ -137,7 +137,7 @@ def linear_perturbation_plot(data: FigureData) -> Figure:
                 xlabel=r"perturbation $\beta$",
                 title=f"{target} memory, {formula}",
             )
-        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$")
+        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$, diagonal $\Delta W$")
         axes[1].plot([], [], "o", mfc="none", color=plotting.INK, label="trained")
         axes[1].plot([], [], color="0.75", lw=1, label="paper, figure 1")
         axes[1].plot([], [], "o", mfc="none", color="crimson", ms=9, label="crossing")

@@ -54,12 +54,12 @@ def stable_reparameterization_data(
     """Bracket E_m(β) for the best exponential sums for (1 + t)^{−1.1}, and for trained linear RNNs.
 
     The error is the root of the exact expected squared error for white inputs of variance one. Rows of the
-    kind *best fit* hold the certified bounds ``lower`` and ``upper`` of E_m(β) of the optimal sum; those of
-    the kind *trained* hold the bounds of the trained model's own kernel, the largest error ``random`` of
-    `draws` random directions and the error ``worst`` of the worst weights that the theory names, both
-    measured on the network. Input and output weights of a mode are of equal size. Columns: ``kind,
-    parameterization, m, beta, lower, upper, random, worst``. `budget` is how many boxes an upper bound may
-    look at.
+    kind *best fit* hold the certified bounds ``lower`` and ``upper`` of E_m(β) of the optimal sum, over
+    models that stay diagonal; those of the kind *trained* hold the bounds of the trained model's own kernel,
+    the largest error ``random`` of `draws` random directions and the error ``worst`` of the worst weights
+    that the theory names, both measured on the network. Input and output weights of a mode are of equal size.
+    Columns: ``kind, parameterization, m, beta, lower, upper, random, worst``. `budget` is how many boxes an
+    upper bound may look at.
     """
     if len(set(widths)) < 2:
         raise ValueError(f"widths must be at least two different numbers, got {list(widths)!r}")
@@ -202,7 +202,7 @@ def stable_reparameterization_plot(data: FigureData) -> Figure:
         figure, axes = plotting.canvas(len(names), width=3.3 * len(names), height=4.5, sharey=True)
         for axis, name in zip(axes, names, strict=True):
             _panel(axis, name, data.table[data.table.parameterization == name], widths)
-        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (root mean square)")
+        axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
         for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
             axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
         for options, label in (

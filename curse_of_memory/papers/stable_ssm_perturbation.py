@@ -55,9 +55,10 @@ def perturbation_data(
 
     Trained on the exact expected loss, the best of `starts` random starts. The error is the root of the
     expected squared error for white inputs of variance one; c and u of a mode are of equal size. Columns:
-    ``parameterization, m, beta``, the certified bounds ``lower`` and ``upper`` of E_m(β), and measured on the
-    network the largest error ``random`` of `draws` random directions and the error ``worst`` at the worst
-    weights that the theory names. `budget` is how many boxes an upper bound may look at.
+    ``parameterization, m, beta``, the certified bounds ``lower`` and ``upper`` of E_m(β), over models that
+    stay diagonal, and measured on the network the largest error ``random`` of `draws` random directions and
+    the error ``worst`` at the worst weights that the theory names. `budget` is how many boxes an upper bound
+    may look at.
     """
     if len(set(widths)) < 2:
         raise ValueError(f"widths must be at least two different numbers, got {list(widths)!r}")
@@ -196,7 +197,7 @@ def perturbation_plot(data: FigureData) -> Figure:
         figure, axes = plotting.canvas(len(names), width=3.3 * len(names), height=4.3, sharey=True)
         for axis, name in zip(axes, names, strict=True):
             _panel(axis, name, data.table[data.table.parameterization == name], looks)
-        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (root mean square)")
+        axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
         for m, (color, mark) in looks.items():
             axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
         for options, label in (

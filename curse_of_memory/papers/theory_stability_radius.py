@@ -19,13 +19,14 @@ from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
-from curse_of_memory.theory.stability import limit_curve
+from curse_of_memory.theory.stability import limit_curve, worst_case_error
 
 __all__ = ["expected_largest", "stability_radius_data", "stability_radius_plot"]
 
 GREY = "0.78"
 PAPERS = (3, 10, 30)
 """How many random draws the papers and their code take."""
+FULL_AT = 4  # which of the radii
 
 
 def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
@@ -73,7 +74,8 @@ def stability_radius_data(
     """Bracket E_m(β) of the best sums for ρ(t) = (1 + t)^{−1.1}, and perturb the RNNs that they are.
 
     The error is the root of the expected mean squared error for white inputs; the ball holds recurrent,
-    input and output weights of a diagonal linear RNN, with one Euler step per unit time. Columns:
+    input and output weights of a linear RNN that stays diagonal, with one Euler step per unit time. What more
+    any matrix within β does, the ball of the paper, is in the headline for "direct", at one β. Columns:
     ``parameterization, m, beta, lower, upper, draws, random``, the last being the mean, over choices of so
     many of the random draws, of the largest error among them. `budget` is how many boxes the upper bound
     may look at.
@@ -95,11 +97,26 @@ def stability_radius_data(
                 kind = {"parameterization": name, "m": m, "beta": betas}
                 seen = expected_largest(errors, count)
                 parts.append(pd.DataFrame(kind | sides | {"draws": count, "random": seen}))
+        if name == "direct":
+            facts |= _any_matrix(fits, task, bounds)
         for (narrow, wide), at in zip(pairwise(widths), bounds.crossing.values, strict=True):
             if math.isfinite(at):
                 facts[f"{name}: E_{narrow} and E_{wide} cross at β"] = float(at)
     table = pd.concat(parts, ignore_index=True)
     return Findings(table, *_sentences(table, facts), _printed_crossings(facts))
+
+
+def _any_matrix(fits: dict[int, ExponentialSum], task, bounds) -> dict[str, float]:
+    """Return how much worse the worst of all matrices is than the worst diagonal one, and how well known."""
+    facts, options = {}, {"horizon": task.horizon, "step": "euler", "ball": "full"}
+    beta = float(bounds.beta[FULL_AT])
+    for m, fit in fits.items():
+        full = worst_case_error(fit, task.rho, beta, "direct", "expected", **options)
+        diagonal = float(bounds.lower.sel(m=m, beta=beta))
+        kind = f"direct, all W, β = {beta:.2g}, m = {m}"
+        facts[f"{kind}: % above the worst diagonal one"] = 100 * (full.lower / diagonal - 1)
+        facts[f"{kind}: % from lower to upper bound"] = 100 * (full.upper / full.lower - 1)
+    return facts
 
 
 def _printed_crossings(facts: dict[str, float]) -> dict[str, float]:
@@ -136,10 +153,11 @@ def _sentences(table: pd.DataFrame, facts: dict[str, float]) -> tuple[str, dict]
     few = share.columns[share.columns <= min(PAPERS)].max()
     worst = share[few].idxmin()
     message = (
-        f"Bounds: E_m(β) lies between the error of the worst model found (line) and a certificate at most "
-        f"{gap - 1:.0%} above it (dashed). Measurement: {few} random draws (open marks) see "
-        f"{share[few].min():.0%} ({worst[0]}, m = {worst[1]}) to {share[few].max():.0%} of it. Theorem: "
-        f"within the stability radius (dotted) every model forgets; beyond it, errors on [0, ∞) are infinite."
+        f"Bounds over models that stay diagonal: E_m(β) lies between the error of the worst one found (line) "
+        f"and a certificate at most {gap - 1:.0%} above it (dashed). Measurement: {few} random draws (open "
+        f"marks) see {share[few].min():.0%} ({worst[0]}, m = {worst[1]}) to {share[few].max():.0%} of it. "
+        f"Theorem: within the stability radius (dotted) every model forgets; beyond it, errors on [0, ∞) are "
+        f"infinite."
     )
     return message, headline | facts
 
@@ -158,7 +176,7 @@ def stability_radius_plot(data: FigureData) -> Figure:
         figure, axes = plotting.canvas(len(names) + 1, width=4.2 * (len(names) + 1), height=4.7)
         for axis, name in zip(axes, names, strict=False):
             _bounds_panel(axis, name, table[table.parameterization == name], radii[name])
-        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (root mean square)")
+        axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
         _shares_panel(axes[-1], table, names, widths)
         for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
             axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")

@@ -31,6 +31,15 @@ def test_more_draws_see_more_and_never_all(data):
     assert share[3].max() < 0.8
 
 
+def test_all_matrices_do_worse_than_diagonal_ones(data):
+    found = {label: value for label, value in data.headline.items() if "all W" in label}
+    above = [value for label, value in found.items() if "above the worst diagonal" in label]
+    wide = [value for label, value in found.items() if "to upper bound" in label]
+    assert len(above) == len(wide) == 2
+    assert 0 <= above[0] < above[1] < 20  # of two modes little is to be mixed
+    assert all(0 <= value < 15 for value in wide)
+
+
 def test_direct_crosses_far_before_softplus(data):
     at = data.headline["direct: E_2 and E_4 cross at β"]
     assert 0 < 3 * at < data.headline.get("softplus: E_2 and E_4 cross at β", np.inf)

@@ -17,6 +17,7 @@ from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
 from curse_of_memory.theory.perturbation.bracket import perturbed_model
 from curse_of_memory.theory.perturbation.full_ball import FullBall, Matrices, polar
+from curse_of_memory.theory.perturbation.full_bound import _affine, _grid_rest, _line_rest
 from curse_of_memory.theory.perturbation.matrix_dual import largest_affine
 from curse_of_memory.theory.perturbation.worst_case import worst_case_curve, worst_case_error
 from curse_of_memory.theory.stability import stability_radius
@@ -260,6 +261,68 @@ def test_gradients_are_derivatives(norm, name, step, horizon):
             # central differences: h² of third derivatives of up to 1e4, and rounding over h
             slope, found = (ends[0] - ends[1]) / (2 * h), getattr(g, field)[(..., *place)]
             np.testing.assert_allclose(slope, found, rtol=1e-6, atol=1e4 * h**2 + 1e4 * EPS / h)
+
+
+# --- what is not linear in the move ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", ["l2", "w1"])
+@pytest.mark.parametrize(("name", "step"), STEPS[1:])
+@pytest.mark.parametrize("beta", [1e-3, 0.05, 0.4])
+def test_the_rest_of_one_mode_is_exact(norm, name, step, beta):
+    # all parts of the move of one mode towards slower and larger: nothing is lost by norms
+    fit, horizon, dt = exponential_sum([0.7], [0.6], 0.5), 9, 0.5
+    model = perturbed_model(fit, np.zeros(horizon), name, norm, horizon, None, "all", step)
+    W, u, c = centre_of(fit, name, step)
+    ball = FullBall(Matrices(W[None], u[None], c[None]), beta, True, model.poles, model.steps)
+    z, move = math.exp(-0.35), beta * (dt if name == "direct" else 1.0)
+    s = np.arange(horizon)
+    whole = (u[0] + beta) * (c[0] + beta) * (z + move) ** s - u[0] * c[0] * z**s
+    linear = u[0] * c[0] * s * z ** np.maximum(s - 1, 0) * move + beta * (u[0] + c[0]) * z**s
+    rest = _grid_rest(ball, np.diag(W), u, c)
+    weights = model.steps.value_weights
+    np.testing.assert_allclose(rest[:horizon], weights * (whole - linear), rtol=1e-9, atol=1e-14)
+    # differences of terms of both signs are bounded by the sums of their sizes
+    assert (rest[horizon:] >= np.abs(np.diff(whole - linear))[: rest.size - horizon] - 1e-14).all()
+
+
+@pytest.mark.parametrize("ball_norm", ["l2", "w1"])
+@pytest.mark.parametrize(("name", "step"), STEPS)
+@pytest.mark.parametrize("beta", [1e-3, 0.05, 0.4])
+def test_the_rest_is_below_its_bound(ball_norm, name, step, beta):
+    fit, horizon, m = exponential_sum([0.05, 0.4, 1.0], [0.3, -1.0, 0.2]), 20, 3
+    model = perturbed_model(fit, np.zeros(horizon), name, ball_norm, horizon, None, "all", step)
+    W, u, c = centre_of(fit, name, step)
+    ball = FullBall(Matrices(W[None], u[None], c[None]), beta, True, model.poles, model.steps)
+    X, p, q = random_moves(np.random.default_rng(5), 500, m)
+    p[:100], q[:100] = u / np.linalg.norm(u), c / np.linalg.norm(c)
+    X[:100] = c[:, None] * u / np.linalg.norm(c) / np.linalg.norm(u)
+
+    def rows(share):
+        return ball.memories(Matrices(W + share * beta * X, u + share * beta * p, c + share * beta * q))
+
+    # what is linear in the move, by its matrix of rows
+    _, N = _affine(ball, np.diag(W), u, c)
+    moves = np.concatenate([X.reshape(500, -1), p, q], 1) * beta
+    rest = np.abs(rows(1.0) - rows(0.0) + moves @ N)
+    bound = _grid_rest(ball, np.diag(W), u, c)
+    assert (rest <= bound * (1 + 1e-9) + 1e-13).all()
+    # no power of β is missing, nor too much
+    assert bound[:horizon].sum() < 12 * rest[:, :horizon].sum(1).max()
+
+
+@pytest.mark.parametrize("beta", [1e-3, 0.05])
+def test_the_rest_of_one_mode_on_the_half_line_is_exact(beta):
+    # ∫ of (u + β)(c + β) e^{−(λ − β)t} less its linear part in β
+    fit, rate, a = exponential_sum([0.3], [0.6]), 0.3, 0.6
+    model = perturbed_model(fit, targets.exponential(1.0), "direct", "l1", None, None, "all", "exponential")
+    W, u, c = centre_of(fit, "direct", "exponential")
+    rows = model.line(rate - beta, rate).rows
+    ball = FullBall(Matrices(W[None], u[None], c[None]), beta, True, model.poles, rows)
+    whole = (u[0] + beta) * (c[0] + beta) / (rate - beta) - a / rate
+    linear = a * beta / rate**2 + beta * (u[0] + c[0]) / rate
+    # norms of exponentials are chords of a fine grid
+    assert _line_rest(ball, rows, np.diag(W), u, c) == pytest.approx(whole - linear, rel=1e-4)
 
 
 # --- the bound of an affine function ------------------------------------------------------------------
