@@ -161,10 +161,11 @@ def figures(
         if out is None:
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
         chosen = select(project.notebooks, names)
-        planned = batch.plan(chosen, project.notebooks, project.presets, preset, dict(texts), this_machine())
-    outcomes = {
-        n.name: batch.Outcome(n.name, "failed" if n.trouble else "not run", error=n.trouble) for n in chosen
-    }
+        planned, reasons = batch.plan(
+            chosen, project.notebooks, project.presets, preset, dict(texts), this_machine()
+        )
+    outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
+    outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
     troubles, begun = [], False
     with stoppable("Interrupted; finished figures are kept. Start again to go on."):
         try:

@@ -31,7 +31,9 @@ def findings(
 ) -> list[str]:
     """Return what does not agree, one line each; an empty list means all is well."""
     found = []
-    for notebook in notebooks.values():
+    found += [notebook.trouble for notebook in notebooks.values() if notebook.trouble]
+    whole = {name: notebook for name, notebook in notebooks.items() if not notebook.trouble}
+    for notebook in whole.values():
         found += [f"{notebook.name}: {text}" for text in (*_parameters(notebook), *_committed(notebook))]
     for preset in presets:
         try:
@@ -40,6 +42,8 @@ def findings(
             found.append(str(error))
             chosen = {name: values for name, values in presets[preset].items() if name in notebooks}
         for name, values in chosen.items():
+            if name not in whole:
+                continue
             for key, value in values.items():
                 try:
                     resolve(name, notebooks[name].parameters, {key: value})
@@ -53,11 +57,7 @@ def findings(
 
 
 def _parameters(notebook: Notebook) -> Iterator[str]:
-    try:
-        declared = notebook.parameters
-    except ValueError as error:
-        yield str(error).removeprefix(f"{notebook.name}, ")
-        return
+    declared = notebook.parameters
     for name, (kind, default) in COMMON.items():
         if name not in declared:
             yield f"the parameter {name!r} is missing"

@@ -18,7 +18,7 @@ from typing import Any
 
 from curse_of_memory.files import plain_folder
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.origin import Machine, origin, package_checksum
+from curse_of_memory.gallery.origin import DataError, Machine, origin, package_checksum
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
 from curse_of_memory.gallery.publication import Job, is_current, publish, recover
 from curse_of_memory.gallery.state import read_state
@@ -62,13 +62,13 @@ def plan(
     preset: str,
     texts: Mapping[str, str],
     machine: Machine,
-) -> list[Job]:
+) -> tuple[list[Job], dict[str, str]]:
     """Decide what every selected notebook is run with; nothing runs before all of it holds.
 
     Parameters
     ----------
     selected, notebooks
-        Those to run, and all there are; with broken ones there is nothing to do.
+        Those to run, and all there are.
     presets, preset
         From `read_presets`, and the name of the one to use.
     texts
@@ -76,19 +76,28 @@ def plan(
     machine
         What the figures are made on.
 
+    Returns
+    -------
+    jobs : list of Job
+        What can be run.
+    reasons : dict
+        Why a notebook cannot, by its name: it is broken, or the data it needs have no such name or folder.
+
     Raises
     ------
-    ValueError, TypeError, FileNotFoundError
-        If a preset, a notebook or a parameter is unknown, or a value has the wrong type; or as `origin` does.
+    ValueError, TypeError
+        If a preset, a notebook or a parameter is unknown, a value has the wrong type, or there is no such
+        device.
     """
     for known in presets:  # the ledger reads them all when the notebooks have run
         for name, values in preset_of(presets, known, notebooks).items():
             if not notebooks[name].trouble:
                 resolve(name, notebooks[name].parameters, values)
     package = package_checksum()
-    jobs = []
+    jobs, reasons = [], {}
     for notebook in selected:
         if notebook.trouble:
+            reasons[notebook.name] = notebook.trouble
             continue
         overrides = {}
         for key, text in texts.items():
@@ -96,10 +105,12 @@ def plan(
                 overrides[key] = read_value(declared_as(notebook.name, notebook.parameters, key), text)
             except TypeError as error:
                 raise TypeError(f"{notebook.name}: {error}") from None
-        jobs.append(
-            _job(notebook, preset_of(presets, preset, notebooks), preset, overrides, package, machine)
-        )
-    return jobs
+        chosen = preset_of(presets, preset, notebooks)
+        try:
+            jobs.append(_job(notebook, chosen, preset, overrides, package, machine))
+        except DataError as error:
+            reasons[notebook.name] = str(error)
+    return jobs, reasons
 
 
 def _job(

@@ -195,25 +195,38 @@ def read_notebook(path: Path, name: str) -> Notebook:
 def _is_notebook(content: Any) -> bool:
     """Return whether what a file holds has the parts of a notebook that are used here."""
 
+    def is_text(text: Any) -> bool:
+        return isinstance(text, str) or _texts(text)
+
+    def is_output(output: Any) -> bool:
+        if not isinstance(output, dict) or not isinstance(output.get("output_type"), str):
+            return False
+        data = output.get("data", {})
+        return (
+            is_text(output.get("text", ""))
+            and isinstance(output.get("name", ""), str)
+            and isinstance(data, dict)
+            and all(is_text(value) for kind, value in data.items() if kind.startswith("text/"))
+        )
+
     def is_cell(cell: Any) -> bool:
         if not isinstance(cell, dict):
             return False
-        text, metadata = cell.get("source"), cell.get("metadata", {})
-        lines = text if isinstance(text, list) else [text]
-        outputs = cell.get("outputs", [])
+        metadata, outputs = cell.get("metadata", {}), cell.get("outputs", [])
         return (
             isinstance(cell.get("cell_type"), str)
-            and all(isinstance(line, str) for line in lines)
+            and is_text(cell.get("source"))
             and isinstance(metadata, dict)
             and _texts(metadata.get("tags", []))
             and isinstance(outputs, list)
-            and all(isinstance(output, dict) and "output_type" in output for output in outputs)
+            and all(map(is_output, outputs))
         )
 
     return (
         isinstance(content, dict)
         and content.get("nbformat") == 4
         and isinstance(content.get("metadata"), dict)
+        and isinstance(content["metadata"].get("kernelspec", {}), dict)
         and _texts(content["metadata"].get("needs_data", []))
         and isinstance(content.get("cells"), list)
         and all(map(is_cell, content["cells"]))

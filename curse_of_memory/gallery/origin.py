@@ -12,7 +12,11 @@ from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, code_of
 from curse_of_memory.gallery.parameters import plain_values
 from curse_of_memory.versions import numeric_versions
 
-__all__ = ["Machine", "Origin", "checksum", "origin", "package_checksum"]
+__all__ = ["DataError", "Machine", "Origin", "checksum", "origin", "package_checksum"]
+
+
+class DataError(ValueError):
+    """The data that a notebook needs cannot be told: there is no such set, or no such folder."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +129,17 @@ def origin(notebook: Notebook, values: Mapping[str, Any], package: str, machine:
 
     Raises
     ------
-    ValueError, FileNotFoundError
-        If the machine has not the device, or the notebook's data are of an unknown name or folder.
+    ValueError
+        If the machine has not the device; a `DataError` if the notebook's data have no such name or folder.
     """
     defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
     parameters = {**defaults, **values}
     data: dict[str, str] = {}
     for name in notebook.needs_data:
-        data |= machine.data(name)
+        try:
+            data |= machine.data(name)
+        except (ValueError, OSError) as error:
+            raise DataError(f"{notebook.name} needs the data {name!r}: {error}") from None
     return Origin(
         parameters=parameters,
         code=hashlib.sha256(code_of(notebook).encode()).hexdigest(),

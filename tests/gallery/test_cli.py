@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import shutil
 import signal
@@ -77,7 +78,11 @@ def test_a_broken_notebook_is_named_and_the_others_go_on(project):
     ]
     outcome = project.run("check")
     assert outcome.exit_code == 1
-    assert "interest/broken is not a notebook" in outcome.stdout
+    said = [line for line in outcome.stdout.splitlines() if "interest/broken" in line]
+    assert said == [
+        "interest/broken is not a notebook: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)"
+    ]
     assert "interest/whole: the cells were not run" in outcome.stdout
 
     outcome = project.run("figures", "--jobs", "1")
@@ -92,6 +97,24 @@ def test_a_broken_notebook_is_named_and_the_others_go_on(project):
     assert "Incomplete, and not shown: interest/broken, interest/mute." in project.files()["index.html"]
     assert "interest/whole.png" in project.files()
     assert project.run("refresh", "interest/broken").exit_code == 1
+
+
+def test_data_that_have_no_folder_stop_the_notebooks_that_need_them_only(project, monkeypatch, tmp_path):
+    for name, needs in (("needing", ["mnist"]), ("misspelt", ["minst"]), ("whole", [])):
+        path = project.write(f"interest/{name}")
+        content = json.loads(path.read_text())
+        content["metadata"]["needs_data"] = needs
+        path.write_text(json.dumps(content))
+    monkeypatch.setenv("CURSE_OF_MEMORY_DATA", "~/no/such/folder")
+    monkeypatch.setattr(batch, "run", lambda jobs, out, workers: (outcome for outcome in ()))
+    outcome = project.run("figures", "interest")
+    assert outcome.exit_code == 1
+    assert (
+        "interest/needing failed: interest/needing needs the data 'mnist': the variable CURSE_OF"
+        in outcome.stdout
+    )
+    assert "did you mean 'mnist'?" in outcome.stdout
+    assert "interest/whole     not run" in outcome.stdout
 
 
 @pytest.fixture

@@ -112,6 +112,8 @@ def broken():
     yield "9" * 10_000
     for change in ({"nbformat": 3}, {"metadata": None}, {"metadata": {"needs_data": "mnist"}}, {"cells": {}}):
         yield json.dumps(whole | change)
+    for change in ({"metadata": {"kernelspec": []}}, {"metadata": {"needs_data": [1]}}):
+        yield json.dumps(whole | change)
     yield json.dumps({key: value for key, value in whole.items() if key != "cells"})
     for change in (
         *(
@@ -121,6 +123,12 @@ def broken():
             {"metadata": None},
             {"metadata": {"tags": 1}},
         ),
+        *({"outputs": [{"output_type": 3}]}, {"outputs": [{"output_type": "stream", "text": 3}]}),
+        *(
+            {"outputs": [{"output_type": "stream", "name": []}]},
+            {"outputs": [{"output_type": "x", "data": []}]},
+        ),
+        {"outputs": [{"output_type": "x", "data": {"text/plain": {}}}]},
         *({"metadata": {"tags": [1]}}, {"outputs": 1}, {"outputs": [1]}, {"outputs": [{}]}),
         *({"source": "seed = 0"}, {"source": "seed: int = " + "(" * 500}, {"source": "x: int = '\\0"}),
         *({"metadata": {}}, {"source": "x: int = " + "-" * 5000 + "1"}),

@@ -20,7 +20,7 @@ def job(project):
     project.write("interest/a")
     notebook = project.read("interest/a")
     presets = read_presets(project.root)
-    (planned,) = batch.plan([notebook], {"interest/a": notebook}, presets, "fast", {}, MACHINE)
+    ((planned,), _) = batch.plan([notebook], {"interest/a": notebook}, presets, "fast", {}, MACHINE)
     return planned
 
 
