@@ -1,19 +1,21 @@
 """Files are written whole or not at all, and not through links; what is read is a file of some size."""
 
 import contextlib
+import json
 import os
 import re
 import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
 except ImportError:  # Windows has no such locks
     fcntl = None
 
-__all__ = ["is_plain_file", "plain_folder", "read_file", "whole_file"]
+__all__ = ["is_plain_file", "plain_folder", "read_file", "read_json", "whole_file"]
 
 
 @contextlib.contextmanager
@@ -100,6 +102,24 @@ def read_file(path: Path, largest: int) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+
+
+def read_json(path: Path, largest: int) -> Any:
+    """Return what a JSON file of at most `largest` bytes holds; every text in it can be written again.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is larger, no JSON, nested too deeply, or has half a sign in a text, which JSON can say.
+    """
+    try:
+        content = json.loads(read_file(path, largest))
+        json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError(f"{path} is nested too deeply") from None
+    return content
 
 
 def _opened(draft: Path) -> int | None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory import checks
-from curse_of_memory.files import is_plain_file, plain_folder, read_file, whole_file
+from curse_of_memory.files import is_plain_file, plain_folder, read_file, read_json, whole_file
 
 steady = settings(derandomize=True, deadline=None, max_examples=50)
 
@@ -190,6 +190,17 @@ def test_files_are_read_up_to_a_size(tmp_path):
     assert [is_plain_file(path) for path in (plain, link, pipe, tmp_path, tmp_path / "nothing")] == [
         *(True, False, False, False, False)
     ]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 10_000, r'{"a": "\ud800"}', r'{"\ud800": 1}'])
+def test_json_that_cannot_be_read_or_written_again_is_refused(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": ["é", 1.5, null]}', encoding="utf-8")
+    assert read_json(path, 100) == {"a": ["é", 1.5, None]}
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"\S") as refusal:
+        read_json(path, 1_000_000)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_folder_below_another_is_made_but_not_through_links(tmp_path):

@@ -3,7 +3,6 @@
 Notebooks are read as plain JSON: listing and checking them should not wait for Jupyter.
 """
 
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from curse_of_memory.checks import near_match
-from curse_of_memory.files import read_file
+from curse_of_memory.files import read_file, read_json
 from curse_of_memory.gallery.parameters import Parameter, read_parameters
 
 __all__ = [
@@ -83,7 +82,7 @@ class Notebook:
             if cell["cell_type"] == "markdown":
                 for line in source(cell).splitlines():
                     if line.startswith("# ") and (title := line[2:].strip()):
-                        return title.encode(errors="replace").decode()  # JSON can say half a sign
+                        return title
         return self.stem
 
     @cached_property
@@ -179,11 +178,11 @@ def read_notebook(path: Path, name: str) -> Notebook:
         If the file is not a version 4 notebook, or its parameters cannot be read.
     """
     try:
-        content = json.loads(read_file(path, LARGEST))
+        content = read_json(path, LARGEST)
         sound = _is_notebook(content)
     except OSError as error:
         raise ValueError(f"{name} cannot be read: {error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{name} is not a notebook: {error}") from None
     if not sound:
         raise ValueError(f"{name} is not a notebook of format version 4")

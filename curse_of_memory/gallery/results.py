@@ -1,6 +1,5 @@
 """The ``.json`` beside a figure: what was found, and what the paper printed."""
 
-import json
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.files import is_plain_file, read_file
+from curse_of_memory.files import is_plain_file, read_json
 from curse_of_memory.gallery.notebooks import Notebook
 
 __all__ = ["FILES", "Result", "Row", "find_result", "own_files", "read_result"]
@@ -91,11 +90,10 @@ def read_result(path: Path, name: str) -> Result:
     """
     what = f"{path.name} of {name}"
     try:
-        content = json.loads(read_file(path, LARGEST))
-        json.dumps(content, ensure_ascii=False).encode()  # half a sign, which JSON can say, cannot be written
+        content = read_json(path, LARGEST)
     except OSError as error:
         raise ValueError(f"{what} cannot be read: {error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"{what} is not JSON: {error}") from None
     content = content if isinstance(content, dict) else {}
     for field, kind in FIELDS.items():

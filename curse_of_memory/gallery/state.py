@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.files import plain_folder, read_file, whole_file
+from curse_of_memory.files import plain_folder, read_json, whole_file
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin
 from curse_of_memory.gallery.parameters import plain_values
@@ -53,9 +53,9 @@ class State:
 def read_state(out: Path, notebook: Notebook) -> State | None:
     """Return the state of a notebook's figure in `out`; None if it was never made, as far as can be told."""
     try:
-        content = json.loads(read_file(_place(out, notebook), LARGEST))
+        content = read_json(_place(out, notebook), LARGEST)
         return _state(content, own_files(notebook))
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return None
 
 

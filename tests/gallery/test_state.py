@@ -132,6 +132,7 @@ def states():
     )
     yield "digits", json.dumps(whole).replace("true", "9" * 10_000)
     yield "huge", json.dumps(whole) + " " * 2_000_000
+    yield "half a sign", json.dumps(whole | {"preset": "\ud800"})
     yield "not UTF-8", b"\xff\xfe"
     yield "version 1", json.dumps({"fingerprint": "f", "files": FILES})
 
