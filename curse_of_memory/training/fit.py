@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from curse_of_memory import checks, devices
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.guards import check_map
 from curse_of_memory.measure.sequence_map import sequence_of
 from curse_of_memory.training.batches import Batches
 from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
@@ -24,6 +25,7 @@ from curse_of_memory.training.untouched import generator_states, same_states, se
 __all__ = ["checked_settings", "fit"]
 
 SCHEDULES = ("plateau", "cosine")
+TRIED = 4  # sequences that the model is tried on before it is trained
 COLUMNS = ("step", "training_loss", "validation_loss", "learning_rate")
 
 
@@ -129,9 +131,10 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, data that are none, a model without weights to train, a loss that is no real number,
-        a checkpoint that is damaged, foreign or of another run, or a batch or validation set that the
-        processes cannot share evenly.
+        For bad numbers, data that are none, a model without weights to train, or one that in evaluation is
+        random, keeps state between calls or mixes the sequences of a batch (it is tried on four), a loss that
+        is no real number, a checkpoint that is damaged, foreign or of another run, or a batch or validation
+        set that the processes cannot share evenly.
 
     Notes
     -----
@@ -187,6 +190,7 @@ def fit(
         model.train()
         run.resume()
         unseen = place.share(batches.validation())
+        _check_answers(model, unseen[0][:TRIED], output, place.device)
         started = time.perf_counter() - run.seconds
         with (
             devices.full_precision(full_precision),
@@ -261,6 +265,25 @@ def _trainable(model: nn.Module) -> torch.dtype:
         if p.is_floating_point() or p.is_complex():
             return p.dtype.to_real()
     raise TypeError("model has whole numbers for weights, which cannot be trained")
+
+
+def _check_answers(model: nn.Module, x: Tensor, output: Callable | None, device: torch.device) -> None:
+    """Refuse a `model` that in evaluation is random, keeps state or mixes sequences, on a few of them."""
+
+    def answer(x: Tensor) -> Tensor:
+        y = sequence_of(model(x.clone()), output)
+        if y.ndim == 0 or len(y) != len(x):
+            raise ValueError(
+                f"model must answer {len(x)} sequences with as many answers, got {tuple(y.shape)}"
+            )
+        return y
+
+    if x.ndim < 2:
+        return
+    eps = torch.finfo(_trainable(model)).eps
+    with untouched(model, device), torch.no_grad():
+        model.eval()
+        check_map(answer, x, eps=eps, sequences=False)
 
 
 def _real_number(error: Tensor) -> Tensor:

@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-import joblib
 from tqdm.auto import tqdm
 
 from curse_of_memory import checks
+from curse_of_memory.run_places import Call, Failure, outcomes
 
 __all__ = ["run_all"]
 
+ERRORS = ("raise", "keep")
+
 
 def run_all(
-    function: Callable, arguments: Iterable[Mapping], *, jobs: int | None = None, progress: bool = False
+    function: Callable,
+    arguments: Iterable[Mapping],
+    *,
+    jobs: int | None = None,
+    errors: str = "raise",
+    progress: bool = False,
 ) -> list:
     """Return ``function(**a)`` for each a of `arguments`, in their order.
 
@@ -29,31 +36,58 @@ def run_all(
         Keyword arguments of one run each.
     jobs : int, optional
         Runs at a time, −1 for one per core; what ``joblib.parallel_config`` says unless given, which is one.
+    errors : {'raise', 'keep'}
+        What becomes of a run that fails: its error ends the call as soon as it is known, or stands in the
+        list in place of a result, so that the other results are not lost.
     progress : bool
         Show a progress bar over the runs that have ended.
 
     Returns
     -------
     list
-        One result per run.
+        One result per run, or error where errors are kept.
 
     Raises
     ------
     TypeError, ValueError
-        For a bad number of jobs, or arguments that are no mappings. What `function` raises comes through.
+        For a bad number of jobs, a function that is none, arguments that are no mappings, an unknown way with
+        errors, or joblib's backend ``"multiprocessing"``, which does not say that a worker has died.
+    Exception
+        What `function` raises comes through; a note at its end says in which run. It is a TypeError that
+        names the run if an argument or a result cannot be pickled for another process, and a RuntimeError
+        that names it if the run asks Python to exit, or kills its worker.
+
+    Notes
+    -----
+    A worker that dies is known at once on this machine. On a cluster Dask tries a run again until
+    ``distributed.scheduler.allowed-failures`` more workers, 3 unless you say so, have died of it, which takes
+    a few seconds each; if no worker is left, the runs are given up after 60 seconds. Runs that
+    were under way beside one that killed its worker are made again.
 
     Examples
     --------
     >>> run_all(pow, [{"base": 2, "exp": 3}, {"base": 3, "exp": 2}])
     [8, 9]
+    >>> run_all(divmod, [{"x": 1}], errors="keep")
+    [TypeError('divmod() takes no keyword arguments')]
     """
     if jobs is not None and jobs != -1:
         checks.positive_int("jobs", jobs)
-    runs = list(arguments)
-    for run in runs:
-        if not isinstance(run, Mapping):
+    checks.one_of("errors", errors, ERRORS)
+    if not callable(function):
+        raise TypeError(f"function must be callable, got {type(function).__name__}")
+    calls = []
+    for run in arguments:
+        if not isinstance(run, Mapping) or not all(isinstance(name, str) for name in run):
             raise TypeError(f"arguments must be mappings from names to values, got {run!r}")
-    results = joblib.Parallel(n_jobs=jobs, return_as="generator")(
-        joblib.delayed(function)(**run) for run in runs
-    )
-    return list(tqdm(results, total=len(runs), disable=not progress, desc="runs"))
+        calls.append(Call(function, run, len(calls)))
+    results: dict[int, object] = {}
+    with tqdm(total=len(calls), disable=not progress, desc="runs") as bar:
+        for call, outcome in outcomes(calls, jobs):
+            if isinstance(outcome, Failure):
+                outcome = outcome.named(call)
+                if errors == "raise":
+                    raise outcome
+            results[call.number] = outcome
+            bar.update()
+    return [results[number] for number in range(len(calls))]

@@ -1,9 +1,17 @@
-"""The same runs give the same results wherever they take place."""
+"""The same runs give the same results wherever they take place, and the same errors."""
+
+import itertools
+import os
+import pickle
+import signal
+import threading
+import time
 
 import joblib
 import pytest
 import torch
 
+from curse_of_memory import run_places
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.training import fit
@@ -20,6 +28,7 @@ def trained(seed, activation="tanh"):
     return result.loss, torch.cat([p.detach().flatten() for p in model.parameters()]).tolist()
 
 
+FOUR = [{"i": i} for i in range(4)]
 RUNS = [{"seed": s, "activation": a} for s in range(2) for a in ("tanh", "linear")]
 
 
@@ -28,38 +37,237 @@ def here():
     return [trained(**run) for run in RUNS]
 
 
-def test_results_come_in_the_order_of_the_arguments(here):
-    assert run_all(trained, RUNS) == here
-
-
-def test_a_dask_cluster_gives_the_same_results(here):
-    distributed = pytest.importorskip("distributed")
+@pytest.fixture(scope="module")
+def cluster():
+    """A real scheduler with two processes for workers, which are replaced when they die."""
+    distributed, dask = pytest.importorskip("distributed"), pytest.importorskip("dask")
+    settings = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.log-format": "%(message)s"}
     with (
+        dask.config.set(settings),
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
         client.wait_for_workers(2)
-        with joblib.parallel_config(backend="dask"):
-            assert run_all(trained, RUNS) == here
-        assert len(client.scheduler_info()["workers"]) == 2
+        yield client
 
 
-def test_threads_give_the_same_results(here):
-    with joblib.parallel_config(backend="threading"):
-        assert run_all(trained, RUNS, jobs=2) == here
+@pytest.fixture(params=["here", "threads", "processes", "cluster"])
+def place(request):
+    """Everywhere that runs can take place."""
+    if request.param == "cluster":
+        request.getfixturevalue("cluster")
+    settings = {"threads": {"backend": "threading", "n_jobs": 2}, "processes": {"n_jobs": 2}}
+    settings |= {"cluster": {"backend": "dask"}}
+    if request.param == "here":
+        yield "here"
+        return
+    with joblib.parallel_config(**settings[request.param]):
+        yield request.param
 
 
-def test_what_a_run_raises_comes_through():
-    with pytest.raises(ValueError, match="activation must be one of"):
-        run_all(trained, [{"seed": 0, "activation": "tan"}])
+def test_results_come_in_the_order_of_the_arguments(place):
+    def run(i):
+        time.sleep(0.02 * (4 - i))  # the last ends first
+        return i
+
+    assert run_all(run, FOUR) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("place", ["threads", "cluster"], indirect=True)
+def test_training_gives_the_same_results_everywhere(here, place):
+    assert run_all(trained, RUNS) == here
+
+
+def test_a_cluster_takes_as_many_at_a_time_as_it_is_told(cluster):
+    def begun_and_ended(i):
+        begun = time.time()
+        time.sleep(0.05)
+        return begun, time.time()
+
+    with joblib.parallel_config(backend="dask"):
+        spans = sorted(run_all(begun_and_ended, [{"i": i} for i in range(4)], jobs=1))
+    assert all(ended <= begun for (_, ended), (begun, _) in itertools.pairwise(spans))
+
+
+def test_no_runs_have_no_results(place):
+    assert run_all(trained, []) == []
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def make(how):
+    """Return a function of `i`, which is sent by value, that fails in this way for i = 1."""
+
+    def run(i, kept=None):
+        if i != 1:
+            return None if i == 2 else 10 * i
+        if how == "raises":
+            raise ArithmeticError("the answer\nis not known")
+        if how == "raises oddly":
+            # an exception of two arguments, of which its pickle knows nothing
+            raise type("Odd", (Exception,), {"__init__": lambda self, a, *, b: None})(1, b=2)
+        if how == "exits":
+            raise SystemExit(3)
+        if how == "returns a lock":
+            return threading.Lock()
+        if how == "dies":
+            os._exit(1)
+        if how == "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return run
+
+
+EVERYWHERE = {
+    "raises": (ArithmeticError, "the answer\nis not known"),
+    "exits": (RuntimeError, r"run 1, make.<locals>.run(i=1): it asked Python to exit (3)"),
+}
+ELSEWHERE = {
+    "returns a lock": (TypeError, "run 1, make.<locals>.run(i=1): its result, lock, cannot be pickled: "),
+    "raises oddly": (RuntimeError, "run 1, make.<locals>.run(i=1): Odd: "),
+}
+
+
+def check(error, kind, words):
+    assert type(error) is kind
+    assert str(error).startswith(words)
+    if kind is ArithmeticError:
+        assert error.__notes__ == ["in run 1, make.<locals>.run(i=1)"]
+    else:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("how", EVERYWHERE)
+def test_an_error_is_of_one_run_and_the_others_are_kept(place, how):
+    kept = run_all(make(how), FOUR, errors="keep")
+    assert kept[:1] + kept[2:] == [0, None, 30]
+    check(kept[1], *EVERYWHERE[how])
+    with pytest.raises(EVERYWHERE[how][0]) as raised:
+        run_all(make(how), FOUR)
+    check(raised.value, *EVERYWHERE[how])
+
+
+@pytest.mark.parametrize("how", ELSEWHERE)
+@pytest.mark.parametrize("place", ["processes", "cluster"], indirect=True)
+def test_what_cannot_be_sent_back_is_said(place, how):
+    kept = run_all(make(how), FOUR, errors="keep")
+    assert kept[:1] + kept[2:] == [0, None, 30]
+    check(kept[1], *ELSEWHERE[how])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "jobs", "message"),
-    [([3], None, "arguments must be mappings"), ([], 0, "jobs must be at least 1"), ([], -2, "jobs must be")],
+    ("place", "how"), [("processes", "is killed"), ("cluster", "dies")], indirect=["place"]
 )
-def test_bad_input_is_refused(arguments, jobs, message):
+def test_a_worker_that_dies_is_reported_in_time(place, how):
+    begun = time.monotonic()
+    kept = run_all(make(how), FOUR, errors="keep")
+    assert time.monotonic() - begun < 60
+    assert kept[:1] + kept[2:] == [0, None, 30]
+    check(kept[1], RuntimeError, f"run 1, make.<locals>.run(i=1): {run_places.DIED}")
+
+
+def test_a_worker_that_dies_ends_the_call_where_errors_are_raised():
+    with joblib.parallel_config(n_jobs=2), pytest.raises(RuntimeError, match=run_places.DIED) as raised:
+        run_all(make("dies"), FOUR)
+    assert "\n" not in str(raised.value)
+
+
+def test_of_two_that_die_each_is_found_and_who_ran_beside_them_is_not_blamed():
+    def run(i):
+        time.sleep(0.2)
+        if i % 2:
+            os._exit(1)
+        return i
+
+    with joblib.parallel_config(n_jobs=3):
+        kept = run_all(run, FOUR, errors="keep")
+    assert kept[0::2] == [0, 2]
+    assert [str(error) for error in kept[1::2]] == [
+        f"run {i}, {run.__qualname__}(i={i}): {run_places.DIED}" for i in (1, 3)
+    ]
+
+
+@pytest.mark.parametrize("place", ["processes", "cluster"], indirect=True)
+def test_an_argument_that_cannot_be_pickled_is_named_before_anything_runs(place, tmp_path):
+    def run(i, kept=None):
+        (tmp_path / str(i)).touch()
+        return i
+
+    runs = [{"i": 0}, {"i": 1, "kept": threading.Lock()}, {"i": 2}]
+    words = r"run 1, .*\(i=1, kept=<unlocked _thread.lock .*\): argument 'kept' cannot be pickled"
+    with pytest.raises(TypeError, match=words):
+        run_all(run, runs)
+    assert not list(tmp_path.iterdir())
+    kept = run_all(run, runs, errors="keep")
+    assert (kept[0], type(kept[1]), kept[2]) == (0, TypeError, 2)
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match=r"run 0, .*: the function cannot be pickled"):
+        run_all(lambda i: lock, FOUR)
+
+
+@pytest.mark.parametrize("place", ["processes", "cluster"], indirect=True)
+def test_what_does_not_come_back_from_a_pickle_is_an_error_of_one_run(place):
+    class Poisoned:
+        def __reduce__(self):
+            return pickle.loads, (b"nonsense",)
+
+    def run(i, kept=None):
+        return i
+
+    kept = run_all(run, [{"i": 0}, {"i": 1, "kept": Poisoned()}], errors="keep")
+    assert kept[0] == 0
+    assert "it cannot be unpickled where it should run" in str(kept[1])
+    result = run_all(lambda i: Poisoned(), [{"i": 0}], errors="keep")
+    assert "its result cannot be unpickled here" in str(result[0])
+
+
+def test_a_cluster_without_workers_is_given_up(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(run_places, "NO_WORKER_FOR", 0.3)
+    monkeypatch.setattr(run_places, "LOOK_EVERY", 0.1)
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        with pytest.raises(RuntimeError, match=r"run 0, .*: the cluster has had no worker for 0.3 seconds"):
+            run_all(trained, RUNS)
+        kept = run_all(trained, RUNS, errors="keep")
+    assert [type(error) for error in kept] == [RuntimeError] * 4
+
+
+def test_long_arguments_are_cut_in_messages():
+    def run(values):
+        raise SystemExit
+
+    with pytest.raises(RuntimeError) as raised:
+        run_all(run, [{"values": list(range(1000))}])
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ([3], {}, "arguments must be mappings"),
+        ([{1: 2}], {}, "arguments must be mappings"),
+        ([], {"jobs": 0}, "jobs must be at least 1"),
+        ([], {"jobs": -2}, "jobs must be"),
+        ([], {"errors": "ignore"}, "errors must be one of 'raise', 'keep'"),
+    ],
+)
+def test_bad_input_is_refused(arguments, options, message):
     with pytest.raises((TypeError, ValueError), match=message):
-        run_all(trained, arguments, jobs=jobs)
+        run_all(trained, arguments, **options)
+    with pytest.raises(TypeError, match="function must be callable, got int"):
+        run_all(3, [])
+
+
+def test_a_pool_that_hangs_is_refused():
+    with (
+        joblib.parallel_config(backend="multiprocessing", n_jobs=2),
+        pytest.raises(ValueError, match="'multiprocessing' hangs"),
+    ):
+        run_all(trained, RUNS)

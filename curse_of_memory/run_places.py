@@ -1,0 +1,275 @@
+"""Where independent runs take place, and how each of them ends: with a value, an error, or a dead worker.
+
+Everything that goes to another process is pickled here first, and what comes back is pickled there by the run
+itself: what cannot be pickled is the error of one run, not a backend that waits for ever.
+Other processes import this module; it needs no torch, so that they load it only if their runs do.
+"""
+
+import pickle
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cloudpickle
+import joblib
+from joblib.parallel import get_active_backend
+
+__all__ = ["Call", "Failure", "outcomes"]
+
+NO_WORKER_FOR = 60.0  # seconds after which a cluster without workers is given up
+LOOK_EVERY = 2.0  # seconds between two looks at the workers, while nothing ends
+LONGEST = 60  # characters of an argument in a message
+LOST = object()
+DIED = "its worker process died: by os._exit, a signal, or for want of memory"
+
+
+class Failure:
+    """How a run ended that has no result.
+
+    Parameters
+    ----------
+    error : Exception
+        What the function raised; or, if it is not `the_functions`, what became of the run, which then still
+        has to be named.
+    the_functions : bool
+        Whose error it is.
+    """
+
+    def __init__(self, error: Exception, the_functions: bool = False):
+        self.error, self.the_functions = error, the_functions
+
+    def named(self, call: "Call") -> Exception:
+        """Return the error so that it says which `call` it was."""
+        if not self.the_functions:
+            return type(self.error)(f"{call}: {self.error}")
+        self.error.add_note(f"in {call}")
+        return self.error
+
+
+class Call:
+    """One run: a function and its arguments.
+
+    Parameters
+    ----------
+    function : callable
+        What is called.
+    arguments : mapping
+        Its keyword arguments.
+    number : int
+        Which of the runs this is, from 0.
+    """
+
+    def __init__(self, function: Callable, arguments: Mapping, number: int):
+        self.function, self.arguments, self.number = function, dict(arguments), number
+
+    def __str__(self) -> str:
+        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        given = ", ".join(f"{key}={_short(value)}" for key, value in self.arguments.items())
+        return f"run {self.number}, {name}({given})"
+
+    def __call__(self):
+        """Return the result, or a :class:`Failure`."""
+        try:
+            return self.function(**self.arguments)
+        except SystemExit as error:
+            return Failure(RuntimeError(f"it asked Python to exit ({error.code})"))
+        except Exception as error:  # of any kind: it is the caller's
+            return Failure(error, the_functions=True)
+
+    def packed(self) -> bytes:
+        """Return this call for another process.
+
+        Raises
+        ------
+        TypeError
+            If the function or an argument cannot be pickled; says which.
+        """
+        try:
+            return cloudpickle.dumps(self)
+        except Exception as error:  # objects refuse in many ways
+            reason = error
+        parts = {"the function": self.function}
+        parts |= {f"argument {name!r}": value for name, value in self.arguments.items()}
+        culprit = next((name for name, part in parts.items() if not _can_be_pickled(part)), "it")
+        raise TypeError(f"{culprit} cannot be pickled for another process: {_first_line(reason)}") from None
+
+
+def _short(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0]
+
+
+def _can_be_pickled(value: object) -> bool:
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        return False
+    return True
+
+
+def _executed(packed: bytes) -> bytes:
+    """Return what a packed call ended with, packed; this is what other processes run."""
+    try:
+        outcome = pickle.loads(packed)()
+    except Exception as error:
+        outcome = Failure(TypeError(f"it cannot be unpickled where it should run: {_first_line(error)}"))
+    try:
+        answer = cloudpickle.dumps(outcome)
+        if isinstance(outcome, Failure):
+            pickle.loads(answer)  # not every exception comes back from a pickle
+        return answer
+    except Exception as error:
+        if isinstance(outcome, Failure):
+            said = f"{type(outcome.error).__name__}: {_first_line(outcome.error)}"
+            return pickle.dumps(Failure(RuntimeError(said)))
+        what = type(outcome).__name__
+        return pickle.dumps(
+            Failure(TypeError(f"its result, {what}, cannot be pickled: {_first_line(error)}"))
+        )
+
+
+def _unpacked(answer: bytes):
+    try:
+        return pickle.loads(answer)
+    except Exception as error:
+        return Failure(TypeError(f"its result cannot be unpickled here: {_first_line(error)}"))
+
+
+def outcomes(calls: Sequence[Call], jobs: int | None) -> Iterator[tuple[Call, object]]:
+    """Yield each of the `calls` when it has ended, with its result or a :class:`Failure`.
+
+    Parameters
+    ----------
+    calls : sequence of Call
+        What is to be run.
+    jobs : int or None
+        How many at a time; as joblib's surroundings say unless given.
+
+    Raises
+    ------
+    ValueError
+        If the surroundings are of ``multiprocessing``, whose pool never says that a worker has died.
+    """
+    backend, set_jobs = get_active_backend()
+    client = getattr(backend, "client", None) if type(backend).__name__.startswith("Dask") else None
+    at_once = joblib.effective_n_jobs(jobs) if client is None else set_jobs if jobs is None else jobs
+    if client is None and (at_once == 1 or getattr(backend, "supports_sharedmem", False)):
+        yield from _here(calls, at_once)
+        return
+    if type(backend).__name__ == "MultiprocessingBackend":
+        raise ValueError(
+            "joblib's backend must be 'loky' or 'dask': 'multiprocessing' hangs if a worker dies"
+        )
+    packed = {}
+    for call in calls:
+        try:
+            packed[call.number] = call.packed()
+        except TypeError as error:
+            yield call, Failure(error)
+    run = _on_cluster(client, packed, at_once) if client is not None else _in_processes(packed, at_once)
+    for number, outcome in run:
+        yield calls[number], outcome
+
+
+def _here(calls: Sequence[Call], jobs: int) -> Iterator[tuple[Call, object]]:
+    """Run in this process, in threads if there are several `jobs`."""
+    if jobs == 1:
+        yield from ((call, call()) for call in calls)
+        return
+    parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+    yield from parallel(joblib.delayed(lambda call: (call, call()))(call) for call in calls)
+
+
+def _noted(folder: str, number: int, packed: bytes) -> tuple[int, bytes]:
+    """Execute a packed call; while it runs there is a file of its number in the folder."""
+    note = Path(folder) / str(number)
+    note.touch()
+    answer = _executed(packed)
+    note.unlink(missing_ok=True)
+    return number, answer
+
+
+def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Iterator[tuple[int, object]]:
+    """Run in processes of this machine; a worker that dies takes the pool with it, and a new one goes on."""
+    waiting, barren = dict(packed), 0
+    while waiting:
+        with tempfile.TemporaryDirectory() as folder:
+            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+            try:
+                ended = parallel(joblib.delayed(_noted)(folder, n, call) for n, call in list(waiting.items()))
+                for number, answer in ended:
+                    del waiting[number]
+                    barren = 0
+                    yield number, _unpacked(answer)
+            except BrokenProcessPool:
+                begun = [number for number in waiting if (Path(folder) / str(number)).exists()]
+            else:
+                return
+        barren += not begun
+        if barren > 1:  # they die of something else
+            begun = list(waiting)
+        for number in begun:
+            alone = {number: waiting.pop(number)}
+            if len(begun) == 1 or barren > 1:
+                yield number, Failure(RuntimeError(DIED))
+            else:  # whose fault it was shows when each runs by itself
+                yield from _in_processes(alone, jobs)
+
+
+def _on_cluster(client, packed: Mapping[int, bytes], jobs: int | None) -> Iterator[tuple[int, object]]:
+    """Run on a Dask cluster, by its client; a run is lost when as many workers died of it as Dask allows."""
+    lost: list[int] = []
+    for number, outcome in _submitted(client, packed, jobs):
+        if outcome is LOST:
+            lost.append(number)
+        else:
+            yield number, outcome
+    for number in lost:
+        # what was queued on a worker that died counts as lost to Dask, too: only alone it is proven
+        alone = {number: packed[number]} if len(lost) > 1 else {}
+        answers = [outcome for _, outcome in _submitted(client, alone, 1)] or [LOST]
+        yield number, Failure(RuntimeError(DIED)) if answers[0] is LOST else answers[0]
+
+
+def _submitted(client, packed: Mapping[int, bytes], jobs: int | None) -> Iterator[tuple[int, object]]:
+    """Yield the outcome of each packed call, or LOST where too many workers died."""
+    from distributed import KilledWorker, wait
+
+    left = list(packed.items())
+    running: dict = {}
+    alone_since: float | None = None
+    try:
+        while left or running:
+            room = len(left) if jobs in (None, -1) else jobs - len(running)
+            for number, call in left[:room]:
+                running[client.submit(_executed, call, pure=False)] = number
+            left = left[max(0, room) :]
+            try:
+                done = wait(list(running), timeout=LOOK_EVERY, return_when="FIRST_COMPLETED").done
+            except TimeoutError:
+                alone_since = None if client.nthreads() else alone_since or time.monotonic()
+                if alone_since is not None and time.monotonic() - alone_since >= NO_WORKER_FOR:
+                    error = RuntimeError(f"the cluster has had no worker for {NO_WORKER_FOR:g} seconds")
+                    for number in [*running.values(), *(number for number, _ in left)]:
+                        yield number, Failure(error)
+                    return
+                continue
+            for future in done:
+                number = running.pop(future)
+                if future.status == "finished":
+                    yield number, _unpacked(future.result())
+                    continue
+                error = future.exception() if future.status == "error" else None
+                if isinstance(error, KilledWorker):
+                    yield number, LOST
+                else:
+                    said = _first_line(error) if error is not None else f"its future was {future.status}"
+                    yield number, Failure(RuntimeError(f"the cluster could not run it: {said}"))
+    finally:
+        client.cancel(list(running))
