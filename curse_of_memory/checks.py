@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 __all__ = [
     "finite_array",
+    "flag",
     "near_match",
     "non_negative",
     "one_of",
@@ -72,6 +73,13 @@ def positive_int(name: str, value: int) -> int:
     if value >= BELOW:
         raise ValueError(f"{name} must be below 2^63, got {shown(value)}")
     return int(value)
+
+
+def flag(name: str, value: bool) -> bool:
+    """Return `value` as a bool; what is only taken for one, such as a word or a number, is refused."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
 
 
 def seed(name: str, value: int) -> int:

@@ -21,7 +21,7 @@ from curse_of_memory.devices import (
     resolve_device,
 )
 from curse_of_memory.nn import RNN
-from curse_of_memory.nn.recurrence import nonlinear
+from curse_of_memory.nn.recurrence import nonlinear_engines
 from curse_of_memory.tasks import LinearFunctional
 
 ROOT = Path(__file__).parents[1]
@@ -289,7 +289,7 @@ def most_bytes(compute):
 def test_what_is_counted_covers_what_is_needed(monkeypatch, hidden, compiled):
     """With the operations of other devices, too, which keep all states."""
     if not compiled:
-        monkeypatch.setattr(nonlinear, "COMPILED", ())
+        monkeypatch.setattr(nonlinear_engines, "COMPILED", ())
     models = [RNN(hidden, activation="tanh", seed=s, dtype=torch.float64) for s in range(8)]
     names = [name for name, _ in models[0].named_parameters()]
     x = torch.ones(64, 50, 1, dtype=torch.float64)

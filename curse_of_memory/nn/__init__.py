@@ -1,4 +1,18 @@
-"""Torch layers, drop-in for any model: ``(batch, time, channel)`` in and out."""
+"""Torch layers, drop-in for any model: ``(batch, time, channel)`` in and out.
+
+What all of them share:
+
+- Inputs are tensors of real numbers, of the dtype and on the device of the weights. Anything else is refused
+  in one line (``nn.inputs``).
+- NaN or inf at a step reaches outputs, states and gradients of its own sequence from that step on, and
+  nothing else: neither what came before nor the other sequences. Layers with a finite memory recover after
+  it; all others answer NaN to the end, and a stack does whatever is in it. Batch normalisation in training
+  mode takes zero in its place.
+- Weights and inputs may be bfloat16 or float16. Recurrences then compute in float32, and round the answer.
+- Layers compile, checkpoint and export, for any batch (the programs that ``torch.export`` saves need this
+  package to run); ``torch.jit.trace``, which would keep the sizes of one batch, is refused.
+- They copy and pickle, those with a reparameterisation of one's own by its content.
+"""
 
 from curse_of_memory.nn.attention import CausalSelfAttention
 from curse_of_memory.nn.causal_convolution import CausalConvolution

@@ -92,19 +92,20 @@ class CausalSelfAttention(nn.Module):
         self.heads = checks.positive_int("heads", heads)
         if width % heads:
             raise ValueError(f"heads must divide width = {width}, got {heads}")
-        self.rotary = bool(rotary)
+        self.rotary, bias = checks.flag("rotary", rotary), checks.flag("bias", bias)
         if self.rotary and width // heads % 2:
             raise ValueError(f"width / heads must be even for rotary positions, got {width // heads}")
         self.dropout = inputs.dropout_probability(dropout)
         with seeded(seed):
-            self.project = nn.Linear(width, 3 * width, bias=bool(bias), **DRAWN)
-            self.out = nn.Linear(width, width, bias=bool(bias), **DRAWN)
+            self.project = nn.Linear(width, 3 * width, bias=bias, **DRAWN)
+            self.out = nn.Linear(width, width, bias=bias, **DRAWN)
         place(self, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, width)`` to the same shape."""
         return self.run(x).y
 
+    @inputs.guarded
     def run(self, x: Tensor, state: Cache | None = None) -> Outputs:
         """Attend from a chunk of time, ``(batch, time, width)``, to itself and to the cached past.
 
@@ -118,10 +119,11 @@ class CausalSelfAttention(nn.Module):
         ValueError
             If a shape does not fit.
         """
-        inputs.sequence(x, self.input_size)
         batch, steps, width = x.shape
         shape = batch, steps, 3, self.heads, width // self.heads
         q, k, v = self.project(x).view(shape).permute(2, 0, 3, 1, 4)
+        if state is not None and not isinstance(state, Cache):
+            raise TypeError(f"state must be a Cache of keys and values, got {type(state).__name__}")
         past = 0 if state is None else state.keys.shape[2]
         if self.rotary:
             q, k = rotated(q, past), rotated(k, past)

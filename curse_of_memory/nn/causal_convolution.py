@@ -79,13 +79,14 @@ class CausalConvolution(nn.Module):
         self.output_size = checks.positive_int("output_size", output_size)
         self.kernel_size = checks.positive_int("kernel_size", kernel_size)
         self.dilation = checks.positive_int("dilation", dilation)
+        bias = checks.flag("bias", bias)
         bound = (kernel_size * input_size) ** -0.5
         with seeded(seed):
             weight = torch.empty(output_size, input_size, kernel_size, **DRAWN).uniform_(-bound, bound)
             shift = torch.empty(output_size, **DRAWN).uniform_(-bound, bound) if bias else None
         self.weight = nn.Parameter(weight)
         self.register_parameter("bias", None if shift is None else nn.Parameter(shift))
-        gain = nn.Parameter(_norm(weight)) if weight_norm else None
+        gain = nn.Parameter(_norm(weight)) if checks.flag("weight_norm", weight_norm) else None
         self.register_parameter("gain", gain)
         place(self, device, dtype)
 
@@ -113,17 +114,37 @@ class CausalConvolution(nn.Module):
         ValueError
             If a shape does not fit.
         """
-        inputs.sequence(x, self.input_size)
-        before = (len(x), self.waits, self.input_size)
-        if state is None:
-            state = x.new_zeros(before)
-        if state.shape != before:
-            raise ValueError(f"state must have shape {before}, got {tuple(state.shape)}")
+        inputs.sequence(self, x)
+        y, last, lost = self.advance(x, state)
+        return Outputs(y if lost is None else inputs.nan_where(lost, y), last)
+
+    def advance(
+        self, x: Tensor, state: Tensor | None, lost: Tensor | None = None, *, finite: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what :meth:`run` does, but with numbers that mean nothing where outputs are lost.
+
+        At the steps `lost`, ``(batch, time)``, x is not known, and neither is it where x or `state` are NaN
+        or inf, unless it is known that all are `finite`. Third is the same of the outputs: one that sees a
+        lost step is lost.
+        """
+        state = inputs.initial_state(state, (x.shape[0], self.waits, self.input_size), x)
         whole = torch.cat([state, x], 1)
+        if lost is not None or not (finite or inputs.all_finite(whole)):
+            numbers = whole.isfinite()
+            known = numbers.all(-1)
+            if lost is not None:
+                known = known & torch.cat([known.new_ones(state.shape[:2]), ~lost], 1)
+            whole, lost = whole.where(numbers, 0), ~known
+        last = whole[:, x.shape[1] :]
+        if lost is not None:
+            last = inputs.nan_where(lost[:, x.shape[1] :], last)
         if x.shape[1] == 0:
-            return Outputs(x.new_zeros(len(x), 0, self.output_size), whole)
+            return x.new_zeros(x.shape[0], 0, self.output_size), last, None if lost is None else lost[:, :0]
         y = nn.functional.conv1d(whole.mT, self.filter.flip(-1), self.bias, dilation=self.dilation)
-        return Outputs(y.mT, whole[:, x.shape[1] :])
+        if lost is not None:
+            taps = lost.to(y.dtype)[:, None]
+            lost = nn.functional.max_pool1d(taps, self.kernel_size, 1, dilation=self.dilation)[:, 0] > 0
+        return y.mT, last, lost
 
     def extra_repr(self) -> str:
         """Say what kind of convolution this is in ``print(model)``."""

@@ -41,16 +41,22 @@ class _Gated(nn.Module):
             raise ValueError(
                 f"dropout must be 0 with one layer, since it works between layers, got {dropout!r}"
             )
-        options = {"num_layers": layers, "bias": bool(bias), "dropout": float(dropout), "batch_first": True}
+        options = {
+            "num_layers": layers,
+            "bias": checks.flag("bias", bias),
+            "dropout": float(dropout),
+            "batch_first": True,
+        }
         with seeded(seed):
             self.network = self.kind(input_size, hidden, **options, **DRAWN)
-            self.readout = nn.Linear(hidden, output_size, bias=bool(bias), **DRAWN)
+            self.readout = nn.Linear(hidden, output_size, bias=bias, **DRAWN)
         place(self, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from zeros on."""
         return self.run(x).y
 
+    @inputs.guarded
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
 
@@ -71,18 +77,14 @@ class _Gated(nn.Module):
         ValueError
             If a shape does not fit.
         """
-        inputs.sequence(x, self.input_size)
-        width = self.states * self.layers * self.hidden
-        if state is None:
-            state = x.new_zeros(len(x), width)
-        if state.shape != (len(x), width):
-            raise ValueError(f"state must have shape {(len(x), width)}, got {tuple(state.shape)}")
+        batch, width = x.shape[0], self.states * self.layers * self.hidden
+        state = inputs.initial_state(state, (batch, width), x)
         if x.shape[1] == 0:
-            return Outputs(x.new_zeros(len(x), 0, self.output_size), state)
-        parts = state.view(len(x), self.states, self.layers, self.hidden).permute(1, 2, 0, 3).contiguous()
+            return Outputs(x.new_zeros(batch, 0, self.output_size), state)
+        parts = state.view(batch, self.states, self.layers, self.hidden).permute(1, 2, 0, 3).contiguous()
         h, last = self.network(x, parts[0] if self.states == 1 else tuple(parts))
         last = last[None] if self.states == 1 else torch.stack(last)
-        return Outputs(self.readout(h), last.permute(2, 0, 1, 3).reshape(len(x), width))
+        return Outputs(self.readout(h), last.permute(2, 0, 1, 3).reshape(batch, width))
 
 
 class LSTM(_Gated):

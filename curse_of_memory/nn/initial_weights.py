@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curse_of_memory.nn.seeding import DRAWN
 from curse_of_memory.theory.reparameterization import Reparameterization
 
 __all__ = ["initial_weights"]
@@ -18,9 +19,8 @@ def initial_weights(
     output_size: int,
     diagonal: bool,
     dt: float,
-    generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """Draw weights whose decay rates are log-uniform between 0.01 and 1 per step.
+    """Draw weights, by torch's generator, whose decay rates are log-uniform between 0.01 and 1 per step.
 
     Parameters
     ----------
@@ -32,8 +32,6 @@ def initial_weights(
         Whether W is diagonal. A full one has a random orthogonal basis.
     dt : float
         Time step.
-    generator : torch.Generator, optional
-        Source of randomness; torch's global one if none is given.
 
     Returns
     -------
@@ -49,17 +47,16 @@ def initial_weights(
     {'recurrent_weight': (4,), 'input_weight': (4, 1), 'output_weight': (2, 4)}
     """
     m = hidden
-    like = {"dtype": torch.float64, "generator": generator}
     span = np.log(FASTEST_RATE / SLOWEST_RATE)
-    rates = SLOWEST_RATE * torch.exp(span * torch.rand(m, **like)) / dt
+    rates = SLOWEST_RATE * torch.exp(span * torch.rand(m, **DRAWN)) / dt
     fastest = reparameterization.fastest(dt)
     if fastest < FASTEST_RATE / dt:
         rates = rates.clamp(max=0.95 * fastest)
-    input_weight = (2 * torch.rand(m, input_size, **like) - 1) / np.sqrt(m)
-    output_weight = (2 * torch.rand(output_size, m, **like) - 1) / np.sqrt(m)
+    input_weight = (2 * torch.rand(m, input_size, **DRAWN) - 1) / np.sqrt(m)
+    output_weight = (2 * torch.rand(output_size, m, **DRAWN) - 1) / np.sqrt(m)
     weights = {"recurrent_weight": reparameterization.free_weight(-rates, dt)}
     if not diagonal:
-        basis = torch.linalg.qr(torch.randn(m, m, **like)).Q
+        basis = torch.linalg.qr(torch.randn(m, m, **DRAWN)).Q
         if reparameterization.name == "direct":
             weights["recurrent_weight"] = -(basis.T * rates) @ basis
         else:

@@ -1,16 +1,36 @@
-"""Recurrences under autocast: they keep the precision of their weights.
+"""Recurrences keep the precision of their weights under autocast, and compute in float32 for shorter ones.
 
 A rounding error of a step is carried on by all later ones. With eigenvalue 1 − 1/τ, errors of size eps add up
-to about eps √(τ/2), or eps τ where they agree in sign: in bfloat16, eps = 2⁻⁸, 256 steps can be lost.
+to about eps √(τ/2), or eps τ where they agree in sign: in bfloat16, eps = 2⁻⁸, 256 steps can be lost. So
+weights in bfloat16 or float16 say what is computed, not how precisely: they and the inputs are widened, and
+the outputs rounded to their dtype. States stay wide from one chunk to the next.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["in_own_precision"]
+from curse_of_memory.nn.recurrence.nonlinear import Outputs
+
+__all__ = ["first_weight", "in_own_precision", "widened"]
+
+SHORT = (torch.float16, torch.bfloat16)
+
+
+def first_weight(layer: nn.Module) -> Tensor:
+    """Return a weight of the `layer`, to see dtype and device: one of its own, if it has any."""
+    for weight in layer._parameters.values():
+        if weight is not None:
+            return weight
+    return next(layer.parameters())  # takes longer than all other looks at an input
+
+
+def widened(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return `weights` by name, those of a short dtype in float32."""
+    return {name: w.float() if w.dtype in SHORT else w for name, w in weights.items()}
 
 
 def in_own_precision(method: Callable) -> Callable:
@@ -19,15 +39,19 @@ def in_own_precision(method: Callable) -> Callable:
     Parameters
     ----------
     method : callable
-        ``method(layer, x, ...)`` with `x` of shape ``(batch, time, channel)``.
+        ``method(layer, x, ...)`` with `x` of shape ``(batch, time, channel)``, which widens the weights.
     """
 
     @functools.wraps(method)
     def wrapped(layer: nn.Module, x: Tensor, *arguments, **options):
-        kind = x.device.type
-        if not torch.is_autocast_enabled(kind):
-            return method(layer, x, *arguments, **options)
-        with torch.autocast(kind, enabled=False):
-            return method(layer, x.to(next(layer.parameters()).dtype), *arguments, **options)
+        kind, dtype = x.device.type, first_weight(layer).dtype
+        rounded = torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, enabled=False) if rounded else contextlib.nullcontext():
+            if dtype not in SHORT:
+                return method(layer, x.to(dtype), *arguments, **options)
+            found = method(layer, x.to(dtype).float(), *arguments, **options)
+            if isinstance(found, Outputs):
+                return Outputs(found.y.to(dtype), found.last)
+            return found.to(dtype)
 
     return wrapped

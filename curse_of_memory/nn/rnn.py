@@ -8,13 +8,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from curse_of_memory import checks
-from curse_of_memory.devices import resolve_device
+from curse_of_memory.nn import inputs
 from curse_of_memory.nn.free_response import free_response
 from curse_of_memory.nn.initial_weights import initial_weights
-from curse_of_memory.nn.own_precision import in_own_precision
+from curse_of_memory.nn.inputs import guarded, initial_state
+from curse_of_memory.nn.kept_map import KeepsMap
+from curse_of_memory.nn.own_precision import in_own_precision, widened
 from curse_of_memory.nn.recurrence import nonlinear_cells
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
 from curse_of_memory.nn.recurrence.nonlinear import Outputs, recurrence
+from curse_of_memory.nn.seeding import DRAWN, place, seeded
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 
@@ -26,7 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """Activations σ by name."""
 
 
-class RNN(nn.Module):
+class RNN(KeepsMap, nn.Module):
     """Recurrent network dh/dt = σ(W h + U x + b), ŷ = C h, in steps of `dt` from h = 0.
 
     One step is h ← h + dt · σ(W h + U x_k + b) and ŷ_k = C h, read after the step, so that the
@@ -97,16 +100,16 @@ class RNN(nn.Module):
         self.activation = checks.one_of("activation", activation, ACTIVATIONS)
         reparameterization.get(parameterization)
         self.parameterization = parameterization
-        self.diagonal = bool(diagonal)
+        self.diagonal = checks.flag("diagonal", diagonal)
         self.dt = checks.positive("dt", dt)
-
-        place = None if device is None else resolve_device(device)
-        factory = {"device": place, "dtype": dtype or torch.get_default_dtype()}
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        with_bias = checks.flag("bias", bias)
         sizes = self.hidden, self.input_size, self.output_size
-        for name, value in initial_weights(self._map, *sizes, self.diagonal, dt, generator).items():
-            self.register_parameter(name, nn.Parameter(value.to(**factory)))
-        self.register_parameter("bias", nn.Parameter(torch.zeros(hidden, **factory)) if bias else None)
+        with seeded(seed):
+            weights = initial_weights(self._map, *sizes, self.diagonal, self.dt)
+        for name, value in weights.items():
+            self.register_parameter(name, nn.Parameter(value))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(hidden, **DRAWN)) if with_bias else None)
+        place(self, device, dtype)
 
     @classmethod
     def from_exponential_sum(
@@ -163,11 +166,6 @@ class RNN(nn.Module):
         return model
 
     @property
-    def _map(self) -> Reparameterization:
-        # looked up, not kept: by name, a model can be pickled
-        return reparameterization.get(self.parameterization)
-
-    @property
     def is_linear(self) -> bool:
         """Whether ŷ is linear in x (up to the bias), so that :meth:`kernel` exists."""
         return self.activation == "linear"
@@ -194,6 +192,7 @@ class RNN(nn.Module):
         """
         return self.run(x).y
 
+    @guarded
     @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
@@ -217,12 +216,9 @@ class RNN(nn.Module):
         >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:])
         True
         """
-        if x.ndim != 3 or x.shape[-1] != self.input_size:
-            raise ValueError(f"x must have shape (batch, time, {self.input_size}), got {tuple(x.shape)}")
-        p, W = self._weights(), self.recurrence()
-        U, C, b = p["input_weight"], p["output_weight"], p.get("bias")
-        if state is None:
-            state = x.new_zeros(len(x), self.hidden)
+        p = self._weights()
+        W, U, C, b = self.recurrence(p), p["input_weight"], p["output_weight"], p.get("bias")
+        state = initial_state(state, (x.shape[0], self.hidden), U)
         if self.is_linear and self.diagonal:
             drive = nn.functional.linear(x, self.dt * U, None if b is None else self.dt * b)
             h = linear_scan(1 + self.dt * W, drive, state)
@@ -245,10 +241,12 @@ class RNN(nn.Module):
         -------
         Tensor of shape ``(copy, batch, time, output_size)``
         """
-        W = torch.func.vmap(self.recurrence)(dict(parameters))
-        U, C = parameters["input_weight"], parameters["output_weight"]
-        cell, b = nonlinear_cells.euler_cell(self.activation), parameters.get("bias")
-        return recurrence(cell, x, W, U, b, C, dt=self.dt, diagonal=self.diagonal).y
+        inputs.tensor("x", x, f"shape (batch, time, {self.input_size}), or with a copy in front")
+        p, x = widened(parameters), widened({"x": x})["x"]
+        W, U, C, b = torch.func.vmap(self.recurrence)(p), p["input_weight"], p["output_weight"], p.get("bias")
+        cell = nonlinear_cells.euler_cell(self.activation)
+        y = recurrence(cell, x, W, U, b, C, dt=self.dt, diagonal=self.diagonal).y
+        return y.to(parameters["output_weight"].dtype)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the memory ρ̂_s = C (I + dt W)ˢ U, the closed form of a linear network.
@@ -287,7 +285,7 @@ class RNN(nn.Module):
         return self.dt * steps.cumsum(0) @ p["output_weight"].T
 
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        return dict(self.named_parameters()) | dict(parameters or {})
+        return widened(dict(self.named_parameters()) | dict(parameters or {}))
 
     def _closed_form_weights(
         self, horizon: int, parameters: Mapping[str, Tensor] | None

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from curse_of_memory import checks
-from curse_of_memory.nn import inputs
+from curse_of_memory.nn.inputs import guarded, initial_state
 from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence.convolution import causal_convolution
 from curse_of_memory.nn.recurrence.kernels import modal_kernel
@@ -100,7 +100,7 @@ class S4D(DiagonalModes):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        channels = checks.positive_int("channels", channels)
+        channels, with_skip = checks.positive_int("channels", channels), checks.flag("skip", skip)
         with seeded(seed):
             super().__init__(states, (channels,), initial, parameterization, discretization, dt, step, ring)
             self.input_size = self.output_size = channels
@@ -109,19 +109,22 @@ class S4D(DiagonalModes):
                 torch.randn(*shape, 2, **DRAWN) / 2**0.5 if self.has_pairs else torch.randn(shape, **DRAWN)
             )
             self.output_weight = nn.Parameter(readout)
-            self.register_parameter("skip", nn.Parameter(torch.randn(channels, **DRAWN)) if skip else None)
+            self.register_parameter(
+                "skip", nn.Parameter(torch.randn(channels, **DRAWN)) if with_skip else None
+            )
         place(self, device, dtype)
 
+    @guarded
     @in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, channels)`` to the same shape, from h = 0 on."""
-        inputs.sequence(x, self.input_size)
-        horizon = x.shape[1]
+        horizon, p = x.shape[1], self._weights()
         if horizon == 0:
             return torch.zeros_like(x)
-        y = causal_convolution(self._responses(horizon, self._weights()), x)
-        return y if self.skip is None else y + self.skip * x
+        y = causal_convolution(self._responses(horizon, p), x)
+        return y + p["skip"] * x if "skip" in p else y
 
+    @guarded
     @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the layer over a chunk of time, from the state in which the chunk before has left it.
@@ -150,13 +153,10 @@ class S4D(DiagonalModes):
         >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:], atol=1e-5)
         True
         """
-        inputs.sequence(x, self.input_size)
-        z, phi = self.multipliers()
-        if state is None:
-            state = z.new_zeros(len(x), z.numel())
-        if state.shape != (len(x), z.numel()):
-            raise ValueError(f"state must have shape {(len(x), z.numel())}, got {tuple(state.shape)}")
-        C = self._number(self.output_weight)
+        p = self._weights()
+        z, phi = self.multipliers(p)
+        state = initial_state(state, (x.shape[0], z.numel()), z)
+        C = self._number(p["output_weight"])
         outputs = []
         for part in x.split(max(1, STATES_AT_ONCE // max(1, state.numel())), 1):
             h = linear_scan(z.flatten(), (phi * part[..., None]).flatten(2), state)
@@ -164,7 +164,7 @@ class S4D(DiagonalModes):
             outputs.append(torch.einsum("btcn,cn->btc", h.unflatten(2, z.shape), C))
         y = torch.cat(outputs, 1)
         y = 2 * y.real if self.has_pairs else y
-        return Outputs(y if self.skip is None else y + self.skip * x, state)
+        return Outputs(y + p["skip"] * x if "skip" in p else y, state)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the memory ρ̂_s = K_s / dt, with D / dt more at lag zero, as a diagonal matrix of channels.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
+from curse_of_memory import checks
 from curse_of_memory.devices import resolve_device
 
 __all__ = ["DRAWN", "place", "seeded"]
@@ -20,6 +21,11 @@ def seeded(seed: int | None) -> Iterator[None]:
 
     Without a seed it goes on as it is.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If the seed is no whole number from 0 to 2⁶³ − 1.
+
     Examples
     --------
     >>> with seeded(3):
@@ -31,6 +37,7 @@ def seeded(seed: int | None) -> Iterator[None]:
     if seed is None:
         yield
         return
+    seed = checks.seed("seed", seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
@@ -40,6 +47,15 @@ def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dty
     """Move a module whose weights are :data:`DRAWN` to where and to what they are asked for.
 
     A device of None is torch's default device, a dtype of None its default dtype.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the device is none, or the dtype no real floating-point one.
     """
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype, got {dtype!r}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a real floating-point one, got {dtype}")
     where = torch.get_default_device() if device is None else resolve_device(device)
     module.to(device=where, dtype=dtype or torch.get_default_dtype())

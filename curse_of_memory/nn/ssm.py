@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from curse_of_memory import checks
-from curse_of_memory.nn import inputs
+from curse_of_memory.nn.inputs import guarded, initial_state
 from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence import nonlinear_cells
 from curse_of_memory.nn.recurrence.kernels import modal_kernel
@@ -105,6 +105,7 @@ class SSM(DiagonalModes):
         dtype: torch.dtype | None = None,
     ):
         hidden = checks.positive_int("hidden", hidden)
+        with_bias, with_skip = checks.flag("bias", bias), checks.flag("skip", skip)
         with seeded(seed):
             super().__init__(hidden, (), initial, parameterization, discretization, dt, None, ring)
             self.hidden = hidden
@@ -115,9 +116,10 @@ class SSM(DiagonalModes):
                 raise ValueError(f"activation must be 'linear' for complex modes, got {activation!r}")
             self.input_weight = nn.Parameter(self._initial_input())
             self.output_weight = nn.Parameter(self._initial_output())
-            shift = torch.zeros_like(self.input_weight[:, 0]) if bias else None
+            shift = torch.zeros_like(self.input_weight[:, 0]) if with_bias else None
             self.register_parameter("bias", None if shift is None else nn.Parameter(shift))
-            skips = torch.randn(output_size, input_size, **DRAWN) / math.sqrt(input_size) if skip else None
+            size = self.output_size, self.input_size
+            skips = torch.randn(size, **DRAWN) / math.sqrt(self.input_size) if with_skip else None
             self.register_parameter("skip", None if skips is None else nn.Parameter(skips))
         place(self, device, dtype)
 
@@ -151,6 +153,7 @@ class SSM(DiagonalModes):
         """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from h = 0 on."""
         return self.run(x).y
 
+    @guarded
     @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
         """Run the model over a chunk of time, from the state in which the chunk before has left it.
@@ -179,29 +182,28 @@ class SSM(DiagonalModes):
         >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:], atol=1e-6)
         True
         """
-        inputs.sequence(x, self.input_size)
-        z, phi = self.multipliers()
-        if state is None:
-            state = z.new_zeros(len(x), len(z))
-        if state.shape != (len(x), len(z)):
-            raise ValueError(f"state must have shape {(len(x), len(z))}, got {tuple(state.shape)}")
-        drive = self._into_modes(x) if self.bias is None else self._into_modes(x) + self._number(self.bias)
+        p = self._weights()
+        z, phi = self.multipliers(p)
+        state = initial_state(state, (x.shape[0], z.shape[0]), z)
+        drive = self._into_modes(x, p["input_weight"])
+        if "bias" in p:
+            drive = drive + self._number(p["bias"])
         h = linear_scan(z, phi * drive, state)
-        y = self._out_of_modes(ACTIVATIONS[self.activation](h))
-        if self.skip is not None:
-            y = y + x @ self.skip.T
+        y = self._out_of_modes(ACTIVATIONS[self.activation](h), p["output_weight"])
+        if "skip" in p:
+            y = y + x @ p["skip"].T
         return Outputs(y, h[:, -1] if h.shape[1] else state)
 
-    def _into_modes(self, x: Tensor) -> Tensor:
+    def _into_modes(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self.has_pairs:
-            return x @ self.input_weight.T
-        real, imaginary = self.input_weight.unbind(-1)
+            return x @ weight.T
+        real, imaginary = weight.unbind(-1)
         return torch.complex(x @ real.T, x @ imaginary.T)
 
-    def _out_of_modes(self, h: Tensor) -> Tensor:
+    def _out_of_modes(self, h: Tensor, weight: Tensor) -> Tensor:
         if not self.has_pairs:
-            return h @ self.output_weight.T
-        real, imaginary = self.output_weight.unbind(-1)
+            return h @ weight.T
+        real, imaginary = weight.unbind(-1)
         return 2 * (h.real @ real.T - h.imag @ imaginary.T)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:

@@ -31,6 +31,8 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.nn.initial_weights import FASTEST_RATE, SLOWEST_RATE
+from curse_of_memory.nn.kept_map import KeepsMap
+from curse_of_memory.nn.own_precision import widened
 from curse_of_memory.nn.seeding import DRAWN
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
@@ -71,7 +73,7 @@ def _mean_exponential(u: Tensor) -> Tensor:
     return torch.where(small, series, (far.exp() - 1) / far)
 
 
-class DiagonalModes(nn.Module):
+class DiagonalModes(KeepsMap, nn.Module):
     """Modes as parameters, for layers that say what drives them and how they are read out.
 
     Parameters ``recurrent_weight`` (w) and, for complex modes, ``frequency`` (ω) have shape
@@ -119,7 +121,8 @@ class DiagonalModes(nn.Module):
                     f"a step itself; got {discretization!r}"
                 )
         else:
-            discretization = checks.one_of("discretization", discretization or "zoh", DISCRETIZATIONS)
+            rule = "zoh" if discretization is None else discretization
+            discretization = checks.one_of("discretization", rule, DISCRETIZATIONS)
         self.discretization = discretization
 
         log_step = None if step is None else _log_uniform(channels, *_range("step", step)).log()
@@ -129,15 +132,14 @@ class DiagonalModes(nn.Module):
         if self._map.time == "discrete":
             decay = torch.expm1(delta * decay) / self.dt
         decay = decay.clamp(min=-0.95 * self._map.fastest(self.dt))
-        self.recurrent_weight = nn.Parameter(self._map.free_weight(decay, self.dt).clone())
+        try:
+            weight = self._map.free_weight(decay, self.dt)
+        except ValueError as error:
+            raise ValueError(f"initial must hold what the parameterization can be: {error}") from None
+        self.recurrent_weight = nn.Parameter(weight.clone())
         frequency = nn.Parameter(eigenvalues.imag.clone()) if eigenvalues.is_complex() else None
         self.register_parameter("frequency", frequency)
         self.register_parameter("log_step", None if log_step is None else nn.Parameter(log_step))
-
-    @property
-    def _map(self) -> Reparameterization:
-        # looked up, not kept: by name, a model can be pickled
-        return reparameterization.get(self.parameterization)
 
     @property
     def has_pairs(self) -> bool:
@@ -167,7 +169,7 @@ class DiagonalModes(nn.Module):
         return torch.complex(weight[..., 0], weight[..., 1]) if self.has_pairs else weight
 
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-        return dict(self.named_parameters()) | dict(parameters or {})
+        return widened(dict(self.named_parameters()) | dict(parameters or {}))
 
     def _kind(self) -> str:
         modes = "conjugate pairs" if self.has_pairs else "real modes"
@@ -180,6 +182,9 @@ def _initial_eigenvalues(
 ) -> Tensor:
     """Return eigenvalues, ``(modes,)`` or for each step of `delta` its own; complex for pairs."""
     checks.positive_int("states", states)
+    low, high, phase = (checks.non_negative("ring", r) for r in _listed("ring", ring, 3))
+    if not low < high <= 1:
+        raise ValueError(f"ring must have 0 <= r_min < r_max <= 1, got {tuple(ring)!r}")
     if not isinstance(initial, str):
         return _given(initial, states)
     checks.one_of("initial", initial, INITIAL)
@@ -195,9 +200,6 @@ def _initial_eigenvalues(
         return torch.complex(torch.full_like(n, -0.5), math.pi * n)
     if initial == "s4d-inv":
         return torch.complex(torch.full_like(n, -0.5), states / math.pi * (states / (2 * n + 1) - 1))
-    low, high, phase = (checks.non_negative("ring", r) for r in ring)
-    if not low < high <= 1:
-        raise ValueError(f"ring must have 0 <= r_min < r_max <= 1, got {tuple(ring)!r}")
     shape = (*delta.shape[:-1], modes)
     # a disc's area grows with the square of the radius
     square = low**2 + (high**2 - low**2) * torch.rand(shape, **DRAWN)
@@ -215,10 +217,16 @@ def _given(eigenvalues: ArrayLike, states: int) -> Tensor:
 
 
 def _range(name: str, values: Sequence[float]) -> tuple[float, float]:
-    low, high = (checks.positive(name, value) for value in values)
+    low, high = (checks.positive(name, value) for value in _listed(name, values, 2))
     if low > high:
         raise ValueError(f"{name} must be (low, high), got {tuple(values)!r}")
     return low, high
+
+
+def _listed(name: str, values: Sequence[float], count: int) -> tuple:
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != count:
+        raise TypeError(f"{name} must be {count} numbers, got {checks.shown(values)}")
+    return tuple(values)
 
 
 def _log_uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:

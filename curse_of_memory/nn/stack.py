@@ -150,6 +150,7 @@ class SequenceStack(nn.Module):
         checks.one_of("norm", norm, NORMS)
         norm_first = checks.one_of("placement", placement, PLACES) == "pre"
         inputs.dropout_probability(dropout)
+        checks.flag("residual", residual)
         self.pooling = checks.one_of("pooling", pooling, POOLINGS)
         if isinstance(mixing, nn.Module) or not callable(mixing):
             raise TypeError(
@@ -164,12 +165,13 @@ class SequenceStack(nn.Module):
             self.readout = nn.Linear(width, output_size, **DRAWN)
         place(self, device, dtype)
 
+    @inputs.guarded
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``.
 
         With a pooling there is no time in the answer: ``(batch, output_size)``.
         """
-        z = self.embed(inputs.sequence(x, self.input_size))
+        z = self.embed(x)
         for block in self.blocks:
             z = block(z)
         if self.pooling != "none":
@@ -178,6 +180,7 @@ class SequenceStack(nn.Module):
             z = z.mean(1) if self.pooling == "mean" else z[:, -1]
         return self.readout(z)
 
+    @inputs.guarded
     def run(self, x: Tensor, state: Sequence | None = None) -> Outputs:
         """Run the model over a chunk of time, from the state in which the chunk before has left it.
 
@@ -202,9 +205,8 @@ class SequenceStack(nn.Module):
             pooling, which has an answer only at the end; or if a shape does not fit.
         """
         self._refuse_streaming()
-        if state is not None and len(state) != len(self.blocks):
-            raise ValueError(f"state must hold one of each of {len(self.blocks)} blocks, got {len(state)}")
-        z = self.embed(inputs.sequence(x, self.input_size))
+        inputs.state_of_each(state, len(self.blocks), "blocks")
+        z = self.embed(x)
         last = []
         for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
             z, after = block.run(z, before)

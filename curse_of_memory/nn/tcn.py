@@ -34,16 +34,23 @@ class _Block(nn.Module):
         self.convolutions, self.skip = nn.ModuleList(convolutions), skip
         self.activation, self.residual, self.dropout = activation, residual, nn.Dropout(dropout)
 
-    def run(self, x: Tensor, buffers: Iterator[Tensor | None]) -> tuple[Tensor, list[Tensor]]:
-        """Return the block's answer and the new buffers; its convolutions take the next of `buffers`."""
-        sigma, z, last = ACTIVATIONS[self.activation], x, []
+    def advance(
+        self, x: Tensor, buffers: Iterator[Tensor | None], lost: Tensor | None, finite: bool
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        """Return the block's answer, the new buffers, and which steps of the answer are lost.
+
+        Its convolutions take the next of `buffers`; at the steps `lost`, if any, x is not known. Inputs and
+        buffers may be known to be `finite`.
+        """
+        sigma, z, last, known = ACTIVATIONS[self.activation], x, [], lost
         for convolution, before in zip(self.convolutions, buffers, strict=False):
-            z, after = convolution.run(z, before)
+            z, after, lost = convolution.advance(z, before, lost, finite=finite)
             z = self.dropout(sigma(z))
             last.append(after)
         if self.residual:
             z = sigma(z + (x if self.skip is None else self.skip(x)))
-        return z, last
+            lost = lost | known if lost is not None and known is not None else lost
+        return z, last, lost
 
 
 class TCN(nn.Module):
@@ -118,10 +125,11 @@ class TCN(nn.Module):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        widths = tuple(checks.positive_int("channels", width) for width in channels)
+        widths = _whole_numbers("channels", channels)
         if not widths:
             raise ValueError("channels must name at least one block")
-        self.dilations = tuple(2**i for i in range(len(widths))) if dilations is None else tuple(dilations)
+        doubling = [2**i for i in range(len(widths))]
+        self.dilations = _whole_numbers("dilations", doubling if dilations is None else dilations)
         if len(self.dilations) != len(widths):
             raise ValueError(f"dilations must be one for each of {len(widths)} blocks, got {self.dilations}")
         checks.positive_int("convolutions", convolutions)
@@ -130,7 +138,8 @@ class TCN(nn.Module):
         self.kernel_size = checks.positive_int("kernel_size", kernel_size)
         self.activation = checks.one_of("activation", activation, ACTIVATIONS)
         self.dropout = inputs.dropout_probability(dropout)
-        options = {"weight_norm": bool(weight_norm), "bias": bool(bias)} | DRAWN
+        bias, residual = checks.flag("bias", bias), checks.flag("residual", residual)
+        options = {"weight_norm": checks.flag("weight_norm", weight_norm), "bias": bias} | DRAWN
         with seeded(seed):
             blocks, before = [], self.input_size
             for width, dilation in zip(widths, self.dilations, strict=True):
@@ -141,10 +150,10 @@ class TCN(nn.Module):
                 ]
                 needs_matrix = residual and before != width
                 skip = nn.Linear(before, width, bias=False, **DRAWN) if needs_matrix else None
-                blocks.append(_Block(filters, self.activation, skip, bool(residual), self.dropout))
+                blocks.append(_Block(filters, self.activation, skip, residual, self.dropout))
                 before = width
             self.blocks = nn.ModuleList(blocks)
-            self.readout = nn.Linear(before, self.output_size, bias=bool(bias), **DRAWN)
+            self.readout = nn.Linear(before, self.output_size, bias=bias, **DRAWN)
         place(self, device, dtype)
 
     @property
@@ -189,15 +198,18 @@ class TCN(nn.Module):
         >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:])
         True
         """
-        inputs.sequence(x, self.input_size)
+        inputs.sequence(self, x)
         count = sum(len(block.convolutions) for block in self.blocks)
-        if state is not None and len(state) != count:
-            raise ValueError(f"state must have a buffer for each of {count} convolutions, got {len(state)}")
-        buffers, last = iter([None] * count if state is None else state), []
+        inputs.state_of_each(state, count, "convolutions")
+        buffers, last, lost = iter([None] * count if state is None else state), [], None
+        if not inputs.all_finite(x):
+            numbers = x.isfinite()
+            x, lost = x.where(numbers, 0), ~numbers.all(-1)
         for block in self.blocks:
-            x, after = block.run(x, buffers)
+            x, after, lost = block.advance(x, buffers, lost, finite=state is None and lost is None)
             last += after
-        return Outputs(self.readout(x), tuple(last))
+        y = self.readout(x)
+        return Outputs(y if lost is None else inputs.nan_where(lost, y), tuple(last))
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the memory ρ̂_s of a linear network, its finite impulse response.
@@ -241,3 +253,11 @@ class TCN(nn.Module):
         x = weights["readout.weight"].new_zeros(1 + self.input_size, horizon, self.input_size)
         x[1:, 0] = torch.eye(self.input_size).to(x)
         return torch.func.functional_call(self, weights, (x,))
+
+
+def _whole_numbers(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise TypeError(
+            f"{name} must be a sequence of whole numbers, one for each block, got {checks.shown(values)}"
+        )
+    return tuple(checks.positive_int(name, value) for value in values)

@@ -194,14 +194,23 @@ class CausalTransformer(nn.Module):
         >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:], atol=1e-6)
         True
         """
+        inputs.state_of_each(state, len(self.blocks), "blocks")
+        if not all(isinstance(cache, Cache) for cache in state or ()):
+            got = checks.shown(state)
+            raise TypeError(f"state must hold a Cache for each of {len(self.blocks)} blocks, got {got}")
         if isinstance(self.embed, nn.Linear):
-            inputs.sequence(x, self.input_size)
-        elif x.ndim != 2:
-            raise ValueError(f"x must be tokens of shape (batch, time), got {tuple(x.shape)}")
-        if state is not None and len(state) != len(self.blocks):
-            raise ValueError(
-                f"state must hold a cache for each of {len(self.blocks)} blocks, got {len(state)}"
-            )
+            return self._run_sequence(x, state)
+        inputs.tokens(x, self.embed.weight)
+        try:
+            return self._run(x, state)
+        except IndexError:
+            raise IndexError(f"x must be tokens from 0 to {self.embed.num_embeddings - 1}") from None
+
+    @inputs.guarded
+    def _run_sequence(self, x: Tensor, state: Sequence[Cache] | None) -> Outputs:
+        return self._run(x, state)
+
+    def _run(self, x: Tensor, state: Sequence[Cache] | None) -> Outputs:
         past = 0 if state is None else state[0].keys.shape[2]
         z = self.dropout(self._placed(self.embed(x), past))
         last = []

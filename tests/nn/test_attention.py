@@ -285,7 +285,7 @@ def test_bad_inputs_are_refused():
     state = model.run(x).last
     with pytest.raises(ValueError, match="x must end before learnt position 6, but goes on to 10"):
         model.run(x, state)
-    with pytest.raises(ValueError, match="state must hold a cache for each of 2 blocks, got 1"):
+    with pytest.raises(ValueError, match="state must hold one for each of 2 blocks, got 1"):
         model.run(x[:, :1], state[:1])
     with pytest.raises(ValueError, match=r"state must hold keys and values of shape \(1, 2, 5, 4\)"):
         model.run(x[:1, :1], state)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn import RNN
-from curse_of_memory.nn.recurrence import nonlinear, vector_math
+from curse_of_memory.nn.recurrence import nonlinear_engines, vector_math
 from curse_of_memory.nn.recurrence import nonlinear_products as products
 from curse_of_memory.nn.recurrence.nonlinear import recurrence, recurrence_loop
 from curse_of_memory.nn.recurrence.nonlinear_cells import GATED, Cell, Stage, euler_cell
@@ -34,7 +34,7 @@ names = st.sampled_from(list(CELLS))
 def engine(request, monkeypatch):
     """Both engines; the one for GPUs runs on the CPU, too."""
     if request.param == "torch operations":
-        monkeypatch.setattr(nonlinear, "COMPILED", ())
+        monkeypatch.setattr(nonlinear_engines, "COMPILED", ())
 
 
 def problem(name, batch, time, inputs, m, outputs, *, models=(), diagonal=False, seed=0, dtype=torch.float64):

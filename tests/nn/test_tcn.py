@@ -268,7 +268,7 @@ def test_initial_filters_are_uniform():
         ({"channels": (3, 0)}, "channels must be at least 1"),
         ({"kernel_size": 0}, "kernel_size must be at least 1"),
         ({"dilations": (1,)}, "dilations must be one for each of 2 blocks"),
-        ({"dilations": (1, 0)}, "dilation must be at least 1"),
+        ({"dilations": (1, 0)}, "dilations must be at least 1"),
         ({"convolutions": 0}, "convolutions must be at least 1"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         ({"activation": "rellu"}, "did you mean 'relu'"),
@@ -286,7 +286,7 @@ def test_bad_inputs_are_refused():
     model, x = network(), noise(0, 2, 5, 2)
     with pytest.raises(ValueError, match=r"x must have shape \(batch, time, 2\)"):
         model(x[..., :1])
-    with pytest.raises(ValueError, match="state must have a buffer for each of 4 convolutions, got 3"):
+    with pytest.raises(ValueError, match="state must hold one for each of 4 convolutions, got 3"):
         model.run(x, model.run(x).last[:3])
     with pytest.raises(ValueError, match=r"state must have shape \(1, 2, 2\), got \(2, 2, 2\)"):
         model.run(x[:1], model.run(x).last)

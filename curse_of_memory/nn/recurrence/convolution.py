@@ -63,7 +63,8 @@ def causal_convolution(kernel: Tensor, x: Tensor) -> Tensor:
         )
     if kernel.dtype != x.dtype or not x.is_floating_point():
         raise TypeError(f"kernel and x must share a real dtype, got {kernel.dtype} and {x.dtype}")
-    return _Convolution.apply(kernel, x, False)
+    convolve = _convolution_operator if torch.compiler.is_compiling() else _Convolution.apply
+    return convolve(kernel, x, False)
 
 
 class _Convolution(torch.autograd.Function):
@@ -71,16 +72,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
-        time, length = _lengths(x)
-        y = torch.empty_like(x, memory_format=torch.contiguous_format)
-        for channels, batches in _parts(x, length):
-            spectrum = torch.fft.rfft(kernel[channels], length)
-            if adjoint:
-                spectrum = spectrum.conj().resolve_conj()
-            for some in batches:
-                product = torch.fft.rfft(x[some, :, channels].mT, length).mul_(spectrum)
-                y[some, :, channels].mT.copy_(torch.fft.irfft(product, length)[..., :time])
-        return y
+        return _convolved(kernel, x, adjoint)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -90,13 +82,7 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        kernel, x = ctx.saved_tensors
-        for_kernel = for_x = None
-        if ctx.needs_input_grad[0]:
-            for_kernel = _Correlation.apply(*((gradient, x) if ctx.adjoint else (x, gradient)))
-        if ctx.needs_input_grad[1]:
-            for_x = _Convolution.apply(kernel, gradient, not ctx.adjoint)
-        return for_kernel, for_x, None
+        return _convolution_adjoints(_Convolution.apply, _Correlation.apply, ctx, gradient)
 
     @staticmethod
     def jvp(ctx, along_kernel: Tensor, along_x: Tensor, _) -> Tensor:
@@ -120,16 +106,7 @@ class _Correlation(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, g: Tensor) -> Tensor:
-        time, length = _lengths(x)
-        found = x.new_empty(x.shape[2], time)
-        for channels, batches in _parts(x, length):
-            total = x.new_zeros(found[channels].shape[0], length // 2 + 1, dtype=x.dtype.to_complex())
-            for some in batches:
-                left = torch.fft.rfft(x[some, :, channels].mT, length)
-                right = torch.fft.rfft(g[some, :, channels].mT, length)
-                total += right.mul_(left.conj_physical_()).sum(0)
-            found[channels] = torch.fft.irfft(total, length)[..., :time]
-        return found
+        return _correlated(x, g)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -138,10 +115,7 @@ class _Correlation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        x, g = ctx.saved_tensors
-        for_x = _Convolution.apply(gradient, g, True) if ctx.needs_input_grad[0] else None
-        for_g = _Convolution.apply(gradient, x, False) if ctx.needs_input_grad[1] else None
-        return for_x, for_g
+        return _correlation_adjoints(_Convolution.apply, ctx, gradient)
 
     @staticmethod
     def jvp(ctx, along_x: Tensor, along_g: Tensor) -> Tensor:
@@ -152,6 +126,88 @@ class _Correlation(torch.autograd.Function):
     def vmap(info, in_dims, x, g):
         wide = [_as_channels(t, dim, info.batch_size) for t, dim in zip((x, g), in_dims, strict=True)]
         return _Correlation.apply(*wide).unflatten(0, (info.batch_size, -1)), 0
+
+
+def _convolved(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
+    time, length = _lengths(x)
+    y = torch.empty_like(x, memory_format=torch.contiguous_format)
+    for channels, batches in _parts(x, length):
+        spectrum = torch.fft.rfft(kernel[channels], length)
+        if adjoint:
+            spectrum = spectrum.conj().resolve_conj()
+        for some in batches:
+            product = torch.fft.rfft(x[some, :, channels].mT, length).mul_(spectrum)
+            y[some, :, channels].mT.copy_(torch.fft.irfft(product, length)[..., :time])
+    return y
+
+
+def _correlated(x: Tensor, g: Tensor) -> Tensor:
+    time, length = _lengths(x)
+    found = x.new_empty(x.shape[2], time)
+    for channels, batches in _parts(x, length):
+        total = x.new_zeros(found[channels].shape[0], length // 2 + 1, dtype=x.dtype.to_complex())
+        for some in batches:
+            left = torch.fft.rfft(x[some, :, channels].mT, length)
+            right = torch.fft.rfft(g[some, :, channels].mT, length)
+            total += right.mul_(left.conj_physical_()).sum(0)
+        found[channels] = torch.fft.irfft(total, length)[..., :time]
+    return found
+
+
+def _convolution_adjoints(convolve, correlate, ctx, gradient: Tensor):
+    """Return the derivatives by K and x, made of other sums."""
+    kernel, x = ctx.saved_tensors
+    for_kernel = for_x = None
+    if ctx.needs_input_grad[0]:
+        for_kernel = correlate(*((gradient, x) if ctx.adjoint else (x, gradient)))
+    if ctx.needs_input_grad[1]:
+        for_x = convolve(kernel, gradient, not ctx.adjoint)
+    return for_kernel, for_x, None
+
+
+def _correlation_adjoints(convolve, ctx, gradient: Tensor):
+    """Return the derivatives by both sequences."""
+    x, g = ctx.saved_tensors
+    for_x = convolve(gradient, g, True) if ctx.needs_input_grad[0] else None
+    for_g = convolve(gradient, x, False) if ctx.needs_input_grad[1] else None
+    return for_x, for_g
+
+
+# For torch's compilers, which would write out all pieces: operators, of which they know the shapes.
+
+
+@torch.library.custom_op("curse_of_memory::causal_convolution", mutates_args=())
+def _convolution_operator(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
+    return _convolved(kernel, x, adjoint)
+
+
+@_convolution_operator.register_fake
+def _(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@torch.library.custom_op("curse_of_memory::causal_correlation", mutates_args=())
+def _correlation_operator(x: Tensor, g: Tensor) -> Tensor:
+    return _correlated(x, g)
+
+
+@_correlation_operator.register_fake
+def _(x: Tensor, g: Tensor) -> Tensor:
+    return x.new_empty(x.shape[2], x.shape[1])
+
+
+def _keep(ctx, inputs, output):
+    ctx.save_for_backward(*inputs[:2])
+    ctx.adjoint = inputs[-1]
+
+
+_convolution_operator.register_autograd(
+    lambda ctx, g: _convolution_adjoints(_convolution_operator, _correlation_operator, ctx, g),
+    setup_context=_keep,
+)
+_correlation_operator.register_autograd(
+    lambda ctx, g: _correlation_adjoints(_convolution_operator, ctx, g), setup_context=_keep
+)
 
 
 def _lengths(x: Tensor) -> tuple[int, int]:

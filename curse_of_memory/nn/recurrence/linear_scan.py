@@ -100,17 +100,31 @@ def linear_scan(multipliers: Tensor, drive: Tensor, initial: Tensor | None = Non
             f"multipliers, drive and initial must share a dtype, got {multipliers.dtype}, {drive.dtype} "
             f"and {initial.dtype}"
         )
-    return _Scan.apply(multipliers.expand(batch, state), drive, initial)
+    scan = _operator if torch.compiler.is_compiling() else _Scan.apply
+    return scan(multipliers.expand(batch, state), drive, initial)
+
+
+def _states(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
+    if on_cpu(a, v, initial):
+        h = _empty(v)
+        over_batch(_loop, len(v), a, v, initial, h)
+        return h
+    return _in_blocks(a, v, initial)
+
+
+def _adjoints(scan, saved: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the derivatives by a, v and h_{−1}, by another `scan`."""
+    a, initial, h = saved
+    adjoint = scan(a.conj(), gradient.flip(1), torch.zeros_like(initial)).flip(1)
+    for_multipliers = (_before(h, initial).conj() * adjoint).sum(1)
+    for_initial = a.conj() * adjoint[:, :1].sum(1)
+    return for_multipliers, adjoint, for_initial
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
-        if on_cpu(a, v, initial):
-            h = _empty(v)
-            over_batch(_loop, len(v), a, v, initial, h)
-            return h
-        return _in_blocks(a, v, initial)
+        return _states(a, v, initial)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
@@ -120,11 +134,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        a, initial, h = ctx.saved_tensors
-        adjoint = _Scan.apply(a.conj(), gradient.flip(1), torch.zeros_like(initial)).flip(1)
-        for_multipliers = (_before(h, initial).conj() * adjoint).sum(1)
-        for_initial = a.conj() * adjoint[:, :1].sum(1)
-        return for_multipliers, adjoint, for_initial
+        return _adjoints(_Scan.apply, ctx.saved_tensors, gradient)
 
     @staticmethod
     def jvp(ctx, along_a: Tensor, along_v: Tensor, along_initial: Tensor) -> Tensor:
@@ -140,6 +150,25 @@ class _Scan(torch.autograd.Function):
         ]
         states = _Scan.apply(*(t.flatten(0, 1) for t in wide))
         return states.unflatten(0, wide[1].shape[:2]), 0
+
+
+# For torch's compilers, which cannot look into a compiled loop: one operator, of which they know the shape.
+
+
+@torch.library.custom_op("curse_of_memory::linear_scan", mutates_args=())
+def _operator(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
+    return _states(a, v, initial)
+
+
+@_operator.register_fake
+def _(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
+    return v.new_empty(v.shape)
+
+
+_operator.register_autograd(
+    lambda ctx, gradient: _adjoints(_operator, ctx.saved_tensors, gradient),
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(inputs[0], inputs[2], output),
+)
 
 
 def _empty(like: Tensor) -> Tensor:

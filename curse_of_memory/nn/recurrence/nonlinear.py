@@ -20,13 +20,11 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from curse_of_memory.nn.recurrence import nonlinear_loops, nonlinear_ops
+from curse_of_memory.nn.recurrence import nonlinear_engines
 from curse_of_memory.nn.recurrence.nonlinear_cells import ACTIVATIONS, Cell, euler, leak
-from curse_of_memory.nn.recurrence.threads import on_cpu
+from curse_of_memory.nn.recurrence.nonlinear_engines import Options
 
 __all__ = ["Outputs", "recurrence", "recurrence_loop"]
-
-COMPILED = (torch.float32, torch.float64)
 
 
 class Outputs(NamedTuple):
@@ -160,12 +158,14 @@ def recurrence(
     >>> recurrence(euler_cell("hardtanh"), torch.full((1, 4, 1), 0.5), -one, one).y.flatten().tolist()
     [0.5, 0.5, 0.5, 0.5]
     """
-    tensors = [t for t in (x, recurrent, inputs, bias, readout, initial) if t is not None]
-    if any(_transformed(t) for t in tensors):
-        return recurrence_loop(cell, x, recurrent, inputs, bias, readout, initial, dt=dt, diagonal=diagonal)
-    models = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal).models
-    options = (cell, float(dt), diagonal, models)
-    return Outputs(*_Recurrence.apply(options, x, recurrent, inputs, bias, readout, initial))
+    tensors = x, recurrent, inputs, bias, readout, initial
+    traced = torch.compiler.is_compiling()
+    if not traced and any(t is not None and _transformed(t) for t in tensors):
+        return recurrence_loop(cell, *tensors, dt=dt, diagonal=diagonal)
+    options = Options(cell, float(dt), diagonal, _sizes(cell, *tensors, diagonal).models)
+    if traced:
+        return Outputs(*nonlinear_engines.operator(options, *tensors))
+    return Outputs(*_Recurrence.apply(options, *tensors))
 
 
 def _transformed(t: Tensor) -> bool:
@@ -212,61 +212,28 @@ def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Siz
 
 
 class _Recurrence(torch.autograd.Function):
-    """The options are the cell, dt, whether W is diagonal, and the number of models or None."""
-
     @staticmethod
-    def forward(ctx, options, *tensors):
-        cell, dt, _, models = ctx.options = options
-        x = tensors[0]
-        ctx.engine = nonlinear_loops if on_cpu(x) and x.dtype in COMPILED else nonlinear_ops
-        y, last, kept = ctx.engine.forward(cell, dt, *_arranged(options, *tensors))
+    def forward(ctx, options: Options, *tensors):
+        y, last, kept = nonlinear_engines.forward(options, *tensors)
+        ctx.options = options
         ctx.save_for_backward(*tensors, *kept)
-        return (y[0], last[0]) if models is None else (y, last)
+        return y, last
 
     @staticmethod
     def backward(ctx, dy, dlast):
-        (cell, dt, diagonal, models), tensors, kept = (
-            ctx.options,
-            ctx.saved_tensors[:6],
-            ctx.saved_tensors[6:],
-        )
+        saved = ctx.saved_tensors  # once: a checkpoint gives them out once
+        tensors, kept = saved[:6], saved[6:]
         if torch.is_grad_enabled():
-            return None, *_derived_by_torch(cell, dt, diagonal, tensors, dy, dlast)
-        if models is None:
-            dy, dlast = dy[None], dlast[None]
-        arguments, wants_x = _arranged(ctx.options, *tensors), ctx.needs_input_grad[1]
-        dx, dW, dU, dC, dinitial = ctx.engine.backward(cell, dt, arguments, kept, dy, dlast, wants_x)
-        found = dx, dW[..., 0] if diagonal else dW, dU[..., 1:], dU[..., 0], dC, dinitial
-        return None, *(_shared(g, t) for g, t in zip(found, tensors, strict=True))
+            return None, *_derived_by_torch(ctx.options, tensors, dy, dlast)
+        wants_x = ctx.needs_input_grad[1]
+        return None, *nonlinear_engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x)
 
 
-def _arranged(options, x, W, U, b, C, initial) -> tuple[Tensor, ...]:
-    """Return the tensors as the engines read them: see ``nonlinear_loops.forward``."""
-    cell, _, diagonal, models = options
-    if b is None:
-        b = x.new_zeros(U.shape[-2])
-    if C is None:
-        C = x.new_zeros(0, U.shape[-2] // len(cell.activations))
-    if initial is None:
-        initial = x.new_zeros(x.shape[-3], cell.states * C.shape[-1])
-    count = 1 if models is None else models
-    W = W[..., None] if diagonal else W
-    W, U, b, C, initial = (t.expand(count, *t.shape[-2:]) for t in (W, U, b[..., None], C, initial))
-    return x if x.ndim == 4 else x[None], W, torch.cat([b, U], -1), C, initial
-
-
-def _shared(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:
-    """Return the gradient of a tensor: the sum over the models, where all share it."""
-    if gradient is None or tensor is None or gradient.ndim == tensor.ndim:
-        return gradient if tensor is not None else None
-    return gradient.sum(0) if len(gradient) > 1 else gradient[0]
-
-
-def _derived_by_torch(cell, dt, diagonal, tensors, dy, dlast) -> tuple[Tensor, ...]:
+def _derived_by_torch(options: Options, tensors, dy, dlast) -> tuple[Tensor, ...]:
     """Return the gradients by way of the plain loop, so that they have derivatives themselves."""
     # derivatives by each argument alone, should one depend on another
     arguments = [None if t is None else t.view_as(t) for t in tensors]
     wanted = [t for t in arguments if t is not None and t.requires_grad]
-    results = recurrence_loop(cell, *arguments, dt=dt, diagonal=diagonal)
+    results = recurrence_loop(options.cell, *arguments, dt=options.dt, diagonal=options.diagonal)
     found = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
     return tuple(next(found) if t is not None and t.requires_grad else None for t in arguments)
