@@ -16,16 +16,16 @@ _SERIES = [(k + 1) / math.factorial(2 * k + 3) for k in range(12)]
 
 
 class Family(ABC):
-    """Modes on the lags 0, 1, ..., n − 1, as smooth functions of unconstrained parameters θ.
+    """Modes on n lags, as smooth functions of unconstrained parameters θ.
 
     Parameters
     ----------
-    size : int
-        Number of lags n.
+    lags : numpy.ndarray, shape (n,)
+        Whole numbers.
     """
 
-    def __init__(self, size: int):
-        self.lags = np.arange(size)
+    def __init__(self, lags: np.ndarray):
+        self.lags = lags
 
     @abstractmethod
     def clipped(self, theta: np.ndarray) -> np.ndarray:
@@ -49,12 +49,12 @@ class RealRates(Family):
 
     Parameters
     ----------
-    size : int
-        Number of lags.
+    lags : numpy.ndarray
+        Whole numbers.
 
     Examples
     --------
-    >>> RealRates(3).basis(np.log([np.log(2)])).ravel().round(9)
+    >>> RealRates(np.arange(3)).basis(np.log([np.log(2)])).ravel().round(9)
     array([1.  , 0.5 , 0.25])
     """
 
@@ -86,12 +86,12 @@ class Pairs(Family):
 
     Parameters
     ----------
-    size : int
-        Number of lags.
+    lags : numpy.ndarray
+        Whole numbers.
 
     Examples
     --------
-    >>> Pairs(2).rates(np.log([0.2, 1.01]))
+    >>> Pairs(np.arange(2)).rates(np.log([0.2, 1.01]))
     array([0.1+1.j, 0.1-1.j])
     """
 

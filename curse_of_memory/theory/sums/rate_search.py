@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from curse_of_memory.theory.sums import starts
-from curse_of_memory.theory.sums.modes import Pairs, RealRates
+from curse_of_memory.theory.sums.modes import Pairs
+from curse_of_memory.theory.sums.real_search import best_real_rates
+from curse_of_memory.theory.sums.samples import Samples
 from curse_of_memory.theory.sums.variable_projection import WEAKEST, Projection
 
 __all__ = ["MODES", "ROUNDING", "Found", "best_rates"]
@@ -30,12 +32,15 @@ class Found:
         Relative weighted error of the sum as it is evaluated.
     conditioning : float
         Largest over smallest singular value of the weighted exponentials.
+    limit_error : float
+        Relative error of the best sum found if real rates may coincide.
     """
 
     rates: np.ndarray
     coefficients: np.ndarray
     error: float
     conditioning: float
+    limit_error: float
 
 
 def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: str) -> Iterator[Found]:
@@ -66,32 +71,21 @@ def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: s
 class _Search:
     def __init__(self, root_weight: np.ndarray, values: np.ndarray):
         self.values, self.root_weight, self.size = values, root_weight, values.size
-        self.rates = Projection(RealRates(values.size), root_weight, values)
-        self.pairs = Projection(Pairs(values.size), root_weight, values)
+        self.pairs = Projection(Pairs(np.arange(self.size)), Samples(values, root_weight))
         self.directions = starts.directions(values)
 
     def real(self, terms: int) -> Iterator[Found]:
         """Yield the best real rates of every number of terms."""
-        log_rates, error = np.empty(0), np.inf
-        for m in range(1, terms + 1):
-            if error >= ROUNDING:
-                options = starts.ladders(self.size, m)
-                options.append(starts.parted(starts.shift_invariant(self.directions[:, :m])))
-                if m > 1:
-                    options.append(starts.stretched(np.exp(log_rates)))
-                    options += starts.one_more(np.exp(log_rates), self.size)
-                for start in options:
-                    found, found_error = self.rates.search(np.log(start))
-                    if found_error < error:
-                        log_rates, error = found, found_error
-            yield self.finished(np.exp(log_rates))
+        samples = Samples(self.values, self.root_weight, condensed=True)
+        for found in best_real_rates(samples, self.directions, terms, ROUNDING):
+            yield self.finished(found.rates, found.limit_error)
 
     def complex(self, terms: int) -> Iterator[Found]:
         """Yield the best rates of every number of terms, the real ones among them."""
         theta, error, before = np.empty(0), np.inf, [np.empty(0, complex)] * 2
         for m, real in enumerate(self.real(terms), start=1):
             if min(error, real.error) >= ROUNDING:
-                options = [starts.shift_invariant(self.directions[:, :m]), real.rates.astype(complex)]
+                options = [*starts.shift_invariant(self.directions, m), real.rates.astype(complex)]
                 options += starts.one_more(before[-1], self.size)
                 options += starts.one_pair_more(before[-2], self.size)
                 for start in self.screened([o for o in options if o.size == m]):
@@ -99,7 +93,8 @@ class _Search:
                     if found_error < error:
                         theta, error = found, found_error
                 before.append(self.pairs.family.rates(theta))
-            paired = self.finished(_told_apart(self.pairs.family.rates(theta), self.size))
+            rates = _told_apart(self.pairs.family.rates(theta), self.size)
+            paired = self.finished(rates, min(error, real.limit_error))
             yield paired if paired.error < real.error else real
 
     def screened(self, options: list[np.ndarray]) -> list[np.ndarray]:
@@ -112,7 +107,7 @@ class _Search:
                 return [tried[-1][0]]
         return [theta for theta, _ in sorted(tried, key=lambda found: found[1])[:_POLISHED]]
 
-    def finished(self, rates: np.ndarray) -> Found:
+    def finished(self, rates: np.ndarray, limit_error: float) -> Found:
         """Return the sum of the best coefficients for `rates`."""
         first = np.flatnonzero(rates.imag >= 0)
         turning = first[rates.imag[first] > 0]
@@ -131,7 +126,7 @@ class _Search:
             for i in turning:
                 c[np.flatnonzero(rates == rates[i].conj())[0]] = c[i].conj()
         with np.errstate(divide="ignore"):
-            return Found(rates, c, float(error), float(sizes[0] / sizes[-1]))
+            return Found(rates, c, float(error), float(sizes[0] / sizes[-1]), min(limit_error, float(error)))
 
 
 def _told_apart(rates: np.ndarray, size: int) -> np.ndarray:

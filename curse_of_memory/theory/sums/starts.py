@@ -12,11 +12,26 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from curse_of_memory.theory.sums.modes import FASTEST
 
-__all__ = ["directions", "ladders", "one_more", "one_pair_more", "parted", "shift_invariant", "stretched"]
+__all__ = [
+    "clusters",
+    "directions",
+    "ladders",
+    "one_again",
+    "one_more",
+    "one_pair_more",
+    "parted",
+    "shift_invariant",
+    "spread",
+    "stretched",
+]
 
 # Geometric ladders of λ dt: (lowest times the number of lags, highest).
 _LADDERS = ((5.0, 5.0), (0.5, 2.0), (0.5, 0.5), (0.05, 5.0), (0.1, 0.2))
 _LARGEST = 200  # columns of the Hankel matrix
+_LONG = 1000  # lags in it
+_CENTRES, _WIDTHS = 6, (0.05, 0.5)  # of clusters: how many, and half their widths in log λ
+_NEAR = 1.1  # ratio below which two neighbouring rates belong to one cluster
+_SETTLED = 4.0  # λ dt beyond which an exponential is almost 0 from lag 1 on: all such rates are one cluster
 
 
 def ladders(size: int, count: int) -> list[np.ndarray]:
@@ -28,6 +43,40 @@ def ladders(size: int, count: int) -> list[np.ndarray]:
     (5, 3)
     """
     return [np.geomspace(low / size, high, count) for low, high in _LADDERS]
+
+
+def clusters(size: int, count: int) -> list[np.ndarray]:
+    """Return `count` nearly equal rates, slow to fast: where the best sum for a late or oscillating memory is.
+
+    Examples
+    --------
+    >>> clusters(100, 3)[0].round(6), len(clusters(100, 3))
+    (array([0.019025, 0.02    , 0.021025]), 12)
+    """
+    centres = np.geomspace(2.0 / size, _SETTLED, _CENTRES)
+    return [centre * np.exp(np.linspace(-w, w, count)) for centre in centres for w in _WIDTHS]
+
+
+def spread(rates: np.ndarray, width: float, shift: float = 1.0) -> np.ndarray:
+    """Return `rates` with clusters drawn apart, to λ e^{−width} ... λ e^{width} around `shift` times their centre.
+
+    Examples
+    --------
+    >>> spread(np.array([1.0, 1.0, 3.0]), 0.1).round(3)
+    array([0.905, 1.105, 3.   ])
+    """
+    rates = np.sort(rates)
+    apart = (rates[1:] >= _NEAR * rates[:-1]) & (rates[:-1] <= _SETTLED)
+    groups = np.split(rates, np.flatnonzero(apart) + 1)
+    return np.concatenate(
+        [
+            group
+            if group.size == 1
+            else min(shift * np.exp(np.log(group).mean()), _SETTLED)
+            * np.exp(np.linspace(-width, width, group.size))
+            for group in groups
+        ]
+    )
 
 
 def stretched(rates: np.ndarray) -> np.ndarray:
@@ -46,31 +95,44 @@ def stretched(rates: np.ndarray) -> np.ndarray:
     return np.exp(np.interp(np.linspace(0.5, m + 0.5, m + 1), np.arange(m + 2), rungs))
 
 
-def directions(values: np.ndarray) -> np.ndarray:
-    """Return the left singular vectors of the Hankel matrix of `values`, at most 200 of them.
+def directions(values: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Return left singular vectors of Hankel matrices of `values`, each with the step of its lags.
+
+    Of long memories one matrix has the first lags, the other all of them in long steps.
 
     Examples
     --------
-    >>> directions(np.arange(5.0)).shape
-    (4, 2)
+    >>> [(step, basis.shape) for step, basis in directions(np.arange(5.0))]
+    [(1, (4, 2))]
+    >>> [step for step, _ in directions(np.ones(4000))]
+    [1, 5]
     """
-    columns = min(values.size // 2, _LARGEST)
-    return np.linalg.svd(sliding_window_view(values, columns), full_matrices=False)[0]
+    steps = [1] if values.size <= _LONG else [1, math.ceil(values.size / _LONG)]
+    found = []
+    for step in steps:
+        some = values[::step][:_LONG]
+        columns = min(some.size // 2, _LARGEST)
+        found.append((step, np.linalg.svd(sliding_window_view(some, columns), full_matrices=False)[0]))
+    return found
 
 
-def shift_invariant(basis: np.ndarray) -> np.ndarray:
-    """Return the complex rates by which the columns of `basis` shift into themselves, made stable.
+def shift_invariant(directions: list[tuple[int, np.ndarray]], count: int) -> list[np.ndarray]:
+    """Return the complex rates by which the first `count` directions shift into themselves, made stable.
 
     Examples
     --------
-    >>> shift_invariant(0.5 ** np.arange(5.0)[:, None]).round(6)
+    >>> shift_invariant([(1, 0.5 ** np.arange(5.0)[:, None])], 1)[0].round(6)
     array([0.693147+0.j])
     """
-    steps = np.linalg.eigvals(np.linalg.lstsq(basis[:-1], basis[1:])[0])
-    decay = -np.log(np.clip(np.abs(steps), math.exp(-FASTEST), 1 - 1e-6))
-    # of what alternates without a partner only the modulus is kept
-    turn = np.where((steps.imag == 0) | (steps == 0), 0.0, -np.angle(steps))
-    return decay + 1j * turn
+    found = []
+    for step, basis in directions:
+        some = basis[:, :count]
+        steps = np.linalg.eigvals(np.linalg.lstsq(some[:-1], some[1:])[0])
+        decay = -np.log(np.clip(np.abs(steps), math.exp(-FASTEST), 1 - 1e-6))
+        # of what alternates without a partner only the modulus is kept
+        turn = np.where((steps.imag == 0) | (steps == 0), 0.0, -np.angle(steps))
+        found.append((decay + 1j * turn) / step)
+    return found
 
 
 def parted(rates: np.ndarray) -> np.ndarray:
@@ -94,6 +156,19 @@ def one_more(rates: np.ndarray, size: int) -> list[np.ndarray]:
     array([0.1  +1.j, 0.1  -1.j, 0.005+0.j])
     """
     return [np.append(rates, rate) for rate in np.geomspace(0.5 / size, 2.0, 4)]
+
+
+def one_again(rates: np.ndarray) -> list[np.ndarray]:
+    """Return `rates` with one of them again, a little faster, once for each cluster.
+
+    Examples
+    --------
+    >>> one_again(np.array([1.0, 1.001, 2.0]))[1]
+    array([1.   , 1.001, 2.   , 2.2  ])
+    """
+    ordered = np.sort(rates)
+    first = np.append(True, ordered[1:] >= _NEAR**3 * ordered[:-1])
+    return [np.append(rates, _NEAR * rate) for rate in ordered[first]]
 
 
 def one_pair_more(rates: np.ndarray, size: int) -> list[np.ndarray]:

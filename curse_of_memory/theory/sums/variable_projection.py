@@ -7,6 +7,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from curse_of_memory.theory.sums.modes import Family
+from curse_of_memory.theory.sums.samples import Samples
 
 __all__ = ["WEAKEST", "Projection"]
 
@@ -22,57 +23,54 @@ class Projection:
     Parameters
     ----------
     family : Family
-        The modes.
-    root_weight : numpy.ndarray, shape (n,)
-        √w_s >= 0.
-    values : numpy.ndarray, shape (n,)
-        ρ_s.
-
-    Raises
-    ------
-    ValueError
-        If the values vanish wherever there is weight.
+        The modes, at the lags of `samples`.
+    samples : Samples
+        What is fitted.
+    ridge : float
+        Sum over the squares of the coefficients, times the square of this, added to the squared residual.
+    weakest : float
+        Directions of the basis weaker than this, relative to the strongest, are left out.
     """
 
-    def __init__(self, family: Family, root_weight: np.ndarray, values: np.ndarray):
-        self.family, self.root_weight = family, root_weight
-        self.scale = np.linalg.norm(root_weight * values)
-        if self.scale == 0:
-            raise ValueError("values must not be zero at every lag with weight")
-        self.y = root_weight * values / self.scale
+    def __init__(self, family: Family, samples: Samples, ridge: float = 0.0, weakest: float = WEAKEST):
+        self.family, self.samples, self.ridge, self.weakest = family, samples, ridge, weakest
         self._theta, self._solved = None, None
 
     def _solve(self, theta):
         """Return an orthonormal basis Q of the range of the basis Φ, and B with Φ⁺ = B Qᵀ."""
         # residual and Jacobian are asked for at the same point, one after the other
         if not np.array_equal(theta, self._theta):
-            left, sizes, right = np.linalg.svd(
-                self.root_weight[:, None] * self.family.basis(theta), full_matrices=False
-            )
-            keep = sizes > WEAKEST * sizes[0]
+            basis = self._extended(self.samples.weighed(self.family.basis(theta)), np.eye(theta.size))
+            left, sizes, right = np.linalg.svd(basis, full_matrices=False)
+            keep = sizes > self.weakest * sizes[0]
             self._theta, self._solved = theta.copy(), (left[:, keep], right[keep].T / sizes[keep])
         return self._solved
 
-    def amplitudes(self, theta: np.ndarray) -> np.ndarray:
-        """Return the best coefficients of the columns of the basis."""
-        Q, B = self._solve(theta)
-        return self.scale * (B @ (Q.T @ self.y))
+    def _extended(self, weighed, coefficients):
+        """Return rows of the residual, and below them those of the ridge if there is one."""
+        return np.concatenate([weighed, self.ridge * coefficients]) if self.ridge else weighed
+
+    def _target(self, parameters):
+        return self._extended(self.samples.y, np.zeros(parameters))
 
     def residual(self, theta: np.ndarray) -> np.ndarray:
         """Return √w (ρ − ρ̂) over the norm of √w ρ."""
         Q, _ = self._solve(theta)
-        return self.y - Q @ (Q.T @ self.y)
+        y = self._target(theta.size)
+        return y - Q @ (Q.T @ y)
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
         """Return the derivative of :meth:`residual`, shape (n, parameters)."""
         Q, B = self._solve(theta)
-        fitted = Q.T @ self.y
-        left = self.y - Q @ fitted
+        y = self._target(theta.size)
+        fitted = Q.T @ y
+        left = y - Q @ fitted
         c = B @ fitted
-        moved, turned = np.empty((self.y.size, theta.size)), np.empty((Q.shape[1], theta.size))
+        moved, turned = np.empty((y.size, theta.size)), np.empty((Q.shape[1], theta.size))
         # d(P⊥ y) = −P⊥ dΦ c − (P⊥ dΦ Φ⁺)ᵀ y, where dΦ has the few columns that one parameter moves
         for i, (columns, slope) in enumerate(self.family.slopes(theta)):
-            slope = self.root_weight[:, None] * slope
+            slope = self.samples.weighed(slope)
+            slope = self._extended(slope, np.zeros((theta.size, slope.shape[1])))
             moved[:, i] = slope @ c[columns]
             turned[:, i] = B[columns].T @ (slope.T @ left)
         return Q @ (Q.T @ moved) - moved - Q @ turned
@@ -87,5 +85,6 @@ class Projection:
 
     def error(self, theta: np.ndarray) -> float:
         """Return the error of the sum as it is evaluated, with the rounding of its coefficients."""
-        fitted = self.root_weight * (self.family.basis(theta) @ (self.amplitudes(theta) / self.scale))
-        return float(np.linalg.norm(self.y - fitted))
+        Q, B = self._solve(theta)
+        fitted = self.family.basis(theta) @ (B @ (Q.T @ self._target(theta.size)))
+        return float(np.linalg.norm(self.samples.y - self.samples.weighed(fitted[:, None])[:, 0]))
