@@ -34,14 +34,17 @@ def test_lower_bound_best_fit_and_training_stand_in_order(rho, width, power, par
     reached = com.fit_expected(model, task, loss=loss, descent=30, evaluations=20).loss
     nothing = loss.expected(task.kernel).item()
     trained = np.sqrt(reached / nothing)
-    fit = com.fit_exponential_sum(task.rho, terms=width, weight=com.bias.power(power))
+    weight = com.bias.power(power)
+    # multipliers of a diagonal RNN may be of either sign
+    fit = com.fit_exponential_sum(task.rho, terms=width, weight=weight, modes="discrete")
     rounding = 1e-12  # of errors relative to the target
     assert fit.lower_bound <= fit.error + rounding
     assert fit.lower_bound <= trained + rounding
-    multipliers = 1 + model.recurrence().detach().numpy()
-    if (multipliers > 0).all():  # a mode that alternates in sign is no e^{−λt}
-        # two modes may tend to one rate, which the fit keeps a little apart
-        assert fit.error <= trained * (1 + 1e-6) + 1e-9
+    # training may end where modes tend to one rate and weights to infinity: the limit is below that too
+    assert fit.limit_error <= trained * (1 + 1e-6) + 1e-9
+    if (1 + model.recurrence() > 0).all():
+        real = com.fit_exponential_sum(task.rho, terms=width, weight=weight)
+        assert real.limit_error <= trained * (1 + 1e-6) + 1e-9
 
 
 @some

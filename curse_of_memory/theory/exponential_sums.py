@@ -1,7 +1,9 @@
-"""Best sums of m exponentials: the best memory a linear RNN of m states can have.
+"""Best sums of m exponentials: the best memories that linear RNNs of m states are found to have.
 
 With the weight b(s) of `curse_of_memory.bias` this is the least-squares problem that training on
-white noise solves (INTEREST (2307.11462), Theorem 3.3).
+white noise solves (INTEREST (2307.11462), Theorem 3.3). A diagonal linear RNN with multipliers in
+(0, 1) is a sum with real rates, one with pairs of complex multipliers a sum with conjugate pairs, and
+any multipliers below one in size, negative ones too, are ``modes="discrete"``.
 """
 
 import math
@@ -16,7 +18,7 @@ from curse_of_memory import checks
 from curse_of_memory.theory.functions.lagged import lag_step, lagged
 from curse_of_memory.theory.functions.memory_bias import Bias
 from curse_of_memory.theory.functions.target import lag_grid
-from curse_of_memory.theory.sums.lag_weights import lag_weights
+from curse_of_memory.theory.sums.lag_weights import lag_weights, unit_peak
 from curse_of_memory.theory.sums.lower_bounds import weighted_lower_bound
 from curse_of_memory.theory.sums.modes import FASTEST
 from curse_of_memory.theory.sums.rate_search import MODES, ROUNDING, Found, best_rates
@@ -25,6 +27,7 @@ from curse_of_memory.theory.sums.variable_projection import WEAKEST
 __all__ = ["ExponentialFit", "ExponentialSum", "fit_exponential_sum", "fit_exponential_sums"]
 
 _SAME = 1e-9  # relative difference up to which two numbers count as conjugate
+_ABOVE = 1.001  # error over that of the limit from which on rounding is to blame
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -34,16 +37,14 @@ class ExponentialSum:
     Parameters
     ----------
     rates : array_like, shape (m,)
-        λᵢ per unit time, real or in conjugate pairs, with positive real parts.
+        λᵢ per unit time, real or in conjugate pairs, with positive real parts. A rate of the imaginary
+        part π/dt may be alone, with a real coefficient: on the lags it alternates in sign.
     coefficients : array_like, shape (m,)
         cᵢ per unit time; conjugate where the rates are.
     error : float
         (Σ w_s (ρ_s − ρ̂_s)² / Σ w_s ρ_s²)^{1/2} over the lags fitted; NaN if nothing was.
     dt : float
         Time step of the values fitted.
-    lower_bound : float
-        No linear system of m states has a smaller error than this, see
-        :func:`curse_of_memory.weighted_lower_bound`; a fit finds it when it is first asked for.
     conditioning : float
         The strongest over the weakest direction of the weighted exponentials on the lags fitted;
         infinite if there were terms to spare.
@@ -66,7 +67,6 @@ class ExponentialSum:
     coefficients: np.ndarray
     error: float = math.nan
     dt: float = 1.0
-    lower_bound: float = 0.0
     conditioning: float = math.nan
 
     def __post_init__(self):
@@ -75,23 +75,33 @@ class ExponentialSum:
             raise ValueError(f"rates and coefficients must agree in length, got {rates.size}, {c.size}")
         if not (rates.real > 0).all():
             raise ValueError("rates must have positive real parts: a growing mode is no memory function")
-        if not _closed(rates, c):
+        alone = _alternating(rates, c, checks.positive("dt", self.dt))
+        if not _closed(rates[~alone], c[~alone]):
             raise ValueError("rates and coefficients must be real or come in conjugate pairs")
         object.__setattr__(self, "rates", rates)
         object.__setattr__(self, "coefficients", c)
-        checks.positive("dt", self.dt)
+
+    @property
+    def lower_bound(self) -> float:
+        """No linear system of as many states has a smaller `error`: 0 for a sum that was not fitted."""
+        return 0.0
 
     @property
     def at_limit(self) -> bool:
-        """Whether float64 has no more to give: `conditioning` beyond 1e9, or `error` below 1e-14.
+        """Whether rounding ends the fit: `conditioning` beyond 1e9, or `error` below 1e-14.
 
-        Directions weaker than 1e-10 of the strongest are cut, since their coefficients would bring
-        rounding errors that show. Rates that press against that limit would come closer if they could.
+        It is said of the form, not of the problem: other sums of as many terms may be closer, with
+        coefficients that float64 cannot hold.
         """
         return bool(self.conditioning >= 0.1 / WEAKEST or self.error < ROUNDING)
 
+    @property
+    def alternates(self) -> bool:
+        """Whether a term is alone with the imaginary part π/dt: then it is no system of continuous time."""
+        return bool(_alternating(self.rates, self.coefficients, self.dt).any())
+
     def __call__(self, t: ArrayLike) -> np.ndarray:
-        """Return ρ̂(t) for times t >= 0, any shape."""
+        """Return ρ̂(t) for times t >= 0, any shape; between the lags an alternating term is a cosine."""
         t = checks.finite_array("t", t)
         if t.min() < 0:
             raise ValueError(f"t must not be negative, got {t.min():g}")
@@ -111,22 +121,31 @@ class ExponentialFit(ExponentialSum):
     Attributes
     ----------
     rates, coefficients, error, dt, conditioning
-        As in :class:`ExponentialSum`; ``lower_bound`` is computed when it is asked for.
+        As in :class:`ExponentialSum`.
+    limit_error : float
+        Error of the best sum that the search found with rates that may coincide, t^k e^{−λt}, and
+        coefficients without rounding: sums of as many terms come as close as one likes to it. Equal to
+        `error` where rates stay apart.
     values, weight : numpy.ndarray, shape (n,)
         ρ_s and w_s, the weights up to a factor.
     """
 
+    limit_error: float = math.nan
     values: np.ndarray | None = field(default=None, repr=False)
     weight: np.ndarray | None = field(default=None, repr=False)
 
-    def __post_init__(self):
-        super().__post_init__()
-        # the default of the field would hide the property: finding a bound takes longer than a fit
-        del self.__dict__["lower_bound"]
+    @property
+    def at_limit(self) -> bool:
+        """Whether rounding ends the fit: `conditioning` beyond 1e9, `error` below 1e-14, or above its limit.
+
+        That is more than 0.1 % above `limit_error`. Directions of the exponentials weaker than 1e-10 of
+        the strongest are not used, since their coefficients would bring rounding errors that show.
+        """
+        return super().at_limit or self.error > _ABOVE * self.limit_error
 
     @cached_property
     def lower_bound(self) -> float:
-        """A lower bound of `error` over all linear systems of as many states."""
+        """A lower bound of `error` over all linear systems of as many states, found when first asked for."""
         # a hundredth below the error it is as good as met
         enough = 0.99 * self.error
         return weighted_lower_bound(self.values, self.rates.size, self.weight, enough=enough).bound
@@ -144,9 +163,10 @@ def fit_exponential_sum(
 
     The problem is not convex: the result is the best local minimum from deterministic starts, so its
     error is an upper bound of the best one; ``lower_bound`` tells how far it can be away. It never
-    grows with `terms`, nor from real modes to complex ones. Where no best sum exists (an oscillating
-    target wants real rates to coincide), coefficients are large and of opposite signs, cut at about
-    1e10 times the values: ``at_limit`` then says so.
+    grows with `terms`, nor from real modes to complex and to discrete ones. Where no best sum exists (for
+    an oscillating or late memory real rates want to coincide), rates are nearly equal, and coefficients
+    large and of opposite signs, up to about 1e9 times the values: ``at_limit`` then says so, and
+    ``limit_error`` what sums with larger ones reach.
 
     Parameters
     ----------
@@ -159,8 +179,10 @@ def fit_exponential_sum(
         w_s >= 0, or a bias, which then gives ``weight.discrete(n, dt)``; ones by default.
     dt : float, optional
         Time step; that of the lags unless given, 1 without labels.
-    modes : {"real", "complex"}
-        Real rates, or any mix of real rates and conjugate pairs, of which each counts two terms.
+    modes : {"real", "complex", "discrete"}
+        Real rates, that is multipliers e^{−λ dt} between 0 and 1; or any mix of real rates and conjugate
+        pairs, of which each counts two terms; or any multipliers of a stable linear recurrence: negative
+        ones too, as rates of the imaginary part π/dt.
 
     Returns
     -------
@@ -180,6 +202,14 @@ def fit_exponential_sum(
     (0.693147, 1.0)
     >>> fit_exponential_sum(np.cos(np.arange(20.0)), terms=2, modes="complex").error < 1e-13
     True
+    >>> fit_exponential_sum((-0.5) ** np.arange(20.0), terms=1, modes="discrete").error < 1e-13
+    True
+
+    Notes
+    -----
+    The search works on condensed lags where rates are real: a fit of a few terms takes tenths of a second
+    however many lags there are, and about as long with each further term as with all before. Pairs are
+    searched on all lags, so that the time grows with their number.
     """
     return fit_exponential_sums(values, terms, weight, dt, modes=modes)[-1]
 
@@ -221,15 +251,21 @@ def fit_exponential_sums(
     w = lag_weights(weight, values.size, dt)
     if terms > (w > 0).sum() / 2:
         raise ValueError(f"terms must be at most half the {(w > 0).sum()} weighted lags, got {terms}")
-    return [
-        _fit(found, m, dt, values, w)
-        for m, found in enumerate(best_rates(values, np.sqrt(w / w.max()), terms, modes), start=1)
-    ]
+    unit, exponent = unit_peak(values, w)
+    search = enumerate(best_rates(unit, np.sqrt(w / w.max()), terms, modes), start=1)
+    return [_fit(found, m, dt, values, w, exponent) for m, found in search]
 
 
-def _fit(found: Found, terms: int, dt: float, values: np.ndarray, w: np.ndarray) -> ExponentialFit:
-    """Return what was found with the spare terms, in units of time."""
-    rates, c, conditioning = found.rates, found.coefficients, found.conditioning
+def _fit(
+    found: Found, terms: int, dt: float, values: np.ndarray, w: np.ndarray, exponent: int
+) -> ExponentialFit:
+    """Return what was found with the spare terms, in units of time and of the values."""
+    rates, conditioning = found.rates, found.conditioning
+    with np.errstate(over="ignore"):
+        # in two steps: the power of two alone may overflow or underflow
+        c = found.coefficients * 2.0 ** (exponent // 2) * 2.0 ** (exponent - exponent // 2)
+    if not np.isfinite(c).all():
+        raise ValueError("values must be smaller: coefficients of their fit are beyond float64")
     if spare := terms - rates.size:
         rates = np.append(rates, FASTEST / 2.0 ** np.arange(1, spare + 1))
         c, conditioning = np.append(c, np.zeros(spare)), math.inf
@@ -240,6 +276,7 @@ def _fit(found: Found, terms: int, dt: float, values: np.ndarray, w: np.ndarray)
         error=found.error,
         dt=dt,
         conditioning=conditioning,
+        limit_error=found.limit_error,
         values=values,
         weight=w,
     )
@@ -254,8 +291,16 @@ def _numbers(name: str, values: ArrayLike) -> np.ndarray:
     return values if parts[1].any() else parts[0]
 
 
+def _alternating(rates: np.ndarray, c: np.ndarray, dt: float) -> np.ndarray:
+    """Tell which terms are real on the lags and alternate in sign."""
+    turns = np.abs(np.abs(rates.imag) * dt - math.pi) <= _SAME * math.pi
+    return turns & (np.abs(c.imag) <= _SAME * np.abs(c).max())
+
+
 def _closed(rates: np.ndarray, c: np.ndarray) -> bool:
     """Tell whether terms come in conjugate pairs, up to rounding."""
+    if not rates.size:
+        return True
     if (rates.imag > 0).sum() != (rates.imag < 0).sum():
         return False
     apart = np.abs(rates[:, None] - rates.conj()) / np.abs(rates)

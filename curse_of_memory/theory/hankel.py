@@ -72,7 +72,7 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     array([3.])
     """
     if isinstance(source, ExponentialSum):
-        return _exact(source, None if dt is None else checks.positive("dt", dt))
+        return _exact(source, _checked_step(source, dt))
     if dt is not None:
         raise TypeError("dt is for exponential sums; samples have a step already")
     if callable(source):
@@ -84,6 +84,13 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     if values.size < 2:
         raise ValueError(f"source must have at least 2 samples, got {values.size}")
     return np.linalg.svd(sliding_window_view(values, values.size + 1 - values.size // 2), compute_uv=False)
+
+
+def _checked_step(source: ExponentialSum, dt: float | None) -> float | None:
+    dt = None if dt is None else checks.positive("dt", dt)
+    if source.alternates and (dt is None or abs(dt - source.dt) > 1e-9 * source.dt):
+        raise ValueError(f"source must not alternate, or dt be its own step {source.dt:g}, got dt = {dt}")
+    return dt
 
 
 def _exact(source: ExponentialSum, dt: float | None) -> np.ndarray:
@@ -151,7 +158,7 @@ def balanced_truncation(source: ExponentialSum, terms: int) -> BalancedTruncatio
         If `source` is no exponential sum.
     ValueError
         If there are not more terms with effect than `terms`, or a conjugate pair of states of one σ
-        would be torn apart.
+        would be torn apart; if a term alternates in sign, as none does in continuous time.
 
     Examples
     --------

@@ -15,6 +15,7 @@ from curse_of_memory.theory.exponential_sums import (
 )
 from curse_of_memory.theory.sums.lag_weights import lag_weights
 from curse_of_memory.theory.sums.modes import RealRates
+from curse_of_memory.theory.sums.samples import Samples
 from curse_of_memory.theory.sums.variable_projection import Projection
 
 EPS = np.finfo(float).eps
@@ -42,15 +43,71 @@ def test_polynomial_memory_is_fitted_as_well_as_known(m, bound):
     assert fit.error <= bound
 
 
-def test_more_terms_never_fit_worse():
-    for values in (POLYNOMIAL, np.sin(LAGS), targets.airy()(LAGS)):
-        errors = [fit_exponential_sum(values, m, FLAT).error for m in range(1, 6)]
-        assert (np.diff(errors) <= 0).all()
+def residuals(basis, y):
+    """Return the distances of y to the spans of a stack of bases, shape (k, n, m)."""
+    Q = np.linalg.qr(basis)[0]
+    return np.linalg.norm(y - np.einsum("kni,ki->kn", Q, np.einsum("kni,n->ki", Q, y)), axis=1)
+
+
+def best_of_random_rates(values, w, m, draws, signs=(1.0,)):
+    """Search globally without the library: draws, scattered and clustered, the best of them improved."""
+    lags, y = np.arange(values.size), np.sqrt(w) * values
+    y = y / np.linalg.norm(y)
+    scattered = draws.uniform(math.log(0.3 / values.size), math.log(8), (1500, m))
+    widths = np.exp(draws.uniform(math.log(3e-3), math.log(0.5), (1500, 1)))
+    clustered = scattered[:, :1] + widths * draws.uniform(-1, 1, (1500, m))
+    logs, sign = np.concatenate([scattered, clustered]), draws.choice(signs, (3000, m))
+
+    def error(logs, sign):
+        basis = sign[:, None, :] ** lags[:, None] * np.exp(-lags[:, None] * np.exp(logs)[:, None, :])
+        basis = np.sqrt(w)[:, None] * basis
+        # what is no better conditioned than this has no coefficients in float64
+        return np.where(np.linalg.cond(basis) < 1e9, residuals(basis, y), 1.0)
+
+    errors = error(logs, sign)
+    improved = [
+        scipy.optimize.minimize(
+            lambda one, i=i: error(one[None], sign[i : i + 1])[0],
+            logs[i],
+            method="Nelder-Mead",
+            options={"maxfev": 150 * m},
+        ).fun
+        for i in np.argsort(errors)[:3]
+    ]
+    return min(improved)
+
+
+TAIL = np.exp(-LAGS[:60] / 15)
+NOISE = np.random.default_rng(4).standard_normal(60)
+
+
+@pytest.mark.parametrize("m", [2, 3, 4])
+@pytest.mark.parametrize(
+    ("values", "w"),
+    [
+        (targets.airy()(LAGS[:60]), FLAT[:60]),
+        (targets.two_parts()(LAGS[:60]), TAIL),
+        (np.cos(0.4 * LAGS[:60]) * TAIL, np.ones(60)),
+        (NOISE, TAIL),
+        ((1 + LAGS[:60]) ** -1.5 - 0.3, FLAT[:60] ** 3),
+    ],
+    ids=["airy", "two parts", "oscillation", "noise", "difference"],
+)
+def test_no_global_search_over_real_rates_finds_more(values, w, m):
+    found = best_of_random_rates(values, w, m, np.random.default_rng(m))
+    assert fit_exponential_sum(values, m, w).error <= found * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_no_global_search_over_multipliers_of_either_sign_finds_more(m):
+    for values in (NOISE, 0.8 ** LAGS[:60] - 0.5 * (-0.6) ** LAGS[:60] + 0.1 * NOISE * TAIL):
+        found = best_of_random_rates(values, FLAT[:60], m, np.random.default_rng(m), signs=(-1.0, 1.0))
+        assert fit_exponential_sum(values, m, FLAT[:60], modes="discrete").error <= found * (1 + 1e-6)
 
 
 def test_the_fit_is_a_local_minimum():
     fit = fit_exponential_sum(POLYNOMIAL, 4, FLAT)
-    problem = Projection(RealRates(100), np.sqrt(FLAT), POLYNOMIAL)
+    problem = Projection(RealRates(np.arange(100)), Samples(POLYNOMIAL, np.sqrt(FLAT)))
     best = np.linalg.norm(problem.residual(np.log(fit.rates)))
     for direction in np.vstack([np.eye(4), -np.eye(4)]):
         moved = np.linalg.norm(problem.residual(np.log(fit.rates) + 1e-3 * direction))
@@ -124,10 +181,31 @@ def test_rates_are_per_unit_time():
     np.testing.assert_allclose(grid, values, rtol=1e-12)
 
 
-def test_the_scale_of_values_does_not_matter():
-    unit, tiny = fit_exponential_sum(POLYNOMIAL, 3), fit_exponential_sum(1e-12 * POLYNOMIAL, 3)
-    np.testing.assert_allclose(tiny.rates, unit.rates, rtol=1e-6)
-    np.testing.assert_allclose(tiny.coefficients, 1e-12 * unit.coefficients, rtol=1e-6)
+@pytest.mark.parametrize("modes", ["real", "discrete"])
+def test_a_power_of_two_changes_nothing_but_the_scale(modes):
+    values = targets.two_parts()(LAGS[:30])
+    unit = fit_exponential_sum(values, 2, FLAT[:30], modes=modes)
+    for power in (900, -900):
+        fit = fit_exponential_sum(np.ldexp(values, power), 2, FLAT[:30], modes=modes)
+        # exact as long as nothing underflows
+        assert np.array_equal(fit.rates, unit.rates)
+        assert np.array_equal(fit.coefficients, 2.0**power * unit.coefficients)
+        assert fit.error == unit.error
+        assert fit.lower_bound == pytest.approx(unit.lower_bound, rel=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-12, 1e-300])
+def test_the_scale_of_values_does_not_matter(scale):
+    unit, scaled = fit_exponential_sum(POLYNOMIAL, 3), fit_exponential_sum(scale * POLYNOMIAL, 3)
+    np.testing.assert_allclose(scaled.rates, unit.rates, rtol=1e-6)
+    np.testing.assert_allclose(scaled.coefficients / scale, unit.coefficients, rtol=1e-6)
+    assert scaled.lower_bound == pytest.approx(unit.lower_bound, rel=1e-3)
+
+
+def test_coefficients_beyond_float64_are_refused():
+    # five rates near 1.5, coefficients of 1e9 times the values
+    with pytest.raises(ValueError, match="values must be smaller"):
+        fit_exponential_sum(1e305 * targets.airy()(LAGS), 5)
 
 
 def test_what_no_sum_of_real_exponentials_fits_still_returns_a_sum():
@@ -156,14 +234,112 @@ def test_conjugate_pairs_never_fit_worse(name):
 
 
 @pytest.mark.parametrize(
-    ("terms", "real", "pairs"), [(4, 0.8, 0.17983), (6, 0.07, 3.879e-5), (7, 7e-3, 1.82e-7)]
+    ("terms", "rates"),
+    [
+        (4, 0.925 * (1 + 0.002 * np.linspace(-1, 1, 4))),
+        (5, 1.533 * (1 + 0.02 * np.linspace(-1, 1, 5))),
+        (6, 2.06 * (1 + 0.08 * np.linspace(-1, 1, 6))),
+        (7, 2.65 * np.exp(0.3 * np.linspace(-1, 1, 7))),
+    ],
 )
-def test_an_oscillating_memory_wants_conjugate_pairs(terms, real, pairs):
+def test_an_oscillating_memory_is_met_by_nearly_equal_rates(terms, rates):
+    """The least squares of rates close to each other, solved here, are a sum that the fit must not miss."""
     values = targets.airy()(LAGS)
-    assert fit_exponential_sum(values, terms, FLAT).error > real
+    root = np.sqrt(FLAT)
+    y = root * values / np.linalg.norm(root * values)
+    basis = root[:, None] * np.exp(-np.outer(LAGS, rates))
+    assert np.linalg.cond(basis) < 1e10
+    known = np.linalg.norm(y - basis @ np.linalg.lstsq(basis, y, rcond=1e-12)[0])
+    fit = fit_exponential_sum(values, terms, FLAT)
+    assert fit.error <= known * (1 + 1e-6)
+    assert fit.at_limit
+    # its coefficients are large: what they are multiplied by is known to an eps
+    rounding = 8 * EPS * np.abs(fit.coefficients).sum()
+    assert fit.error == pytest.approx(relative_error(fit, values, FLAT), abs=rounding)
+
+
+@pytest.mark.parametrize("m", [3, 5, 7])
+@pytest.mark.parametrize("name", ["iat-code-airy", "iat-code-shift"])
+def test_the_error_of_the_limit_is_no_larger_than_that_of_one_rate_taken_m_times(m, name):
+    """The best λ of t^k e^{−λt}, k < m, which Laguerre functions span, found on a grid and improved."""
+    values, root = targets.named(name)(LAGS), np.sqrt(FLAT)
+    y = root * values / np.linalg.norm(root * values)
+
+    def error(log_rate):
+        scaled = LAGS * math.exp(log_rate)
+        powers = np.polynomial.laguerre.lagvander(2 * scaled, m - 1) * np.exp(-scaled)[:, None]
+        return residuals((root[:, None] * powers)[None], y)[0]
+
+    grid = np.linspace(math.log(0.03), math.log(4.0), 200)
+    at = np.clip(np.argmin([error(x) for x in grid]), 1, 198)
+    between = (grid[at - 1], grid[at + 1])
+    best = scipy.optimize.minimize_scalar(error, bounds=between, method="bounded").fun
+    fit = fit_exponential_sum(values, m, FLAT)
+    assert fit.limit_error <= best * (1 + 1e-6)
+    assert fit.limit_error <= fit.error
+
+
+def test_padding_with_zeros_changes_no_more_than_the_problem():
+    """More lags make no error smaller, and the sum of before, continued, is one of the sums of after."""
+    values = np.exp(-LAGS[:60] / 8) * np.cos(0.6 * LAGS[:60])
+    for m in (2, 3, 4):
+        before = fit_exponential_sum(values, m)
+        for more in (1, 40, 400):
+            padded = np.append(values, np.zeros(more))
+            after = fit_exponential_sum(padded, m)
+            continued = relative_error(before, padded, np.ones(padded.size))
+            assert before.limit_error * (1 - 1e-6) <= after.error <= continued * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(("terms", "error"), [(4, 0.17983), (6, 3.879e-5), (7, 1.82e-7)])
+def test_an_oscillating_memory_wants_conjugate_pairs(terms, error):
+    values = targets.airy()(LAGS)
     fit = fit_exponential_sum(values, terms, FLAT, modes="complex")
-    assert fit.error <= pairs
+    assert fit.error <= error
     assert fit.error == pytest.approx(relative_error(fit, values, FLAT), abs=64 * EPS)
+    assert fit.error < 0.5 * fit_exponential_sum(values, terms, FLAT).error
+
+
+def test_an_alternating_memory_takes_one_negative_multiplier():
+    fit = fit_exponential_sum((-0.5) ** LAGS, 1, modes="discrete")
+    assert fit.error < 4 * EPS
+    assert fit.alternates
+    np.testing.assert_allclose(np.exp(-fit.rates), [-0.5], rtol=1e-12)
+    np.testing.assert_allclose(fit.on_grid(5), (-0.5) ** np.arange(5.0), rtol=1e-12)
+    # no positive multiplier does anything for it after lag 0, whose share is 3/4
+    assert fit_exponential_sum((-0.5) ** LAGS, 1).error > 0.49
+
+
+@settings(steady, max_examples=6)
+@given(
+    multipliers=st.lists(
+        st.sampled_from([-0.95, -0.7, -0.3, 0.2, 0.6, 0.9]), min_size=1, max_size=3, unique=True
+    ),
+    dt=st.sampled_from([1.0, 0.1]),
+)
+def test_multipliers_of_either_sign_are_recovered(multipliers, dt):
+    z = np.array(multipliers)
+    fit = fit_exponential_sum((z ** LAGS[:40, None]).sum(1), z.size, dt=dt, modes="discrete")
+    assert fit.error < 1e-13
+    np.testing.assert_allclose(np.sort(np.exp(-fit.rates * dt).real), np.sort(z), rtol=1e-6, atol=1e-8)
+    assert fit.alternates == (z < 0).any()
+
+
+def test_any_multipliers_fit_no_worse_than_pairs_and_pairs_than_real_rates():
+    draws = np.random.default_rng(2)
+    for values in (draws.standard_normal(24), targets.airy()(LAGS[:30])):
+        real, pairs, discrete = (
+            [fit.error for fit in fit_exponential_sums(values, 3, modes=modes)]
+            for modes in ("real", "complex", "discrete")
+        )
+        assert all(a >= b >= c for a, b, c in zip(real, pairs, discrete, strict=True))
+
+
+def test_a_fit_is_printed_without_the_search_for_its_bound(monkeypatch):
+    fit = fit_exponential_sum(POLYNOMIAL, 2)
+    monkeypatch.setattr("curse_of_memory.theory.exponential_sums.weighted_lower_bound", None)
+    assert "error=0.0" in repr(fit)
+    assert "lower_bound" not in repr(fit)
 
 
 @settings(steady, max_examples=8)

@@ -277,3 +277,20 @@ def test_singular_values_scale_with_the_values(scale):
     assert found.bound == pytest.approx(
         weighted_lower_bound(rho, 2, weight=np.linspace(2, 1, 60)).bound, rel=1e-6
     )
+
+
+def test_alternating_terms_have_the_singular_values_of_their_matrix():
+    z, c = np.array([0.6, -0.5, -0.8]), np.array([1.0, 2.0, -0.5])
+    rates = np.where(z < 0, 1j * np.pi, 0) - np.log(np.abs(z))
+    source = ExponentialSum(rates=rates, coefficients=c)
+    values = (z ** np.arange(400.0)[:, None]) @ c
+    # 0.8^200 is 4e-20: the rest of the matrix is below rounding
+    expected = np.linalg.svd(np.array([values[i : i + 200] for i in range(200)]), compute_uv=False)[:3]
+    np.testing.assert_allclose(hankel_singular_values(source, dt=1.0), expected, rtol=1e-12)
+    for call in (
+        lambda: hankel_singular_values(source),
+        lambda: hankel_singular_values(source, dt=0.5),
+        lambda: balanced_truncation(source, 1),
+    ):
+        with pytest.raises(ValueError, match="source must not alternate"):
+            call()

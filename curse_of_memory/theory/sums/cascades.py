@@ -1,9 +1,10 @@
 """Real rates that may coincide: exponentials and their limits s^k e^{−λs}, by a cascade of filters.
 
-The first row of the s-th power of the bidiagonal matrix with the multipliers z_i = e^{−λ_i} on its diagonal and
-ones above it holds the divided differences of z ↦ z^s over z_1, over z_1, z_2, and so on: the impulse responses
-of a cascade of first-order filters. They span the z_i^s, and where multipliers coincide their limits; nothing
-cancels, since no number is negative, so that the basis is well conditioned however close the rates are.
+The first row of the s-th power of the bidiagonal matrix with the multipliers z_i = e^{−λ_i} on its diagonal
+and ones above it holds the divided differences of z ↦ z^s over z_1, over z_1, z_2, and so on: the impulse
+responses of a cascade of first-order filters. They span the z_i^s, and where multipliers coincide their
+limits. Nothing cancels, since no number is negative, and the basis is well conditioned however close the
+rates are.
 """
 
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ class Cascade(RealRates):
         self._bits = [np.flatnonzero(lags >> bit & 1) for bit in digits]
 
     def _matrix(self, theta):
-        """Return the order of θ, fast rates first, and the bidiagonal matrix with gains above its diagonal."""
+        """Return the order of θ, fast rates first, and the matrix with gains above its diagonal."""
         rates = self.rates(theta)
         # of rates far apart the later column is then almost the slower exponential alone
         order = np.argsort(-rates)

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from curse_of_memory.theory.functions.lagged import lagged
 from curse_of_memory.theory.functions.memory_bias import Bias
 
-__all__ = ["lag_weights"]
+__all__ = ["lag_weights", "unit_peak"]
 
 
 def lag_weights(weight: ArrayLike | Bias | None, size: int, dt: float = 1.0) -> np.ndarray:
@@ -45,3 +45,33 @@ def lag_weights(weight: ArrayLike | Bias | None, size: int, dt: float = 1.0) -> 
     if w.min() < 0 or w.max() == 0:
         raise ValueError("weight must not be negative, nor zero everywhere")
     return w / w.max()
+
+
+def unit_peak(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the values over a power of two that brings the largest √w |ρ| to 1/2 ... 1, and its exponent.
+
+    Values without weight are 0 in it, so that nothing overflows; nothing is rounded unless it underflows.
+
+    Parameters
+    ----------
+    values, weight : numpy.ndarray, shape (n,)
+        ρ_s and w_s >= 0, not both zero everywhere.
+
+    Raises
+    ------
+    ValueError
+        If the values vanish wherever there is weight.
+
+    Examples
+    --------
+    >>> unit_peak(np.array([3e300, -1e300, 9.0]), np.array([1.0, 1.0, 0.0]))[0].round(3).tolist()
+    [0.56, -0.187, 0.0]
+    """
+    values = np.where(weight > 0, values, 0.0)
+    if not values.any():
+        raise ValueError("values must not be zero at every lag with weight")
+    # exponents of both factors: their product may overflow or underflow
+    some = values != 0
+    peak = (np.log2(np.abs(values[some])) + np.log2(weight[some]) / 2).max()
+    exponent = int(np.floor(peak)) + 1
+    return np.ldexp(values, -exponent), exponent

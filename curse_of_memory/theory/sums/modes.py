@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.polynomial.polynomial import polyval
 
-__all__ = ["FASTEST", "Family", "Pairs", "RealRates"]
+__all__ = ["FASTEST", "TURN", "Family", "Pairs", "RealRates", "Signed"]
 
 # Beyond these λ dt an exponential is 1 at every lag, or 0 at every lag but the first, to rounding.
 SLOWEST, FASTEST = 1e-18, 40.0
+TURN = math.pi
+"""Im λ dt of a mode that alternates in sign: e^{−λ s dt} = (−1)^s e^{−Re λ s dt}."""
+_CLOSEST = 1e-5  # two real rates that differ by less, over all the lags, count as one double rate
 # (cosh √x − sinh √x/√x)/(2x) = Σ x^k (k+1)/(2k+3)!, used where the difference would cancel
 _SERIES = [(k + 1) / math.factorial(2 * k + 3) for k in range(12)]
 
@@ -153,7 +156,7 @@ class Pairs(Family):
         C, S = self._columns(theta)
         _, _, b, alone = self._halves(theta)
         S = S * (np.sqrt(b) + 1 / self.lags.size)  # of the size of C; what it spans is the same
-        pairs = np.stack([C, S], 2).reshape(self.lags.size, -1)
+        pairs = np.stack([C, S], 2).reshape(self.lags.size, 2 * b.size)
         return pairs if alone is None else np.column_stack([pairs, np.exp(-alone * self.lags)])
 
     def slopes(self, theta):
@@ -176,6 +179,87 @@ class Pairs(Family):
             yield columns, -b[j] * by_delta * size * free[2 * j + 1]
         if alone is not None:
             yield slice(2 * half.size, None), (-alone * t * np.exp(-alone * t))[:, None] * free[-1]
+
+
+class Signed(Family):
+    """Modes in pairs, as of :class:`Pairs`, the last of them times (−1)^s: multipliers of either sign.
+
+    Parameters
+    ----------
+    lags : numpy.ndarray
+        Whole numbers.
+    alternating : int
+        How many modes are multiplied by (−1)^s; θ has theirs last.
+
+    Examples
+    --------
+    >>> Signed(np.arange(3), 1).basis(np.log([np.log(2)])).ravel().round(9)
+    array([ 1.  , -0.5 ,  0.25])
+    """
+
+    def __init__(self, lags: np.ndarray, alternating: int):
+        super().__init__(lags)
+        self.pairs, self.alternating = Pairs(lags), alternating
+        self.signs = (1.0 - 2.0 * (lags % 2))[:, None]
+
+    @staticmethod
+    def parameters(rates: np.ndarray) -> np.ndarray:
+        """Return θ of rates, real or in pairs; those with the imaginary part π are the alternating ones."""
+        some = rates.imag == TURN
+        parts = (rates[~some], rates[some].real + 0j)
+        return np.concatenate([Pairs.parameters(part) for part in parts])
+
+    def _parts(self, theta):
+        cut = theta.size - self.alternating
+        return theta[:cut], theta[cut:]
+
+    def clipped(self, theta):
+        """Return θ within the limits of float64."""
+        return np.concatenate([self.pairs.clipped(part) for part in self._parts(theta)])
+
+    def rates(self, theta):
+        """Return λ dt, one for each column."""
+        plain, mirrored = (self.pairs.rates(part) for part in self._parts(theta))
+        return np.append(plain, mirrored + 1j * TURN)
+
+    def basis(self, theta):
+        """Return the columns, shape (n, m)."""
+        plain, mirrored = (self.pairs.basis(part) for part in self._parts(theta))
+        return np.concatenate([plain, self.signs * mirrored], axis=1)
+
+    def slopes(self, theta):
+        """Yield the moved columns and their derivatives."""
+        first = 0
+        for part, signs in zip(self._parts(theta), (1.0, self.signs), strict=True):
+            for columns, slope in self.pairs.slopes(part):
+                start = first + columns.start
+                yield slice(start, start + slope.shape[1]), signs * slope
+            first += part.size
+
+    def apart(self, theta: np.ndarray) -> np.ndarray:
+        """Return the rates with |Im λ dt| <= π, as the lags see them, and double ones a little apart."""
+        plain, mirrored = (_apart(self.pairs.rates(part), self.lags.size) for part in self._parts(theta))
+        if not mirrored.size:
+            return plain
+        real = mirrored.imag == 0
+        pairs = mirrored[~real]
+        # (−1)^s turns a pair by π, which on the lags is back by the rest of it
+        turned = pairs.real + 1j * np.sign(pairs.imag) * (TURN - np.abs(pairs.imag))
+        return np.concatenate([plain, _apart(turned, self.lags.size), mirrored[real] + 1j * TURN])
+
+
+def _apart(rates: np.ndarray, size: int) -> np.ndarray:
+    """Return pairs of rates with |Im λ| < π, as the lags see them, and double rates a little apart."""
+    rates = rates.copy()
+    for i in range(0, rates.size // 2 * 2, 2):
+        middle, half = rates[i : i + 2].mean().real, (rates[i] - rates[i + 1]) / 2
+        turn = min(abs(np.angle(np.exp(1j * half.imag))), math.nextafter(TURN, 0))
+        if half.imag and turn * size >= _CLOSEST:
+            rates[i : i + 2] = middle + 1j * turn, middle - 1j * turn
+        elif abs(half) * size < _CLOSEST or half.imag:
+            apart = min(_CLOSEST / size, middle / 2)
+            rates[i : i + 2] = middle + apart, middle - apart
+    return rates if rates.imag.any() else np.sort(rates.real)
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from curse_of_memory.theory.sums import starts
-from curse_of_memory.theory.sums.modes import Pairs
+from curse_of_memory.theory.sums.modes import TURN, Signed
 from curse_of_memory.theory.sums.real_search import best_real_rates
 from curse_of_memory.theory.sums.samples import Samples
 from curse_of_memory.theory.sums.variable_projection import WEAKEST, Projection
 
 __all__ = ["MODES", "ROUNDING", "Found", "best_rates"]
 
-MODES = ("real", "complex")
+MODES = ("real", "complex", "discrete")
 ROUNDING = 1e-14
 """Relative errors below this are rounding errors: a fit has nothing left to do."""
-_CLOSEST = 1e-5  # two real rates that differ by less, over all the lags, count as one double rate
-_SCREENING, _POLISHED = 40, 3  # evaluations from every start of pairs, and how many of them go on
+_SCREENING, _POLISHED = 12, 4  # evaluations from every start of pairs, and how many of them go on
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +26,13 @@ class Found:
     Attributes
     ----------
     rates, coefficients : numpy.ndarray, shape (m,)
-        λ dt and c, real or in conjugate pairs.
+        λ dt and c, real or in conjugate pairs; those of alternating modes have the imaginary part π.
     error : float
         Relative weighted error of the sum as it is evaluated.
     conditioning : float
         Largest over smallest singular value of the weighted exponentials.
     limit_error : float
-        Relative error of the best sum found if real rates may coincide.
+        Relative error of the best sum found if rates may coincide.
     """
 
     rates: np.ndarray
@@ -52,17 +51,19 @@ def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: s
         ρ_s and √w_s.
     terms : int
         The most terms.
-    modes : {"real", "complex"}
-        Real rates, or conjugate pairs too.
+    modes : {"real", "complex", "discrete"}
+        Real rates, or conjugate pairs too, or besides them modes that alternate in sign.
 
     Examples
     --------
     >>> [found.rates.size for found in best_rates(0.5 ** np.arange(9.0), np.ones(9), 2, "real")]
     [1, 1]
+    >>> next(best_rates((-0.5) ** np.arange(9.0), np.ones(9), 1, "discrete")).rates.round(6)
+    array([0.693147+3.141593j])
     """
     search = _Search(root_weight, values)
     best = None
-    for found in search.complex(terms) if modes == "complex" else search.real(terms):
+    for found in getattr(search, modes)(terms):
         if best is None or found.error < best.error:
             best = found
         yield best
@@ -71,46 +72,78 @@ def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: s
 class _Search:
     def __init__(self, root_weight: np.ndarray, values: np.ndarray):
         self.values, self.root_weight, self.size = values, root_weight, values.size
-        self.pairs = Projection(Pairs(np.arange(self.size)), Samples(values, root_weight))
+        self.samples = Samples(values, root_weight)
         self.directions = starts.directions(values)
+        self.projections: dict[int, Projection] = {}  # by the number of alternating modes
 
     def real(self, terms: int) -> Iterator[Found]:
         """Yield the best real rates of every number of terms."""
-        samples = Samples(self.values, self.root_weight, condensed=True)
-        for found in best_real_rates(samples, self.directions, terms, ROUNDING):
+        for found in self.real_rates(self.values, terms):
             yield self.finished(found.rates, found.limit_error)
+
+    def real_rates(self, values, terms):
+        samples = Samples(values, self.root_weight, condensed=True)
+        return best_real_rates(samples, starts.directions(values), terms, ROUNDING)
 
     def complex(self, terms: int) -> Iterator[Found]:
         """Yield the best rates of every number of terms, the real ones among them."""
-        theta, error, before = np.empty(0), np.inf, [np.empty(0, complex)] * 2
-        for m, real in enumerate(self.real(terms), start=1):
-            if min(error, real.error) >= ROUNDING:
-                options = [*starts.shift_invariant(self.directions, m), real.rates.astype(complex)]
-                options += starts.one_more(before[-1], self.size)
-                options += starts.one_pair_more(before[-2], self.size)
-                for start in self.screened([o for o in options if o.size == m]):
-                    found, found_error = self.pairs.search(start)
-                    if found_error < error:
-                        theta, error = found, found_error
-                before.append(self.pairs.family.rates(theta))
-            rates = _told_apart(self.pairs.family.rates(theta), self.size)
-            paired = self.finished(rates, min(error, real.limit_error))
-            yield paired if paired.error < real.error else real
+        yield from self.paired(self.real(terms), self.pairs_more)
 
-    def screened(self, options: list[np.ndarray]) -> list[np.ndarray]:
-        """Return the few parameters of pairs that lead lowest after a short search."""
-        begun = [self.pairs.family.clipped(Pairs.parameters(rates)) for rates in options]
+    def discrete(self, terms: int) -> Iterator[Found]:
+        """Yield the best rates of every number of terms where modes may alternate, the others among them."""
+        mirrored = self.real_rates((1.0 - 2.0 * (np.arange(self.size) % 2)) * self.values, terms)
+
+        def steps(m, before):
+            found = [next(mirrored).rates + 1j * TURN]
+            found += starts.shift_invariant(self.directions, m, alternating=True)
+            more = starts.one_more(before[-1], self.size)
+            found += more + starts.one_pair_more(before[-2], self.size)
+            return found + [rates + 1j * TURN * (np.arange(m) == m - 1) for rates in more]
+
+        yield from self.paired(self.complex(terms), steps)
+
+    def pairs_more(self, m: int, before: list[np.ndarray]) -> list[np.ndarray]:
+        """Return rates in conjugate pairs to start from, some from the best of one and two terms less."""
+        found = [*starts.shift_invariant(self.directions, m), *starts.one_more(before[-1], self.size)]
+        return found + starts.one_pair_more(before[-2], self.size)
+
+    def paired(self, simpler: Iterator[Found], steps) -> Iterator[Found]:
+        """Yield the best rates of every number of terms, in pairs of modes, or what is simpler if as good."""
+        best, error, before = np.empty(0), np.inf, [np.empty(0, complex)] * 2
+        for m, plain in enumerate(simpler, start=1):
+            if min(error, plain.error) >= ROUNDING:
+                options = [plain.rates.astype(complex), *steps(m, before)]
+                for k, theta in self.screened([o for o in options if o.size == m]):
+                    found, found_error = self.projection(k).search(theta)
+                    if found_error < error:
+                        best, error = self.projection(k).family.apart(found), found_error
+                before.append(best.astype(complex))
+            found = self.finished(best, min(error, plain.limit_error)) if best.size else plain
+            yield found if found.error < plain.error else plain
+
+    def projection(self, alternating: int) -> Projection:
+        """Return the problem with so many modes that alternate."""
+        if alternating not in self.projections:
+            family = Signed(np.arange(self.size), alternating)
+            self.projections[alternating] = Projection(family, self.samples)
+        return self.projections[alternating]
+
+    def screened(self, options: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
+        """Return the few numbers and parameters of pairs that lead lowest after a short search."""
         tried = []
-        for theta in begun:
-            tried.append(self.pairs.search(theta, _SCREENING))
-            if tried[-1][1] < ROUNDING:
-                return [tried[-1][0]]
-        return [theta for theta, _ in sorted(tried, key=lambda found: found[1])[:_POLISHED]]
+        for rates in options:
+            k = int((rates.imag == TURN).sum())
+            family = self.projection(k).family
+            theta, error = self.projection(k).search(family.clipped(Signed.parameters(rates)), _SCREENING)
+            tried.append((error, k, theta))
+            if error < ROUNDING:
+                return [(k, theta)]
+        return [(k, theta) for _, k, theta in sorted(tried, key=lambda found: found[0])[:_POLISHED]]
 
     def finished(self, rates: np.ndarray, limit_error: float) -> Found:
         """Return the sum of the best coefficients for `rates`."""
         first = np.flatnonzero(rates.imag >= 0)
-        turning = first[rates.imag[first] > 0]
+        turning = first[(rates.imag[first] > 0) & (rates.imag[first] != TURN)]
         waves = np.exp(-np.outer(np.arange(self.size), rates))
         basis = self.root_weight[:, None] * np.concatenate([waves.real[:, first], waves.imag[:, turning]], 1)
         left, sizes, right = np.linalg.svd(basis, full_matrices=False)
@@ -127,17 +160,3 @@ class _Search:
                 c[np.flatnonzero(rates == rates[i].conj())[0]] = c[i].conj()
         with np.errstate(divide="ignore"):
             return Found(rates, c, float(error), float(sizes[0] / sizes[-1]), min(limit_error, float(error)))
-
-
-def _told_apart(rates: np.ndarray, size: int) -> np.ndarray:
-    """Return pairs of rates with |Im λ| <= π, as the lags see them, and double rates a little apart."""
-    rates = rates.copy()
-    for i in range(0, rates.size // 2 * 2, 2):
-        middle, half = rates[i : i + 2].mean().real, (rates[i] - rates[i + 1]) / 2
-        turn = abs(np.angle(np.exp(1j * half.imag)))
-        if half.imag and turn * size >= _CLOSEST:
-            rates[i : i + 2] = middle + 1j * turn, middle - 1j * turn
-        elif abs(half) * size < _CLOSEST or half.imag:
-            apart = min(_CLOSEST / size, middle / 2)
-            rates[i : i + 2] = middle + apart, middle - apart
-    return rates if rates.imag.any() else np.sort(rates.real)

@@ -1,9 +1,9 @@
 """The search for the best real rates, where they may coincide, and then for the best that float64 can hold.
 
-The best sum of real exponentials for a memory that oscillates or waits is often none: rates tend to each other
-and coefficients to infinity, the sum to s^k e^{−λs}. In the basis of :mod:`.cascades` such limits are points
-like others, so the search is made there. Where rates coincide they are then spread, and coefficients that are
-too large for float64 are held down by a ridge, as weak as pays.
+For a memory that oscillates or waits there is often no best sum of real exponentials: rates tend to each
+other and coefficients to infinity, the sum to s^k e^{−λs}. In the basis of :mod:`.cascades` such limits are
+points like others, so the search is made there. Where rates coincide they are then spread, and coefficients
+that are too large for float64 are held down by a ridge, as weak as pays.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _WEAKEST_OF_CASCADE = 1e-13
 # evaluations from every start, from the best eighth or so, and from the few that the next width starts from
 _ROUNDS = ((8, 8), (30, 3), (300, 3))
 _DISTINCT = 1e-3  # relative difference of the errors of two minima
-_RIDGES = (1e-10, 3e-11, 1e-11, 3e-12, 1e-12, 1e-13)
+_RIDGES = (3e-11, 1e-11, 3e-12, 1e-12, 1e-13)
 _SPREADS = np.geomspace(1e-3, 2.0, 14)
 _SHIFTS = (0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6)
 
@@ -101,8 +101,10 @@ def _minima(limits: Projection, options: list[np.ndarray]) -> list[tuple[np.ndar
     return found
 
 
-def _representable(samples: Samples, minima: list[tuple[np.ndarray, float]], before: np.ndarray) -> np.ndarray:
-    """Return logarithms of the best rates whose sum float64 can hold, from minima whose rates may coincide."""
+def _representable(
+    samples: Samples, minima: list[tuple[np.ndarray, float]], before: np.ndarray
+) -> np.ndarray:
+    """Return logarithms of the best rates whose sum float64 can hold, near minima that may coincide."""
     family = RealRates(samples.lags)
     plain = Projection(family, samples)
     theta = minima[0][0]
@@ -114,12 +116,14 @@ def _representable(samples: Samples, minima: list[tuple[np.ndarray, float]], bef
         for width in _SPREADS
         for shift in _SHIFTS
     ]
-    tried = sorted(((theta, plain.error(theta)) for theta in spread), key=lambda one: one[1])[:4]
+    tried = sorted(((theta, plain.error(theta)) for theta in spread), key=lambda one: one[1])[:3]
     if before.size == theta.size - 1 > 0:
         more = [np.log(rates) for rates in starts.one_more(np.exp(before), samples.size)]
         tried += [(theta, plain.error(theta)) for theta in more]
-    for begun, _ in list(tried):
+    first = [Projection(family, samples, _RIDGES[0]).search(theta, 30)[0] for theta, _ in tried]
+    tried += [(theta, plain.error(theta)) for theta in first]
+    for begun, _ in sorted(tried, key=lambda one: one[1])[:2]:
         for ridge in _RIDGES:
-            begun, error = Projection(family, samples, ridge).search(begun, 60)
+            begun, _ = Projection(family, samples, ridge).search(begun, 30)
             tried.append((begun, plain.error(begun)))
     return min(tried, key=lambda one: one[1])[0]

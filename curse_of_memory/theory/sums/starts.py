@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from curse_of_memory.theory.sums.modes import FASTEST
+from curse_of_memory.theory.sums.modes import FASTEST, TURN
 
 __all__ = [
     "clusters",
@@ -46,7 +46,7 @@ def ladders(size: int, count: int) -> list[np.ndarray]:
 
 
 def clusters(size: int, count: int) -> list[np.ndarray]:
-    """Return `count` nearly equal rates, slow to fast: where the best sum for a late or oscillating memory is.
+    """Return `count` nearly equal rates, slow to fast, as late and oscillating memories want them.
 
     Examples
     --------
@@ -54,11 +54,13 @@ def clusters(size: int, count: int) -> list[np.ndarray]:
     (array([0.019025, 0.02    , 0.021025]), 12)
     """
     centres = np.geomspace(2.0 / size, _SETTLED, _CENTRES)
+    if count == 1:
+        return [np.array([centre]) for centre in centres]
     return [centre * np.exp(np.linspace(-w, w, count)) for centre in centres for w in _WIDTHS]
 
 
 def spread(rates: np.ndarray, width: float, shift: float = 1.0) -> np.ndarray:
-    """Return `rates` with clusters drawn apart, to λ e^{−width} ... λ e^{width} around `shift` times their centre.
+    """Return `rates` with clusters drawn apart, to λ e^{±width} around `shift` times their centre λ.
 
     Examples
     --------
@@ -105,7 +107,7 @@ def directions(values: np.ndarray) -> list[tuple[int, np.ndarray]]:
     >>> [(step, basis.shape) for step, basis in directions(np.arange(5.0))]
     [(1, (4, 2))]
     >>> [step for step, _ in directions(np.ones(4000))]
-    [1, 5]
+    [1, 4]
     """
     steps = [1] if values.size <= _LONG else [1, math.ceil(values.size / _LONG)]
     found = []
@@ -116,8 +118,12 @@ def directions(values: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return found
 
 
-def shift_invariant(directions: list[tuple[int, np.ndarray]], count: int) -> list[np.ndarray]:
+def shift_invariant(
+    directions: list[tuple[int, np.ndarray]], count: int, alternating: bool = False
+) -> list[np.ndarray]:
     """Return the complex rates by which the first `count` directions shift into themselves, made stable.
+
+    Of what alternates without a partner only the modulus is kept, unless `alternating`.
 
     Examples
     --------
@@ -129,8 +135,8 @@ def shift_invariant(directions: list[tuple[int, np.ndarray]], count: int) -> lis
         some = basis[:, :count]
         steps = np.linalg.eigvals(np.linalg.lstsq(some[:-1], some[1:])[0])
         decay = -np.log(np.clip(np.abs(steps), math.exp(-FASTEST), 1 - 1e-6))
-        # of what alternates without a partner only the modulus is kept
-        turn = np.where((steps.imag == 0) | (steps == 0), 0.0, -np.angle(steps))
+        alone = np.where((steps.real < 0) & alternating, step * TURN, 0.0)
+        turn = np.where(steps.imag == 0, alone, -np.angle(steps))
         found.append((decay + 1j * turn) / step)
     return found
 

@@ -4,7 +4,7 @@
 """
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.optimize import leastsq
 
 from curse_of_memory.theory.sums.modes import Family
 from curse_of_memory.theory.sums.samples import Samples
@@ -77,10 +77,18 @@ class Projection:
 
     def search(self, start: np.ndarray, evaluations: int = 400) -> tuple[np.ndarray, float]:
         """Return the local minimum below `start`, or what `evaluations` lead to, and the error there."""
-        found = least_squares(
-            self.residual, start, self.jacobian, method="lm", max_nfev=evaluations, **_STOP
-        ).x
-        theta = self.family.clipped(found)
+        # the covariance that is returned with it overflows where parameters do nothing
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = leastsq(
+                self.residual,
+                start,
+                Dfun=self.jacobian,
+                full_output=True,
+                maxfev=evaluations,
+                diag=np.ones(start.size),
+                **_STOP,
+            )
+        theta = self.family.clipped(found[0])
         return theta, self.error(theta)
 
     def error(self, theta: np.ndarray) -> float:
