@@ -11,7 +11,8 @@ __all__ = ["FilterSearch", "ladder"]
 _NODES = 64  # values that a filter is interpolated from, linearly, where it is longer
 _SHARPNESS = (10, 100, 1000, 10_000)  # t of the smooth maximum (Σ γ_i^t / N)^{1/t}, one after the other
 _WORK = 4e7  # numbers per search, over all products of filters and all evaluations, ...
-_DENSE = 6  # ... of which eigenvalues take as many as the products for so many filters
+_DENSE = 36  # ... of which eigenvalues take as many as the products for so many of them
+_REACH = 1.2  # what a search gains after its first quarter is a factor of less than this, as a rule
 _EVALUATIONS = (80, 600)  # the fewest and the most of a search
 _NOTHING = 1e-30
 
@@ -58,10 +59,13 @@ class FilterSearch:
         self.shapes = tuple((len(basis), len(basis)) for basis in self.bases)
         self.found, self.lowest = None, math.inf
 
-    def best(self, count: int, enough: float = math.inf) -> tuple[np.ndarray, np.ndarray]:
+    def best(
+        self, count: int, enough: float = math.inf, beat: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the best `count` filters found on each side, shapes (count, p) and (count, q).
 
-        The search ends early where (Σ_{k>m} σ_k²(F)/γ)^{1/2} reaches `enough`.
+        The search ends early where (Σ_{k>m} σ_k²(F)/γ)^{1/2} reaches `enough`. It is given up, and None
+        returned, where a quarter of it leaves that too far below `beat`.
         """
         left, right = self.bases
         across = fft.irfft(
@@ -71,7 +75,7 @@ class FilterSearch:
         count = min(count, len(U), len(V))
         self.shapes = (count, len(left)), (count, len(right))
         theta = np.concatenate([U[:, :count].T.ravel(), V[:count].ravel()])
-        work = self.values.size * count**2 * (1 + (count / _DENSE) ** 4)
+        work = self.values.size * count**2 * (1 + (min(count**2, self.values.size) / _DENSE) ** 2)
         evaluations = int(np.clip(_WORK / work, *_EVALUATIONS))
         options = {"maxfun": evaluations // len(_SHARPNESS), "maxcor": 20}
         self.found, self.lowest = theta, math.inf  # the best so far, over all sharpnesses
@@ -91,6 +95,8 @@ class FilterSearch:
                     callback=stop,
                     options=options,
                 )
+            if math.exp(-self.lowest / 2) * _REACH < beat:
+                return None
         return self.filters(self.found)
 
     def filters(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,16 +115,21 @@ class FilterSearch:
         tail = np.sum(sizes[self.terms :] ** 2) + _NOTHING
         rest = (U[:, self.terms :] * sizes[self.terms :]) @ V[self.terms :]
 
-        eigenvalues, vectors = np.linalg.eigh((products * self.inverse) @ products.T)
+        # of P Pᵀ and Pᵀ P, with the same eigenvalues but for zeros, the smaller one
+        weighed = products * np.sqrt(self.inverse)
+        eigenvalues, vectors = np.linalg.eigh(weighed @ weighed.T if count <= n else weighed.T @ weighed)
         largest = eigenvalues[-1]
         share = np.maximum(eigenvalues / largest, _NOTHING) ** sharpness
-        smooth = math.log(largest) + math.log(share.mean()) / sharpness
+        smooth = math.log(largest) + math.log(share.sum() / count) / sharpness
         # the value without smoothing decides which filters are kept
         if (value := math.log(largest) - math.log(tail)) < self.lowest:
             self.found, self.lowest = theta.copy(), value
 
         pull = share / share.sum() / np.maximum(eigenvalues, _NOTHING * largest)
-        by_product = (vectors * (2 * pull)) @ (vectors.T @ products) * self.inverse
+        if count <= n:
+            by_product = (vectors * (2 * pull)) @ (vectors.T @ products) * self.inverse
+        else:
+            by_product = (weighed @ vectors) @ (vectors * (2 * pull)).T * np.sqrt(self.inverse)
         by_product -= (2 / tail) * rest.reshape(-1, 1) * self.values
         by_product = fft.rfft(by_product.reshape(len(X), len(Y), n), self.size)
         by_filter = (by_product * Y.conj()).sum(1), (by_product * X[:, None].conj()).sum(0)

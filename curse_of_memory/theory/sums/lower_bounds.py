@@ -25,7 +25,7 @@ from curse_of_memory import checks
 from curse_of_memory.theory.functions.lagged import lag_step, lagged
 from curse_of_memory.theory.functions.memory_bias import Bias
 from curse_of_memory.theory.sums.filters import FilterSearch, ladder
-from curse_of_memory.theory.sums.lag_weights import lag_weights
+from curse_of_memory.theory.sums.lag_weights import lag_weights, unit_peak
 
 __all__ = ["LowerBound", "bound_of_filters", "weighted_lower_bound"]
 
@@ -33,6 +33,9 @@ _EPS = np.finfo(float).eps
 _OVERSHOT = 1.002  # of what is enough, so that it is left when rounding errors are taken off
 _COSTLY = 2e5  # numbers in the products of filters, for a second try
 _EXTRA, _MANY = (1, 4), 12  # filters beyond m, and in all: few are sharp where singular values fall fast
+_FAINTEST = 1e-200  # lags with less weight are left out: they bound nothing, and their inverse overflows
+# Rows of a section are multiplied by (a + 1/2)^{−p/2} and by the weight to a power: then all lags count alike
+_SCALINGS = ((0.0, 0.0), (0.25, 1.0), (0.5, 0.5), (0.5, 1.0))
 _WORTH = 1.02  # of a bound over the one before: where so much is gained more filters are tried
 
 
@@ -47,9 +50,9 @@ class LowerBound:
     terms : int
         m.
     section : float
-        What a plain Hankel section gives, without the search for filters.
+        What Hankel sections with scaled rows and columns give, without the search for filters.
     left, right : numpy.ndarray, shapes (k, p) and (k, q)
-        Filters x_a and y_b; without any rows where they were no better than the plain section.
+        Filters x_a and y_b; without any rows where they were no better than the sections.
     lags : numpy.ndarray, shape (p + q − 1,)
         The lags that they act on, in steps, equally spaced.
     """
@@ -90,8 +93,9 @@ def weighted_lower_bound(
     dt : float, optional
         Time step, for a bias; that of the lags unless given, 1 without labels.
     filters : int, optional
-        How many on each side, more than m; m + 1, m + 4 and 12 are tried unless given. More are slower
-        and sharpen the bound where singular values fall slowly.
+        How many on each side, more than m; m + 1, m + 4 and 12 are tried unless given, as far as they
+        begin near what scaled sections give without any search. More are slower and sharpen the bound
+        where singular values fall slowly.
     enough : float
         Stop the search where the bound reaches this value.
 
@@ -118,15 +122,14 @@ def weighted_lower_bound(
     w = lag_weights(weight, values.size, dt)
     if filters is not None and checks.positive_int("filters", filters) <= terms:
         raise ValueError(f"filters must be more than terms = {terms}, got {filters}")
-    if not (np.sqrt(w) * values).any():
-        raise ValueError("values must not be zero at every lag with weight")
-    lags = _weighted_lags(values, w, terms)
+    unit, _ = unit_peak(values, w)
+    lags = _weighted_lags(unit, np.where(w < _FAINTEST, 0.0, w), terms)
     none = np.empty((0, 0))
     if lags.size <= 2 * terms:
         return LowerBound(0.0, terms, 0.0, none, none, lags)
-    rho, some = values[lags] / np.abs(values).max(), w[lags]
-    whole = math.sqrt(np.sum(w * (values / np.abs(values).max()) ** 2)) * (1 + w.size * _EPS)
-    plain = float(_section(rho, some, terms) / whole)
+    rho, some = unit[lags], w[lags]
+    whole = float(np.linalg.norm(np.sqrt(w) * unit)) * (1 + (w.size + 4) * _EPS)
+    plain = max(_section(rho, some, terms, *powers) for powers in _SCALINGS) / whole
     best = LowerBound(plain, terms, plain, none, none, lags)
     search = FilterSearch(rho, some, terms)
     tries = {terms + extra for extra in _EXTRA} | {max(_MANY, terms + 1)} if filters is None else {filters}
@@ -135,7 +138,10 @@ def weighted_lower_bound(
         if plain == 0 or best.bound >= enough or (best.bound > plain and k**2 * rho.size > _COSTLY):
             break
         before = best.bound
-        X, Y = search.best(k, enough * whole * _OVERSHOT)
+        found = search.best(k, enough * whole * _OVERSHOT, best.bound * whole if filters is None else 0.0)
+        if found is None:
+            continue
+        X, Y = found
         bound = _proven(X, Y, rho, some, terms) / whole
         if bound > best.bound:
             best = LowerBound(float(bound), terms, plain, X, Y, lags)
@@ -194,10 +200,8 @@ def bound_of_filters(
     w = lag_weights(weight, values.size, dt)
     if w.min() == 0:
         raise ValueError("weight must be positive at every lag")
-    if not values.any():
-        raise ValueError("values must not be zero at every lag with weight")
-    rho = values / np.abs(values).max()
-    whole = math.sqrt(np.sum(w * rho**2)) * (1 + w.size * _EPS)
+    rho, _ = unit_peak(values, w)
+    whole = float(np.linalg.norm(np.sqrt(w) * rho)) * (1 + (w.size + 4) * _EPS)
     return float(_proven(X, Y, rho, w, checks.positive_int("terms", terms)) / whole)
 
 
@@ -214,23 +218,30 @@ def _weighted_lags(values: np.ndarray, w: np.ndarray, terms: int) -> np.ndarray:
             lags = np.arange(first, w.size, stride)
             for run in np.split(lags, np.flatnonzero(w[lags] == 0)):
                 run = run[w[run] > 0]
-                held = np.sum(w[run] * values[run] ** 2)
+                held = np.sum((np.sqrt(w[run]) * values[run]) ** 2)
                 if run.size > 2 * terms and held > energy:
                     best, energy = run, held
     return best
 
 
-def _section(rho: np.ndarray, w: np.ndarray, terms: int) -> float:
-    """Return the bound of the Hankel section itself, or of a ladder of its rows."""
+def _section(rho: np.ndarray, w: np.ndarray, terms: int, power: float, of_weight: float) -> float:
+    """Return the bound of a scaled Hankel section D H E, or of a ladder of its rows.
+
+    With D = diag(√u), E = diag(√v) an error of lag s counts Σ_{a+b=s} u_a v_b times in ‖D H E‖_F².
+    """
     rows = ladder((rho.size + 1) // 2)
     columns = rho.size - rows[-1]
-    matrix = sliding_window_view(rho, columns)[rows]
-    often = np.zeros(rho.size)  # how often each lag stands in the section
-    for row in rows:
-        often[row : row + columns] += 1
+    falling = np.minimum.accumulate(w)[np.minimum(2 * np.arange(rho.size), rho.size - 1)]
+    scale = (np.arange(rho.size) + 0.5) ** -power * falling ** (of_weight / 2)
+    u, v = scale[rows], scale[:columns]
+    matrix = np.sqrt(u)[:, None] * sliding_window_view(rho, columns)[rows] * np.sqrt(v)
+    often = np.zeros(rho.size)
+    for row, some in zip(rows, u, strict=True):
+        often[row : row + columns] += some * v
     sizes = np.linalg.svd(matrix, compute_uv=False)
-    tail = np.linalg.norm(sizes[terms:]) - _svd_error(matrix.shape, sizes[0])
-    return max(0.0, tail) / math.sqrt((often / w).max()) * (1 - 8 * _EPS)
+    rounding = _svd_error(matrix.shape, sizes[0]) + 8 * _EPS * np.linalg.norm(sizes)
+    tail = np.linalg.norm(sizes[terms:]) - rounding
+    return float(max(0.0, tail) / math.sqrt((often / w).max()) * (1 - (rows.size + 8) * _EPS))
 
 
 def _svd_error(shape: tuple[int, ...], largest: float) -> float:

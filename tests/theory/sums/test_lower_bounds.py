@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.theory.exponential_sums import fit_exponential_sum
 from curse_of_memory.theory.sums.filters import FilterSearch
-from curse_of_memory.theory.sums.lower_bounds import bound_of_filters, weighted_lower_bound
+from curse_of_memory.theory.sums.lower_bounds import _section, bound_of_filters, weighted_lower_bound
 
 EPS = np.finfo(float).eps
 LAGS = np.arange(100.0)
@@ -39,13 +39,26 @@ def test_the_bound_is_met_by_conjugate_pairs_where_real_rates_are_far_from_it():
     assert fit_exponential_sum(airy, 5, FLAT).limit_error > 20 * floor
 
 
-def test_filters_gain_on_the_plain_section():
+def test_filters_gain_on_scaled_sections_and_those_on_the_plain_one():
     found = weighted_lower_bound(POLYNOMIAL, 4, FLAT)
-    assert found.bound > 4 * found.section
+    assert found.bound > 3 * found.section
     # lag s stands in a 50 by 51 section T − s times at most: the section over √T bounds the error
     sizes = np.linalg.svd(np.array([POLYNOMIAL[i : i + 51] for i in range(50)]), compute_uv=False)
     plain = math.sqrt(np.sum(sizes[4:] ** 2) / 100 / np.sum(FLAT * POLYNOMIAL**2))
-    assert found.section == pytest.approx(plain, rel=1e-6)
+    assert found.section > 1.4 * plain
+
+
+@pytest.mark.parametrize("power", [0.25, 0.5])
+def test_a_scaled_section_counts_every_lag_at_most_as_often_as_it_says(power):
+    """‖D H(e) E‖_F² is Σ_s e_s² Σ_{a+b=s} u_a v_b: the largest share of w_s in it bounds it."""
+    draws = np.random.default_rng(0)
+    w, rho = draws.uniform(0.1, 1, 21), draws.standard_normal(21)
+    u = (np.arange(11) + 0.5) ** -power
+    H = np.array([rho[i : i + 11] for i in range(11)])
+    sizes = np.linalg.svd(np.sqrt(np.outer(u, u)) * H, compute_uv=False)
+    often = np.array([sum(u[a] * u[s - a] for a in range(11) if 0 <= s - a < 11) for s in range(21)])
+    expected = math.sqrt(np.sum(sizes[2:] ** 2) / (often / w).max())
+    assert _section(rho, w, 2, power, 0.0) == pytest.approx(expected, rel=1e-12)
 
 
 @few
