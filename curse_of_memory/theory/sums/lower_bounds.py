@@ -123,6 +123,8 @@ def weighted_lower_bound(
     if filters is not None and checks.positive_int("filters", filters) <= terms:
         raise ValueError(f"filters must be more than terms = {terms}, got {filters}")
     unit, _ = unit_peak(values, w)
+    # of norm one, so that the search ends where it ends whatever the scale
+    unit = unit / np.linalg.norm(np.sqrt(w) * unit)
     lags = _weighted_lags(unit, np.where(w < _FAINTEST, 0.0, w), terms)
     none = np.empty((0, 0))
     if lags.size <= 2 * terms:
