@@ -110,6 +110,15 @@ def test_the_loss_vanishes_where_the_memory_is_fitted():
     assert np.abs(loss.gradient(a, w)).max() <= 64 * EPS * rho.energy / 0.2
 
 
+@pytest.mark.parametrize("power", [0.0, 300.0, 1000.0])
+def test_the_weight_of_any_power_is_taken(power):
+    """∫_0^T (1 − (t/T)^{p+1}) e^{−2t} dt, where T^{p+1} itself may exceed double precision."""
+    T, q = 16.0, mpmath.mpf(power) + 1
+    moment = mpmath.quad(lambda u: (1 - u**q) * mpmath.exp(-2 * T * u), [0, 0.01, 0.1, 0.5, 0.9, 1])
+    found = exact_loss(far_bump(0.0, height=0.0), power=power, horizon=T).energy
+    assert found == pytest.approx(float(T * moment), rel=1e-9)
+
+
 def test_a_long_horizon_without_weight_is_the_half_line():
     far = exact_loss(RHO, power=math.inf, horizon=120.0)
     assert far.value(A, W) == pytest.approx(exact_loss(RHO).value(A, W), rel=1e-13)

@@ -163,6 +163,7 @@ def _rule(target: Target, power: float | None, horizon: float, panels: int) -> t
     times = (edges[:-1, None] + half * (1 + nodes)).ravel()
     weights = (half * weights).ravel()
     if power is not None:
+        # b(s, T)/b(0, T) of a power is that of s/T and 1, where nothing overflows
         b = bias.power(power)
-        weights = weights * (b(times, horizon) / b(0.0, horizon))
+        weights = weights * (b(times / horizon, 1.0) / b(0.0, 1.0))
     return times, weights
