@@ -14,7 +14,10 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.analytic import octaves
+from curse_of_memory.theory.functions.exponentials import exponential_values, gram_form
 from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.functions.rectangles import magnitude_of
 from curse_of_memory.theory.functions.target import Decay, Target, t
 
 __all__ = ["exponential_sum", "from_callable", "from_formula", "sign_changes"]
@@ -28,20 +31,27 @@ class _ExponentialSum(Target):
     rates: tuple[float, ...]  # ascending
 
     def _values(self, t):
-        return np.exp(-np.multiply.outer(t, self.rates)) @ np.array(self.coefficients)
+        return exponential_values(self.coefficients, self.rates, t)
 
     def _tail(self, t):
         # |ρ| integrates exactly between sign changes: Σ cᵢ/λᵢ e^{−λᵢ t} is the antiderivative, negated
         edges = np.unique(
             np.concatenate([t.ravel(), sign_changes(coefficients=self.coefficients, rates=self.rates)])
         )
-        primitive = np.exp(-np.multiply.outer(edges, self.rates)) @ np.divide(self.coefficients, self.rates)
+        primitive = exponential_values(np.divide(self.coefficients, self.rates), self.rates, edges)
         pieces = np.abs(primitive - np.append(primitive[1:], 0.0))
         return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
 
     def _l2(self):
-        c = np.array(self.coefficients)
-        return math.sqrt(max(c @ (1 / np.add.outer(self.rates, self.rates)) @ c, 0.0))
+        return math.sqrt(gram_form(self.coefficients, self.rates))
+
+    def _energy(self, t):
+        shifted = np.exp(-np.multiply.outer(t, self.rates)) * self.coefficients
+        pairs = np.einsum("...i,...j,ij->...", shifted, shifted, 1 / np.add.outer(self.rates, self.rates))
+        return np.maximum(pairs, 0.0)
+
+    def _magnitude(self, low, high, height):
+        return np.exp(-np.multiply.outer(low, self.rates)) @ np.abs(self.coefficients)
 
     def _peak(self):
         slopes = np.multiply(self.coefficients, self.rates)
@@ -116,39 +126,111 @@ def exponential_sum(*, coefficients: ArrayLike, rates: ArrayLike) -> Target:
 @dataclass(frozen=True)
 class _Opaque(Target):
     func: Callable[[np.ndarray], np.ndarray]
+    where: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def last(self):
+        return _evaluable(self.func)
 
     def _values(self, t):
         return values_like(t, self.func(t), f"rho of {self.name}")
 
+    @property
+    def features(self):
+        return self.where
+
+
+def _evaluable(func: Callable) -> float:
+    """Return the largest power of two up to which all have finite values: t² e^{−t} is NaN from 1e154 on."""
+    times = octaves()[1:]
+    with np.errstate(all="ignore"):
+        finite = np.isfinite(np.broadcast_to(func(times), times.shape))
+    return float(times[-1] if finite.all() else times[max(int(finite.argmin()) - 1, 0)])
+
+
+def _features(features: ArrayLike) -> tuple[tuple[float, float], ...]:
+    """Return pairs (time, width) as numbers, or refuse them."""
+    if not len(features):
+        return ()
+    pairs = checks.finite_array("features", features, ndim=2)
+    if pairs.shape[1] != 2 or pairs.min() < 0:
+        raise ValueError("features must be pairs (time, width) of numbers that are not negative")
+    return tuple((float(where), float(width)) for where, width in pairs)
+
 
 def from_callable(
-    func: Callable[[np.ndarray], ArrayLike], name: str = "callable", decay: Decay = _UNKNOWN
+    func: Callable[[np.ndarray], ArrayLike],
+    name: str = "callable",
+    decay: Decay = _UNKNOWN,
+    features: ArrayLike = (),
 ) -> Target:
     """ρ = func, any callable that takes an array of times and returns values of its shape.
 
-    Tail and norms are numerical; a tail that `decay` says diverges is inf.
+    Tails and norms are estimates from samples; a tail that `decay` says diverges is inf. Unasked, they see
+    what is at least t/1000 wide for 1e-6 <= t <= 1e6; nothing can be promised of what is narrower or
+    farther and is not in `features`. A formula (:func:`from_formula`) has no such limits.
+
+    Parameters
+    ----------
+    func : callable
+        ρ.
+    name : str
+        What legends call it.
+    decay : Decay
+        How ρ decays, where that is known.
+    features : array_like, shape (k, 2)
+        Pairs (time, width) of what is narrow, or far: bumps, wiggles, and with width 0 jumps and kinks.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `func` is not callable, or the features are no such pairs.
 
     Examples
     --------
     >>> rho = from_callable(lambda t: t * np.exp(-t), name="late")
     >>> round(rho.norm(1), 9)
     1.0
+    >>> spike = from_callable(lambda t: np.exp(-(((t - 1e4) / 1e-2) ** 2)), features=[(1e4, 1e-2)])
+    >>> round(spike.norm(1) / 1e-2, 6)  # √π
+    1.772454
     """
     if not callable(func):
         raise TypeError(f"func must be callable, got {func!r}")
-    return _Opaque(name, None, decay, func)
+    return _Opaque(name, None, decay, func, _features(features))
 
 
 @dataclass(frozen=True)
 class _Formula(Target):
+    where: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def last(self):
+        return _evaluable(compiled(self.formula, t))
+
     def _values(self, times):
         return values_like(times, compiled(self.formula, t)(times), f"rho of {self.name}")
 
+    def _magnitude(self, low, high, height):
+        return magnitude_of(self.formula)(low, high, height)
 
-def from_formula(expr: sympy.Expr | str, name: str | None = None, decay: Decay = _UNKNOWN) -> Target:
+    @property
+    def certified(self):
+        return magnitude_of(self.formula) is not None
+
+    @property
+    def features(self):
+        return self.where
+
+
+def from_formula(
+    expr: sympy.Expr | str, name: str | None = None, decay: Decay = _UNKNOWN, features: ArrayLike = ()
+) -> Target:
     """ρ = a sympy expression, or its text, in the one symbol ``t``.
 
-    Tail and norms are numerical; a tail that `decay` says diverges is inf.
+    Tails and norms are numerical; a tail that `decay` says diverges is inf. For formulas of sums, products,
+    powers, exp, log, sin, cos, sinh, cosh, erf, erfc and airyai they are certified by complex interval
+    arithmetic (``certified``); others are sampled, as in :func:`from_callable`.
 
     Parameters
     ----------
@@ -158,11 +240,13 @@ def from_formula(expr: sympy.Expr | str, name: str | None = None, decay: Decay =
         What legends call it; the formula unless given.
     decay : Decay
         How ρ decays, where that is known.
+    features : array_like, shape (k, 2)
+        As of :func:`from_callable`; a certified formula does not need them.
 
     Raises
     ------
     ValueError
-        If another symbol is in it, or it is no formula.
+        If another symbol is in it, or it is no formula, or the features are no pairs.
 
     Examples
     --------
@@ -170,4 +254,4 @@ def from_formula(expr: sympy.Expr | str, name: str | None = None, decay: Decay =
     0.5
     """
     formula = in_symbol(expr, t)
-    return _Formula(name or str(formula), formula, decay)
+    return _Formula(name or str(formula), formula, decay, _features(features))

@@ -1,17 +1,17 @@
-"""Memory functions ρ with closed forms of tail and norms, but for the Airy tail, which is piecewise.
+"""Memory functions ρ with closed forms of tails and norms, and bounds of their size in the complex plane.
 
 They are exposed as `curse_of_memory.targets`.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import sympy
-from scipy import integrate, special
+from scipy import special
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.airy_integrals import airy_magnitude, airy_values, tails_of_airy
 from curse_of_memory.theory.functions.formulas import exact
 from curse_of_memory.theory.functions.target import Decay, Target, t
 
@@ -28,8 +28,11 @@ class _Exponential(Target):
     def _tail(self, t):
         return np.exp(-self.rate * t) / self.rate
 
-    def _l2(self):
-        return 1 / math.sqrt(2 * self.rate)
+    def _energy(self, t):
+        return np.exp(-2 * self.rate * t) / (2 * self.rate)
+
+    def _magnitude(self, low, high, height):
+        return np.exp(-self.rate * low)
 
     def _peak(self):
         return 1.0
@@ -68,9 +71,16 @@ class _Polynomial(Target):
             return np.full(t.shape, math.inf)
         return (1 + self.rate * t) ** -float(power) * float(1 / (exact(self.rate) * power))
 
-    def _l2(self):
+    def _energy(self, t):
         power = 2 * exact(self.exponent) - 1
-        return math.inf if power <= 0 else math.sqrt(1 / (exact(self.rate) * power))
+        if power <= 0:
+            return np.full(t.shape, math.inf)
+        return (1 + self.rate * t) ** -float(power) * float(1 / (exact(self.rate) * power))
+
+    def _magnitude(self, low, high, height):
+        # |1 + rz| is least where Re z is
+        nearest = 1 + self.rate * low
+        return np.where(nearest > 0, np.maximum(nearest, 1e-300) ** -self.exponent, math.inf)
 
     def _peak(self):
         return 1.0
@@ -108,8 +118,15 @@ class _Shift(Target):
     def _tail(self, t):
         return np.maximum(self.stop - np.maximum(t, self.start), 0.0)
 
-    def _l2(self):
-        return math.sqrt(self.stop - self.start)
+    def _energy(self, t):
+        return self._tail(t)
+
+    def _magnitude(self, low, high, height):
+        return np.ones(low.shape)
+
+    @property
+    def breaks(self):
+        return (self.start, self.stop)
 
     def _peak(self):
         return 1.0
@@ -146,11 +163,16 @@ class _TwoParts(Target):
     def _tail(self, t):
         return np.exp(-t) + math.sqrt(math.pi) / 2 * special.erfc(t - self.center)
 
-    def _l2(self):
-        c = self.center
-        cross = math.exp(0.25 - c) * math.sqrt(math.pi) / 2 * math.erfc(0.5 - c)
-        bump = math.sqrt(math.pi / 8) * math.erfc(-math.sqrt(2) * c)
-        return math.sqrt(0.5 + 2 * cross + bump)
+    def _energy(self, t):
+        far = t - self.center
+        cross = math.exp(0.25 - self.center) * math.sqrt(math.pi) / 2 * special.erfc(far + 0.5)
+        bump = math.sqrt(math.pi / 8) * special.erfc(math.sqrt(2) * far)
+        return np.exp(-2 * t) / 2 + 2 * cross + bump
+
+    def _magnitude(self, low, high, height):
+        # |e^{−(z−c)²}| = e^{(Im z)² − (Re z − c)²}
+        apart = np.maximum(np.maximum(low - self.center, self.center - high), 0.0)
+        return np.exp(-low) + np.exp(height**2 - apart**2)
 
 
 def two_parts(center: float = 9.0) -> Target:
@@ -171,46 +193,29 @@ def two_parts(center: float = 9.0) -> Target:
     return _TwoParts(f"two_parts(center={center:g})", formula, Decay("exponential", 1.0), center)
 
 
-def _airy(x):
-    # scipy gives NaN far beyond the underflow at 104
-    return special.airy(np.minimum(x, 200.0))[0]
-
-
 @dataclass(frozen=True)
 class _Airy(Target):
     shift: float
 
-    def _zeros(self, derivative: int) -> np.ndarray:
-        """Return the zeros of Ai (0) or Ai' (1) in t >= 0, ascending."""
-        # the k-th zero is near -(3π(4k-1)/8)^{2/3}, so this many reach beyond -shift
-        count = 2 + int((8 * self.shift**1.5 / (3 * math.pi) + 3) / 4)
-        zeros = self.shift + special.ai_zeros(count)[derivative][::-1]
-        return zeros[zeros >= 0]
-
     def _values(self, t):
-        return _airy(t - self.shift)
+        return airy_values(t - self.shift)
 
     def _tail(self, t):
-        # signs are constant between zeros, where the integrand is entire: quad reaches rounding
-        edges = np.unique(np.concatenate([t.ravel(), self._zeros(0)]))
-        limits = itertools.pairwise([*(edges - self.shift), math.inf])
-        pieces = [abs(_airy_integral(low, high)) for low, high in limits]
-        return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
+        return tails_of_airy(t - self.shift, self.name)
 
-    def _l2(self):
-        # x Ai² − Ai'² is an antiderivative of Ai²
-        ai, slope, _, _ = special.airy(-self.shift)
-        return math.sqrt(slope**2 + self.shift * ai**2)
+    def _energy(self, t):
+        # x Ai² − Ai'² is an antiderivative of Ai²; where its parts cancel, Ai² is nearly gone
+        x = t - self.shift
+        ai, slope, _, _ = special.airy(np.minimum(x, 100.0))
+        return np.where(x < 100, np.maximum(slope**2 - x * ai**2, 0.0), 0.0)
+
+    def _magnitude(self, low, high, height):
+        return airy_magnitude(low - self.shift, high - self.shift, height)
 
     def _peak(self):
-        return float(np.abs(self._values(np.append(self._zeros(1), 0.0))).max())
-
-
-def _airy_integral(low: float, high: float) -> float:
-    """Return ∫_low^high Ai to rounding, for limits with no zero of Ai between them."""
-    # 20 beyond `low`, or 0, Ai has lost 25 digits; beyond 100 it is below 1e-290
-    high = min(high, max(low, 0.0) + 20.0, 100.0)
-    return integrate.quad(_airy, low, high, epsabs=0.0, epsrel=1e-13)[0] if low < high else 0.0
+        # |Ai| is largest at the first zero of Ai', from where on it falls
+        first = -special.ai_zeros(1)[1][0]
+        return float(airy_values(-min(self.shift, first)))
 
 
 def airy(shift: float = 6.0) -> Target:
@@ -238,6 +243,9 @@ class _Sine(Target):
 
     def _values(self, t):
         return np.sin(self.frequency * t)
+
+    def _magnitude(self, low, high, height):
+        return np.cosh(self.frequency * height)
 
     def _peak(self):
         return 1.0

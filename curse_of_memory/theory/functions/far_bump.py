@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.exponentials import exponential_values, gram_form
 from curse_of_memory.theory.functions.formulas import exact
 from curse_of_memory.theory.functions.target import Decay, Target, t
 
@@ -43,18 +44,41 @@ class FarBump(Target):
         return self.height / (math.sqrt(2 * math.pi) * self.width) * np.exp(-(z**2) / 2)
 
     def _values(self, t):
-        near = np.exp(-np.multiply.outer(t, self.rates)) @ np.array(self.coefficients)
-        return near + self.bump(t)
+        return exponential_values(self.coefficients, self.rates, t) + self.bump(t)
 
     def _tail(self, t):
         if self.height < 0 or min(self.coefficients) < 0:
             return super()._tail(t)
-        near = np.exp(-np.multiply.outer(t, self.rates)) @ np.divide(self.coefficients, self.rates)
+        near = exponential_values(np.divide(self.coefficients, self.rates), self.rates, t)
         z = (t - self.center) / (math.sqrt(2) * self.width)
         return near + self.height / 2 * special.erfc(z)
 
     def _l2(self):
         return math.sqrt(self.energy)
+
+    def _energy(self, t):
+        near = np.exp(-np.multiply.outer(t, self.rates)) * self.coefficients
+        pairs = np.einsum("...i,...j,ij->...", near, near, 1 / np.add.outer(self.rates, self.rates))
+        bump = self.height**2 / (4 * math.sqrt(math.pi) * self.width)
+        bump = bump * special.erfc((t - self.center) / self.width)
+        # seen from t, the bump is at μ − t and the exponentials have decayed by e^{−λt}
+        cross = near * self._overlap(np.array(self.rates), self.center - t[..., None])
+        return np.maximum(pairs + 2 * cross.sum(-1) + bump, 0.0)
+
+    def _overlap(self, w, center):
+        """Return ∫_0^∞ e^{−wt} h N(t; center, s) dt."""
+        mean = center - w * self.width**2
+        z = -mean / (math.sqrt(2) * self.width)
+        # erfc keeps the digits where the maximum of t ↦ e^{−wt} N(t) is inside, erfcx where it is not
+        inside = np.exp(w * (w * self.width**2 / 2 - center) * (z < 0)) * special.erfc(np.minimum(z, 0))
+        outside = np.exp(-((center / self.width) ** 2) / 2) * special.erfcx(np.maximum(z, 0))
+        return self.height / 2 * np.where(z > 0, outside, inside)
+
+    def _magnitude(self, low, high, height):
+        near = np.exp(-np.multiply.outer(low, self.rates)) @ np.abs(self.coefficients)
+        apart = np.maximum(np.maximum(low - self.center, self.center - high), 0.0)
+        tall = abs(self.height) / (math.sqrt(2 * math.pi) * self.width)
+        return near + tall * np.exp((height**2 - apart**2) / (2 * self.width**2))
 
     @property
     def bump_energy(self) -> float:
@@ -66,7 +90,7 @@ class FarBump(Target):
     def energy(self) -> float:
         """∫_0^∞ ρ², in closed form."""
         c = np.array(self.coefficients)
-        near = c @ (1 / np.add.outer(self.rates, self.rates)) @ c
+        near = gram_form(c, np.array(self.rates))
         return float(near + 2 * c @ self._bump_moments(np.array(self.rates))[0] + self.bump_energy)
 
     def moments(self, w: np.ndarray) -> np.ndarray:
@@ -92,13 +116,7 @@ class FarBump(Target):
 
     def _bump_moments(self, w):
         mean = self.center - w * self.width**2
-        z = -mean / (math.sqrt(2) * self.width)
-        # erfc keeps the digits where the maximum of t ↦ e^{−wt} N(t) is inside, erfcx where it is not
-        inside = np.exp(w * (w * self.width**2 / 2 - self.center) * (z < 0)) * special.erfc(np.minimum(z, 0))
-        if (z > 0).any():
-            outside = math.exp(-((self.center / self.width) ** 2) / 2) * special.erfcx(np.maximum(z, 0))
-            inside = np.where(z > 0, outside, inside)
-        zeroth = self.height / 2 * inside
+        zeroth = self._overlap(w, self.center)
         first = mean * zeroth + self.width**2 * self.bump(0.0)
         return np.array([zeroth, first, mean * first + self.width**2 * zeroth])
 

@@ -8,6 +8,7 @@ import sympy
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.airy_integrals import airy_values
 
 __all__ = ["compiled", "exact", "in_symbol", "values_like"]
 
@@ -54,7 +55,9 @@ def compiled(formula: sympy.Expr, symbol: sympy.Symbol) -> Callable[[np.ndarray]
     >>> compiled(x**2, x)(np.array([1.0, 3.0]))
     array([1., 9.])
     """
-    return sympy.lambdify(symbol, formula, modules=["scipy", "numpy"])
+    # scipy's own Ai is NaN where it has long underflowed
+    plain = formula.replace(sympy.airyai, sympy.Function("airy_values"))
+    return sympy.lambdify(symbol, plain, modules=[{"airy_values": airy_values}, "scipy", "numpy"])
 
 
 def values_like(t: np.ndarray, values: ArrayLike, name: str) -> np.ndarray:

@@ -28,6 +28,21 @@ class _Kink(Target):
     def _tail(self, t):
         return self._above(t) ** (self.order + 1) / (self.order + 1)
 
+    def _energy(self, t):
+        # ∫ (v + x₀) v^{2k} dv in v = e^{−t} − x₀
+        above, power = self._above(t), 2 * self.order + 1
+        return above ** (power + 1) / (power + 1) + math.exp(-self.at) * above**power / power
+
+    def _peak(self):
+        return float(self._values(np.zeros(())))
+
+    def _magnitude(self, low, high, height):
+        return np.exp(-low) * (np.exp(-low) + math.exp(-self.at)) ** self.order
+
+    @property
+    def breaks(self):
+        return (self.at,)
+
 
 def kink(order: int, at: float = 1.0) -> Target:
     """ρ(t) = e^{−t} (e^{−t} − e^{−at})₊ᵏ: k − 1 continuous derivatives, the k-th jumps at t = at.
@@ -60,12 +75,22 @@ class _Damped(Target):
     def _values(self, t):
         return np.exp(-self.rate * t) * (1 + t) ** -float(self.exponent)
 
-    def _tail(self, t):
+    def _integral(self, t, exponent, rate):
+        """Return ∫_t^∞ e^{−rate s} (1 + s)^{−exponent} ds."""
         # e^{rate} E_n(rate (1 + t)), where the first factor must not overflow alone
-        scaled = special.expn(self.exponent, self.rate * (1 + np.minimum(t, 500 / self.rate)))
-        return np.where(
-            t > 500 / self.rate, 0.0, (1 + t) ** (1.0 - self.exponent) * math.exp(self.rate) * scaled
-        )
+        scaled = special.expn(exponent, rate * (1 + np.minimum(t, 500 / rate)))
+        return np.where(t > 500 / rate, 0.0, (1 + t) ** (1.0 - exponent) * math.exp(rate) * scaled)
+
+    def _tail(self, t):
+        return self._integral(t, self.exponent, self.rate)
+
+    def _energy(self, t):
+        return self._integral(t, 2 * self.exponent, 2 * self.rate)
+
+    def _magnitude(self, low, high, height):
+        nearest = 1 + low
+        size = np.exp(-self.rate * low) * np.maximum(nearest, 1e-300) ** -float(self.exponent)
+        return np.where(nearest > 0, size, math.inf)
 
     def _peak(self):
         return 1.0

@@ -14,6 +14,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
+from curse_of_memory.theory.functions.analytic import LARGEST_TIME, absolute_integrals, largest_value, octaves
 from curse_of_memory.theory.functions.quadrature import integrals_to, largest_magnitude
 
 __all__ = ["Decay", "Target", "lag_grid", "t"]
@@ -96,18 +97,72 @@ class Target(ABC):
 
     def _tail(self, t: np.ndarray) -> np.ndarray:
         """Return ∫_t^∞ |ρ| for checked t."""
-        if self._diverges(1.0):
-            return np.full(t.shape, math.inf)
-        return integrals_to(lambda u: np.abs(self._values(u)), t, math.inf, f"|rho| of {self.name}")
+        return np.full(t.shape, math.inf) if self._diverges(1.0) else self._integrals(t, 1)
+
+    def _energy(self, t: np.ndarray) -> np.ndarray:
+        """Return ∫_t^∞ ρ² for checked t."""
+        return np.full(t.shape, math.inf) if self._diverges(0.5) else self._integrals(t, 2)
+
+    def _integrals(self, t: np.ndarray, power: int) -> np.ndarray:
+        what = f"{'|rho|' if power == 1 else 'rho^2'} of {self.name}"
+        if self.certified:
+            return absolute_integrals(
+                lambda u: self._values(u) ** power,
+                lambda *rectangle: self._magnitude(*rectangle) ** power,
+                t,
+                self.edges,
+                what,
+                signed=power == 1,
+            )
+
+        def size(u):
+            return np.abs(self._values(u)) ** power
+
+        return integrals_to(size, t, math.inf, what, self.features, self.last)
 
     def _l2(self) -> float:
-        if self._diverges(0.5):
-            return math.inf
-        square = integrals_to(lambda u: self._values(u) ** 2, np.zeros(1), math.inf, f"rho^2 of {self.name}")
-        return math.sqrt(square[0])
+        return math.sqrt(float(self._energy(np.zeros(()))))
 
     def _peak(self) -> float:
-        return largest_magnitude(self._values)
+        if self.certified:
+            return largest_value(self._values, self._magnitude, self.edges, self.name)
+        return largest_magnitude(self._values, self.features, self.last)
+
+    def _magnitude(self, low: np.ndarray, high: np.ndarray, height: np.ndarray) -> np.ndarray:
+        """Return a bound of |ρ(z)| for low <= Re z <= high, |Im z| <= height; inf where ρ has none.
+
+        Where ρ is pieced together at :attr:`breaks`, it holds for the continuation of every piece.
+        """
+        return np.full(low.shape, math.inf)
+
+    @property
+    def certified(self) -> bool:
+        """Whether tails and norms are certified: closed forms, or bounds of ρ in the complex plane.
+
+        Otherwise they are estimates from samples, which may miss a narrow feature.
+        """
+        return type(self)._magnitude is not Target._magnitude
+
+    @property
+    def breaks(self) -> tuple[float, ...]:
+        """The times at which ρ or a derivative jumps."""
+        return ()
+
+    @property
+    def features(self) -> tuple[tuple[float, float], ...]:
+        """Where else than near 0 samples have to be close: pairs of a time and a width."""
+        return ()
+
+    @property
+    def last(self) -> float:
+        """The largest power of two up to which ρ can be evaluated, at most 2^1000."""
+        return LARGEST_TIME
+
+    @property
+    def edges(self) -> np.ndarray:
+        """Octaves up to `last`, and the times between which ρ is analytic."""
+        powers = octaves()
+        return np.unique(np.concatenate([powers[powers <= self.last], self.breaks]))
 
     def _diverges(self, exponent: float) -> bool:
         slow = self.decay.kind == "polynomial" and self.decay.rate <= exponent

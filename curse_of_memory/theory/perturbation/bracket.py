@@ -10,12 +10,13 @@ from curse_of_memory import checks
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.perturbation.ascent import Ball, Points, ascend, random_points
 from curse_of_memory.theory.perturbation.enclosures import bound_above
-from curse_of_memory.theory.perturbation.error_norms import NORMS, HalfLine, half_line, on_steps
+from curse_of_memory.theory.perturbation.error_norms import NORMS, on_steps
 from curse_of_memory.theory.perturbation.error_rows import Rows
+from curse_of_memory.theory.perturbation.half_line import HalfLine, half_line
 from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.reparameterization import get
 
-__all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "joined", "perturbed_model", "stable_rates"]
+__all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "perturbed_model", "stable_rates"]
 
 PERTURBED = ("all", "rates")
 _CLOSED = 1e-9
@@ -49,8 +50,9 @@ class WorstCase:
     inputs, outputs : numpy.ndarray, shape (m,)
         Its input and output weights ũ and c̃.
     quadrature : float
-        By how much two resolutions of the integrals differ; `lower` and `upper` are wider by this estimate.
-        0 on a grid, where errors are finite sums and only rounding (which is accounted for) remains.
+        The width that integrals over [0, ∞) add to the bounds: how far the error of the model below is
+        certainly known. 0 on a grid, where errors are finite sums and only rounding (which is accounted for)
+        remains.
     reason : str
         Why a bound is infinite, where one is.
     ball : {'diagonal', 'full'}
@@ -142,10 +144,10 @@ class Model:
         """Return the models within `beta` in the norm of `rows`."""
         return Ball(self.centre, beta, self.amplitudes, self.poles, rows)
 
-    def line(self, slowest: float, fastest: float) -> HalfLine | None:
+    def line(self, slowest: float, fastest: float, sampled: bool = False) -> HalfLine | None:
         """Return the norm on [0, ∞) for modes with rates between these; None if that of ρ is infinite."""
         slowest = max(slowest, _SLOWEST)
-        return half_line(self.rho, self.norm, slowest, min(fastest, _SPREAD * slowest))
+        return half_line(self.rho, self.norm, slowest, min(fastest, _SPREAD * slowest), sampled)
 
 
 def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
@@ -252,12 +254,12 @@ def bracket(
     known["reason"] = _no_bound(model, lower, slowest, fastest)
     upper = math.inf if known["reason"] else bound_above(ball, lower, budget, tolerance)
     if line is not None:
-        known["quadrature"] = float(_discrepancy(ball, line, Points.stacked([sampled, worst])).max())
         lower = float(_line_errors(ball, line, worst)[0])
+        known["quadrature"] = _known_above(ball, line, worst) - lower
         if math.isfinite(upper):
             largest = (np.abs(ball.centre.c) + moved) * (np.abs(ball.centre.u) + moved)
-            spill = float(largest.sum()) * line.mode_tail(slowest)
-            upper = float(joined(line, upper + known["quadrature"], line.tail + spill))
+            known_modes = largest, -reach.high
+            upper = float(line.above(upper, line.missed(*known_modes), line.spill(*known_modes))[0])
     return WorstCase(lower=max(lower, known["random"]), upper=upper, **known)
 
 
@@ -308,22 +310,21 @@ def _errors(model: Model, x: Points) -> np.ndarray:
 
 
 def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
-    """Return lower bounds of errors on [0, ∞): on [0, S], less what two resolutions differ by, and beyond."""
+    """Return lower bounds of errors on [0, ∞), those of the rows less what they may have missed."""
+    modes = _modes(ball, x)
+    return line.below(ball.errors(x, margin=True), line.missed(*modes), line.spill(*modes))
+
+
+def _known_above(ball: Ball, line: HalfLine, x: Points) -> float:
+    """Return an upper bound of the error of one point."""
+    rows, a, pole = ball.rows, (x.c * x.u)[0], ball.poles.pole(x.w)
+    size, rounded = (float(ball.errors(x, margin=margin)[0]) for margin in (False, True))
+    hidden = rows.hidden(pole, pole, lambda modes, _: (a @ modes[0],) * 2, np.abs(a))
+    modes = _modes(ball, x)
+    return float(line.above(size + (size - rounded) + hidden, line.missed(*modes), line.spill(*modes))[0])
+
+
+def _modes(ball: Ball, x: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sizes and rates of the modes; one of size 0 may have any rate."""
     sizes, rates = np.abs(x.c * x.u), -ball.poles.pole(x.w)
-    spill = np.zeros(len(sizes))
-    for i, j in zip(*np.nonzero(sizes), strict=True):
-        spill[i] += sizes[i, j] * line.mode_tail(rates[i, j]) if rates[i, j] > _SLOWEST else math.inf
-    inner = np.maximum(ball.errors(x, margin=True) - _discrepancy(ball, line, x), 0.0)
-    spill = np.nan_to_num(spill, nan=math.inf, posinf=math.inf)
-    return joined(line, inner, np.maximum(line.tail - spill, 0.0))
-
-
-def _discrepancy(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
-    coarse = Ball(ball.centre, ball.beta, ball.amplitudes, ball.poles, line.coarse)
-    # two that overflow are equally infinite
-    return np.nan_to_num(np.abs(ball.errors(x) - coarse.errors(x)), nan=0.0, posinf=math.inf)
-
-
-def joined(line: HalfLine, inner, tail):
-    """Return the norm on [0, ∞) from those on [0, S] and [S, ∞)."""
-    return np.hypot(inner, tail) if line.rows.order == 2 else inner + tail
+    return sizes, np.where(sizes > 0, rates, 1.0)

@@ -141,7 +141,7 @@ def _bounds(ball: Ball, amplitudes: _Amplitudes, low, high, parents):
     low, high = _reduced(ball, amplitudes, low, high)
     rows = ball.rows
     (least, largest), _, bends = rows.ranges(low, high, 2)
-    bounds = np.minimum(parents, _by_range(rows, amplitudes, least, largest))
+    bounds = _by_range(rows, amplitudes, least, largest)
     at_low, at_high = rows.jet(low)[0], rows.jet(high)[0]
     # the error of a chord is at most width² / 8 times the largest second derivative
     bend = np.maximum(np.abs(bends[0]), np.abs(bends[1]))
@@ -154,7 +154,19 @@ def _bounds(ball: Ball, amplitudes: _Amplitudes, low, high, parents):
     sizes = [rows.norm(np.minimum(np.abs(part), 1e300)) for part in (gap, chords[1])]
     share = (np.abs(amplitudes.a) + amplitudes.reach) * sizes[0] + amplitudes.reach * sizes[1]
     share = np.where(high > low, share + 1e-300, -1.0)
+    bounds = np.minimum(parents, bounds + _hidden(rows, amplitudes, low, high))
     return bounds, low, high, np.where((high > low).any(-1), share.argmax(-1), -1)
+
+
+def _hidden(rows: Rows, amplitudes: _Amplitudes, low, high) -> np.ndarray:
+    """Return by how much errors in the boxes may exceed the norms of their rows."""
+
+    def memory(least, largest):
+        below, above = _memory_range(amplitudes.a, least, largest)
+        extra = amplitudes.pointwise(np.maximum(np.abs(least), np.abs(largest)))
+        return below - extra, above + extra
+
+    return rows.hidden(low, high, memory, np.abs(amplitudes.a) + amplitudes.reach)
 
 
 def _by_range(rows: Rows, amplitudes: _Amplitudes, least, largest) -> np.ndarray:

@@ -8,11 +8,12 @@ at most two extrema, and they are known.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Rows", "StepRows", "TimeRows"]
+__all__ = ["CellRows", "Rows", "StepRows", "TimeRows", "hidden_in_cells"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,20 @@ class Rows(ABC):
                 size = scale[..., 0] * np.linalg.norm(rows / scale, axis=-1)
         return np.where(np.isnan(size), np.inf, size)
 
+    def hidden(self, low: np.ndarray, high: np.ndarray, memory: Callable, sizes: np.ndarray) -> np.ndarray:
+        """Return by how much the true error may exceed the norm of the rows: nothing, for sums.
+
+        Parameters
+        ----------
+        low, high : numpy.ndarray, shape (n, m)
+            Boxes of poles.
+        memory : callable
+            From the (least, largest) rows of modes over the boxes, (n, m, rows), to those of their sum.
+        sizes : numpy.ndarray, shape (m,)
+            Bounds of the |aᵢ|.
+        """
+        return np.zeros(low.shape[:-1])
+
     @property
     def rounding(self) -> float:
         """Rounding errors of a norm, relative to the norm of the magnitudes that went into it."""
@@ -183,3 +198,116 @@ class TimeRows(Rows):
 
     def _slope_extrema(self, derivative):
         return [-(derivative + 1) / np.maximum(self.nodes, 1e-300)]
+
+
+def hidden_in_cells(integrals: np.ndarray, slopes: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Return by how much ∫|Δ| over a cell of width h may exceed |∫Δ|, where |Δ'| <= slopes.
+
+    Where Δ is negative on a part of length a, ∫Δ⁻ <= M a²/2 and ∫Δ⁺ <= M (h − a)²/2; hence no more than
+    M (h/2 − |∫Δ|/(Mh))², and nothing from |∫Δ| = Mh²/2 on.
+
+    Parameters
+    ----------
+    integrals : numpy.ndarray
+        Lower bounds of |∫Δ|.
+    slopes, width : numpy.ndarray
+        M and h.
+
+    Examples
+    --------
+    >>> hidden_in_cells(np.array([0.0, 0.5]), np.ones(2), np.ones(2))  # Δ = t − 1/2 hides 1/4, Δ = t nothing
+    array([0.25, 0.  ])
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        half = np.maximum(width / 2 - integrals / (slopes * width), 0.0)
+        return np.where(slopes > 0, slopes * half**2, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class CellRows(Rows):
+    """Poles are exponents κ: a row is ∫ e^{κt} over a cell, or its increment across it; first, if asked, e^0.
+
+    Attributes
+    ----------
+    edges : numpy.ndarray, shape (cells + 1,)
+        The ends of the cells. There is one row more than cells if the value at 0 is the first row.
+    steps, bends : numpy.ndarray, shape (cells,)
+        The increments of ρ, and bounds of |ρ''|.
+    """
+
+    edges: np.ndarray
+    steps: np.ndarray
+    bends: np.ndarray
+
+    def _values(self, p, derivatives):
+        a, h = self.edges[:-1], np.diff(self.edges)
+        u = p * h
+        scale, moments = h * np.exp(p * a), _moments(u, derivatives)
+        # ∫ tᵈ e^{κt} dt with t = a + hs
+        formulas = (
+            lambda: moments[0],
+            lambda: a * moments[0] + h * moments[1],
+            lambda: a * a * moments[0] + 2 * a * h * moments[1] + h * h * moments[2],
+        )
+        found = [scale * formulas[d]() for d in range(derivatives + 1)]
+        if self.nodes.size == a.size:
+            return found
+        return [
+            np.concatenate([np.full((*row.shape[:-1], 1), float(d == 0)), row], -1)
+            for d, row in enumerate(found)
+        ]
+
+    def _slopes(self, p, derivatives):
+        a, b = self.edges[:-1], self.edges[1:]
+        low, high = np.exp(p * a), np.exp(p * b)
+        formulas = (
+            lambda: low * np.expm1(p * (b - a)),
+            lambda: b * high - a * low,
+            lambda: b * b * high - a * a * low,
+        )
+        return [formulas[d]() for d in range(derivatives + 1)]
+
+    def _value_extrema(self, derivative):
+        return []
+
+    def _slope_extrema(self, derivative):
+        # b^{d+1} e^{κb} = a^{d+1} e^{κa}
+        a, b = np.maximum(self.edges[:-1], 1e-300), self.edges[1:]
+        return [-(derivative + 1) * np.log(b / a) / (b - a)]
+
+    def hidden(self, low, high, memory, sizes):
+        """Return what sign changes within cells may hide, as :meth:`Rows.hidden` says."""
+        ones = np.ones(self.steps.size)
+        values = CellRows(1, self.edges[:-1], ones, ones, self.y, self.edges, self.steps, self.bends)
+        ((least, largest),) = values.ranges(low, high, 0)
+        cells = self.steps.size
+        below, above = memory(least, largest)
+        y = np.concatenate([self.y[self.nodes.size - cells : self.nodes.size], self.steps])
+        # the least and the largest |y − memory|
+        near = np.maximum(np.maximum(y - above, below - y), 0.0)
+        far = np.maximum(np.abs(y - below), np.abs(y - above))
+        width = np.diff(self.edges)
+        # λ² e^{−λt} is largest at λ = 2/t
+        peak = -2 / np.maximum(self.edges[:-1], 1e-300)
+        curved = np.clip(peak, low[..., None], high[..., None])
+        with np.errstate(over="ignore", under="ignore"):
+            modes = (sizes[:, None] * curved**2 * np.exp(curved * self.edges[:-1])).sum(-2)
+        bends = self.bends + modes
+        slopes = far[..., cells:] / width + bends * width
+        total = hidden_in_cells(near[..., :cells], slopes, width).sum(-1)
+        if self.slope_weights.size:
+            total = total + hidden_in_cells(near[..., cells:], bends, width).sum(-1)
+        return np.where(np.isnan(total), np.inf, total)
+
+
+def _moments(u: np.ndarray, highest: int) -> list[np.ndarray]:
+    """Return ∫_0^1 sᵏ e^{us} ds for k <= highest."""
+    small = np.abs(u) < 0.1
+    safe = np.where(small, 1.0, u)
+    found = [np.where(u == 0, 1.0, np.expm1(u) / np.where(u == 0, 1.0, u))]
+    series = np.where(small, u, 0.0)
+    for k in range(1, highest + 1):
+        recursion = (np.exp(safe) - k * found[-1]) / safe
+        terms = sum(series**j / (math.factorial(j) * (j + k + 1)) for j in range(10))
+        found.append(np.where(small, terms, recursion))
+    return found

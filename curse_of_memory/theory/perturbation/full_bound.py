@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 
-from curse_of_memory.theory.perturbation.error_norms import HalfLine
 from curse_of_memory.theory.perturbation.error_rows import StepRows
 from curse_of_memory.theory.perturbation.full_ball import FullBall
+from curse_of_memory.theory.perturbation.half_line import HalfLine
 from curse_of_memory.theory.perturbation.matrix_dual import largest_affine
 
 __all__ = ["beyond", "bound_above"]

@@ -6,10 +6,10 @@ import numpy as np
 
 from curse_of_memory import checks
 from curse_of_memory.theory.maps.weight_map import Reparameterization
-from curse_of_memory.theory.perturbation.bracket import Model, WorstCase, joined
-from curse_of_memory.theory.perturbation.error_norms import HalfLine
+from curse_of_memory.theory.perturbation.bracket import Model, WorstCase
 from curse_of_memory.theory.perturbation.full_ball import FullBall, Matrices, search
 from curse_of_memory.theory.perturbation.full_bound import beyond, bound_above
+from curse_of_memory.theory.perturbation.half_line import HalfLine
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 
 __all__ = ["BALLS", "full_bracket", "takes_ball"]
@@ -87,8 +87,11 @@ def full_bracket(
     upper, rest = bound_above(inside, np.concatenate(move if model.amplitudes else move[:1]))
     lower = float(_errors(inside, line, worst)[0])
     if line is not None:
-        known["quadrature"] = float(_discrepancy(inside, line, Matrices.stacked([sampled, worst])).max())
-        upper = float(joined(line, upper + known["quadrature"], line.tail + beyond(inside, line)))
+        missed = float(_missed(inside, line, worst)[0])
+        known["quadrature"] = float(line.above(lower, missed, 0.0) - lower)
+        size = (np.linalg.norm(u) + inside.moves[1]) * (np.linalg.norm(c) + inside.moves[1])
+        missed = line.missed_by(np.array([size]), *_decay(inside, np.array([moved])))
+        upper = float(line.above(upper, missed, beyond(inside, line))[0])
     upper = upper + rest
     return WorstCase(
         lower=max(lower, known["random"]),
@@ -104,12 +107,20 @@ def full_bracket(
 
 def _line(model: Model, beta: float) -> HalfLine | None:
     rates = -model.centre.w[0]
-    return model.line(float(rates.min()) - beta, float(rates.max()) + beta)
+    return model.line(float(rates.min()) - beta, float(rates.max()) + beta, sampled=True)
 
 
-def _discrepancy(ball: FullBall, line: HalfLine, x: Matrices) -> np.ndarray:
-    coarse = FullBall(ball.centre, ball.beta, ball.amplitudes, ball.poles, line.coarse)
-    return np.nan_to_num(np.abs(ball.errors(x) - coarse.errors(x)), nan=0.0, posinf=math.inf)
+def _decay(ball: FullBall, apart: np.ndarray) -> tuple[float, np.ndarray, float]:
+    """Return the slowest rate of the centre, the distances from it, and a bound of |W|."""
+    rates = -np.diagonal(ball.centre.W[0])
+    return float(rates.min()), apart, float(rates.max() + apart.max())
+
+
+def _missed(ball: FullBall, line: HalfLine, x: Matrices) -> np.ndarray:
+    """Return what sums miss of the error of each model."""
+    sizes = np.linalg.norm(x.u, axis=1) * np.linalg.norm(x.c, axis=1)
+    apart = np.linalg.norm(x.W - ball.centre.W, ord=2, axis=(1, 2))
+    return line.missed_by(sizes, *_decay(ball, apart))
 
 
 def _errors(ball: FullBall, line: HalfLine | None, x: Matrices) -> np.ndarray:
@@ -127,8 +138,8 @@ def _errors(ball: FullBall, line: HalfLine | None, x: Matrices) -> np.ndarray:
             size * line.mode_tail(rate) if rate > 0 else math.inf
             for size, rate in zip(sizes, decay[stable], strict=True)
         ]
-        inner = np.maximum(ball.errors(one, margin=True) - _discrepancy(ball, line, one), 0.0)
-        errors[stable] = joined(line, inner, np.maximum(line.tail - np.array(spill), 0.0))
+        inner = ball.errors(one, margin=True)
+        errors[stable] = line.below(inner, _missed(ball, line, one), np.array(spill))
     return errors
 
 

@@ -10,7 +10,8 @@ import torch
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.perturbation.error_norms import half_line, on_steps
+from curse_of_memory.theory.perturbation.error_norms import on_steps
+from curse_of_memory.theory.perturbation.half_line import half_line
 
 EPS = np.finfo(float).eps
 RHO = targets.polynomial(1.5)
