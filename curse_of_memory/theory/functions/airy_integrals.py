@@ -54,7 +54,9 @@ def airy_magnitude(low: np.ndarray, high: np.ndarray, height: np.ndarray) -> np.
         nearest = np.maximum(-high, 1.0)
         growth = np.exp(height * np.sqrt(np.hypot(low, height)))
         near_axis = growth * (1 + 0.27 * nearest**-1.5) / np.sqrt(math.pi * np.sqrt(nearest))
-    return np.where((high <= -1) & (height <= 1.7 * nearest), np.fmin(best, near_axis), best)
+    best = np.where((high <= -1) & (height <= 1.7 * nearest), np.fmin(best, near_axis), best)
+    # with η = √x the exponent is y²/(4√x) − 2x^{3/2}/3, which underflows before its parts overflow
+    return np.where((low > 1e4) & (height <= low), 0.0, best)
 
 
 def _primitive(x: np.ndarray, ai: np.ndarray, slope: np.ndarray) -> np.ndarray:

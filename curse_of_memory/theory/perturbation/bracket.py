@@ -86,7 +86,7 @@ class WorstCase:
     @property
     def attained(self) -> bool:
         """Whether the bounds agree to 1e-9: the supremum is known, and attained at the model given."""
-        return math.isfinite(self.lower) and self.upper - self.lower <= _CLOSED * self.upper
+        return math.isfinite(self.upper) and self.upper - self.lower <= _CLOSED * self.upper
 
     @property
     def underestimate(self) -> float:

@@ -5,9 +5,6 @@ in t, so that the norm W^{1,∞} of the papers is ‖Δ‖_1 + |Δ(0)| + ‖Δ'�
 (2305.19190)).
 """
 
-import math
-
-import numpy as np
 import numpy as np
 
 from curse_of_memory import checks

@@ -9,7 +9,7 @@ at most two extrema, and they are known.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -231,13 +231,17 @@ class CellRows(Rows):
     ----------
     edges : numpy.ndarray, shape (cells + 1,)
         The ends of the cells. There is one row more than cells if the value at 0 is the first row.
-    steps, bends : numpy.ndarray, shape (cells,)
-        The increments of ρ, and bounds of |ρ''|.
+    steps, bends, thirds : numpy.ndarray, shape (cells,)
+        The increments of ρ, and bounds of its second and third derivative.
+    smooth : numpy.ndarray of bool, shape (cells − 1,)
+        Whether ρ is smooth where two cells meet.
     """
 
     edges: np.ndarray
     steps: np.ndarray
     bends: np.ndarray
+    thirds: np.ndarray
+    smooth: np.ndarray
 
     def _values(self, p, derivatives):
         a, h = self.edges[:-1], np.diff(self.edges)
@@ -278,7 +282,7 @@ class CellRows(Rows):
     def hidden(self, low, high, memory, sizes):
         """Return what sign changes within cells may hide, as :meth:`Rows.hidden` says."""
         ones = np.ones(self.steps.size)
-        values = CellRows(1, self.edges[:-1], ones, ones, self.y, self.edges, self.steps, self.bends)
+        values = replace(self, nodes=self.edges[:-1], value_weights=ones, slope_weights=ones)
         ((least, largest),) = values.ranges(low, high, 0)
         cells = self.steps.size
         below, above = memory(least, largest)
@@ -287,17 +291,35 @@ class CellRows(Rows):
         near = np.maximum(np.maximum(y - above, below - y), 0.0)
         far = np.maximum(np.abs(y - below), np.abs(y - above))
         width = np.diff(self.edges)
-        # λ² e^{−λt} is largest at λ = 2/t
-        peak = -2 / np.maximum(self.edges[:-1], 1e-300)
-        curved = np.clip(peak, low[..., None], high[..., None])
-        with np.errstate(over="ignore", under="ignore"):
-            modes = (sizes[:, None] * curved**2 * np.exp(curved * self.edges[:-1])).sum(-2)
-        bends = self.bends + modes
+        bends, thirds = (self._derivatives(order, low, high, sizes) for order in (2, 3))
+        bends = np.fmin(bends, self._from_neighbours(y - above, y - below, thirds))
         slopes = far[..., cells:] / width + bends * width
         total = hidden_in_cells(near[..., :cells], slopes, width).sum(-1)
         if self.slope_weights.size:
             total = total + hidden_in_cells(near[..., cells:], bends, width).sum(-1)
         return np.where(np.isnan(total), np.inf, total)
+
+    def _derivatives(self, order, low, high, sizes):
+        """Return bounds of the second or third derivative in each cell, those of ρ and of the modes added."""
+        # λᵈ e^{−λt} is largest at λ = d/t
+        peak = -order / np.maximum(self.edges[:-1], 1e-300)
+        pole = np.clip(peak, low[..., None], high[..., None])
+        with np.errstate(all="ignore"):
+            modes = (sizes[:, None] * np.abs(pole) ** order * np.exp(pole * self.edges[:-1])).sum(-2)
+        return (self.bends if order == 2 else self.thirds) + modes
+
+    def _from_neighbours(self, below, above, thirds):
+        """Return bounds of |Δ''| in each cell, from differences of the mean slopes of two neighbours."""
+        width, cells = np.diff(self.edges), self.steps.size
+        low, high = (bound[..., -cells:] / width for bound in (below, above))
+        # the difference is Δ'' at some point between, times the distance of the middles
+        apart = (width[1:] + width[:-1]) / 2
+        with np.errstate(all="ignore"):
+            most = np.maximum(high[..., 1:] - low[..., :-1], high[..., :-1] - low[..., 1:]) / apart
+            pairs = most + 2 * apart * np.maximum(thirds[..., 1:], thirds[..., :-1])
+        pairs = np.where(self.smooth, pairs, np.inf)
+        outside = np.full((*pairs.shape[:-1], 1), np.inf)
+        return np.fmin(np.concatenate([pairs, outside], -1), np.concatenate([outside, pairs], -1))
 
 
 def _moments(u: np.ndarray, highest: int) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ __all__ = ["HalfLine", "half_line"]
 # e^{-45} is 3e-20: beyond 45 time constants of the slowest mode only ρ itself is left
 _TIME_CONSTANTS = 45.0
 # the ratio of neighbouring edges of cells, and how many there may be before they have to be longer
-_CELL, _MANY_CELLS = 1.03, 3000
+_CELL, _MANY_CELLS = 1.03, 1200
 
 _CELL_NODES = np.polynomial.legendre.leggauss(8)
 # shares of the norm of ρ: of what a Gauss sum may miss, and of what a sign change in a cell may hide
@@ -251,8 +251,9 @@ def _tail(rho: Target, memory: _Memory, norm: str, stop: float) -> tuple[float, 
     edges = np.unique(np.concatenate([far, rho.edges[rho.edges > far[-1]], later]))
     for _ in range(40):
         low, high = edges[:-1], edges[1:]
-        steps = np.abs(np.diff(rho._values(edges)))
-        hidden = hidden_in_cells(steps, derivative_bound(memory.magnitude, low, high, 2), high - low)
+        with np.errstate(all="ignore"):
+            steps = np.abs(np.diff(rho._values(edges)))
+            hidden = hidden_in_cells(steps, derivative_bound(memory.magnitude, low, high, 2), high - low)
         bad = hidden > 1e-9 * (tail + steps.sum()) / low.size
         if not bad.any() or low.size > 20 * _MOST_ROWS:
             break
@@ -271,7 +272,7 @@ def _gauss_rows(memory: _Memory, start: float, stop: float, slowest: float, fast
         best = np.full(low.shape, np.inf)
         found = np.zeros((4, low.size))
         for r in ELLIPSES:
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 rectangle, weight = around(low, high, r), gauss_factor(low, high, nodes, r)
                 size, left = memory.magnitude(*rectangle), rectangle[0]
                 end = np.hypot(rectangle[1], rectangle[2])
@@ -310,18 +311,16 @@ def _cell_rows(memory: _Memory, norm: str, start: float, stop: float):
     low, half = edges[:-1], np.diff(edges) / 2
     times = low[:, None] + half[:, None] * (1 + nodes)
     integrals = half * (memory.values(times) @ weights)
-    bends = derivative_bound(memory.magnitude, low, edges[1:], 2)
     off = gauss_bound(memory.magnitude, low, edges[1:], nodes.size)
     steps = np.diff(memory.values(edges))
+    bounds = (derivative_bound(memory.magnitude, low, edges[1:], order) for order in (2, 3))
+    cells = (edges, steps, *bounds, ~np.isin(edges[1:-1], memory.breaks))
     none = np.empty(0)
     if norm == "l1":
-        rows = CellRows(1, edges[:-1], np.ones(low.size), none, integrals, edges, steps, bends)
+        rows = CellRows(1, low, np.ones(low.size), none, integrals, *cells)
     else:
-        first = memory.values(np.zeros(1))
-        y = np.concatenate([first, integrals, steps])
-        rows = CellRows(
-            1, np.append(0.0, low), np.ones(low.size + 1), np.ones(low.size), y, edges, steps, bends
-        )
+        y = np.concatenate([memory.values(np.zeros(1)), integrals, steps])
+        rows = CellRows(1, np.append(0.0, low), np.ones(low.size + 1), np.ones(low.size), y, *cells)
     return rows, (off, none, none, none)
 
 
