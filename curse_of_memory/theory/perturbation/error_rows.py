@@ -330,6 +330,6 @@ def _moments(u: np.ndarray, highest: int) -> list[np.ndarray]:
     series = np.where(small, u, 0.0)
     for k in range(1, highest + 1):
         recursion = (np.exp(safe) - k * found[-1]) / safe
-        terms = sum(series**j / (math.factorial(j) * (j + k + 1)) for j in range(10))
-        found.append(np.where(small, terms, recursion))
+        powers = [1 / (math.factorial(j) * (j + k + 1)) for j in range(10)]
+        found.append(np.where(small, np.polynomial.polynomial.polyval(series, powers), recursion))
     return found
