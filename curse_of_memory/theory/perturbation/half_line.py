@@ -33,6 +33,7 @@ __all__ = ["HalfLine", "half_line"]
 _TIME_CONSTANTS = 45.0
 # the ratio of neighbouring edges of cells, and how many there may be before they have to be longer
 _CELL, _MANY_CELLS = 1.03, 1200
+_SAMPLES, _MANY_SAMPLES = 1.006, 4000
 
 _CELL_NODES = np.polynomial.legendre.leggauss(8)
 # shares of the norm of ρ: of what a Gauss sum may miss, and of what a sign change in a cell may hide
@@ -75,11 +76,13 @@ class HalfLine:
         S.
     tail, slack : float
         The norm of ρ on [S, ∞) is at least `tail`, and at most `slack` more.
-    weights, sizes, starts, ends : numpy.ndarray, shape (panels,)
-        A panel adds at most weight · M² to the missed part of ∫Δ², where |Δ| <= M around it; a bound of |ρ|
-        there, and the smallest real part and the largest size of a time, on which that of a mode depends. In
-        L¹ the `weights` are what ∫|Δ| misses, whatever the modes, and the others are empty; but if sampled, a
-        cell adds at most weight · |Δ'|, and the `sizes` (1 or 2, cells) are those of ρ' and ρ''.
+    weights, sizes : numpy.ndarray, shape (ellipses, panels)
+        A panel adds at most weight · M² to the missed part of ∫Δ², where |Δ| <= M in an ellipse around it; a
+        bound of |ρ| there. In L¹ the `weights` are what ∫|Δ| misses, whatever the modes, and the others are
+        empty; but if sampled, a cell adds at most weight · |Δ'|, and `sizes` (1 or 2, cells) are those of ρ'
+        and ρ''.
+    starts, ends, heights : numpy.ndarray
+        The least and the largest real part there, and the largest imaginary one.
     """
 
     rows: Rows
@@ -90,6 +93,7 @@ class HalfLine:
     sizes: np.ndarray
     starts: np.ndarray
     ends: np.ndarray
+    heights: np.ndarray
 
     def mode_tail(self, rate: np.ndarray) -> np.ndarray:
         """Return the norm on [S, ∞) of e^{−rate t}, and of its slope where that counts."""
@@ -103,8 +107,8 @@ class HalfLine:
         if self.rows.order == 1:
             return np.full(amplitudes.shape[:-1], self.weights.sum())
         with np.errstate(all="ignore"):
-            modes = amplitudes[..., None] * np.exp(-np.multiply.outer(rates, self.starts))
-        return self._missed(modes.sum(-2))
+            modes = amplitudes[..., None, None] * np.exp(-np.multiply.outer(rates, self.starts))
+        return self._missed(modes.sum(-3))
 
     def missed_by(self, size: np.ndarray, rate: float, apart: np.ndarray, largest: float) -> np.ndarray:
         """Return what sums miss for memories cᵀe^{Wt}u with |c||u| <= `size`, of `sampled` rows.
@@ -119,10 +123,15 @@ class HalfLine:
             A bound of |W|.
         """
         with np.errstate(all="ignore"):
-            size, apart = size[:, None], apart[:, None]
             if self.rows.order == 2:
-                return self._missed(size * np.exp(-rate * self.starts + apart * self.ends))
-            decays = size * np.exp((apart - rate) * self.starts)
+                apart = apart[:, None, None]
+                # |z| − x is at most y²/(2x)
+                far = np.where(apart <= rate, self.starts, self.ends)
+                growth = (apart - rate) * far + apart * self.heights**2 / (2 * self.starts)
+                near = apart * np.hypot(self.ends, self.heights) - rate * self.starts
+                growth = np.where(self.starts > 0, growth, near)
+                return self._missed(size[:, None, None] * np.exp(growth))
+            decays = size[:, None] * np.exp(np.multiply.outer(apart - rate, self.starts))
             factors = (largest, largest**2)[: len(self.sizes)]
             return sum(
                 (known + factor * decays) @ self.weights
@@ -131,7 +140,8 @@ class HalfLine:
 
     def _missed(self, modes: np.ndarray) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return np.nan_to_num((self.sizes + modes) ** 2 @ self.weights, nan=np.inf, posinf=np.inf)
+            each = (self.sizes + modes) ** 2 * self.weights
+            return np.nan_to_num(each, nan=np.inf, posinf=np.inf).min(-2).sum(-1)
 
     def spill(self, amplitudes: np.ndarray, rates: np.ndarray) -> np.ndarray:
         """Return a bound of the norm on [S, ∞) of modes, as for `missed`."""
@@ -207,7 +217,8 @@ def half_line(rho, norm: str, slowest: float, fastest: float, sampled: bool = Fa
         tail, slack = _tail(rho, memory, norm, stop)
     start = min(0.25 / fastest, stop / 4096)
     if norm == "l2":
-        rows, parts = _gauss_rows(memory, start, stop, slowest, fastest)
+        # what moves as a whole matrix may grow off the axis, and needs shorter panels
+        rows, parts = _gauss_rows(memory, start, stop, slowest, fastest, 4 if sampled else 1)
     elif sampled:
         rows, parts = _sampled_rows(memory, norm, start, stop, _slope(rho) if norm == "w1" else None)
     else:
@@ -261,34 +272,35 @@ def _tail(rho: Target, memory: _Memory, norm: str, stop: float) -> tuple[float, 
     return tail + float(steps.sum()), float(hidden.sum())
 
 
-def _gauss_rows(memory: _Memory, start: float, stop: float, slowest: float, fastest: float):
-    """Return the values at Gauss points, and the weights, sizes, starts and ends of their panels."""
+def _gauss_rows(memory: _Memory, start: float, stop: float, slowest: float, fastest: float, panels: int):
+    """Return the values at Gauss points, and the parts of their panels, so many an octave."""
     nodes = GAUSS[0].size
-    doublings = math.ceil(math.log2(stop / start))
+    doublings = math.ceil(panels * math.log2(stop / start))
     edges = np.concatenate([[0.0, start / 2], np.geomspace(start, stop, doublings + 1)])
 
     def parts(low, high):
-        """Return the weight, size, start and end of the ellipse by which least is missed."""
-        best = np.full(low.shape, np.inf)
-        found = np.zeros((4, low.size))
+        """Return the weight, size, start, end and height of each ellipse around each panel."""
+        found = []
         for r in ELLIPSES:
             with np.errstate(all="ignore"):
-                rectangle, weight = around(low, high, r), gauss_factor(low, high, nodes, r)
-                size, left = memory.magnitude(*rectangle), rectangle[0]
-                end = np.hypot(rectangle[1], rectangle[2])
-                # of a mode of the norm of ρ
-                mode = math.sqrt(2 * slowest) * np.exp(-np.where(left < 0, fastest, slowest) * left)
-                missed = weight * (size / memory.size + mode) ** 2
-            better = missed < best
-            best = np.where(better, missed, best)
-            found = np.where(better, np.array([weight, size, left, end]), found)
-        return best, found
+                rectangle = around(low, high, r)
+                size = memory.magnitude(*rectangle)
+            found.append((gauss_factor(low, high, nodes, r), size, *rectangle))
+        return np.array(found).transpose(1, 0, 2)
 
-    edges = _refined(memory, edges, stop, lambda low, high: parts(low, high)[0] > _MISSED, nodes)
+    def coarse(low, high):
+        weight, size, left, *_ = parts(low, high)
+        with np.errstate(all="ignore"):
+            # with a mode of the norm of ρ
+            mode = math.sqrt(2 * slowest) * np.exp(-np.where(left < 0, fastest, slowest) * left)
+            missed = weight * (size / memory.size + mode) ** 2
+        return ~(np.nan_to_num(missed, nan=np.inf).min(0) <= _MISSED)
+
+    edges = _refined(memory, edges, stop, coarse, nodes)
     low, half = edges[:-1], np.diff(edges) / 2
     t = (low[:, None] + half[:, None] * (1 + GAUSS[0])).ravel()
     root = np.sqrt(half[:, None] * GAUSS[1]).ravel()
-    return TimeRows(2, t, root, np.empty(0), root * memory.values(t)), parts(low, edges[1:])[1]
+    return TimeRows(2, t, root, np.empty(0), root * memory.values(t)), parts(low, edges[1:])
 
 
 def _cell_rows(memory: _Memory, norm: str, start: float, stop: float):
@@ -321,7 +333,7 @@ def _cell_rows(memory: _Memory, norm: str, start: float, stop: float):
     else:
         y = np.concatenate([memory.values(np.zeros(1)), integrals, steps])
         rows = CellRows(1, np.append(0.0, low), np.ones(low.size + 1), np.ones(low.size), y, *cells)
-    return rows, (off, none, none, none)
+    return rows, (off, none, none, none, none)
 
 
 def _sampled_rows(memory: _Memory, norm: str, start: float, stop: float, slope: Callable | None):
@@ -339,7 +351,7 @@ def _sampled_rows(memory: _Memory, norm: str, start: float, stop: float, slope: 
     t, none = low + width / 2, np.empty(0)
     orders = (1, 2) if norm == "w1" else (1,)
     sizes = np.array([derivative_bound(memory.magnitude, low, edges[1:], order) for order in orders])
-    parts = width**2 / 4, sizes, low, edges[1:]
+    parts = width**2 / 4, sizes, low, edges[1:], 0 * low
     if norm == "l1":
         return TimeRows(1, t, width, none, width * memory.values(t)), parts
     t = np.append(0.0, t)

@@ -52,7 +52,7 @@ def test_the_half_line_norms_of_a_power_law():
     # ρ = (1 + t)^{−3/2}: ∫ρ = 2, ∫ρ² = 1/2, ∫|ρ'| = ρ(0) = 1
     for norm, exact in (("l1", 2.0), ("l2", math.sqrt(0.5)), ("w1", 4.0)):
         line = half_line(RHO, norm, 0.01, 2.0)
-        assert whole(line) == pytest.approx(exact, rel=1e-10)  # 12 Gauss points a panel, ratio √2
+        assert whole(line) == pytest.approx(exact, rel=1e-10)  # of one sign: cells hide nothing
 
 
 def test_the_half_line_norm_of_a_sum_is_a_gram_matrix():

@@ -165,7 +165,7 @@ def test_one_mode_in_the_functional_norm_has_a_closed_form():
     turn = math.log(a * rate / 0.5) / (rate - 0.5)
     peak = max(a - 1, a * math.exp(-rate * turn) - math.exp(-0.5 * turn) if turn > 0 else 0.0)
     exact = (a / rate - 2) + (a - 1) + (2 * peak - (a - 1))
-    # |Δ'| has a kink at the turn, inside a panel of the quadrature
+    # Δ' changes its sign at the turn, inside a cell
     assert found.lower <= exact * (1 + 1e-9)
     assert found.upper >= exact * (1 - 1e-9)
     assert found.lower == pytest.approx(exact, rel=1e-3)
@@ -231,7 +231,7 @@ def test_what_a_memory_keeps_beyond_all_modes_counts(beta):
         exponential_sum([3.0], [1.0]), targets.polynomial(1.5), beta, "direct", "l1", perturbed="rates"
     )
     exact = 2 - 1 / (3 + beta)
-    assert found.lower == pytest.approx(exact, rel=1e-10)  # 12 Gauss points a panel, ratio √2
+    assert found.lower == pytest.approx(exact, rel=1e-10)  # of one sign: cells hide nothing
     assert found.upper == pytest.approx(exact, rel=1e-10)
 
 
