@@ -118,15 +118,17 @@ def decay(
     **The class.**
 
     =============  ==============================================================================
-    compact        after `stop` the curve drops by a factor of more than e f², where f is the
-                   largest factor by which it fell in a step before
+    compact        after `stop` the curve drops by a factor of more than 2 e f², where f is the
+                   largest factor by which it fell in a step before (up to e⁵, where fewer than
+                   three steps are seen)
     none           log M does not fall by more than twice its standard error (of oscillations: its
                    scatter), or κ > 3/2, where M settles at a level
     faster         κ < −1/2
     exponential    |κ| <= 1/2
     polynomial     1/2 < κ <= 3/2
     unknown        none of these holds three quarters of the likelihood; a flat curve that may
-                   fall by a factor e within two standard errors; less than four points
+                   fall by a factor e within two standard errors; one that rises; less than
+                   four points; nothing above the noise
     =============  ==============================================================================
 
     Parameters

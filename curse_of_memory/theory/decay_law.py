@@ -28,6 +28,7 @@ FEWEST, ENOUGH = 4, 15  # points: fewer than the first are no evidence, more tha
 DECIDED = 0.75  # share of the likelihood that a class must have
 _BENDS = np.linspace(-7.0, 7.0, 141)  # of log(ℓ(start)/ℓ(stop)), where it is searched
 _AROUND = np.linspace(-8.0, 8.0, 65)  # standard errors around the best bend, where the likelihood is summed
+_NUMBERS = 2**20  # of all bends that are tried together
 _MEANS = 40  # over periods, at most about so many
 _STEPS = 40  # of Gauss and Newton; a dozen do
 
@@ -70,11 +71,15 @@ class Window:
 
     def squares(self, bends: np.ndarray) -> np.ndarray:
         """Return the sum of squared residuals at each bend."""
-        shapes = _shape(bends, self.x)
-        centred = shapes - shapes.mean(1, keepdims=True)
         logs = self.logs - self.logs.mean()
-        b = (centred @ logs) / (centred**2).sum(1)
-        return ((logs - b[:, None] * centred) ** 2).sum(1)
+        at_once = max(1, _NUMBERS // self.x.size)
+        found = []
+        for first in range(0, bends.size, at_once):
+            shapes = _shape(bends[first : first + at_once], self.x)
+            centred = shapes - shapes.mean(1, keepdims=True)
+            b = (centred @ logs) / (centred**2).sum(1)
+            found.append(((logs - b[:, None] * centred) ** 2).sum(1))
+        return np.concatenate(found)
 
     def bend(self) -> tuple[float, float]:
         """Return the best bend = log(ℓ(start)/ℓ(stop)), and its standard error.

@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -236,6 +238,22 @@ def test_a_level_is_not_taken_for_noise():
     assert fit.noise_floor == pytest.approx(EPS, rel=1)
     assert fit.kind == "none"
     assert fit.confidence > 0.8
+
+
+@pytest.mark.parametrize("floor", [0.0, 1e-3])
+def test_long_curves_are_judged_in_seconds_and_little_memory(floor):
+    lags = np.arange(100_000.0)
+    noise = floor * np.random.default_rng(0).standard_normal(lags.size)
+    tracemalloc.start()
+    started = time.process_time()
+    fit = decay(np.abs(np.exp(-1e-4 * lags) + noise))
+    seconds, (_, peak) = time.process_time() - started, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert seconds < 10
+    # 2**20 numbers take 8 MB; all bends at once would take 160 MB
+    assert peak < 80e6
+    # where M is ten floors high, log M is 1/200 too low, E log(1 + z/10), of a fall of log 10 at least
+    assert (fit.kind, fit.rate) == ("exponential", pytest.approx(1e-4, rel=5e-3))
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e150, 1e300])

@@ -92,6 +92,7 @@ ILL = {
     "ragged": ([[1.0], [1.0, 2.0]], "{} must be an array of real numbers"),
     "empty": ([], "{} must not be empty"),
     "gradients": (torch.tensor(DESCENDING, requires_grad=True), "{} must not require gradients"),
+    "on no device": (torch.empty(SIZE, device="meta"), "{} must be an array of real numbers"),
     "bfloat16": (torch.tensor(DESCENDING, dtype=torch.bfloat16), "{} must be an array of real numbers"),
 }
 
