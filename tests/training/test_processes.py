@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
+from curse_of_memory.nn import LSTM, RNN, S4D, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.training import fit
 from curse_of_memory.training.processes import ManyProcesses, OneProcess
@@ -29,7 +29,7 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
+from curse_of_memory.nn import LSTM, RNN, S4D, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.training import fit
 
@@ -141,6 +141,17 @@ def test_the_precision_of_a_fabric_is_honoured(task, precision):
     seen -= {(False, torch.float32)}  # the model is tried as it is
     assert seen == {(True, dtype), (False, dtype)} - {(False, torch.float32)}
     assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("layer", [RNN, SSM, S4D, LSTM])
+def test_layers_train_with_short_weights(task, layer):
+    fabric = pytest.importorskip("lightning_fabric").Fabric(
+        accelerator="cpu", devices=1, precision="bf16-true"
+    )
+    model = layer(1 if layer is S4D else 4, seed=0)
+    found = fit(model, task, steps=2, fabric=fabric, **SETTINGS)
+    assert found.status == "finished"
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
 
 
 def test_the_shares_are_the_whole():
