@@ -16,7 +16,15 @@ from curse_of_memory.theory.perturbation.half_line import HalfLine, half_line
 from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.reparameterization import get
 
-__all__ = ["PERTURBED", "Model", "WorstCase", "bracket", "perturbed_model", "stable_rates"]
+__all__ = [
+    "PERTURBED",
+    "Model",
+    "WorstCase",
+    "bracket",
+    "diagonal_errors",
+    "perturbed_model",
+    "stable_rates",
+]
 
 PERTURBED = ("all", "rates")
 _CLOSED = 1e-9
@@ -227,7 +235,7 @@ def bracket(
     moved = 0.0 if model.still else beta
     drawn = random_points(model.ball(moved, model.steps), draws, seed, model.kept)
     sampled = Points.stacked([model.centre, drawn])
-    errors = _errors(model, sampled)
+    errors = diagonal_errors(model, sampled)
     known = {
         "beta": beta,
         "random": float(errors.max()),
@@ -293,7 +301,7 @@ def _moved_out(ball: Ball, smaller: WorstCase, kept: np.ndarray) -> Points:
     return ball.inside(Points(w, ball.centre.u, ball.centre.c))
 
 
-def _errors(model: Model, x: Points) -> np.ndarray:
+def diagonal_errors(model: Model, x: Points) -> np.ndarray:
     """Return lower bounds of the error of each point, infinite where that does not exist."""
     if model.steps is not None:
         return model.ball(0.0, model.steps).errors(x, margin=True)

@@ -118,10 +118,13 @@ class FullBall:
         if isinstance(self.rows, StepRows):
             bounds = self._step_rows(np.abs(self.multiplier(x.W)), np.abs(x.u), np.abs(x.c))
         else:
-            # in this norm |e^{Wt}| <= e^{−(λ − β)t}
+            # in this norm |e^{Wt}| <= e^{−(λ − β)t}, and eigenvalues are off by rounding
             slowest = float(np.diagonal(self.centre.W[0]).max()) + self.beta
             fastest = float(np.abs(x.W).max())
-            shape = np.exp(slowest * self.rows.nodes)
+            wrong = 1 + 1e12 * np.expm1(
+                np.minimum(64 * np.finfo(float).eps * fastest * self.rows.nodes, 600.0)
+            )
+            shape = np.exp(slowest * self.rows.nodes) * wrong
             slopes = fastest * shape[: self.rows.slope_weights.size] * self.rows.slope_weights
             sizes = np.linalg.norm(x.u, axis=1) * np.linalg.norm(x.c, axis=1)
             bounds = sizes[:, None] * np.concatenate([shape * self.rows.value_weights, slopes])

@@ -6,7 +6,7 @@ import numpy as np
 
 from curse_of_memory import checks
 from curse_of_memory.theory.maps.weight_map import Reparameterization
-from curse_of_memory.theory.perturbation.bracket import Model, WorstCase
+from curse_of_memory.theory.perturbation.bracket import Model, WorstCase, diagonal_errors
 from curse_of_memory.theory.perturbation.full_ball import FullBall, Matrices, search
 from curse_of_memory.theory.perturbation.full_bound import beyond, bound_above
 from curse_of_memory.theory.perturbation.half_line import HalfLine
@@ -16,6 +16,7 @@ __all__ = ["BALLS", "full_bracket", "takes_ball"]
 
 BALLS = ("diagonal", "full")
 _FULL = ("direct", "direct-discrete")
+_LARGEST = 1e100
 
 
 def takes_ball(f: Reparameterization, ball: str) -> None:
@@ -55,23 +56,24 @@ def full_bracket(
     def ball(rows) -> FullBall:
         return FullBall(centre, moved, model.amplitudes, model.poles, rows)
 
+    resting = float(diagonal_errors(model, model.centre)[0])
     drawn = ball(model.steps).random(draws, seed)
-    sampled = Matrices.stacked([centre, drawn])
     hopeless = model.steps is None and moved >= model.radius
     line = None if model.steps is not None else _line(model, 0.0 if hopeless else moved)
-    if line is None and model.steps is None:
-        errors = np.full(draws + 1, math.inf)
-    else:
-        errors = _errors(ball(model.steps or line.rows), line, sampled)
+    errors = np.full(draws, math.inf)
+    if moved > _LARGEST:
+        errors[:] = 0.0
+    elif model.steps is not None or line is not None:
+        errors = _errors(ball(model.steps or line.rows), line, drawn, hopeless)
     known = {
         "beta": beta,
-        "draw_errors": errors[1:],
-        "random": float(errors.max()),
-        "centre": float(errors[0]),
+        "draw_errors": errors,
+        "random": max(resting, float(errors.max())),
+        "centre": resting,
         "radius": model.radius,
         "ball": "full",
     }
-    reason = "the error of the unperturbed sum is infinite" if math.isinf(errors[0]) else ""
+    reason = "the error of the unperturbed sum is infinite" if math.isinf(resting) else ""
     if hopeless and not reason:
         reason = f"the ball holds a matrix that does not decay: the stability radius is {model.radius:.6g}"
     if reason:
@@ -80,12 +82,16 @@ def full_bracket(
         return WorstCase(
             lower=math.inf, upper=math.inf, coefficients=nowhere, reason=reason, **known, **weights
         )
+    if moved > _LARGEST:
+        weights = {"weights": centre.W[0], "coefficients": c[0] * u[0], "inputs": u[0], "outputs": c[0]}
+        reason = f"radii above {_LARGEST:g} are beyond double precision"
+        return WorstCase(lower=resting, upper=math.inf, reason=reason, **known, **weights)
     inside = ball(model.steps if line is None else line.rows)
     starts = [drawn, *([] if smaller is None else [_moved_out(inside, smaller)])]
     _, worst = search(inside, Matrices.stacked(starts))
     move = [(a - a0)[0].ravel() for a, a0 in zip(worst.all, centre.all, strict=True)]
     upper, rest = bound_above(inside, np.concatenate(move if model.amplitudes else move[:1]))
-    lower = float(_errors(inside, line, worst)[0])
+    lower = float(_errors(inside, line, worst, hopeless)[0])
     if line is not None:
         missed = float(_missed(inside, line, worst)[0])
         known["quadrature"] = float(line.above(lower, missed, 0.0) - lower)
@@ -123,20 +129,21 @@ def _missed(ball: FullBall, line: HalfLine, x: Matrices) -> np.ndarray:
     return line.missed_by(sizes, *_decay(ball, apart))
 
 
-def _errors(ball: FullBall, line: HalfLine | None, x: Matrices) -> np.ndarray:
+def _errors(ball: FullBall, line: HalfLine | None, x: Matrices, hopeless: bool) -> np.ndarray:
     """Return lower bounds of the error of each model, infinite where that does not exist."""
     if line is None:
         return ball.errors(x, margin=True)
-    # symmetric parts bound the decay of what may not be normal
-    decay = -np.linalg.eigvalsh((x.W + np.swapaxes(x.W, 1, 2)) / 2)[:, -1]
     errors = np.full(len(x.W), math.inf)
-    stable = np.flatnonzero(np.linalg.eigvals(x.W).real.max(1) < 0)
+    # no model of a ball below the stability radius is unstable, whatever rounded eigenvalues say
+    stable = np.flatnonzero(np.linalg.eigvals(x.W).real.max(1) < 0) if hopeless else np.arange(len(x.W))
     if stable.size:
         one = x[stable]
+        # symmetric parts bound the decay of what may not be normal
+        decay = -np.linalg.eigvalsh((one.W + np.swapaxes(one.W, 1, 2)) / 2)[:, -1]
         sizes = np.linalg.norm(one.u, axis=1) * np.linalg.norm(one.c, axis=1)
         spill = [
             size * line.mode_tail(rate) if rate > 0 else math.inf
-            for size, rate in zip(sizes, decay[stable], strict=True)
+            for size, rate in zip(sizes, decay, strict=True)
         ]
         inner = ball.errors(one, margin=True)
         errors[stable] = line.below(inner, _missed(ball, line, one), np.array(spill))

@@ -207,6 +207,29 @@ def test_from_the_stability_radius_on_the_error_is_infinite():
     assert stability_radius([0.1, 0.5], ball="full") == 0.1
 
 
+@pytest.mark.parametrize("horizon", [None, 1, 9])
+@pytest.mark.parametrize(
+    ("rates", "amplitudes"),
+    [
+        ([0.5], [1.0]),
+        ([0.5, 0.5], [1.0, -1.0]),
+        ([1e-6, 0.3, 50.0], [1e-3, 0.0, 2.0]),
+        ([0.3, 0.4], [0.0, 0.0]),
+        ([1e-8, 1e8], [1.0, 1.0]),
+    ],
+)
+def test_radii_and_rates_of_any_size_give_bounds_in_order(rates, amplitudes, horizon):
+    fit, rho, least = exponential_sum(rates, amplitudes), targets.exponential(0.5), min(rates)
+    for beta in (0.0, 1e-300, 1e-9, least * (1 - 1e-9), least, 3.0, 1e3, 1e300):
+        for norm, perturbed in (("l2", "all"), ("w1", "rates")):
+            options = {"horizon": horizon, "ball": "full", "perturbed": perturbed, "draws": 3}
+            found = worst_case_error(fit, rho, beta, "direct", norm, **options)
+            assert 0 <= found.centre <= found.random <= found.lower <= found.upper
+            moves = perturbed == "all" or any(amplitudes)
+            if horizon is None and moves:
+                assert math.isinf(found.lower) == (beta >= least)
+
+
 def test_no_matrix_within_the_radius_is_unstable():
     rates = np.array([0.1, 0.4, 1.0])
     radius = stability_radius(rates, "direct", ball="full")

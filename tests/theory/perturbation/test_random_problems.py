@@ -176,10 +176,10 @@ class Problem:
         else:
             memory = ((c * u)[..., None] * self._poles(w)[..., None] ** s).sum(-2)
         gap, dt = self.rho(self.dt * s) - memory, self.dt
-        if self.norm == "l2":
-            return np.sqrt(dt * (gap**2).sum(-1))
-        if self.norm == "expected":
-            return np.sqrt(dt**2 * (np.arange(self.horizon, 0, -1) * gap**2).sum(-1) / self.horizon)
+        if self.norm in ("l2", "expected"):
+            largest = np.abs(gap).max(-1, keepdims=True) + 1e-300  # whose square may overflow
+            left = np.arange(self.horizon, 0, -1) / self.horizon if self.norm == "expected" else 1 / dt
+            return dt * largest[..., 0] * np.sqrt((left * (gap / largest) ** 2).sum(-1))
         size = dt * np.abs(gap).sum(-1)
         if self.norm == "w1":
             size = size + np.abs(gap[..., 0]) + np.abs(np.diff(gap)).sum(-1)
