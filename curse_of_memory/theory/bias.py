@@ -21,6 +21,7 @@ from curse_of_memory import checks
 from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
 from curse_of_memory.theory.functions.lagged import lag_step
 from curse_of_memory.theory.functions.memory_bias import Bias, T, s, steps, t
+from curse_of_memory.theory.functions.units import power_of_two
 
 __all__ = [
     "INPUTS",
@@ -297,19 +298,14 @@ def weighted_error(
             raise ValueError("b must be positive and must not increase: it sums positive weights")
         b = b / b[0] if unit_mean else b
     # in units of powers of two nothing overflows, and no digit changes
-    unit = _power_of_two(max(np.abs(rho).max(), np.abs(rho_hat).max()))
+    unit = power_of_two(max(np.abs(rho).max(), np.abs(rho_hat).max()))
     difference = rho / unit - rho_hat / unit
     if inputs == "random_walk":
         difference = np.cumsum(difference, axis=-1)
-    size, top = _power_of_two(np.abs(difference).max()), _power_of_two(b.max())
+    size, top = power_of_two(np.abs(difference).max()), power_of_two(b.max())
     # the mean weight is b_0/(T dt), so that weights of mean 1 have b_0 = T dt
     factors = (variance, dt, dt if unit_mean else 1 / horizon[0], unit, unit, size, size, top)
     return _product((difference / size) ** 2 @ (b / top), factors)[()]
-
-
-def _power_of_two(value: float) -> float:
-    """Return the power of two just below a value > 0, 1 for 0."""
-    return math.ldexp(1.0, max(math.frexp(value)[1] - 1, -1022)) if value else 1.0
 
 
 def _product(values: np.ndarray, factors: Sequence[float]) -> np.ndarray:

@@ -19,13 +19,14 @@ Source: the rates of Jiang, Li and Li ("Approximation theory of convolutional ar
 modelling", 2021) go by the ranks of this tensor; see the survey 2302.13752.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.lagged import lagged
+from curse_of_memory.theory.functions.units import power_of_two
 
 __all__ = ["TensorTrain", "fit_tensor_train", "ranks"]
 
@@ -112,10 +113,13 @@ def fit_tensor_train(values: ArrayLike, width: int, weight: ArrayLike | None = N
         raise ValueError(f"weight must be {values.size} positive numbers, got {w.size}, least {w.min():g}")
     if not values.any():
         raise ValueError("values must not all be zero")
+    unit, w = power_of_two(float(np.abs(values).max())), w / w.max()
+    values = values / unit
     starts = [_truncated(values, np.ones((digits, 2)), width)]
     if weight is not None:
         starts.append(_truncated(values, _separable(np.sqrt(w), digits), width))
-    return min((_improved(start, values, w) for start in starts), key=lambda train: train.error)
+    best = min((_improved(start, values, w) for start in starts), key=lambda train: train.error)
+    return replace(best, cores=(unit * best.cores[0], *best.cores[1:]))
 
 
 def _checked(values: ArrayLike) -> tuple[np.ndarray, int]:

@@ -242,3 +242,11 @@ def test_bad_input_is_refused(call, message):
 def test_what_is_no_callable_is_refused():
     with pytest.raises(TypeError, match="func must be callable"):
         targets.from_callable(3.0)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_the_norms_of_a_sum_scale_with_its_coefficients(scale):
+    plain = targets.exponential_sum(coefficients=[1.0, -3.0, 1.5], rates=[0.2, 0.5, 2.0])
+    other = targets.exponential_sum(coefficients=[scale, -3 * scale, 1.5 * scale], rates=[0.2, 0.5, 2.0])
+    for order in (1, 2, math.inf):
+        assert other.norm(order) / scale == pytest.approx(plain.norm(order), rel=1e-12)

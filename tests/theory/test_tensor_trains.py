@@ -140,3 +140,13 @@ def test_a_train_is_a_dilated_linear_network(width):
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit_tensor_train(**({"values": noise(0, 8), "width": 1} | arguments))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])
+def test_values_and_weights_of_any_size_are_fitted(scale):
+    values, weight = (1 + np.arange(32.0)) ** -1.5, np.linspace(2, 1, 32)
+    plain, other = fit_tensor_train(values, 1, weight), fit_tensor_train(scale * values, 1, scale * weight)
+    # sweeps end where one changes the error by less than 1e-6, wherever rounding lets that be
+    assert other.error == pytest.approx(plain.error, rel=1e-3)
+    np.testing.assert_allclose(other.values() / scale, plain.values(), rtol=0.02, atol=1e-3)
+    assert ranks(scale * values) == ranks(values)

@@ -19,6 +19,7 @@ from curse_of_memory.theory.functions.exponentials import exponential_values, gr
 from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
 from curse_of_memory.theory.functions.rectangles import magnitude_of
 from curse_of_memory.theory.functions.target import Decay, Target, t
+from curse_of_memory.theory.functions.units import power_of_two
 
 __all__ = ["exponential_sum", "from_callable", "from_formula", "sign_changes"]
 
@@ -43,7 +44,8 @@ class _ExponentialSum(Target):
         return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
 
     def _l2(self):
-        return math.sqrt(gram_form(self.coefficients, self.rates))
+        unit = power_of_two(max(map(abs, self.coefficients)))
+        return unit * math.sqrt(gram_form(np.divide(self.coefficients, unit), self.rates))
 
     def _energy(self, t):
         shifted = np.exp(-np.multiply.outer(t, self.rates)) * self.coefficients
@@ -74,6 +76,7 @@ def sign_changes(*, coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
     c, lam = np.asarray(coefficients, dtype=float), np.asarray(rates, dtype=float)
     if c.size < 2:
         return np.empty(0)
+    c = c / power_of_two(float(np.abs(c).max()))
     gaps = lam - lam[0]
 
     def scaled(t):
