@@ -143,6 +143,8 @@ def _panels_sum(target: Target, m: int, rate: float, error: Callable) -> tuple[f
     start = 1e-3 * min(target.norm(1) / target.norm(math.inf), 1 / rate)
     graded = np.geomspace(start, end, 2 + math.ceil(2 * math.log2(end / start)))
     edges = np.unique(np.concatenate([[0.0], zeros, zeros[-1] + _BEYOND / rate, graded]))
+    # what ρ has between them must not escape both rules
+    edges = target.panels(edges)
     low, half = edges[:-1], np.diff(edges) / 2
     total, most = float(target.tail(end)), 2 * low.size
     floor = 1e-14 * target.norm(1) / low.size

@@ -15,6 +15,7 @@ from curse_of_memory.theory.approximation_rates import (
     truncation_terms,
 )
 from curse_of_memory.theory.exponential_sums import ExponentialSum
+from curse_of_memory.theory.functions.far_bump import far_bump
 from curse_of_memory.theory.functions.rate_targets import damped, kink
 from curse_of_memory.theory.sums.geometric_sums import geometric_exponential_sum
 from curse_of_memory.theory.sums.l1_fit import fit_l1, l1_error
@@ -342,3 +343,10 @@ def test_the_slowest_rate_is_kept_away_from_zero_by_exponential_memory_only(free
 def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_narrow_bump_does_not_escape_the_bracket():
+    found = equispaced_error(far_bump(20.0, 0.005), 4, 0.1)
+    # e^{−t} costs at most its norm; of a bump of integral 1 in (19.9, 20.1) no smooth sum has more than its
+    # values there, e^{−0.1·20} Σ|c| over 0.2, so the error is nearly 1 at least, and zero coefficients give 2
+    assert 0.9 < found.lower <= found.upper < 2.0
