@@ -14,7 +14,7 @@ import numpy as np
 
 from curse_of_memory import checks
 
-__all__ = ["SAMPLES", "STREAMS", "sample_seed", "stream"]
+__all__ = ["SAMPLES", "STREAMS", "sample_seed", "sample_stream", "stream"]
 
 # A number that has been given stays: what was drawn is drawn again.
 STREAMS = {
@@ -24,11 +24,23 @@ STREAMS = {
     "inputs of the memory": 4,
     "inputs of gradients": 5,
     "combinations of outputs": 6,
+    "memory used by a model": 7,
+    "heads and tails": 8,
+    "noise of logits": 9,
+    "curves of a decay": 10,
+    "corners of a ball": 11,
 }
 """What is drawn inside the package, and the number of its stream."""
 
-SAMPLES = {"validation": 1, "training": 2, "perturbation test": 4}
-"""What tasks are asked for, and the second entry of its seed."""
+SAMPLES = {
+    "validation": 1,
+    "training": 2,
+    "perturbation directions": 3,
+    "perturbation test": 4,
+    "teacher calibration": 5,
+    "unseen test": 6,
+}
+"""What is drawn by public seeds, as all that tasks are asked for, and the second entry of its seed."""
 
 FAMILY = 0x6D656D00  # no number that anybody gives as a seed by chance
 WORD = 2**32
@@ -89,3 +101,15 @@ def sample_seed(name: str, seed: int, *index: int) -> tuple[int, ...]:
     if checks.seed("seed", seed) >= WORD:  # numpy would take a larger one for two numbers
         raise ValueError(f"seed must be below 2^32, got {seed!r}")
     return (int(seed), number, *(checks.seed("index", i) for i in index))
+
+
+def sample_stream(name: str, seed: int, *index: int) -> np.random.Generator:
+    """Return the generator of the public seed that :func:`sample_seed` returns for the same arguments.
+
+    Examples
+    --------
+    >>> first = sample_stream("perturbation directions", 0, 3).random()
+    >>> first == np.random.default_rng((0, 3, 3)).random()
+    True
+    """
+    return np.random.default_rng(sample_seed(name, seed, *index))

@@ -14,8 +14,7 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
-from curse_of_memory.random_streams import sample_seed
-from curse_of_memory.theory.perturbation.ascent import DIRECTION_STREAM
+from curse_of_memory.random_streams import sample_seed, sample_stream
 
 __all__ = ["BALLS", "perturbation_curve", "perturbed_errors"]
 
@@ -225,7 +224,7 @@ def _directions(
 
     units: dict[str, list[np.ndarray]] = {name: [] for name in weights}
     for draw in range(draws):
-        stream = np.random.default_rng((seed, DIRECTION_STREAM, draw))
+        stream = sample_stream("perturbation directions", seed, draw)
         for name, w in weights.items():
             noise = stream.standard_normal(tuple(w.shape))
             if w.is_complex():

@@ -12,6 +12,7 @@ from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWei
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.audit_table import Row
 from curse_of_memory.papers.reference_numbers import reference
+from curse_of_memory.random_streams import stream
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.theory import bias, targets
@@ -113,7 +114,7 @@ def _logit_rows(
 ) -> list[Row]:
     n = task.horizon
     right, classes = _right(task, sequences, seed, place)
-    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(right.shape)).to(place)
+    noise = torch.from_numpy(stream("noise of logits", seed).standard_normal(right.shape)).to(place)
     fixed = MARGIN * right + SPREAD * noise
     outside = TemporallyWeightedCrossEntropy()
     inside = TemporallyWeightedCrossEntropy(form="on_logits")

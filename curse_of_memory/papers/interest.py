@@ -14,6 +14,7 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
 from curse_of_memory.papers.reference_numbers import reference
+from curse_of_memory.random_streams import stream
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.training import fit, fit_expected
@@ -118,7 +119,7 @@ def head_tail_ratio_data(
     where = resolve_device(device)
     rows = []
     for horizon in horizons:
-        draws = np.random.default_rng((seed, checks.positive_int("horizons", horizon)))
+        draws = stream("heads and tails", seed, checks.positive_int("horizons", horizon))
         x = torch.from_numpy(draws.standard_normal((samples, horizon, 1))).to(where)
         late = torch.zeros_like(x)
         late[:, -1] = x[:, 0]

@@ -18,6 +18,7 @@ from curse_of_memory.nn.ssm import SSM
 from curse_of_memory.nn.tcn import TCN
 from curse_of_memory.nn.transformer import CausalTransformer
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.random_streams import stream
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.functions.target import Target
@@ -43,7 +44,6 @@ OTHERS: Mapping[str, Callable[[int], nn.Module]] = {
 RANGES = {"short": (0.0, 0.25), "long": (0.5, 1.0)}  # lags, as shares of the horizon
 ROUNDING = 1e-9  # relative errors below are printed as zero
 SHOWN = 25  # lags of a curve in the table
-MEMORY_STREAM = 3  # of random numbers: those of training are 1 and 2
 
 
 @figure_data(
@@ -123,7 +123,7 @@ def memory_used(
     [1.0, 0.0, 0.0]
     """
     place = resolve_device(device)
-    draws = np.random.default_rng((seed, MEMORY_STREAM)).standard_normal((samples, horizon, 1))
+    draws = stream("memory used by a model", seed).standard_normal((samples, horizon, 1))
     weight = next(model.parameters(), torch.empty(0))
     x = torch.from_numpy(draws).to(place, weight.dtype).requires_grad_()
     (slope,) = torch.autograd.grad(model.to(place)(x)[:, -1].sum(), x)

@@ -29,6 +29,7 @@ from curse_of_memory.measure import memory_function
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.reference_numbers import reference
 from curse_of_memory.papers.teacher_students import errors_by_seed, filter_of, medians, perturbed_students
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks import TeacherFilter, causal_transformer
 from curse_of_memory.theory.decay import decay
 
@@ -140,8 +141,8 @@ def past_share(task: TeacherFilter, seed: int) -> float:
 
     Sampled over pairs of sequences that share nothing but x_t: E (y_t − y'_t)² = 2 E Var(y_t | x_t).
     """
-    x, y = task.sample(PAIRS, seed=(seed, 0), dtype=torch.float64)
-    other = task.sample(PAIRS, seed=(seed, 1), dtype=torch.float64).inputs
+    x, y = task.sample(PAIRS, seed=sample_seed("unseen test", seed, 0), dtype=torch.float64)
+    other = task.sample(PAIRS, seed=sample_seed("unseen test", seed, 1), dtype=torch.float64).inputs
     at = torch.arange(PAIRS), torch.arange(PAIRS) % task.horizon
     other[at] = x[at]
     y, y_other = y[at], task.answer(other)[at]

@@ -16,6 +16,7 @@ from curse_of_memory import checks, plotting
 from curse_of_memory.nn import SSM
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.papers.two_layer_stacks import NONLINEARITIES, TwoLayers, without_memory
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks import Pointwise
 from curse_of_memory.training import fit
 
@@ -175,7 +176,7 @@ def _error_and_past(model: nn.Module, task: Pointwise, seed: int) -> tuple[float
     The two of a pair have the last input in common: half of the mean square of what their answers differ by
     is the variance that the past makes.
     """
-    x, y = task.sample(2 * 4096, seed=(seed, 3), dtype=torch.float64)
+    x, y = task.sample(2 * 4096, seed=sample_seed("unseen test", seed), dtype=torch.float64)
     x[1::2, -1], y[1::2, -1] = x[::2, -1].clone(), y[::2, -1].clone()
     answers, truth = model(x)[:, -1, 0], y[:, -1, 0]
     error = (answers - truth).norm() / truth.norm()

@@ -15,6 +15,7 @@ from curse_of_memory import checks, plotting
 from curse_of_memory.devices import resolve_device
 from curse_of_memory.nn import S4D, CausalSelfAttention, SequenceStack
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks import AttentionApproximation
 from curse_of_memory.theory.lemmas.attention_memory import (
     expected_errors,
@@ -31,7 +32,6 @@ CASES = {"1 channel": (1, False), "64 channels": (64, False), "64 channels, proj
 PAIRED, PAIRS = (2, 4, 8, 16, 32, 64), 4096  # lengths of sequences, and how many pairs for one channel
 REACH = np.union1d(PAIRED, np.geomspace(2, 100_000, 40).astype(int))
 CLOCK = (0.01, 1.0)  # range of Δ at the start, with modes that remember 2 to 200 steps
-TEST_STREAM = 3  # fit draws from streams 1 and 2 of its seed
 ATTENTION = "attention"
 
 
@@ -70,7 +70,7 @@ def attention_data(
     task = AttentionApproximation(channels, horizon, projected=projected, seed=seed)
     parts = [_case(name, *case, seed, device) for name, case in CASES.items()]
     parts.append(_long(expected_errors(range(1, horizon + 1), _maps(task), seed=seed)).assign(panel="theory"))
-    unseen = x, y = task.sample(samples, seed=(seed, TEST_STREAM), dtype=torch.float64)
+    unseen = x, y = task.sample(samples, seed=sample_seed("unseen test", seed), dtype=torch.float64)
     limit = np.stack([p.limit for p in presents(x.flatten(0, 1).numpy(), _maps(task))])
     errors = [
         (answer - y).square().mean((0, 2)) for answer in (torch.from_numpy(limit).view_as(y), _linear(x, y))
@@ -126,7 +126,9 @@ def _case(name: str, channels: int, projected: bool, seed: int, device: torch.de
     measured, pairs = [], PAIRS // math.isqrt(channels)
     for n in PAIRED:
         task = AttentionApproximation(channels, n, **kind)
-        x = task.sample(2 * pairs, seed=seed, device=device, dtype=torch.float64).inputs
+        x = task.sample(
+            2 * pairs, seed=sample_seed("unseen test", seed), device=device, dtype=torch.float64
+        ).inputs
         x[pairs:, -1] = x[:pairs, -1]
         first, second = task.answer(x)[:, -1].split(pairs)
         measured.append((first - second).square().mean().item() / 2)

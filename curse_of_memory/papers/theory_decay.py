@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory import checks, plotting
 from curse_of_memory.papers.figure import FigureData, Findings, figure_data
+from curse_of_memory.random_streams import stream
 from curse_of_memory.theory.decay import decay
 
 __all__ = ["FAMILIES", "NOISES", "decay_classes_data", "decay_classes_plot", "measured"]
@@ -90,8 +91,7 @@ def measured(family: str, noise: str, horizon: int, seed: int) -> np.ndarray:
     >>> measured("constant", "none", horizon=3, seed=0)
     array([1., 1., 1.])
     """
-    streams = [seed, list(FAMILIES).index(family), list(NOISES).index(noise)]
-    random = np.random.default_rng(streams)
+    random = stream("curves of a decay", seed, list(FAMILIES).index(family), list(NOISES).index(noise))
     t = np.arange(horizon) * (UNIT / horizon)
     return NOISES[noise](FAMILIES[family][1](t, random), random)
 

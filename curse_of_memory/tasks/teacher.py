@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint, white_noise
 
 __all__ = ["TeacherFilter", "causal_transformer", "random_rnn"]
 
 # numbers of random streams: training has 1 and 2, perturbations 3 and 4
-CALIBRATION_STREAM = (0, 5)
 CALIBRATION_SIZE = 512
 
 
@@ -68,7 +68,8 @@ class TeacherFilter(WhiteInputTask):
         self._scale = torch.ones(1, dtype=torch.float64)
         self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
         count = CALIBRATION_SIZE if normalized else 1
-        x = white_noise(count, self.horizon, self.input_size, variance=self.variance, seed=CALIBRATION_STREAM)
+        seed = sample_seed("teacher calibration", 0)
+        x = white_noise(count, self.horizon, self.input_size, variance=self.variance, seed=seed)
         y = self.answer(x)
         self.output_size = y.shape[-1]
         if normalized:

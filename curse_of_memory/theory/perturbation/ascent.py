@@ -11,13 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
+from curse_of_memory.random_streams import sample_stream, stream
 from curse_of_memory.theory.perturbation.error_rows import Rows
 from curse_of_memory.theory.perturbation.pole_map import PoleMap
 
 __all__ = ["Ball", "Points", "ascend", "random_points"]
 
-# the stream of one seed from which measure.perturbation_curve draws its directions, too
-DIRECTION_STREAM = 3
 _CORNERS, _STARTED, _KEPT, _POLISHED = 64, 24, 6, 2
 _STEPS = (1.0, 0.5, 0.1)
 _SETTLED = 1e-5  # the rest is left to the polishing
@@ -141,7 +140,7 @@ def random_points(ball: Ball, draws: int, seed: int, kept: np.ndarray | None = N
     kept = np.ones(ball.centre.w.shape[-1], dtype=bool) if kept is None else kept
     directions = []
     for draw in range(draws):
-        stream = np.random.default_rng((seed, DIRECTION_STREAM, draw))
+        stream = sample_stream("perturbation directions", seed, draw)
         noise = stream.standard_normal((3, kept.size))
         norms = [np.abs(noise[0]).max(), *np.linalg.norm(noise[1:], axis=1)]
         directions.append((noise / np.array(norms)[:, None])[:, kept])
@@ -158,7 +157,7 @@ def _corners(ball: Ball, seed: int) -> Points:
     if 2**m <= _CORNERS:
         signs = np.array(list(itertools.product((False, True), repeat=m)))
     else:
-        signs = np.random.default_rng(seed).random((_CORNERS, m)) < 0.5
+        signs = stream("corners of a ball", seed).random((_CORNERS, m)) < 0.5
         signs[0], signs[1] = False, True
     _, u, c = (np.broadcast_to(a, signs.shape) for a in ball.centre.all)
     return Points(np.where(signs, high, low), u, c)

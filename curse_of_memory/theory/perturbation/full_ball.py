@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import expm
 
-from curse_of_memory.theory.perturbation.ascent import DIRECTION_STREAM
+from curse_of_memory.random_streams import sample_stream
 from curse_of_memory.theory.perturbation.error_rows import Rows, StepRows
 from curse_of_memory.theory.perturbation.pole_map import PoleMap
 
@@ -190,7 +190,7 @@ class FullBall:
         m = self.centre.u.shape[1]
         directions = []
         for draw in range(draws):
-            stream = np.random.default_rng((seed, DIRECTION_STREAM, draw))
+            stream = sample_stream("perturbation directions", seed, draw)
             noise = [stream.standard_normal(shape) for shape in ((m, m), m, m)]
             directions.append([x / np.linalg.norm(x, 2) for x in noise])
         parts = (np.array(column) for column in zip(*directions, strict=True))
