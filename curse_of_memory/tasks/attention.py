@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from curse_of_memory import checks
-from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint
+from curse_of_memory.tasks.sampling import WhiteInputTask, drawn_by, fingerprint
 
 __all__ = ["AttentionApproximation"]
 
@@ -68,9 +68,9 @@ class AttentionApproximation(WhiteInputTask):
             raise ValueError(f"heads must divide the {channels} channels, got {heads}")
         seed = checks.seed("seed", seed)
         self.projection: np.ndarray | None = None
-        if projected:
+        if checks.flag("projected", projected):
             bound = 1 / math.sqrt(channels)
-            generator = np.random.default_rng(seed)
+            generator = drawn_by(seed)
             self.projection = generator.uniform(-bound, bound, (3, channels + 1, channels))
 
     def __repr__(self) -> str:

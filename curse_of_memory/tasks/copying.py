@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from curse_of_memory import checks
-from curse_of_memory.tasks.sampling import Batch, placed
+from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
 
 __all__ = ["Accuracy", "Copying"]
 
@@ -79,7 +78,7 @@ class Copying:
         self.symbols = checks.positive_int("symbols", symbols)
         self.encoding = checks.one_of("encoding", encoding, ("one_hot", "raw"))
         usual = "classes" if encoding == "one_hot" else "digits"
-        self.targets = checks.one_of("targets", targets or usual, ("classes", "digits"))
+        self.targets = checks.one_of("targets", usual if targets is None else targets, ("classes", "digits"))
         self.horizon = self.blank + 2 * self.memory_length
         self.input_size = self.symbols + 2 if encoding == "one_hot" else 1
         self.output_size = self.symbols + 2 if self.targets == "classes" else 1
@@ -117,7 +116,7 @@ class Copying:
         """
         checks.positive_int("size", size)
         m = self.memory_length
-        generator = np.random.default_rng(seed)
+        generator = drawn_by(seed)
         digits = torch.from_numpy(generator.integers(1, self.symbols + 1, (size, m)))
         shown = torch.zeros(size, self.horizon, dtype=torch.int64)
         shown[:, :m], shown[:, -m - 1 :] = digits, self.symbols + 1

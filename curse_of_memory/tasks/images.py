@@ -9,7 +9,7 @@ from torch import Tensor
 
 from curse_of_memory import checks
 from curse_of_memory.tasks.image_files import read_images
-from curse_of_memory.tasks.sampling import Batch, placed
+from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
 
 __all__ = ["SequentialImages"]
 
@@ -92,11 +92,13 @@ class SequentialImages:
     ):
         self.name = checks.one_of("name", name, KINDS)
         self.split = checks.one_of("split", split, SPLITS)
-        if permuted is not None and (isinstance(permuted, bool) or not isinstance(permuted, int)):
-            raise TypeError(f"permuted must be the seed of a permutation or None, got {permuted!r}")
+        if permuted is not None:
+            permuted = checks.seed("permuted", permuted)
+        split_seed = checks.seed("split_seed", split_seed)
         if size is not None:
             checks.positive_int("size", size)
-        self.permuted, self.row_by_row, self.split_seed = permuted, bool(row_by_row), split_seed
+        self.permuted, self.split_seed = permuted, split_seed
+        self.row_by_row = checks.flag("row_by_row", row_by_row)
         self.size = size
         kind = KINDS[name]
         pixels, labels = read_images(name, "test" if split == "test" else "train")
@@ -104,7 +106,7 @@ class SequentialImages:
         chosen = self._chosen(labels, kind, size)
         pixels, labels = pixels[chosen], labels[chosen]
         if permuted is not None:
-            pixels = pixels[:, np.random.default_rng(permuted).permutation(pixels.shape[1])]
+            pixels = pixels[:, drawn_by(permuted).permutation(pixels.shape[1])]
         steps = kind.width if row_by_row else kind.width**2
         self.images = torch.from_numpy(np.ascontiguousarray(pixels).reshape(len(pixels), steps, -1))
         self.labels = torch.from_numpy(labels)
@@ -149,7 +151,7 @@ class SequentialImages:
         """
         if checks.positive_int("size", size) > len(self):
             raise ValueError(f"size must be at most the {len(self)} images of the task, got {size}")
-        rows = np.random.default_rng(seed).choice(len(self), size, replace=False)
+        rows = drawn_by(seed).choice(len(self), size, replace=False)
         return self._batch(torch.from_numpy(rows), device, dtype)
 
     def batches(
@@ -178,7 +180,7 @@ class SequentialImages:
         """
         checks.positive_int("size", size)
         count = len(self)
-        order = np.arange(count) if seed is None else np.random.default_rng(seed).permutation(count)
+        order = np.arange(count) if seed is None else drawn_by(seed).permutation(count)
         for rows in torch.from_numpy(order).split(size):
             yield self._batch(rows, device, dtype)
 
@@ -190,7 +192,7 @@ class SequentialImages:
         """Return which of the published images these are, in order."""
         rows = np.arange(len(labels))
         if self.split != "test":
-            rows = np.random.default_rng(self.split_seed).permutation(rows)
+            rows = drawn_by(self.split_seed).permutation(rows)
             held_out = len(rows) // kind.validation_share
             rows = rows[:held_out] if self.split == "validation" else rows[held_out:]
         if size is None:

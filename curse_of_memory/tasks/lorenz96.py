@@ -15,6 +15,8 @@ Classical Runge-Kutta steps of the length dt/substeps, all sequences at once; x 
 that the order four is kept.
 """
 
+import numbers
+
 import numpy as np
 import scipy.linalg
 import torch
@@ -83,7 +85,9 @@ class Lorenz96(WhiteInputTask):
         if self.sites < FEWEST_SITES:
             raise ValueError(f"sites must be at least {FEWEST_SITES}, got {sites}")
         self.forcing = checks.real("forcing", forcing)
-        if observed not in range(self.sites):
+        if isinstance(observed, bool) or not isinstance(observed, numbers.Integral):
+            raise TypeError(f"observed must be a whole number, got {checks.shown(observed)}")
+        if not 0 <= observed < self.sites:
             raise ValueError(f"observed must be one of the sites 0 to {self.sites - 1}, got {observed!r}")
         self.observed = int(observed)
         self.dt = checks.positive("dt", dt)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from curse_of_memory import checks
-from curse_of_memory.tasks.sampling import Batch, fingerprint, placed
+from curse_of_memory.tasks.sampling import Batch, drawn_by, fingerprint, placed
 
 __all__ = ["Pointwise"]
 
@@ -97,21 +97,21 @@ class Pointwise:
             Inputs and targets, both of shape ``(size, horizon, channels)``.
         """
         shape = (checks.positive_int("size", size), self.horizon, self.input_size)
-        draws = np.random.default_rng(seed).uniform(self.low, self.high, shape)
+        draws = drawn_by(seed).uniform(self.low, self.high, shape)
         x = placed(torch.from_numpy(draws), device, dtype)
-        return Batch(x, self.function(x))
+        return Batch(x, self.function(x.clone()))  # a function that works in place leaves x as it is
 
     def _tried(self) -> np.ndarray:
         """Return f on a grid of the range; refuse an f that does not answer each number by itself."""
         grid = torch.linspace(self.low, self.high, PROBES, dtype=torch.float64)
-        values = self.function(grid)
+        values = self.function(grid.clone())
         if not isinstance(values, Tensor) or values.shape != grid.shape:
             shape = getattr(values, "shape", None)
             what = type(values).__name__ if shape is None else f"shape {tuple(shape)}"
             raise ValueError(f"function must keep the shape of a tensor ({PROBES},), got {what}")
         if not torch.isfinite(values).all():
             raise ValueError(f"function must be finite from {self.low:g} to {self.high:g}")
-        half = self.function(grid[: PROBES // 2])
+        half = self.function(grid[: PROBES // 2].clone())
         rounding = 1e-12 * values.abs().max().item()
         if not torch.allclose(half, values[: PROBES // 2], rtol=0, atol=rounding):
             raise ValueError("function must be element-wise: it answers a number otherwise beside others")

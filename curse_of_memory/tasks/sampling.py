@@ -11,7 +11,7 @@ from torch import Tensor
 
 from curse_of_memory import checks
 
-__all__ = ["Batch", "WhiteInputTask", "fingerprint", "placed", "white_noise"]
+__all__ = ["Batch", "WhiteInputTask", "drawn_by", "fingerprint", "placed", "white_noise"]
 
 
 class Batch(NamedTuple):
@@ -81,10 +81,15 @@ class WhiteInputTask:
             raise ValueError(f"x must have shape (batch, {expected[0]}, {expected[1]}), got {tuple(x.shape)}")
 
 
+def drawn_by(seed: int | Sequence[int]) -> np.random.Generator:
+    """Return the generator of a public `seed`, such as 3 or ``(3, 1)``: numpy's own."""
+    return np.random.default_rng(checks.seeds("seed", seed))
+
+
 def white_noise(size: int, horizon: int, channels: int, *, variance: float, seed) -> Tensor:
     """Return independent normal numbers ``(size, horizon, channels)``, in float64 on the CPU."""
     checks.positive_int("size", size)
-    draws = np.random.default_rng(seed).standard_normal((size, horizon, channels))
+    draws = drawn_by(seed).standard_normal((size, horizon, channels))
     return torch.from_numpy(math.sqrt(variance) * draws)
 
 

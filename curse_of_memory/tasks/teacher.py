@@ -64,13 +64,17 @@ class TeacherFilter(WhiteInputTask):
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module, got {checks.shown(model)}")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
-        self.normalized = bool(normalized)
+        self.normalized = checks.flag("normalized", normalized)
         self._scale = torch.ones(1, dtype=torch.float64)
         self._copies: dict[tuple[torch.device, torch.dtype], nn.Module] = {}
         count = CALIBRATION_SIZE if normalized else 1
         seed = sample_seed("teacher calibration", 0)
         x = white_noise(count, self.horizon, self.input_size, variance=self.variance, seed=seed)
         y = self.answer(x)
+        if not torch.equal(y[:1], self.answer(x)[:1]):
+            raise ValueError(
+                "model must answer alike at every call, but is random or keeps state between calls"
+            )
         self.output_size = y.shape[-1]
         if normalized:
             self._scale = y.flatten(0, 1).std(0)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from curse_of_memory import checks
 from curse_of_memory.tasks.data_files import FILES, fetch, find
-from curse_of_memory.tasks.sampling import Batch
+from curse_of_memory.tasks.sampling import Batch, drawn_by
 
 __all__ = ["WikiText2"]
 
@@ -104,7 +104,7 @@ class WikiText2:
         """
         checks.positive_int("size", size)
         last = len(self) - self.horizon  # exclusive: the word after the piece is a target
-        starts = np.random.default_rng(seed).integers(0, last, size)
+        starts = drawn_by(seed).integers(0, last, size)
         return self._pieces(torch.from_numpy(starts), device)
 
     def batches(
@@ -133,7 +133,7 @@ class WikiText2:
         checks.positive_int("size", size)
         starts = np.arange(0, len(self) - self.horizon, self.horizon)
         if seed is not None:
-            starts = np.random.default_rng(seed).permutation(starts)
+            starts = drawn_by(seed).permutation(starts)
         for some in torch.from_numpy(starts).split(size):
             yield self._pieces(some, device)
 

@@ -129,7 +129,7 @@ class VolterraFunctional(WhiteInputTask):
             pairs = [[lag_values("second", part, T, self.dt) for part in pair] for pair in second]
             return sum(np.outer(a, b) for a, b in pairs)
         lags = self.dt * np.arange(T)
-        values = second(lags[:, None], lags[None, :]) if callable(second) else second
+        values = second(lags[:, None].copy(), lags[None, :].copy()) if callable(second) else second
         array = checks.finite_array("second", values, ndim=2)
         if array.shape != (T, T):
             raise ValueError(

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from curse_of_memory import checks
 from curse_of_memory.random_streams import sample_seed, stream
 from curse_of_memory.tasks import Batch
-from curse_of_memory.tasks.sampling import fingerprint
+from curse_of_memory.tasks.sampling import drawn_by, fingerprint
 
 __all__ = ["Batches", "Loader", "Sequences", "copied", "data_set"]
 
@@ -59,7 +59,7 @@ class Sequences:
 
         Numbers are of the precision of `dtype`, and on `device`; whole numbers stay what they are.
         """
-        rows = np.random.default_rng(seed).choice(self._rows, min(size, len(self)), replace=False)
+        rows = drawn_by(seed).choice(self._rows, min(size, len(self)), replace=False)
         if isinstance(self._data, Dataset):
             pair = _pair("task", default_collate([self._data[int(row)] for row in rows]))
         else:

@@ -187,7 +187,7 @@ def test_a_pickle_can_call_nothing_but_arrays():
     [
         (lambda: SequentialImages("minst"), ValueError, "did you mean 'mnist'"),
         (lambda: SequentialImages("mnist", "valid"), ValueError, "'validation'"),
-        (lambda: SequentialImages("mnist", permuted=True), TypeError, "permuted must be the seed"),
+        (lambda: SequentialImages("mnist", permuted=True), TypeError, "permuted must be a whole number"),
         (lambda: SequentialImages("mnist", size=0), ValueError, "size must be at least 1"),
         (lambda: SequentialImages("mnist").sample(0, seed=0), ValueError, "size must be at least 1"),
         (lambda: next(SequentialImages("mnist").batches(0)), ValueError, "size must be at least 1"),
