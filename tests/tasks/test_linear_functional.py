@@ -215,7 +215,7 @@ def test_answers_have_the_variance_of_the_theory(inputs):
         (lambda: LinearFunctional(np.ones(2), 2, inputs="withe"), ValueError, "did you mean 'white'"),
         (lambda: LinearFunctional(np.ones(2), 2).sample(0, seed=0), ValueError, "size must be at least 1"),
         (lambda: LinearFunctional(np.ones(2), 2).sample(1.5, seed=0), TypeError, "size must be a whole"),
-        (lambda: LinearFunctional(np.ones(2), 2).sample(1, seed=-1), ValueError, "non-negative"),
+        (lambda: LinearFunctional(np.ones(2), 2).sample(1, seed=-1), ValueError, "seed must not be negative"),
     ],
 )
 def test_bad_input_is_refused(call, kind, message):
