@@ -70,6 +70,8 @@ def volterra_data(
     for name, values in (("widths", widths), ("trained_widths", trained_widths)):
         for width in values:
             checks.positive_int(name, width)
+    if 1 not in widths:
+        raise ValueError(f"widths must hold 1, from where errors fall, got {list(widths)!r}")
     for T in (*horizons, *trained_horizons):
         if checks.positive_int("horizons", T) < 2 * max(widths):
             raise ValueError(f"horizons must be at least twice the largest width {max(widths)}, got {T}")

@@ -55,6 +55,10 @@ def language_model_data(
     the first seed and the last learning rate.
     Columns: ``panel, parameterization, learning_rate, seed, step, ratio, of_bound, loss, reach, gradient``.
     """
+    if len(parameterizations) < 2:
+        raise ValueError(
+            f"parameterizations must be two or more, to compare; got {list(parameterizations)!r}"
+        )
     options = {"vocabulary": vocabulary, "sequence_length": sequence_length}
     task, validation = WikiText2("train", **options), WikiText2("validation", **options)
     parts = []

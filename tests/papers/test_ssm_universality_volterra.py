@@ -153,6 +153,7 @@ def test_the_spread_is_over_the_trainings(data, expect_spread):
     [
         ({"widths": (0,)}, "widths must be at least 1"),
         ({"trained_widths": (0,)}, "trained_widths must be at least 1"),
+        ({"widths": (2, 4)}, r"widths must hold 1, from where errors fall, got \[2, 4\]"),
         ({"horizons": (8,)}, "at least twice the largest width 5, got 8"),
         ({"trainings": 0}, "trainings must be at least 1"),
     ],

@@ -124,3 +124,8 @@ def test_on_the_real_text():
     ends = figure.losses_at_the_end(data.table)
     first = data.table[data.table.panel == "training"].groupby("parameterization").loss.first()
     assert (ends.loc[0.01, ["relu", "best"]] < first[["relu", "best"]]).all(axis=None)
+
+
+def test_one_parameterisation_is_nothing_to_compare():
+    with pytest.raises(ValueError, match="parameterizations must be two or more, to compare; got"):
+        figure.language_model_data(parameterizations=["best"])
