@@ -133,6 +133,8 @@ def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: in
             raise ValueError(
                 f"inputs must have shape (samples, {horizon}, {system.input_size}), got {tuple(x.shape)}"
             )
+        if not len(x) or x.is_complex() or not x.isfinite().all():
+            raise ValueError("inputs must be finite real numbers, of one sequence at least")
         return x.detach().double()
     if given is None:
         tokens = random.integers(0, system.vocabulary, (samples, horizon))
@@ -140,6 +142,8 @@ def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: in
         tokens = torch.as_tensor(given).cpu().numpy()
         if tokens.ndim != 2 or tokens.shape[1] != horizon or not np.issubdtype(tokens.dtype, np.integer):
             raise ValueError(f"inputs must be tokens of shape (samples, {horizon}), got {tokens.shape}")
+        if not tokens.size or tokens.min() < 0 or tokens.max() >= system.vocabulary:
+            raise ValueError(f"inputs must be tokens 0 to {system.vocabulary - 1}, of one sequence at least")
     return system.directions(tokens.ravel()).reshape(*tokens.shape, system.input_size)
 
 

@@ -55,8 +55,8 @@ def perturbation_curve(
         paper (for a vector the Euclidean norm; for a vector that stands for a diagonal matrix, which
         a model names in ``diagonal_parameters``, its largest entry); or the largest entry of each
         tensor, as in the public code. Weights stay what they are: a diagonal matrix moves along its
-        diagonal (the diagonal ball of :mod:`curse_of_memory.theory.stability`), a full one in every entry
-        (the full ball, which the paper means). Complex weights move in both parts.
+        diagonal (``ball="diagonal"`` of :func:`worst_case_error`), a dense one in every entry (there
+        ``ball="full"``, which the paper means). Complex weights move in both parts.
     loss : torch.nn.Module, optional
         The error; the unweighted mean squared error if none is given.
     samples : int

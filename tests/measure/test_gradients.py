@@ -149,6 +149,16 @@ def test_seeds_name_the_inputs():
             r"inputs must be tokens of shape \(samples, 5\)",
         ),
         (
+            lambda: gradient_norms(nn.Identity(), 5, inputs=torch.full((2, 5, 1), math.nan)),
+            ValueError,
+            "inputs must be finite real numbers",
+        ),
+        (
+            lambda: gradient_norms(Tokens(), 2, inputs=torch.tensor([[1, 12]]), embedding="words"),
+            ValueError,
+            "inputs must be tokens 0 to 11",
+        ),
+        (
             lambda: gradient_norms(nn.Linear(1, 65), 5, norm="spectral"),
             ValueError,
             "norm must be 'frobenius' for over 64 outputs; this model has 65",
