@@ -153,6 +153,8 @@ def fit(
         decay_patience=decay_patience,
     )
     learning_rate = checks.positive("learning_rate", learning_rate)
+    for name, value in {"full_precision": full_precision, "progress": progress}.items():
+        checks.flag(name, value)
     stop_below = None if stop_below is None else checks.real("stop_below", stop_below)
     seed = checks.seed("seed", seed)
     checks.one_of("schedule", schedule, SCHEDULES)

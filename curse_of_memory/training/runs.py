@@ -74,6 +74,7 @@ def run_all(
     if jobs is not None and jobs != -1:
         checks.positive_int("jobs", jobs)
     checks.one_of("errors", errors, ERRORS)
+    checks.flag("progress", progress)
     if not callable(function):
         raise TypeError(f"function must be callable, got {type(function).__name__}")
     calls = []

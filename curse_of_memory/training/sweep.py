@@ -127,6 +127,9 @@ def sweep(
     >>> found.validation_loss.shape, found.width.values.tolist(), set(found.status.values.tolist())
     ((4, 3), [2, 2, 3, 3], {'finished'})
     """
+    flags = {"expected": expected, "full_precision": full_precision, "progress": progress}
+    for name, value in flags.items():
+        checks.flag(name, value)
     models = _models(models, expected)
     needed = "linear_error" if expected else "sample"
     if not callable(getattr(task, needed, None)):

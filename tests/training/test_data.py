@@ -427,6 +427,8 @@ X = torch.ones(4, 12, 1)
         ({"steps": True}, "steps must be a whole number"),
         ({"clip": "x"}, "clip must be a real number, got 'x'"),
         ({"schedule": 3}, "schedule must be one of"),
+        ({"progress": 1}, "progress must be True or False, got 1"),
+        ({"full_precision": "no"}, "full_precision must be True or False, got 'no'"),
         ({"fabric": 3}, "fabric must be a Lightning Fabric that was launched, got int"),
         ({"checkpoint": 3}, "checkpoint must be a path, got int"),
     ],

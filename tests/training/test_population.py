@@ -195,6 +195,7 @@ def unstable():
         (lambda: network(1, input_size=2), {}, ValueError, r"one channel in and one out, got \(2, 1\)"),
         (lambda: network(1, output_size=3), {}, ValueError, r"one channel in and one out, got \(1, 3\)"),
         (unstable, {}, ValueError, "start from a stable model"),
+        (lambda: network(1), {"task": 3}, TypeError, "task must be a LinearFunctional, got int"),
         (lambda: network(1), {"descent": 0}, ValueError, "descent must be at least 1"),
         (lambda: network(1), {"evaluations": 0}, ValueError, "evaluations must be at least 1"),
         (lambda: network(1), {"tolerance": 0.0}, ValueError, "tolerance must be positive"),
@@ -202,8 +203,9 @@ def unstable():
     ],
 )
 def test_bad_input_is_refused(model, options, kind, message):
+    arguments = {"task": LinearFunctional(POLYNOMIAL, 10)} | options
     with pytest.raises(kind, match=message):
-        fit_expected(model(), LinearFunctional(POLYNOMIAL, 10), **options)
+        fit_expected(model(), **arguments)
 
 
 def test_a_loss_without_finite_derivatives_ends_the_descent_where_it_is():

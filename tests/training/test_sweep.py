@@ -385,13 +385,37 @@ def test_the_table_can_be_written_and_read(task, tmp_path):
     assert frame.validation_loss.notna().all()
 
 
+class Pair:
+    """A task whose targets have more channels than the models."""
+
+    def __init__(self, channels):
+        self.channels = channels
+
+    def sample(self, size, **options):
+        return torch.zeros(size, 20, 1, dtype=torch.float64), torch.zeros(size, 20, self.channels)
+
+
 TWICE = network()
+FROZEN = network().requires_grad_(False)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"models": []}, "models must not be empty"),
+        ({"models": TWICE}, "models must be a sequence of RNN, got RNN"),
+        ({"models": 3}, "models must be a sequence of RNN, got int"),
+        ({"models": [FROZEN]}, "models must have weights to train, but all of one are frozen"),
+        ({"task": 3}, r"task must have a method sample\(\), got int; training.fit takes data"),
+        ({"task": Pair(2)}, r"task must give targets of shape \(16, 20, 1\), .* got \(16, 20, 2\)"),
+        ({"expected": 1}, "expected must be True or False, got 1"),
+        ({"progress": "x"}, "progress must be True or False, got 'x'"),
+        ({"clip": "x"}, "clip must be a real number, got 'x'"),
+        ({"seed": True}, "seed must be a whole number, got True"),
+        ({"seed": 2**32}, r"seed must be below 2\^32"),
+        ({"stop_below": "x"}, "stop_below must be a real number"),
+        ({"learning_rate": [0.1, math.nan]}, "learning_rate must be finite"),
+        ({"checkpoint": 3}, "checkpoint must be a path, got int"),
         ({"models": [torch.nn.Linear(1, 1)]}, "models must be of type RNN, got Linear"),
         ({"models": [TWICE, TWICE]}, "models must be different objects"),
         ({"expected": True}, "only linear models have an exact expected loss; one is tanh"),
