@@ -78,9 +78,11 @@ def run_all(
     if not callable(function):
         raise TypeError(f"function must be callable, got {type(function).__name__}")
     calls = []
+    if isinstance(arguments, type | str | Mapping) or not isinstance(arguments, Iterable):
+        raise TypeError(f"arguments must be a list of mappings, one a run, got {checks.shown(arguments)}")
     for run in arguments:
         if not isinstance(run, Mapping) or not all(isinstance(name, str) for name in run):
-            raise TypeError(f"arguments must be mappings from names to values, got {run!r}")
+            raise TypeError(f"arguments must be mappings from names to values, got {checks.shown(run)}")
         calls.append(Call(function, run, len(calls)))
     results: dict[int, object] = {}
     with tqdm(total=len(calls), disable=not progress, desc="runs") as bar:

@@ -1,0 +1,475 @@
+"""One list of ill inputs for every public function: a right number, or one line that names the argument."""
+
+import contextlib
+import decimal
+import re
+import signal
+import warnings
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import xarray as xr
+
+import curse_of_memory as com
+from curse_of_memory.theory import approximation_rates, plateau, reparameterization, stability
+from curse_of_memory.theory.flow.gradient_flow import gradient_flow
+from curse_of_memory.theory.functions import far_bump
+from curse_of_memory.theory.lemmas import (
+    gru_linearization,
+    heaviside_dynamics,
+    layered_memory,
+    lyapunov,
+    rescaled_modes,
+    resolvent,
+)
+from curse_of_memory.theory.sums.geometric_sums import geometric_exponential_sum
+
+
+class Opaque:
+    """An object that is nothing to anybody."""
+
+
+# What nobody can make sense of, by what is asked for.
+NOT_A_NUMBER = {
+    "None": None, "digits": "1", "a list": [1.0], "a dict": {}, "complex": 1j, "NaN": float("nan"),
+    "True": True, "an object": Opaque(), "a tensor of two": torch.tensor([1.0, 2.0]), "400 digits": 10**400,
+}  # fmt: skip
+NOT_POSITIVE = NOT_A_NUMBER | {"zero": 0.0, "negative": -1.0, "infinite": float("inf")}
+NOT_A_COUNT = NOT_POSITIVE | {
+    "a fraction": 1.5,
+    "Fraction": Fraction(3, 2),
+    "Decimal": decimal.Decimal("1.5"),
+}
+NOT_A_SEED = {
+    "None": None, "digits": "0", "a fraction": 1.5, "negative": -1, "True": True, "NaN": float("nan"),
+    "an object": Opaque(), "400 digits": 10**400,
+}  # fmt: skip
+NOT_A_NAME = {
+    "None": None, "a number": 1, "empty": "", "unknown": "no such name", "a list": ["l2"], "bytes": b"l2",
+    "an object": Opaque(),
+}  # fmt: skip
+NOT_A_THING = {
+    "None": None, "a name": "LSTM", "a number": 1, "a list": [1.0, 2.0], "an array": np.ones((2, 3, 1)),
+    "a class": torch.nn.LSTM, "an object": Opaque(),
+}  # fmt: skip
+NOT_A_LIST = {
+    "empty": [], "None": None, "digits": "1", "NaN": [float("nan")], "words": ["x"], "nested": [[0.1, 0.2]],
+    "complex": 1j, "an object": Opaque(),
+}  # fmt: skip
+NOT_AN_ARRAY = {
+    "None": None,
+    "text": "1 2 3 4",
+    "empty": [],
+    "NaN": [1.0, float("nan"), 0.5, 0.2],
+    "infinite": [1.0, 0.5, float("inf"), 0.2],
+    "complex": [1.0, 0.5j, 0.2, 0.1],
+    "ragged": [[1.0], [0.5, 0.2]],
+    "objects": [Opaque()] * 4,
+    "words": ["a", "b", "c", "d"],
+    "masked": np.ma.masked_array([1.0, 0.5, 0.2, 0.1], [0, 1, 0, 0]),
+    "dates": np.array(["2020-01-01"] * 4, dtype="datetime64[D]"),
+    "with gradients": torch.ones(4, requires_grad=True),
+}
+NOT_A_CURVE = NOT_AN_ARRAY | {
+    "four dimensions": np.ones((2, 2, 2, 2)),
+    "uneven lags": xr.DataArray(np.ones(4), {"lag": [0.0, 1.0, 3.0, 4.0]}, ["lag"]),
+    "lags that start late": xr.DataArray(np.ones(4), {"lag": [1.0, 2.0, 3.0, 4.0]}, ["lag"]),
+    "falling index": pd.Series(np.ones(4), [3.0, 2.0, 1.0, 0.0]),
+    "repeated index": pd.Series(np.ones(4), [0.0, 1.0, 1.0, 2.0]),
+}
+NOT_A_MATRIX = {
+    key: NOT_AN_ARRAY[key] for key in ("None", "text", "empty", "complex", "ragged", "objects")
+} | {
+    "NaN": [[float("nan")]],
+    "infinite": [[float("inf")]],
+    "not square": np.ones((2, 3)),
+    "four dimensions": np.ones((2, 2, 2, 2)),
+}
+
+LISTS = {
+    "number": NOT_A_NUMBER,
+    "positive": NOT_POSITIVE,
+    "count": NOT_A_COUNT,
+    "seed": NOT_A_SEED,
+    "name": NOT_A_NAME,
+    "thing": NOT_A_THING,
+    "list": NOT_A_LIST,
+    "array": NOT_AN_ARRAY,
+    "curve": NOT_A_CURVE,
+    "matrix": NOT_A_MATRIX,
+}
+
+RHO = com.targets.polynomial(1.1, rate=0.1)
+CURVE = np.asarray(RHO(np.arange(24.0)))
+SUM = com.fit_exponential_sum(CURVE, terms=2)
+TASK = com.tasks.LinearFunctional(RHO, 16)
+EXACT = {"loss": com.losses.TemporallyWeightedMSE(2)}
+
+
+def rnn(width: int = 2) -> torch.nn.Module:
+    return com.nn.RNN(width, diagonal=True, parameterization="softplus", seed=0)
+
+
+# public function -> (good arguments, argument -> what it asks for)
+FUNCTIONS = {
+    "targets.exponential": (com.targets.exponential, {"rate": 1.0}, {"rate": "positive"}),
+    "targets.polynomial": (
+        com.targets.polynomial,
+        {"exponent": 1.1, "rate": 1.0},
+        {"exponent": "positive", "rate": "positive"},
+    ),
+    "targets.named": (com.targets.named, {"name": "iat-code-polynomial"}, {"name": "name"}),
+    "targets.two_parts": (com.targets.two_parts, {"center": 9.0}, {"center": "number"}),
+    "targets.airy": (com.targets.airy, {"shift": 6.0}, {"shift": "number"}),
+    "targets.sine": (com.targets.sine, {"frequency": 1.0}, {"frequency": "positive"}),
+    "Target.__call__": (RHO, {"t": 1.0}, {"t": "array"}),
+    "Target.tail": (RHO.tail, {"t": 1.0}, {"t": "array"}),
+    "Target.norm": (RHO.norm, {"order": 1}, {"order": "thing"}),
+    "Target.on_grid": (
+        RHO.on_grid,
+        {"horizon": 4, "dt": 0.1},
+        {"horizon": "count", "dt": "positive"},
+    ),
+    "bias.power": (com.bias.power, {"p": 2.0}, {"p": "number"}),
+    "bias.exponential": (com.bias.exponential, {"rate": 0.1}, {"rate": "number"}),
+    "Bias.discrete": (com.bias.power(2).discrete, {"horizon": 4}, {"horizon": "count"}),
+    "Bias.head_tail_ratio": (com.bias.power(2).head_tail_ratio, {"horizon": 4}, {"horizon": "count"}),
+    "bias.weighted_error": (
+        com.bias.weighted_error,
+        {"rho": CURVE, "rho_hat": 0.9 * CURVE, "b": com.bias.power(2)},
+        {"rho": "curve", "rho_hat": "curve"},
+    ),
+    "fit_exponential_sum": (
+        com.fit_exponential_sum,
+        {"values": CURVE, "terms": 2},
+        {"values": "curve", "terms": "count"},
+    ),
+    "weighted_lower_bound": (
+        com.weighted_lower_bound,
+        {"values": CURVE, "terms": 2},
+        {"values": "curve", "terms": "count"},
+    ),
+    "hankel_singular_values": (com.hankel_singular_values, {"source": CURVE}, {"source": "curve"}),
+    "balanced_truncation": (
+        com.balanced_truncation,
+        {"source": SUM, "terms": 1},
+        {"source": "thing", "terms": "count"},
+    ),
+    "decay": (com.decay, {"memory": CURVE}, {"memory": "curve"}),
+    "worst_case_error": (
+        com.worst_case_error,
+        {"fit": SUM, "rho": CURVE, "beta": 0.01, "parameterization": "softplus", "norm": "l2", "horizon": 24},
+        {"fit": "thing", "rho": "curve", "beta": "number", "parameterization": "name", "norm": "name"},
+    ),
+    "worst_case_curve": (
+        com.worst_case_curve,
+        {"fit": SUM, "rho": RHO, "betas": [0.01], "parameterization": "softplus", "norm": "l2"},
+        {"fit": "thing", "betas": "list", "parameterization": "name", "norm": "name"},
+    ),
+    "stability_radius": (
+        com.stability_radius,
+        {"fit": SUM, "parameterization": "direct"},
+        {"fit": "array", "parameterization": "name"},
+    ),
+    "crossing": (
+        stability.crossing,
+        {"beta": [0.1, 0.2, 0.3], "narrow": [1.0, 1.0, 1.0], "wide": [0.5, 0.9, 2.0]},
+        {"beta": "array", "narrow": "array", "wide": "array"},
+    ),
+    "plateau_time": (
+        com.plateau_time,
+        {"target": far_bump.far_bump(2.0), "terms": 1, "time_limit": 10.0},
+        {"target": "thing", "terms": "count", "drop": "positive"},
+    ),
+    "growth_rate": (
+        plateau.growth_rate,
+        {"delays": [1.0, 2.0, 3.0], "times": [[1.0, 2.0, 5.0], [1.0, 3.0, 7.0]]},
+        {"delays": "array"},
+    ),
+    "gradient_flow": (
+        gradient_flow,
+        {"target": RHO, "terms": 1, "horizon": 5.0, "time_limit": 1.0},
+        {"target": "thing", "terms": "count", "seed": "seed", "horizon": "number", "time_limit": "positive"},
+    ),
+    "l1_norm": (approximation_rates.l1_norm, {"target": RHO}, {"target": "thing"}),
+    "truncation_terms": (
+        approximation_rates.truncation_terms,
+        {"omega": 1.0, "error": 0.1},
+        {"omega": "positive", "error": "positive"},
+    ),
+    "equispaced_error": (
+        approximation_rates.equispaced_error,
+        {"target": com.targets.exponential(0.3), "terms": 2, "rate": 1.0},
+        {"target": "thing", "terms": "count", "rate": "positive"},
+    ),
+    "geometric_exponential_sum": (
+        geometric_exponential_sum,
+        {"target": com.targets.polynomial(1.5), "tolerance": 0.1},
+        {"target": "thing", "tolerance": "positive"},
+    ),
+    "lyapunov_norm": (lyapunov.lyapunov_norm, {"W": -np.eye(2)}, {"W": "matrix"}),
+    "distance_to_instability": (resolvent.distance_to_instability, {"W": -np.eye(2)}, {"W": "matrix"}),
+    "numerical_abscissa": (resolvent.numerical_abscissa, {"W": -np.eye(2)}, {"W": "matrix"}),
+    "spectral_abscissa": (resolvent.spectral_abscissa, {"W": -np.eye(2)}, {"W": "matrix"}),
+    "contraction_region": (
+        heaviside_dynamics.contraction_region,
+        {"W": -np.eye(2), "level": 0.5},
+        {"W": "matrix", "level": "positive"},
+    ),
+    "LayeredMemory": (layered_memory.LayeredMemory, {"rates": (1.0, 2.0)}, {"rates": "list"}),
+    "appendix_c": (
+        rescaled_modes.appendix_c,
+        {"terms": 3, "power": 1, "model": "plain"},
+        {"terms": "count", "model": "name"},
+    ),
+    "gru_linearization": (
+        gru_linearization.gru_linearization,
+        {"U_h": -np.eye(2), "b_r": np.zeros(2), "b_z": np.zeros(2)},
+        {"U_h": "matrix"},
+    ),
+    "reparameterization.best": (
+        reparameterization.best,
+        {"a": 1.0, "b": 0.5},
+        {"a": "positive", "b": "positive"},
+    ),
+    "reparameterization.get": (
+        reparameterization.get,
+        {"parameterization": "exp"},
+        {"parameterization": "name"},
+    ),
+    "Reparameterization.g": (com.reparameterizations["best"].g, {"beta": 0.1}, {"beta": "number"}),
+    "LinearFunctional": (
+        com.tasks.LinearFunctional,
+        {"rho": CURVE, "horizon": 24},
+        {"rho": "curve", "horizon": "count"},
+    ),
+    "LinearFunctional.sample": (TASK.sample, {"size": 2, "seed": 0}, {"size": "count"}),
+    "Copying": (
+        com.tasks.Copying,
+        {"memory_length": 2, "blank": 3},
+        {"memory_length": "count", "blank": "count"},
+    ),
+    "AttentionApproximation": (
+        com.tasks.AttentionApproximation,
+        {"channels": 2, "horizon": 4, "seed": 0},
+        {"channels": "count", "horizon": "count", "seed": "seed"},
+    ),
+    "Lorenz96": (com.tasks.Lorenz96, {"horizon": 4}, {"horizon": "count"}),
+    "Pointwise": (
+        com.tasks.Pointwise,
+        {"function": torch.sin, "horizon": 4},
+        {"function": "thing", "horizon": "count"},
+    ),
+    "TeacherFilter": (
+        com.tasks.TeacherFilter,
+        {"model": rnn(), "horizon": 4},
+        {"model": "thing", "horizon": "count"},
+    ),
+    "VolterraFunctional": (
+        com.tasks.VolterraFunctional,
+        {"horizon": 24, "first": CURVE},
+        {"horizon": "count", "first": "curve"},
+    ),
+    "random_rnn": (com.tasks.random_rnn, {"hidden": 2, "seed": 0}, {"hidden": "count", "seed": "seed"}),
+    "nn.RNN": (
+        com.nn.RNN,
+        {"hidden": 2, "dt": 1.0},
+        {"hidden": "count", "dt": "positive", "activation": "name"},
+    ),
+    "nn.SSM": (
+        com.nn.SSM,
+        {"hidden": 2},
+        {"hidden": "count", "activation": "name", "parameterization": "name"},
+    ),
+    "nn.S4D": (com.nn.S4D, {"channels": 2, "states": 2}, {"channels": "count", "states": "count"}),
+    "nn.TCN": (com.nn.TCN, {"channels": [2], "kernel_size": 2}, {"channels": "list", "kernel_size": "count"}),
+    "nn.CausalTransformer": (com.nn.CausalTransformer, {"width": 2}, {"width": "count", "layers": "count"}),
+    "nn.LSTM": (com.nn.LSTM, {"hidden": 2}, {"hidden": "count", "layers": "count", "input_size": "count"}),
+    "nn.GRU": (com.nn.GRU, {"hidden": 2}, {"hidden": "count", "layers": "count"}),
+    "nn.ElmanRNN": (com.nn.ElmanRNN, {"hidden": 2}, {"hidden": "count", "layers": "count"}),
+    "nn.SequenceStack": (
+        com.nn.SequenceStack,
+        {"mixing": com.nn.S4D, "width": 2},
+        {"mixing": "thing", "width": "count", "layers": "count", "pooling": "name"},
+    ),
+    "TemporallyWeightedMSE": (
+        com.losses.TemporallyWeightedMSE,
+        {"power": 2.0},
+        {"power": "number", "reduction": "name", "form": "name"},
+    ),
+    "TemporallyWeightedMAE": (
+        com.losses.TemporallyWeightedMAE,
+        {"power": 2.0},
+        {"power": "number", "reduction": "name"},
+    ),
+    "TemporallyWeightedCrossEntropy": (
+        com.losses.TemporallyWeightedCrossEntropy,
+        {"power": 2.0},
+        {"power": "number", "reduction": "name", "form": "name"},
+    ),
+    "memory_function": (
+        com.memory_function,
+        {"model": rnn(), "horizon": 4, "probe": "impulse"},
+        {"model": "thing", "horizon": "count", "probe": "name", "radii": "list"},
+    ),
+    "memory_report": (
+        com.memory_report,
+        {"models": {"a": rnn()}, "horizon": 4},
+        {"models": "thing", "horizon": "count"},
+    ),
+    "gradient_norms": (
+        com.gradient_norms,
+        {"model": rnn(), "horizon": 4, "samples": 2},
+        {"model": "thing", "horizon": "count", "samples": "count", "norm": "name"},
+    ),
+    "perturbation_curve": (
+        com.perturbation_curve,
+        {"model": rnn(), "task": TASK, "betas": [0.1], "draws": 2, "ball": "spectral"},
+        {
+            "model": "thing",
+            "task": "thing",
+            "betas": "list",
+            "draws": "count",
+            "ball": "name",
+            "seed": "seed",
+        },
+    ),
+    "stability_margin": (
+        com.stability_margin,
+        {"model": rnn(), "task": TASK, "draws": 2, "factor": 2.0, "ball": "spectral"},
+        {"model": "thing", "task": "thing", "draws": "count", "factor": "positive", "ball": "name"},
+    ),
+    "fit": (
+        com.fit,
+        {
+            "model": rnn(),
+            "task": TASK,
+            "steps": 1,
+            "batch_size": 2,
+            "validation_size": 2,
+            "learning_rate": 0.01,
+        },
+        {
+            "model": "thing",
+            "task": "thing",
+            "steps": "count",
+            "batch_size": "count",
+            "schedule": "name",
+            "validation_size": "count",
+            "learning_rate": "positive",
+            "seed": "seed",
+        },
+    ),
+    "fit_expected": (
+        com.fit_expected,
+        {"model": rnn(), "task": TASK, "descent": 1, "evaluations": 1, **EXACT},
+        {"model": "thing", "task": "thing"},
+    ),
+    "sweep": (
+        com.sweep,
+        {"models": [rnn()], "task": TASK, "steps": 1, "batch_size": 2, **EXACT},
+        {"models": "thing", "task": "thing", "steps": "count", "batch_size": "count"},
+    ),
+    "run_all": (
+        com.training.run_all,
+        {"function": abs, "arguments": []},
+        {"function": "thing", "arguments": "thing"},
+    ),
+}
+# what one of them can make sense of
+ADMITTED = {
+    ("Target.norm", "order"): ("a number",),
+    ("nn.SequenceStack", "mixing"): ("a class",),  # what a factory raises is its own
+    ("stability_margin", "factor"): ("infinite",),  # up to where the error overflows
+    ("run_all", "function"): ("a class",),
+}
+CASES = [
+    pytest.param(name, argument, kind, id=f"{name}-{argument}")
+    for name, (_, _, asked) in FUNCTIONS.items()
+    for argument, kind in asked.items()
+]
+
+
+@contextlib.contextmanager
+def at_most(seconds: float):
+    """End what runs within after so many seconds of its own processor time: a refusal is early."""
+
+    def end(_signal, _frame):
+        raise TimeoutError(f"not refused within {seconds:g} s")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def complaint(name: str, argument: str, value: object) -> str | None:
+    """Return what is wrong with the answer of a function to an ill input, or None if it refuses it well."""
+    function, good, _ = FUNCTIONS[name]
+    with warnings.catch_warnings(), at_most(seconds=5):
+        warnings.simplefilter("error")
+        try:
+            answer = function(**(good | {argument: value}))
+        except (TypeError, ValueError, ArithmeticError) as error:
+            message = str(error)
+            if "\n" in message.strip():
+                return f"a message of several lines: {message[:100]!r}"
+            return None if argument in message else f"{type(error).__name__}, not named: {message[:160]!r}"
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error)[:120]!r}"
+    return f"accepted: {str(answer)[:80]!r}"
+
+
+@pytest.mark.parametrize(("name", "argument", "kind"), CASES)
+def test_an_ill_input_is_refused_in_one_line_that_names_the_argument(name, argument, kind):
+    admitted = ADMITTED.get((name, argument), ())
+    wrong = {
+        key: complaint(name, argument, value) for key, value in LISTS[kind].items() if key not in admitted
+    }
+    assert {key: text for key, text in wrong.items() if text} == {}
+
+
+LAYERS = {
+    "RNN": lambda: com.nn.RNN(2, seed=0),
+    "SSM": lambda: com.nn.SSM(2, seed=0),
+    "S4D": lambda: com.nn.S4D(1, 2, seed=0),
+    "TCN": lambda: com.nn.TCN([2], seed=0),
+    "LSTM": lambda: com.nn.LSTM(2, seed=0),
+    "CausalTransformer": lambda: com.nn.CausalTransformer(2, seed=0),
+    "CausalSelfAttention": lambda: com.nn.CausalSelfAttention(1, seed=0),
+    "CausalConvolution": lambda: com.nn.CausalConvolution(1, 1, 2, seed=0),
+    "SequenceStack": lambda: com.nn.SequenceStack(com.nn.S4D, 2, seed=0),
+}
+NOT_SEQUENCES = {
+    "None": None, "a list": [[[1.0]]], "an array": np.ones((2, 3, 1)), "two dimensions": torch.ones(2, 3),
+    "two channels": torch.ones(2, 3, 2), "whole": torch.ones(2, 3, 1).long(),
+    "complex": torch.ones(2, 3, 1, dtype=torch.complex64), "text": "x",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_refuses_in_one_line_what_is_no_batch_of_sequences(name):
+    layer, wrong = LAYERS[name](), {}
+    for key, value in NOT_SEQUENCES.items():
+        try:
+            wrong[key] = f"accepted, {tuple(layer(value).shape)}"
+        except (TypeError, ValueError) as error:
+            message = str(error)
+            wrong[key] = "" if "\n" not in message and re.search(r"\bx\b|inputs?", message) else message[:100]
+        except Exception as error:
+            wrong[key] = f"{type(error).__name__}: {str(error)[:100]!r}"
+    assert {key: text for key, text in wrong.items() if text} == {}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_good_arguments_are_good(name):
+    function, good, _ = FUNCTIONS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        function(**good)
