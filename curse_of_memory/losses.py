@@ -357,20 +357,24 @@ class TemporallyWeightedCrossEntropy(_WithForm):
                 raise ValueError(
                     f"class_weight must be of {logits.shape[2]} classes as logits are, got {len(omega)}"
                 )
-            omega = omega.to(logits)
+            rounds = torch.is_autocast_enabled(
+                logits.device.type
+            )  # by itself, to a dtype that is wide enough
+            omega = omega.to(device=logits.device, dtype=None if rounds else logits.dtype)
         classes = classes.to(logits.dtype if probable else torch.long)
-        w = self.weights(logits.shape[1], dtype=logits.dtype, device=logits.device)
+        w = self.weights(logits.shape[1])
         if self.form == "on_logits":
-            logits, w = w[:, None] * logits, torch.ones_like(w)
+            logits, w = w.to(logits)[:, None] * logits, torch.ones_like(w)
         options = {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
         targets = classes.mT if probable else classes
         errors = functional.cross_entropy(logits.mT, targets, omega, reduction="none", **options)
+        w = w.to(errors)  # whose dtype may be wider under autocast
         if self.reduction != "mean":
             return self._reduce(w * errors)
         if probable:
             return (w * errors).sum() / (w.sum() * len(errors))
         counts = classes != self.ignore_index
-        share = w * counts if omega is None else w * counts * omega[classes.where(counts, 0)]
+        share = w * counts if omega is None else w * counts * omega.to(w)[classes.where(counts, 0)]
         return (w * errors).sum() / share.sum()
 
     def extra_repr(self) -> str:

@@ -293,6 +293,18 @@ def test_class_weights_move_with_the_loss_and_may_stand_beside_those_over_time()
     assert "4 classes weighted" in repr(both)
 
 
+def test_under_autocast_weights_keep_the_precision_of_the_errors():
+    logits = noise(0, 4, 300, 5).bfloat16()
+    labels = torch.arange(1200).reshape(4, 300) % 5
+    criterion = TemporallyWeightedCrossEntropy(2, weight=torch.tensor([1.0, 1.001, 1.003, 1.01, 3.1]))
+    exact = criterion(logits.double(), labels)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = criterion(logits, labels)
+    assert found.dtype == torch.float32
+    # bf16 weights would be off by 2⁻⁹ each, and their sum by as much
+    torch.testing.assert_close(found.double(), exact, rtol=64 * EPS[torch.float32], atol=0)
+
+
 # --- complex outputs ------------------------------------------------------------------------------
 
 
