@@ -355,6 +355,29 @@ def test_a_derivative_by_sympy_serves_torch_too():
     torch.testing.assert_close(mine.derivative(x.detach()), x.grad, rtol=1e-13, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    ("definition", "slope"),
+    [
+        (lambda x, w: -x.where(w > 0, w, 2 * w) - 1, lambda v: -1 if v > 0 else -2),
+        (lambda x, w: -x.maximum(w, x.zeros_like(w)) * w - 1, lambda v: -2 * v if v > 0 else 0),
+        (lambda x, w: -x.abs(w) - x.minimum(w, 1 - w) ** 2, lambda v: (1 if v < 0 else -1) - 2 * v),
+        (
+            lambda x, w: -x.cosh(w) - x.atan(w) - x.sin(w),
+            lambda v: -math.sinh(v) - 1 / (1 + v * v) - math.cos(v),
+        ),
+        (lambda x, w: -x.square(w), lambda v: -2 * v),
+    ],
+)
+def test_derivatives_of_maps_with_kinks_serve_numpy_and_torch(definition, slope):
+    mine = Reparameterization("mine", definition)
+    for v in (-1.2, -0.3, 0.2, 0.4):
+        x = torch.tensor([v, v], dtype=torch.float64, requires_grad=True)
+        mine.f(x).sum().backward()
+        found = mine.derivative(np.array([v, v])), mine.derivative(x.detach()), np.array([mine.derivative(v)])
+        for one in (*found, x.grad):
+            assert float(one[0]) == pytest.approx(slope(v), rel=1e-13, abs=1e-15)
+
+
 def test_a_map_that_grows_ever_faster_is_not_stable():
     assert not Reparameterization("gauss", lambda x, w: -x.exp(w * w)).is_stable
 

@@ -5,12 +5,15 @@ A formula is a function ``f(x, w)`` of the elementary functions `x` and the argu
 of the Python array API standard.
 """
 
+from functools import reduce
+
 import sympy
 from array_api_compat import array_namespace
+from sympy.printing.numpy import NumPyPrinter
 
 from curse_of_memory.theory.maps.intervals import ELEMENTARY, Interval
 
-__all__ = ["functions_for", "is_symbolic"]
+__all__ = ["evaluated", "functions_for", "is_symbolic"]
 
 
 class _Symbolic:
@@ -73,3 +76,47 @@ def functions_for(w):
     if isinstance(w, Interval):
         return ELEMENTARY
     return _Symbolic if is_symbolic(w) else array_namespace(w)
+
+
+def evaluated(expression: sympy.Expr, symbol: sympy.Symbol, w):
+    """Return a sympy expression of one symbol at the numbers `w`, an array or a tensor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = sympy.Symbol("t", real=True)
+    >>> evaluated(sympy.diff(sympy.Max(0, t) * t, t), t, np.array([-1.0, 1.0]))
+    array([0., 2.])
+    """
+    x = functions_for(w)
+    names = {name: getattr(x, name) for name in _ELEMENTARY} | _selections(x, w)
+    printer = NumPyPrinter({"fully_qualified_modules": False, "inline": True})
+    return sympy.lambdify(symbol, expression, modules=[names], printer=printer)(w) + 0 * w
+
+
+_ELEMENTARY = (
+    *("exp", "log", "tanh", "sqrt", "sign", "abs", "sin", "cos", "sinh", "cosh", "atan"),
+    *("less", "less_equal", "greater", "greater_equal", "equal", "logical_and", "logical_or", "logical_not"),
+)
+
+
+def _selections(x, w) -> dict:
+    """Return numpy's functions that choose among values, of the functions of the array API."""
+
+    def full(value):
+        return value + 0 * w
+
+    def select(conditions, values, default):
+        chosen = full(default)
+        for condition, value in list(zip(conditions, values, strict=True))[::-1]:
+            chosen = x.where(x.asarray(condition), full(value), chosen)
+        return chosen
+
+    return {
+        "select": select,
+        "maximum": lambda a, b: x.maximum(full(a), full(b)),
+        "minimum": lambda a, b: x.minimum(full(a), full(b)),
+        "reduce": reduce,
+        "nan": float("nan"),
+        "arctan": x.atan,
+    }

@@ -19,7 +19,7 @@ import sympy
 
 from curse_of_memory import checks
 from curse_of_memory.theory.maps.intervals import Interval
-from curse_of_memory.theory.maps.namespaces import functions_for, is_symbolic
+from curse_of_memory.theory.maps.namespaces import evaluated, functions_for, is_symbolic
 from curse_of_memory.theory.maps.rate_modulus import rate_modulus
 
 __all__ = ["Reparameterization", "w"]
@@ -33,7 +33,6 @@ REALS = (-math.inf, math.inf)
 _FARTHEST = 1e6
 _LOOKED_AT = np.concatenate([-np.geomspace(_FARTHEST, 1e-6, 721), [0.0], np.geomspace(1e-6, _FARTHEST, 721)])
 Formula = Callable[[object, object], object]
-_ELEMENTARY = ("exp", "log", "tanh", "sqrt", "sign", "abs", "sin", "cos", "sinh", "cosh", "atan")
 
 
 @dataclass(frozen=True)
@@ -159,10 +158,7 @@ class Reparameterization:
                 return self.slope(functions_for(w), w)
         if is_symbolic(w):
             return self._derived.subs(_W, w)
-        x = functions_for(w)
-        names = {name: getattr(x, name) for name in _ELEMENTARY if hasattr(x, name)}
-        rest = ["numpy"] if isinstance(w, np.ndarray | np.generic) else []
-        return sympy.lambdify(_W, self._derived, modules=[names, *rest])(w) + 0 * w
+        return evaluated(self._derived, _W, w)
 
     @cached_property
     def _derived(self) -> sympy.Expr:
