@@ -192,7 +192,8 @@ def fit(
         model.train()
         run.resume()
         unseen = place.share(batches.validation())
-        _check_answers(model, unseen[0][:TRIED], output, place.device)
+        with devices.full_precision(full_precision):
+            _check_answers(model, unseen[0][:TRIED], output, place.device)
         started = time.perf_counter() - run.seconds
         with (
             devices.full_precision(full_precision),

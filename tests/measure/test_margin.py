@@ -39,7 +39,7 @@ def test_of_one_weight_the_margin_is_exact(factor):
     assert margin.inside <= exact * (1 + 1e-9)
     assert margin.beta >= exact * (1 - 1e-9)
     assert margin.beta == pytest.approx(exact, rel=2e-6)
-    assert margin.method == "sampled"
+    assert (margin.method, margin.bound) == ("sampled", "estimate")
 
 
 @pytest.mark.parametrize("model", [network(), network(activation="tanh"), nn.GRU(1, 1, batch_first=True)])
@@ -52,6 +52,7 @@ def test_the_perturbation_curve_crosses_the_bound_there(model):
     assert margin.allowed == 1.2 * margin.error
     assert margin.beta <= 1.01 * margin.inside
     assert margin.method == curve.attrs["method"]
+    assert (margin.bound, curve.attrs["bound"]) in {("upper", "lower"), ("estimate", "estimate")}
 
 
 def test_more_directions_never_widen_it():
