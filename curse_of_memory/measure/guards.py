@@ -1,6 +1,6 @@
 """What a map of sequences must be, tried on a few: each by itself, alike at every call, and causal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -53,7 +53,9 @@ def check_map(answer: Callable[[Tensor], Tensor], x: Tensor, *, eps: float, sequ
     answer : callable
         From inputs ``(batch, time, ...)`` to a tensor ``(batch, ...)``, which it may keep and overwrite.
     x : torch.Tensor
-        A few sequences, no two alike; whole numbers are tokens. Of one sequence, mixing cannot be seen.
+        A few sequences; whole numbers are tokens, and no two sequences of them should be alike. Other inputs
+        are those of the next sequence, and where most of these are the same, with noise of their size. Of one
+        sequence, mixing cannot be seen.
     eps : float
         ε.
     sequences : bool
@@ -78,7 +80,7 @@ def check_map(answer: Callable[[Tensor], Tensor], x: Tensor, *, eps: float, sequ
     False
     """
     tries = _Tries(answer, x, eps)
-    other = x.roll(1, 0) if len(x) > 1 else x.flip(1)
+    other = _other(x)
     second = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
     second[::2] = True
     mixes = len(x) > 1 and (tries.shows(second, other) or tries.shows(~second, other))
@@ -121,9 +123,8 @@ class _Tries:
             return False  # as always where nothing leaks by rounding: no noise to look for
         if not self.x.is_floating_point():
             return bool((seen > WITHOUT_NOISE * allowed).any())
-        numbers = torch.arange(self.x.numel(), dtype=torch.float64, device=self.x.device)
-        spread = (2 * (numbers * 0.6180339887498949 % 1) - 1).reshape(self.x.shape)  # even in [-1, 1]
-        moved = self._put((self.x * (1 + min(self.eps**0.5, SMALL) * spread)).to(self.x.dtype), places)
+        small = min(self.eps**0.5, SMALL)
+        moved = self._put((self.x * (1 + small * _spread(self.x))).to(self.x.dtype), places)
         noise = (self.ask(moved) - self.y).abs().masked_fill(free, 0)
         loud = self._power(seen) > TIMES_NOISE**2 * self._power(noise)
         return bool(((seen > allowed) & loud).any())
@@ -135,7 +136,22 @@ class _Tries:
         return torch.where(places.reshape(*places.shape, *[1] * (self.x.ndim - 2)), other, self.x)
 
 
-def _later(x: Tensor):
+def _other(x: Tensor) -> Tensor:
+    """Return inputs like `x`, but others at nearly every place."""
+    other = x.roll(1, 0) if len(x) > 1 else x.flip(1)
+    if x.is_floating_point() and (other == x).double().mean() > 0.5:  # zeros after a signal, say
+        size = x.double().square().mean().sqrt()
+        other = other + ((size if size > 0 else 1.0) * _spread(x)).to(x.dtype)
+    return other
+
+
+def _spread(x: Tensor) -> Tensor:
+    """Return numbers, one for each of `x`, that lie even in [−1, 1]: multiples of the golden ratio."""
+    numbers = torch.arange(x.numel(), dtype=torch.float64, device=x.device)
+    return (2 * (numbers * 0.6180339887498949 % 1) - 1).reshape(x.shape)
+
+
+def _later(x: Tensor) -> Iterator[Tensor]:
     """Yield the steps ``(batch, time)`` from a cut on, another one in each sequence, until all have been."""
     rows, length = x.shape[:2]
     if length == 1:

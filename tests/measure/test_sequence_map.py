@@ -279,6 +279,18 @@ def test_the_guards_stand_before_every_measurement(model):
     assert com.gradient_norms(free, 8)["mean"][0] > 0
 
 
+@pytest.mark.parametrize("count", [1, 6])
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_inputs_that_are_all_alike_hide_nothing(value, count):
+    x = torch.full((count, 12, 1), value)
+    assert SequenceMap(gru()).check(x) is True
+    with pytest.raises(ValueError, match="not causal"):
+        SequenceMap(gru(bidirectional=True)).check(x)
+    if count > 1:
+        with pytest.raises(ValueError, match="mixes"):
+            SequenceMap(Answer(lambda x: x.cumsum(0))).check(x)
+
+
 def test_answers_that_are_no_sequences_are_asked_for_less():
     x, classes = torch.randn(8, 12, 1), torch.zeros(8, dtype=torch.long)
     last = Answer(lambda x: x.cumsum(1)[:, -1].repeat(1, 3))
