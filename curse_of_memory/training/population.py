@@ -75,8 +75,8 @@ def fit_expected(
     -----
     The expectation is that of "INTEREST" (2307.11462), Theorem 3.3, for white inputs; cumulated
     kernels take the place of ρ for random walks. The problem is not convex: from some initial
-    weights two modes merge and the descent ends in a local minimum. The best possible loss is that
-    of :func:`curse_of_memory.fit_exponential_sum`.
+    weights two modes merge and the descent ends in a local minimum. The best loss known of
+    diagonal modes is that of :func:`curse_of_memory.fit_exponential_sum` with ``modes="discrete"``.
     """
     checks.positive_int("descent", descent)
     checks.positive_int("evaluations", evaluations)

@@ -488,3 +488,31 @@ def test_a_spike_is_fitted_as_well_as_a_global_search_over_the_rates_does():
         found = scipy.optimize.differential_evolution(error, bounds, rng=0, popsize=30, maxiter=200, tol=1e-8)
         # lstsq drops directions below its rounding threshold, the fit keeps them
         assert fit_exponential_sum(rho, terms=terms).error <= found.fun * (1 + 1e-4)
+
+
+def test_long_memories_are_fitted_on_few_numbers_and_lose_nothing():
+    """Of 20 000 lags: the error is that of all of them, and exact sums are recovered."""
+    lags = np.arange(20_000.0)
+    slow, fast = np.exp(-lags / 5000), np.exp(-lags / 3)
+    noise = 0.05 * np.random.default_rng(1).standard_normal(lags.size)
+    for w in (np.ones(lags.size), np.exp(-lags / 2000)):
+        exact = fit_exponential_sum(slow + fast, 2, w)
+        assert exact.error < 1e-12
+        np.testing.assert_allclose(exact.rates, [1 / 5000, 1 / 3], rtol=1e-9)
+        noisy = fit_exponential_sum(slow + fast + noise, 2, w)
+        assert noisy.error == pytest.approx(relative_error(noisy, slow + fast + noise, w), rel=1e-9)
+        # two rates that are not the best ones leave more
+        assert noisy.error <= relative_error(exact, slow + fast + noise, w)
+        problem = Projection(RealRates(lags.astype(int)), Samples(slow + fast + noise, np.sqrt(w)))
+        assert (
+            np.abs(problem.jacobian(np.log(noisy.rates)).T @ problem.residual(np.log(noisy.rates))).max()
+            < 1e-8
+        )
+
+
+@pytest.mark.parametrize("turn", [0.002, 1.3, 3.0])
+def test_long_oscillations_are_recovered(turn):
+    lags = np.arange(12_000.0)
+    fit = fit_exponential_sum(np.exp(-lags / 2000) * np.cos(turn * lags), 2, modes="complex")
+    assert fit.error < 1e-10
+    np.testing.assert_allclose(np.abs(fit.rates.imag), turn, rtol=1e-8)

@@ -133,13 +133,12 @@ def weighted_lower_bound(
     whole = float(np.linalg.norm(np.sqrt(w) * unit)) * (1 + (w.size + 4) * _EPS)
     plain = max(_section(rho, some, terms, *powers) for powers in _SCALINGS) / whole
     best = LowerBound(plain, terms, plain, none, none, lags)
-    search = FilterSearch(rho, some, terms)
+    search, before = FilterSearch(rho, some, terms), 0.0
     tries = {terms + extra for extra in _EXTRA} | {max(_MANY, terms + 1)} if filters is None else {filters}
     for k in sorted(tries):
         # what a section cannot tell from rounding, filters do not either
         if plain == 0 or best.bound >= enough or (best.bound > plain and k**2 * rho.size > _COSTLY):
             break
-        before = best.bound
         found = search.best(k, enough * whole * _OVERSHOT, best.bound * whole if filters is None else 0.0)
         if found is None:
             continue
@@ -147,8 +146,9 @@ def weighted_lower_bound(
         bound = _proven(X, Y, rho, some, terms) / whole
         if bound > best.bound:
             best = LowerBound(float(bound), terms, plain, X, Y, lags)
-        if k > terms + 1 and plain < best.bound < _WORTH * before:
+        if bound < _WORTH * before:
             break
+        before = bound
     return best
 
 

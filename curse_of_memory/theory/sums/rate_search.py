@@ -16,6 +16,7 @@ __all__ = ["MODES", "ROUNDING", "Found", "best_rates"]
 MODES = ("real", "complex", "discrete")
 ROUNDING = 1e-14
 """Relative errors below this are rounding errors: a fit has nothing left to do."""
+_FIRST_LOOK = 2000  # lags on which pairs are screened
 _SCREENING, _POLISHED = 12, 4  # evaluations from every start of pairs, and how many of them go on
 
 
@@ -74,7 +75,9 @@ class _Search:
         self.values, self.root_weight, self.size = values, root_weight, values.size
         self.samples = Samples(values, root_weight)
         self.directions = starts.directions(values)
-        self.projections: dict[int, Projection] = {}  # by the number of alternating modes
+        self.few = self.samples.thinned(_FIRST_LOOK)
+        # by the number of alternating modes, and whether on few lags
+        self.projections: dict[tuple[int, bool], Projection] = {}
 
     def real(self, terms: int) -> Iterator[Found]:
         """Yield the best real rates of every number of terms."""
@@ -121,24 +124,30 @@ class _Search:
             found = self.finished(best, min(error, plain.limit_error)) if best.size else plain
             yield found if found.error < plain.error else plain
 
-    def projection(self, alternating: int) -> Projection:
+    def projection(self, alternating: int, few: bool = False) -> Projection:
         """Return the problem with so many modes that alternate."""
-        if alternating not in self.projections:
-            family = Signed(np.arange(self.size), alternating)
-            self.projections[alternating] = Projection(family, self.samples)
-        return self.projections[alternating]
+        if (alternating, few) not in self.projections:
+            samples = self.few if few else self.samples
+            self.projections[alternating, few] = Projection(Signed(samples.lags, alternating), samples)
+        return self.projections[alternating, few]
 
     def screened(self, options: list[np.ndarray]) -> list[tuple[int, np.ndarray]]:
         """Return the few numbers and parameters of pairs that lead lowest after a short search."""
         tried = []
         for rates in options:
             k = int((rates.imag == TURN).sum())
-            family = self.projection(k).family
-            theta, error = self.projection(k).search(family.clipped(Signed.parameters(rates)), _SCREENING)
+            problem = self.projection(k, few=True)
+            begun = problem.family.clipped(Signed.parameters(rates))
+            theta, error = problem.search(begun, _SCREENING)
             tried.append((error, k, theta))
             if error < ROUNDING:
                 return [(k, theta)]
-        return [(k, theta) for _, k, theta in sorted(tried, key=lambda found: found[0])[:_POLISHED]]
+        best = [(k, theta) for _, k, theta in sorted(tried, key=lambda found: found[0])[:_POLISHED]]
+        if self.few is self.samples:
+            return best
+        # what is left for all lags are a few steps
+        ended = [(k, *self.projection(k, few=True).search(theta)) for k, theta in best]
+        return [(k, theta) for k, theta, _ in sorted(ended, key=lambda found: found[2])[:2]]
 
     def finished(self, rates: np.ndarray, limit_error: float) -> Found:
         """Return the sum of the best coefficients for `rates`."""

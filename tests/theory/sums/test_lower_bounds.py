@@ -1,4 +1,5 @@
 import math
+import os
 
 import mpmath
 import numpy as np
@@ -87,6 +88,64 @@ def test_lower_bound_best_fit_and_any_other_sum_stand_in_order(kind, size, m, po
     basis = poles[None] ** t[:, None]
     c = np.linalg.lstsq(np.sqrt(w)[:, None] * basis, np.sqrt(w) * values)[0]
     assert floor <= relative_error(values, basis @ c, w)
+
+
+KINDS = ("sum", "polynomial", "noise", "oscillation", "alternating", "spikes", "late", "confluent")
+
+
+def any_kernel(kind, size, draws):
+    """Return a memory of one kind, with random parameters."""
+    t = np.arange(size)
+    if kind == "sum":
+        return draws.standard_normal(4) @ np.exp(-np.outer(np.exp(draws.uniform(-6, 1, 4)), t))
+    if kind == "polynomial":
+        return (1 + draws.uniform(0.01, 1) * t) ** -draws.uniform(0.3, 3)
+    if kind == "noise":
+        return draws.standard_normal(size)
+    if kind == "oscillation":
+        return np.exp(-draws.uniform(0, 0.3) * t) * np.cos(draws.uniform(0.1, 3.1) * t + draws.uniform(0, 6))
+    if kind == "alternating":
+        return (-draws.uniform(0.2, 1)) ** t + 0.3 * draws.uniform(0.2, 1) ** t
+    if kind == "spikes":
+        return np.where(draws.uniform(size=size) < 0.15, draws.standard_normal(size), 0.0) + (t == 0) * 1e-3
+    if kind == "late":
+        return np.exp(-0.5 * ((t - draws.uniform(0, size)) / draws.uniform(0.3, size / 4)) ** 2) + 1e-9
+    return t ** draws.integers(0, 4) * np.exp(-draws.uniform(0.05, 1) * t)
+
+
+def any_weight(kind, size, draws):
+    """Return weights of one kind, or a bias."""
+    t = np.arange(size)
+    return {
+        "none": None,
+        "power": bias.power(draws.uniform(-1, 8)),
+        "falling": np.exp(-draws.uniform(0, 40) * t / size),
+        "rising": np.exp(-draws.uniform(0, 20) * (1 - t / size)),
+        "wild": 10.0 ** draws.uniform(-8, 8, size),
+        "gaps": draws.uniform(size=size) * (draws.uniform(size=size) < 0.8) + (t < 8),
+    }[kind]
+
+
+@settings(derandomize=True, deadline=None, max_examples=int(os.environ.get("CURSE_OF_MEMORY_PROBLEMS", "25")))
+@given(
+    kind=st.sampled_from(KINDS),
+    weight=st.sampled_from(["none", "power", "falling", "rising", "wild", "gaps"]),
+    modes=st.sampled_from(["real", "real", "complex", "discrete"]),
+    size=st.one_of(st.integers(12, 48), st.sampled_from([300, 1200])),
+    m=st.integers(1, 3),
+    scale=st.sampled_from([1.0, 1e-300, 1e280, 1e-5]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_no_fit_comes_below_the_bound(kind, weight, modes, size, m, scale, seed):
+    """Neither do the limits that fits tend to, whose states are as many."""
+    draws = np.random.default_rng(seed)
+    if size > 48 and modes != "real":
+        size = 48
+    values = scale * any_kernel(kind, size, draws)
+    fit = fit_exponential_sum(values, m, any_weight(weight, size, draws), modes=modes)
+    assert 0 <= fit.lower_bound <= fit.error
+    # the error of a limit is that of coefficients without rounding, but for that of the basis
+    assert fit.lower_bound <= fit.limit_error + 1e-13
 
 
 @few
