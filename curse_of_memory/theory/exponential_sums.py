@@ -207,9 +207,9 @@ def fit_exponential_sum(
 
     Notes
     -----
-    The search works on condensed lags where rates are real: a fit of a few terms takes tenths of a second
-    however many lags there are, and about as long with each further term as with all before. Pairs are
-    searched on all lags, so that the time grows with their number.
+    Real rates are searched on condensed lags: four terms take about half a second, however many lags there
+    are, and as much for every two terms more. Pairs take a few times as long, and end on all lags: one to
+    four seconds for 30 000. Modes that alternate double that.
     """
     return fit_exponential_sums(values, terms, weight, dt, modes=modes)[-1]
 

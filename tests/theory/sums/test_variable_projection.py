@@ -1,7 +1,10 @@
+import functools
+
 import numpy as np
 import pytest
 
-from curse_of_memory.theory.sums.modes import Pairs, RealRates
+from curse_of_memory.theory.sums.cascades import Cascade
+from curse_of_memory.theory.sums.modes import Pairs, RealRates, Signed
 from curse_of_memory.theory.sums.samples import Samples
 from curse_of_memory.theory.sums.variable_projection import Projection
 
@@ -19,6 +22,10 @@ VALUES = (1 + 0.1 * LAGS) ** -1.1 + 0.3 * np.cos(0.4 * LAGS)
         (Pairs, np.log([0.5, 0.02, 0.1, 0.002])),  # four real rates
         (Pairs, np.log([0.4, 0.04 * (1 + 1e-9), 0.3])),  # rates that are about to meet
         (Pairs, np.log([0.4, 0.04 * (1 + 1e-2), 0.3, 2.0])),
+        (Cascade, np.log([0.3, 0.3 * (1 + 1e-7), 0.02, 1.5])),  # two rates that coincide, almost
+        (Cascade, np.log([2.0, 2.0, 2.0])),
+        (functools.partial(Signed, alternating=1), np.log([0.2, 1.01, 0.5])),
+        (functools.partial(Signed, alternating=2), np.log([0.2, 0.5, 0.02])),
     ],
 )
 def test_the_jacobian_is_the_derivative(family, theta):
@@ -57,3 +64,35 @@ def test_fast_and_slow_rates_overflow_nowhere():
 def test_values_without_weight_are_refused():
     with pytest.raises(ValueError, match="values must not be zero at every lag with weight"):
         Samples(np.array([0.0, 1.0, 1.0]), np.array([1.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("size", [12, 100, 128, 129, 1000])
+def test_a_cascade_spans_exponentials_and_where_rates_coincide_their_limits(size):
+    lags = np.arange(size)
+    basis = Cascade(lags).basis(np.log([0.05, 0.4, 0.4, 0.4]))
+    expected = [np.exp(-0.05 * lags)] + [lags**k * np.exp(-0.4 * lags) for k in range(3)]
+    for wave in expected:
+        rest = wave - basis @ np.linalg.lstsq(basis, wave)[0]
+        assert np.linalg.norm(rest) < 1e-12 * np.linalg.norm(wave)
+
+
+@pytest.mark.parametrize("size", [300, 1000, 20_000])
+def test_condensed_lags_keep_all_products(size):
+    """Gram matrices and products with the values, of slow, fast, coinciding and very different rates."""
+    draws = np.random.default_rng(size)
+    values, root = draws.standard_normal(size), np.exp(-draws.uniform(0, 3) * np.arange(size) / size)
+    plain, few = Samples(values, root), Samples(values, root, condensed=True)
+    assert few.lags.size < 140
+    for rates in (
+        [1e-7, 0.3 / size, 10 / size],
+        [0.1, 0.101, 0.102, 0.103],
+        [3.0, 3.0, 3.0, 3.0],
+        [1e-3, 30],
+    ):
+        theta = np.log(rates)
+        A, B = (one.weighed(Cascade(one.lags).basis(theta)) for one in (plain, few))
+        # the last lag decides the sizes of the columns
+        sizes = np.linalg.norm(A, axis=0)
+        A, B = A / sizes, B / np.linalg.norm(B, axis=0)
+        np.testing.assert_allclose(B.T @ B, A.T @ A, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(B.T @ few.y, A.T @ plain.y, rtol=0, atol=1e-12)
