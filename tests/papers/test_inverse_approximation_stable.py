@@ -108,4 +108,6 @@ def test_another_parameterization_is_drawn():
 
 def test_one_width_has_no_envelope():
     with pytest.raises(ValueError, match="widths must be at least two different"):
+        iat.stable_reparameterization_data(widths=(2,))
+    with pytest.raises(ValueError, match="widths must hold different values, got 2 twice"):
         iat.stable_reparameterization_data(widths=(2, 2))
