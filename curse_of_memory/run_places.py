@@ -8,6 +8,7 @@ Other processes import this module; it needs no torch, so that they load it only
 import pickle
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -199,7 +200,10 @@ def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Iterator[tuple[int,
     """Run in processes of this machine; a worker that dies takes the pool with it, and a new one goes on."""
     waiting, barren = dict(packed), 0
     while waiting:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # a worker that has grown by 300 MB is replaced, and joblib warns of it in a thread that must not
+            # die: where warnings are errors, the pool would wait for ever
+            warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
             parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
             try:
                 ended = parallel(joblib.delayed(_noted)(folder, n, call) for n, call in list(waiting.items()))

@@ -4,6 +4,7 @@ import itertools
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 
@@ -173,6 +174,17 @@ def test_a_worker_that_dies_ends_the_call_where_errors_are_raised():
     with joblib.parallel_config(n_jobs=2), pytest.raises(RuntimeError, match=run_places.DIED) as raised:
         run_all(make("dies"), FOUR)
     assert "\n" not in str(raised.value)
+
+
+def test_a_worker_that_is_replaced_because_it_has_grown_stops_nothing():
+    def run(i):
+        if i == 2:  # the first call of a worker says how large it is
+            sys.kept = b"1" * 350_000_000
+        time.sleep(1.1 if i else 0.0)  # the size is looked at once in a second
+        return i
+
+    with joblib.parallel_config(n_jobs=2):
+        assert run_all(run, [{"i": i} for i in range(5)]) == [0, 1, 2, 3, 4]
 
 
 def test_of_two_that_die_each_is_found_and_who_ran_beside_them_is_not_blamed():
