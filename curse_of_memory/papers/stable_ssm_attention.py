@@ -197,7 +197,7 @@ def _findings(table: pd.DataFrame) -> Findings:
     message = (
         f"{memory:.2%} of the target takes memory. Sums of polynomials in past inputs leave of it at best "
         f"{', '.join(theory)}; trained stacks {', '.join(trained)}; a layer of attention at most "
-        f"{left[ATTENTION].max(axis=None):.1g}."
+        f"{left[ATTENTION].max(axis=None):.2g}."
     )
     return Findings(table, message, headline, spread=spreads(runs))
 
