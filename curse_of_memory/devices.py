@@ -14,12 +14,14 @@ from torch import Tensor
 from curse_of_memory import checks
 
 __all__ = [
+    "GENERATORS",
     "bytes_on_tape",
     "copies_that_fit",
     "device_name",
     "full_precision",
     "memory_budget",
     "resolve_device",
+    "torch_draws",
 ]
 
 CPU_BUDGET = 2**30  # bytes
@@ -151,6 +153,31 @@ def _turned_off() -> contextlib.ExitStack:
             undo.callback(setattr, owner, "fp32_precision", own)
             owner.fp32_precision = "ieee"
     return undo
+
+
+# --- torch's generator --------------------------------------------------------------------------
+
+GENERATORS = threading.RLock()
+"""Held by whoever reads or sets the global generators as a whole, so that threads do so one at a time."""
+
+
+@contextlib.contextmanager
+def torch_draws(seed: int) -> Iterator[None]:
+    """Let torch's generator of the CPU draw from `seed` inside this context, and go on as before after it.
+
+    One thread at a time is in such a context.
+
+    Examples
+    --------
+    >>> with torch_draws(3):
+    ...     first = torch.rand(1)
+    >>> with torch_draws(3):
+    ...     torch.rand(1).equal(first)
+    True
+    """
+    with GENERATORS, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 # --- memory -------------------------------------------------------------------------------------

@@ -72,10 +72,9 @@ def test_bad_input_is_refused(call, message):
 # that draws one thing from its seed alone.
 ALLOWED = {
     "tasks/sampling.py": 1,  # batches and data of tasks, by the seed that sample() is given
-    "training/batches.py": 2,  # the named order of a loader, which torch is given
+    "training/batches.py": 1,  # the named order of a loader, whose own generator is given it
+    "devices.py": 1,  # what torch draws by the seed of a model or of a loader's order
     # weights, by the seed of a model or of a task that has some
-    "nn/seeding.py": 1,
-    "tasks/teacher.py": 2,
     "theory/flow/gradient_flow.py": 1,
     # random models, starts and noise of single figures
     "papers/audit_perturbation.py": 1,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from curse_of_memory import checks
-from curse_of_memory.devices import resolve_device
+from curse_of_memory.devices import resolve_device, torch_draws
 
 __all__ = ["DRAWN", "place", "seeded"]
 
@@ -38,8 +38,7 @@ def seeded(seed: int | None) -> Iterator[None]:
         yield
         return
     seed = checks.seed("seed", seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with torch_draws(seed):
         yield
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.devices import torch_draws
 from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint, white_noise
 
@@ -169,8 +170,7 @@ def random_rnn(
     sizes = {"hidden": hidden, "input_size": input_size, "output_size": output_size}
     for name, value in sizes.items():
         checks.positive_int(name, value)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(checks.seed("seed", seed))
+    with torch_draws(checks.seed("seed", seed)):
         return RandomRNN(hidden, input_size, output_size, activation)
 
 
@@ -207,6 +207,5 @@ def causal_transformer(
         checks.positive_int(name, value)
     if hidden % heads:
         raise ValueError(f"heads must divide hidden={hidden}, got {heads}")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(checks.seed("seed", seed))
+    with torch_draws(checks.seed("seed", seed)):
         return CausalTransformer(hidden, heads, feedforward, input_size, output_size)

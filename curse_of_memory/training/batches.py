@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from curse_of_memory import checks
+from curse_of_memory.devices import torch_draws
 from curse_of_memory.random_streams import sample_seed, stream
 from curse_of_memory.tasks import Batch
 from curse_of_memory.tasks.sampling import drawn_by, fingerprint
@@ -125,8 +126,7 @@ class Loader:
         sampler = getattr(self._loader, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(number)
+        with torch_draws(number):
             for generator in (self._loader.generator, getattr(sampler, "generator", None)):
                 if generator is not None:
                     generator.manual_seed(number)

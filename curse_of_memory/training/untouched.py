@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from curse_of_memory.devices import GENERATORS
+
 __all__ = ["generator_states", "same_states", "set_generators", "untouched"]
 
 
@@ -24,12 +26,13 @@ def generator_states(device: torch.device) -> dict:
     dict
         Of numbers, texts and tensors alone, as a checkpoint holds it.
     """
-    kind, words, *rest = np.random.get_state()  # noqa: NPY002 - a model that draws from numpy uses this one
-    states = {
-        "torch": torch.get_rng_state(),
-        "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest],
-        "python": _listed(random.getstate()),
-    }
+    with GENERATORS:
+        kind, words, *rest = np.random.get_state()  # noqa: NPY002 - what a model draws from numpy is this one's
+        states = {
+            "torch": torch.get_rng_state(),
+            "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest],
+            "python": _listed(random.getstate()),
+        }
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
     return states
@@ -37,11 +40,12 @@ def generator_states(device: torch.device) -> dict:
 
 def set_generators(states: dict, device: torch.device) -> None:
     """Set the generators to `states`, as :func:`generator_states` returned them for `device`."""
-    torch.set_rng_state(states["torch"].cpu())
-    kind, words, *rest = states["numpy"]
-    np.random.set_state((kind, words.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers), gauss))
+    with GENERATORS:
+        torch.set_rng_state(states["torch"].cpu())
+        kind, words, *rest = states["numpy"]
+        np.random.set_state((kind, words.cpu().numpy().astype(np.uint32), *rest))  # noqa: NPY002
+        version, numbers, gauss = states["python"]
+        random.setstate((version, tuple(numbers), gauss))
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"].cpu(), device)
 

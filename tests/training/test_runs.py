@@ -76,9 +76,19 @@ def test_results_come_in_the_order_of_the_arguments(place):
     assert run_all(run, FOUR) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("place", ["threads", "cluster"], indirect=True)
-def test_training_gives_the_same_results_everywhere(here, place):
-    assert run_all(trained, RUNS) == here
+def test_training_gives_the_same_results_in_a_cluster_and_in_threads(here):
+    distributed = pytest.importorskip("distributed")
+    with joblib.parallel_config(backend="threading"):
+        assert run_all(trained, RUNS, jobs=2) == here
+    # its workers are in this process, which has torch already
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster),
+        joblib.parallel_config(backend="dask"),
+    ):
+        assert run_all(trained, RUNS) == here
 
 
 def test_a_cluster_takes_as_many_at_a_time_as_it_is_told(cluster):
