@@ -76,6 +76,7 @@ ALLOWED = {
     "devices.py": 1,  # what torch draws by the seed of a model or of a loader's order
     # weights, by the seed of a model or of a task that has some
     "theory/flow/gradient_flow.py": 1,
+    "theory/sums/samples.py": 1,  # a choice of lags inside an algorithm, which has no seed
     # random models, starts and noise of single figures
     "papers/audit_perturbation.py": 1,
     "papers/audit_public_probes.py": 2,
