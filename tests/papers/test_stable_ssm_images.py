@@ -25,7 +25,7 @@ TINY = {"hidden": 8, "states": 8, "batch_size": 64, "validation_images": 100, "t
 def data():
     return figure.mnist_data(
         kinds=(GROWING, "direct", "best"),
-        learning_rates=(5e-2, 5e-1),
+        learning_rates=(5e-2, 1.0),
         steps=40,
         seeds=2,
         device="cpu",
@@ -42,9 +42,9 @@ def test_a_growing_start_stays_at_guessing_where_a_decaying_one_learns(data):
 
 @needs_mnist
 def test_the_stable_map_ends_at_a_learning_rate_that_direct_does_not_bear(data):
-    loss = data.table[data.table.learning_rate == 0.5].pivot(index="seed", columns="kind", values="loss")
+    loss = data.table[data.table.learning_rate == 1.0].pivot(index="seed", columns="kind", values="loss")
     assert loss.best.notna().all()
-    assert not (loss.direct < 2.2).any()
+    assert loss.direct.isna().all()
 
 
 @needs_mnist
