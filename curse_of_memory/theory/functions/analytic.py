@@ -110,7 +110,9 @@ def derivative_bound(magnitude: Magnitude, low: np.ndarray, high: np.ndarray, or
     for reach in _REACHES:
         d = reach * width
         with np.errstate(all="ignore"):
-            bound = math.factorial(order) * magnitude(low - d, high + d, d) / d**order
+            bound = math.factorial(order) * magnitude(low - d, high + d, d)
+            for _ in range(order):
+                bound = bound / d
         best = np.fmin(best, bound)
     return best
 

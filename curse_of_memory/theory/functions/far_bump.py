@@ -46,8 +46,13 @@ class FarBump(Target):
     def _values(self, t):
         return exponential_values(self.coefficients, self.rates, t) + self.bump(t)
 
+    @property
+    def closed(self):
+        """Whether nothing changes its sign, so that tails are closed forms."""
+        return self.height >= 0 and min(self.coefficients) >= 0
+
     def _tail(self, t):
-        if self.height < 0 or min(self.coefficients) < 0:
+        if not self.closed:
             return super()._tail(t)
         near = exponential_values(np.divide(self.coefficients, self.rates), self.rates, t)
         z = (t - self.center) / (math.sqrt(2) * self.width)

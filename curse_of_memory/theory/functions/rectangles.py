@@ -1,6 +1,7 @@
 """Formulas on rectangles of the complex plane: interval arithmetic that bounds |f(z)| where f is analytic.
 
-Every intermediate value is held in a rectangle and in a ring |z| of the plane, of which the narrower counts.
+Every intermediate value is held in a rectangle and in a disk, of which the narrower counts; of the disk the
+logarithm is kept, since e^{−t} underflows where cosh t overflows.
 Where a formula leaves what is known to be analytic (a pole, a branch cut), its bound is infinite.
 """
 
@@ -22,31 +23,33 @@ _ROUNDING = 1 + 1e-9
 
 @dataclass(frozen=True)
 class _Rectangle:
-    """Values with left <= Re <= right, bottom <= Im <= top and |z| <= size, arrays of one shape."""
+    """Values with left <= Re <= right, bottom <= Im <= top and ln|z| <= log, arrays of one shape."""
 
     left: np.ndarray
     right: np.ndarray
     bottom: np.ndarray
     top: np.ndarray
-    size: np.ndarray
+    log: np.ndarray
 
     @staticmethod
-    def of(left, right, bottom, top, size=np.inf) -> "_Rectangle":
-        """Return the rectangle, its size no more than that of its farthest corner; NaN is everything."""
+    def of(left, right, bottom, top, log=np.inf) -> "_Rectangle":
+        """Return the rectangle, its disk no larger than to its farthest corner; NaN is everything."""
         left, right, bottom, top = (
             np.where(np.isnan(x), sign * np.inf, x)
             for x, sign in ((left, -1), (right, 1), (bottom, -1), (top, 1))
         )
         corner = np.hypot(np.maximum(abs(left), abs(right)), np.maximum(abs(bottom), abs(top)))
-        size = np.fmin(corner, size)
+        log = np.fmin(np.log(corner), log)
+        size = np.exp(log)
         clip = (np.maximum(left, -size), np.minimum(right, size), np.maximum(bottom, -size))
-        return _Rectangle(*clip, np.minimum(top, size), size)
+        return _Rectangle(*clip, np.minimum(top, size), log)
 
     @staticmethod
-    def disk(size) -> "_Rectangle":
-        """Return the values with |z| <= size."""
-        size = np.where(np.isnan(size), np.inf, size)
-        return _Rectangle(-size, size, -size, size, size)
+    def disk(log) -> "_Rectangle":
+        """Return the values with ln|z| <= log."""
+        log = np.where(np.isnan(log), np.inf, log)
+        size = np.exp(log)
+        return _Rectangle(-size, size, -size, size, log)
 
     @property
     def nearest(self) -> np.ndarray:
@@ -58,14 +61,14 @@ class _Rectangle:
     def __add__(self, other: "_Rectangle") -> "_Rectangle":
         left, right = self.left + other.left, self.right + other.right
         bottom, top = self.bottom + other.bottom, self.top + other.top
-        return _Rectangle.of(left, right, bottom, top, self.size + other.size)
+        return _Rectangle.of(left, right, bottom, top, np.logaddexp(self.log, other.log))
 
     def __mul__(self, other: "_Rectangle") -> "_Rectangle":
         low, high = _product(self.left, self.right, other.left, other.right)
         minus_low, minus_high = _product(self.bottom, self.top, other.bottom, other.top)
         one = _product(self.left, self.right, other.bottom, other.top)
         two = _product(self.bottom, self.top, other.left, other.right)
-        size = np.where((self.size == 0) | (other.size == 0), 0.0, self.size * other.size)
+        size = self.log + other.log
         return _Rectangle.of(low - minus_high, high - minus_low, one[0] + two[0], one[1] + two[1], size)
 
     def squared(self) -> "_Rectangle":
@@ -73,7 +76,7 @@ class _Rectangle:
         x_low, x_high = _square(self.left, self.right)
         y_low, y_high = _square(self.bottom, self.top)
         low, high = _product(self.left, self.right, self.bottom, self.top)
-        return _Rectangle.of(x_low - y_high, x_high - y_low, 2 * low, 2 * high, self.size**2)
+        return _Rectangle.of(x_low - y_high, x_high - y_low, 2 * low, 2 * high, 2 * self.log)
 
     def power(self, exponent: sympy.Expr) -> "_Rectangle":
         """Return z^p of the principal branch; the size alone, unless p is a whole number or a root."""
@@ -86,14 +89,14 @@ class _Rectangle:
             return self * self.power(exponent - 1)
         # a branch cut may begin at the edge of a rectangle, not inside
         analytic = (self.nearest > 0) if exponent.is_Integer else (self.left >= 0)
-        base = self.nearest if p < 0 else self.size
+        log = p * (np.log(self.nearest) if p < 0 else self.log)
         if not 0 < p < 1:
-            return _Rectangle.disk(np.where(analytic, base**p, np.inf))
+            return _Rectangle.disk(np.where(analytic, log, np.inf))
         # a root stays in the right half plane
         turned = p * np.arctan2(self.height, np.maximum(self.left, 0.0))
-        up, size = np.sin(turned) * base**p, np.where(analytic, base**p, np.inf)
+        up, log = np.sin(turned) * np.exp(log), np.where(analytic, log, np.inf)
         left = np.where(analytic, np.cos(turned) * self.nearest**p, -np.inf)
-        return _Rectangle.of(left, size, -up, up, size)
+        return _Rectangle.of(left, np.exp(log), -up, up, log)
 
     def exp(self) -> "_Rectangle":
         """Return e^z, a sector of a ring; of the sector no more than the half plane is used."""
@@ -103,14 +106,14 @@ class _Rectangle:
         share = np.where(turned < math.pi / 2, np.cos(np.minimum(turned, math.pi / 2)), -1.0)
         left = np.where(share > 0, low * share, -high)
         up = high * np.where(turned < math.pi / 2, np.sin(np.minimum(turned, math.pi / 2)), 1.0)
-        return _Rectangle.of(left, high, -up, up, high)
+        return _Rectangle.of(left, high, -up, up, self.right)
 
-    def log(self) -> "_Rectangle":
+    def logarithm(self) -> "_Rectangle":
         """Return log z for Re z > 0."""
         turned = np.arctan2(self.height, np.maximum(self.left, 0.0))
         analytic = self.left > 0
         low = np.where(analytic, np.log(np.maximum(self.nearest, 1e-320)), -np.inf)
-        high = np.where(analytic, np.log(self.size), np.inf)
+        high = np.where(analytic, self.log, np.inf)
         return _Rectangle.of(low, high, -turned, turned)
 
     @property
@@ -146,14 +149,29 @@ def _erfc_size(z: _Rectangle) -> np.ndarray:
     return np.where(z.left >= 0, np.fmin(decays, 1 + _erf_size(z)), 1 + _erf_size(z))
 
 
+def _log_cosh(x: np.ndarray) -> np.ndarray:
+    return x - math.log(2) + np.log1p(np.exp(-2 * x))
+
+
+def _log_erfc(z: _Rectangle) -> np.ndarray:
+    decays = (z.height - z.left) * (z.height + z.left)
+    return np.fmin(np.log(_erfc_size(z) + 1e-300), np.where(z.left >= 0, decays, np.inf))
+
+
+def _log_airy(z: _Rectangle) -> np.ndarray:
+    # |Ai| <= e^{y²/(4√x) − 2x^{3/2}/3} for x >= 1
+    decays = np.where((z.left > 1) & (z.height <= z.left), -5 / 12 * z.left**1.5, np.inf)
+    return np.fmin(np.log(airy_magnitude(z.left, z.right, z.height) + 1e-300), decays)
+
+
 _SIZES = {
-    sympy.sin: lambda z: np.cosh(z.height),
-    sympy.cos: lambda z: np.cosh(z.height),
-    sympy.sinh: lambda z: np.cosh(z.breadth),
-    sympy.cosh: lambda z: np.cosh(z.breadth),
-    sympy.erf: _erf_size,
-    sympy.erfc: _erfc_size,
-    sympy.airyai: lambda z: airy_magnitude(z.left, z.right, z.height),
+    sympy.sin: lambda z: _log_cosh(z.height),
+    sympy.cos: lambda z: _log_cosh(z.height),
+    sympy.sinh: lambda z: _log_cosh(z.breadth),
+    sympy.cosh: lambda z: _log_cosh(z.breadth),
+    sympy.erf: lambda z: np.log(_erf_size(z)),
+    sympy.erfc: _log_erfc,
+    sympy.airyai: _log_airy,
 }
 _KNOWN = (sympy.Add, sympy.Mul, sympy.exp, sympy.log, *_SIZES)
 
@@ -175,7 +193,7 @@ def _known(expr: sympy.Expr) -> bool:
 def _enclosure(expr: sympy.Expr, z: _Rectangle) -> _Rectangle:
     if not expr.free_symbols:
         value = np.full(z.left.shape, float(expr))
-        return _Rectangle(value, value, 0 * value, 0 * value, abs(value))
+        return _Rectangle(value, value, 0 * value, 0 * value, np.log(abs(value)))
     if expr.is_Symbol:
         return z
     if expr.is_Pow and not expr.args[1].free_symbols:
@@ -188,7 +206,7 @@ def _enclosure(expr: sympy.Expr, z: _Rectangle) -> _Rectangle:
         return found.exp()
     first, *others = [_enclosure(part, z) for part in expr.args]
     if expr.func is sympy.log:
-        return first.log()
+        return first.logarithm()
     if expr.func in _SIZES:
         return _Rectangle.disk(_SIZES[expr.func](first))
     for other in others:
@@ -213,7 +231,7 @@ def magnitude_of(formula: sympy.Expr) -> Callable | None:
 
     def magnitude(low, high, height):
         with np.errstate(all="ignore"):
-            size = _enclosure(formula, _Rectangle.of(low, high, -height, height)).size
-        return _ROUNDING * np.where(np.isnan(size), np.inf, size)
+            log = _enclosure(formula, _Rectangle.of(low, high, -height, height)).log
+            return _ROUNDING * np.exp(np.where(np.isnan(log), np.inf, log))
 
     return magnitude

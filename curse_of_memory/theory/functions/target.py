@@ -153,6 +153,11 @@ class Target(ABC):
         return type(self)._magnitude is not Target._magnitude
 
     @property
+    def closed(self) -> bool:
+        """Whether tails are closed forms, good to rounding, and not to 1e-8."""
+        return type(self)._tail is not Target._tail
+
+    @property
     def breaks(self) -> tuple[float, ...]:
         """The times at which ρ or a derivative jumps."""
         return ()

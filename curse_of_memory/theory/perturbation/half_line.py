@@ -39,6 +39,7 @@ _CELL_NODES = np.polynomial.legendre.leggauss(8)
 # shares of the norm of ρ: of what a Gauss sum may miss, and of what a sign change in a cell may hide
 _MISSED, _HIDDEN = 1e-15, 3e-5
 _MOST_ROWS = 8000
+_SETTLED = 1e-8  # what a tail without a closed form is good to
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,24 +253,32 @@ def _beyond(rho: ExponentialSum, norm: str, stop: float) -> float:
 def _tail(rho: Target, memory: _Memory, norm: str, stop: float) -> tuple[float, float]:
     """Return a lower bound of the norm of ρ on [stop, ∞), and how far it is exceeded at most."""
     if norm == "l2":
-        return math.sqrt(float(rho._energy(np.array(stop)))), 0.0
-    tail = float(rho.tail(stop))
+        tail = math.sqrt(float(rho._energy(np.array(stop))))
+        off = 0.0 if rho.closed else _SETTLED * tail
+        return tail - off, 2 * off
+    # good to a share of the norm, more than which would be wasted on a tail that is nearly nothing
+    size, tail = (float(part) for part in rho._tail(np.array([0.0, stop])))
+    off = 0.0 if rho.closed else min(_SETTLED * size, tail)
+    tail, off = tail - off, 2 * off
     if norm == "l1":
-        return tail, 0.0
+        return tail, off
     # the variation of ρ in cells: increments, and what they hide
     later = [b for b in rho.breaks if b > stop]
     far = stop * _CELL ** np.arange(0.0, 1200.0)
     edges = np.unique(np.concatenate([far, rho.edges[rho.edges > far[-1]], later]))
+    low, high, count = edges[:-1], edges[1:], edges.size
     for _ in range(40):
-        low, high = edges[:-1], edges[1:]
         with np.errstate(all="ignore"):
-            steps = np.abs(np.diff(rho._values(edges)))
+            steps = np.abs(rho._values(high) - rho._values(low))
             hidden = hidden_in_cells(steps, derivative_bound(memory.magnitude, low, high, 2), high - low)
-        bad = hidden > 1e-9 * (tail + steps.sum()) / low.size
-        if not bad.any() or low.size > 20 * _MOST_ROWS:
+        bad = hidden > 1e-9 * memory.size / count
+        tail, off = tail + float(steps[~bad].sum()), off + float(hidden[~bad].sum())
+        count += int(bad.sum())
+        if not bad.any() or count > 20 * _MOST_ROWS:
             break
-        edges = np.sort(np.concatenate([edges, (low + high)[bad] / 2]))
-    return tail + float(steps.sum()), float(hidden.sum())
+        low, middle, high = low[bad], (low + high)[bad] / 2, high[bad]
+        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
+    return tail + float(steps[bad].sum()), off + float(hidden[bad].sum())
 
 
 def _gauss_rows(memory: _Memory, start: float, stop: float, slowest: float, fastest: float, panels: int):
