@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from scipy import special
 
 from curse_of_memory.theory import targets
+from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.functions.airy_integrals import airy_magnitude
 from curse_of_memory.theory.functions.analytic import derivative_bound, gauss_bound
 from curse_of_memory.theory.functions.far_bump import far_bump
 from curse_of_memory.theory.functions.rate_targets import damped, kink
 from curse_of_memory.theory.functions.rectangles import magnitude_of
+from curse_of_memory.theory.stability import worst_case_error
 
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=60)
@@ -261,6 +263,54 @@ def test_nearly_equal_rates_are_a_divided_difference(rate, gap, size, excess):
     assert rho.norm(2) == pytest.approx(two, rel=1e-12)
     # c/λ is rounded before it is subtracted, to eps of a term: that is eps/gap of the difference
     assert rho.norm(1) == pytest.approx(one, rel=1e-12 + 8 * EPS / gap)
+
+
+CANCELLING = {
+    "divided difference": ((1.0, -1.0), (1e-3, 1.0000001e-3)),
+    "second difference": ((1.0, -2.0, 1.0), (1.0, 1.001, 1.002)),
+    "nearly equal": ((1.0, -2.0, 1.0), (1.0, 1 + 1e-7, 1 + 2e-7)),
+    "third difference": ((1e3, -3e3, 3e3, -1e3), (0.1, 0.1001, 0.1002, 0.1003)),
+    "two clusters": ((1.0, -1.0, 5.0, -5.0), (1.0, 1 + 1e-9, 30.0, 30 + 1e-8)),
+}
+
+
+def exact_energy(c, rates, start=0.0):
+    """∫_start^∞ of the square of a sum, in 60 digits."""
+    with mpmath.workdps(60):
+        parts = [
+            (a * mpmath.exp(-mpmath.mpf(rate) * start), mpmath.mpf(rate))
+            for a, rate in zip(c, rates, strict=True)
+        ]
+        return sum(a * b / (p + q) for a, p in parts for b, q in parts)
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+def test_values_and_tails_of_cancelling_sums_keep_their_digits(name):
+    c, rates = CANCELLING[name]
+    rho = targets.exponential_sum(coefficients=c, rates=rates)
+    for start in (0.0, 0.3 / rates[0], 4 / rates[0]):
+        with mpmath.workdps(60):
+            each = [a * mpmath.exp(-mpmath.mpf(rate) * start) for a, rate in zip(c, rates, strict=True)]
+            value = sum(each)
+            tail = abs(sum(a / mpmath.mpf(rate) for a, rate in zip(each, rates, strict=True)))
+        known = 200 * EPS * (1 + rates[0] * start)
+        assert rho(start) == pytest.approx(float(value), rel=known, abs=0)
+        # none of these sums changes its sign
+        assert rho.tail(start) == pytest.approx(float(tail), rel=known, abs=0)
+        energy = float(exact_energy(c, rates, start))
+        assert float(rho._energy(np.array(start))) == pytest.approx(energy, rel=2 * known, abs=0)
+
+
+@pytest.mark.parametrize("rate", [0.5, 3.0, 30.0])
+@pytest.mark.parametrize("name", CANCELLING)
+def test_brackets_hold_where_a_target_cancels_beyond_the_modes(name, rate):
+    c, rates = CANCELLING[name]
+    rho, rate = targets.exponential_sum(coefficients=c, rates=rates), rate * rates[0]
+    fit = ExponentialSum(rates=[rate], coefficients=[1e-3 * rho.norm(2)])
+    found = worst_case_error(fit, rho, 0.0, "direct", "l2")
+    with mpmath.workdps(60):
+        exact = mpmath.sqrt(exact_energy([*c, -fit.coefficients[0]], [*rates, rate]))
+        assert found.lower <= exact <= found.upper
 
 
 def airy_tail(shift):

@@ -39,7 +39,7 @@ class _ExponentialSum(Target):
         edges = np.unique(
             np.concatenate([t.ravel(), sign_changes(coefficients=self.coefficients, rates=self.rates)])
         )
-        primitive = exponential_values(np.divide(self.coefficients, self.rates), self.rates, edges)
+        primitive = exponential_values(self.coefficients, self.rates, edges, integrals=1)
         pieces = np.abs(primitive - np.append(primitive[1:], 0.0))
         return np.cumsum(pieces[::-1])[::-1][np.searchsorted(edges, t)]
 
@@ -48,9 +48,8 @@ class _ExponentialSum(Target):
         return unit * math.sqrt(gram_form(np.divide(self.coefficients, unit), self.rates))
 
     def _energy(self, t):
-        shifted = np.exp(-np.multiply.outer(t, self.rates)) * self.coefficients
-        pairs = np.einsum("...i,...j,ij->...", shifted, shifted, 1 / np.add.outer(self.rates, self.rates))
-        return np.maximum(pairs, 0.0)
+        energies = [gram_form(self.coefficients, self.rates, start) for start in np.ravel(t).tolist()]
+        return np.reshape(energies, np.shape(t))
 
     def _magnitude(self, low, high, height):
         return np.exp(-np.multiply.outer(low, self.rates)) @ np.abs(self.coefficients)
@@ -80,7 +79,7 @@ def sign_changes(*, coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
     gaps = lam - lam[0]
 
     def scaled(t):
-        return c @ np.exp(-gaps * t)
+        return float(exponential_values(c, gaps, t))
 
     edges = np.concatenate([[0.0], sign_changes(coefficients=c[1:] * gaps[1:], rates=gaps[1:])])
     last = edges[-1] + 1 / gaps[1]

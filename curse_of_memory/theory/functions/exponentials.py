@@ -1,8 +1,7 @@
 """Sums of real exponentials where the terms cancel: values, and the energy, with the digits that survive.
 
-Two nearly equal rates with opposite coefficients leave a divided difference. Its first order is taken out
-exactly, Σ cᵢ e^{−λᵢt} = e^{−λ₁t} (Σcᵢ + Σ cᵢ expm1((λ₁ − λᵢ)t)); the energy is a sum of fractions, which
-longer arithmetic adds up.
+Nearly equal rates with opposite coefficients leave divided differences. The first order is taken out exactly,
+Σ cᵢ e^{−λᵢt} = e^{−λ₁t} (Σcᵢ + Σ cᵢ expm1((λ₁ − λᵢ)t)); what still cancels is added up in longer arithmetic.
 """
 
 import math
@@ -12,12 +11,17 @@ import numpy as np
 
 __all__ = ["exponential_values", "gram_form"]
 
-_PLAIN = 0.1
-_PRECISION = 120
+# the least share of the size of its terms, each good to rounding, at which a sum keeps its digits
+_PLAIN = 1 / 64
+_PRECISION, _LONGEST = 120, 1 << 16
 
 
-def exponential_values(coefficients: np.ndarray, rates: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Return Σ cᵢ e^{−λᵢ t}, shaped like `t`, by the formula of the smaller rounding error at each time.
+def exponential_values(
+    coefficients: np.ndarray, rates: np.ndarray, t: np.ndarray, *, integrals: int = 0
+) -> np.ndarray:
+    """Return Σ cᵢ λᵢ^{−k} e^{−λᵢ t}, shaped like `t`, by a formula of small rounding error at each time.
+
+    Where terms cancel the numbers are summed one by one in longer arithmetic, some ten microseconds a term.
 
     Parameters
     ----------
@@ -25,6 +29,8 @@ def exponential_values(coefficients: np.ndarray, rates: np.ndarray, t: np.ndarra
         cᵢ and λᵢ, in any order.
     t : numpy.ndarray
         Times.
+    integrals : int
+        k: how often the sum is integrated from t to infinity.
 
     Examples
     --------
@@ -34,20 +40,59 @@ def exponential_values(coefficients: np.ndarray, rates: np.ndarray, t: np.ndarra
     """
     order = np.argsort(rates)
     c, lam = np.asarray(coefficients, dtype=float)[order], np.asarray(rates, dtype=float)[order]
+    t = np.asarray(t, dtype=float)
+    divided = c / lam**integrals
     gaps = np.multiply.outer(t, lam - lam[0])
-    shares, total = np.exp(-gaps), math.fsum(c)
-    plain, split = shares @ c, total + np.expm1(-gaps) @ c
-    better = abs(total) + np.abs(np.expm1(-gaps)) @ np.abs(c) < shares @ np.abs(c)
-    return np.exp(-lam[0] * t) * np.where(better, split, plain)
+    shares, total = np.exp(-gaps), math.fsum(divided)
+    values, size = shares @ divided, shares @ np.abs(divided)
+    if not integrals:
+        # quotients are rounded, coefficients are not
+        split, split_size = total + np.expm1(-gaps) @ c, abs(total) + np.abs(np.expm1(-gaps)) @ np.abs(c)
+        values, size = np.where(split_size < size, split, values), np.minimum(split_size, size)
+    values = np.array(values)
+    if c.size > 1:
+        for at in np.argwhere(np.abs(values) < _PLAIN * size):
+            at = tuple(at)
+            values[at] = _exact_sum(c, lam, float(t[at]), integrals)
+    return np.exp(-lam[0] * t) * values
 
 
-def gram_form(coefficients: np.ndarray, rates: np.ndarray) -> float:
-    """Return ∫_0^∞ (Σ cᵢ e^{−λᵢ t})² dt = Σ cᵢcⱼ/(λᵢ + λⱼ), right however far the terms cancel.
+def _exact_sum(c: np.ndarray, lam: np.ndarray, t: float, integrals: int) -> float:
+    """Return Σ cᵢ λᵢ^{−k} e^{(λ₁ − λᵢ) t}, right to the last digit unless 300 digits cancel."""
+
+    def parts():
+        for a, rate in zip(c.tolist(), lam.tolist(), strict=True):
+            yield (
+                mpmath.mpf(a)
+                / mpmath.mpf(rate) ** integrals
+                * mpmath.exp((lam[0].item() - mpmath.mpf(rate)) * t)
+            )
+
+    return _added(parts, 1 << 10)
+
+
+def _added(parts, longest: int) -> float:
+    """Return the sum of the numbers that `parts()` makes, at a precision that leaves 64 bits of it."""
+    precision = _PRECISION
+    while precision <= longest:
+        with mpmath.workprec(precision):
+            terms = list(parts())
+            exact, size = mpmath.fsum(terms), mpmath.fsum(terms, absolute=True)
+            if abs(exact) > mpmath.ldexp(size, 64 - precision):
+                return float(exact)
+        precision *= 2
+    return 0.0
+
+
+def gram_form(coefficients: np.ndarray, rates: np.ndarray, t: float = 0.0) -> float:
+    """Return ∫_t^∞ (Σ cᵢ e^{−λᵢ s})² ds = Σ cᵢcⱼ e^{−(λᵢ + λⱼ)t}/(λᵢ + λⱼ), however far the terms cancel.
 
     Parameters
     ----------
     coefficients, rates : numpy.ndarray, shape (m,)
         cᵢ, and λᵢ > 0.
+    t : float
+        Where the integral begins.
 
     Examples
     --------
@@ -55,17 +100,22 @@ def gram_form(coefficients: np.ndarray, rates: np.ndarray) -> float:
     0.25
     """
     c, lam = np.asarray(coefficients, dtype=float), np.asarray(rates, dtype=float)
-    terms = np.outer(c, c) / np.add.outer(lam, lam)
+    c, lam = c[c != 0], lam[c != 0]
+    if not c.size:
+        return 0.0
+    slowest = float(lam.min())
+    begun = c * np.exp((slowest - lam) * t)
+    terms = np.outer(begun, begun) / np.add.outer(lam, lam)
     total = float(terms.sum())
-    if total > _PLAIN * float(np.abs(terms).sum()):
-        return total
-    precision, used = _PRECISION, [i for i in range(c.size) if c[i]]
-    # distinct rates make the form positive definite, so that some precision shows it
-    while used and precision < 1 << 16:
-        with mpmath.workprec(precision):
-            parts = [mpmath.mpf(c[i]) * c[j] / (mpmath.mpf(lam[i]) + lam[j]) for i in used for j in used]
-            exact, size = mpmath.fsum(parts), mpmath.fsum(parts, absolute=True)
-            if exact > mpmath.ldexp(size, 64 - precision):
-                return float(exact)
-        precision *= 2
-    return 0.0
+
+    def parts():
+        exact = [mpmath.mpf(rate) for rate in lam.tolist()]
+        sizes = [a * mpmath.exp((slowest - rate) * t) for a, rate in zip(c.tolist(), exact, strict=True)]
+        for a, p in zip(sizes, exact, strict=True):
+            for b, q in zip(sizes, exact, strict=True):
+                yield a * b / (p + q)
+
+    if total <= _PLAIN * float(np.abs(terms).sum()):
+        # distinct rates make the form positive definite, so that some precision shows it
+        total = _added(parts, _LONGEST)
+    return total * math.exp(-2 * slowest * t)

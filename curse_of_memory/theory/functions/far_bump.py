@@ -54,7 +54,7 @@ class FarBump(Target):
     def _tail(self, t):
         if not self.closed:
             return super()._tail(t)
-        near = exponential_values(np.divide(self.coefficients, self.rates), self.rates, t)
+        near = exponential_values(self.coefficients, self.rates, t, integrals=1)
         z = (t - self.center) / (math.sqrt(2) * self.width)
         return near + self.height / 2 * special.erfc(z)
 
@@ -63,7 +63,9 @@ class FarBump(Target):
 
     def _energy(self, t):
         near = np.exp(-np.multiply.outer(t, self.rates)) * self.coefficients
-        pairs = np.einsum("...i,...j,ij->...", near, near, 1 / np.add.outer(self.rates, self.rates))
+        pairs = np.reshape(
+            [gram_form(self.coefficients, self.rates, start) for start in np.ravel(t).tolist()], np.shape(t)
+        )
         bump = self.height**2 / (4 * math.sqrt(math.pi) * self.width)
         bump = bump * special.erfc((t - self.center) / self.width)
         # seen from t, the bump is at μ − t and the exponentials have decayed by e^{−λt}

@@ -161,6 +161,12 @@ class Interval:
     def __le__(self, other):
         return -self >= -interval(other)
 
+    def __eq__(self, other):
+        raise TypeError("whether an interval is equal to something is not certain anywhere but at points")
+
+    __ne__ = __eq__
+    __hash__ = None
+
     def __bool__(self):
         raise TypeError("an interval is neither true nor false")
 
@@ -179,6 +185,12 @@ class Condition:
 
     def __or__(self, other):
         return Condition(self.surely | other.surely, self.never & other.never)
+
+    def __eq__(self, other):
+        raise TypeError("conditions are joined by &, | and ~")
+
+    __ne__ = __eq__
+    __hash__ = None
 
     def __bool__(self):
         raise TypeError("a condition on an interval is neither true nor false")

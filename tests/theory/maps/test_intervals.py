@@ -196,3 +196,14 @@ def test_formulas_that_take_no_intervals_are_told_apart():
     assert value_intervals(table, np.zeros(1), np.ones(1)) is None
     assert not value_range(table, np.zeros(1), np.ones(1)).certified
     assert isinstance(value_intervals(REPARAMETERIZATIONS["lru"], np.zeros(1), np.ones(1)), Interval)
+
+
+def test_maps_that_ask_for_equality_are_not_certified():
+    """One weight with another value is one of the ball: f(½) = −0.35, where all others are at most −1."""
+    maps = [
+        lambda x, w: -1 - w * w + 0.9 * (w == 0.5),
+        lambda x, w: -1 - w * w + 0.9 * (1 - (w != 0.5)),
+        lambda x, w: -1 - w * w + 0.9 * ((w >= 0.5) == (w <= 0.5)),
+    ]
+    for definition in maps:
+        assert evidence(Reparameterization("spike", definition)) == "samples"
