@@ -151,7 +151,8 @@ class Batches:
     device : torch.device
         Where they are wanted.
     dtype : torch.dtype
-        Of real inputs and targets.
+        Of real inputs. They are drawn in float32 at least, in which targets stay: half precisions have no
+        FFT, by which tasks answer, and no digits to spare for errors.
     """
 
     def __init__(
@@ -167,7 +168,8 @@ class Batches:
     ):
         self._task = data_set("task", task, seed)
         self._unseen = self._task if validation is None else data_set("validation", validation)
-        self._seed, self._place = seed, {"device": device, "dtype": dtype}
+        self._seed, self._dtype = seed, dtype
+        self._place = {"device": device, "dtype": torch.promote_types(dtype, torch.float32)}
         self._batch_size, self._validation_size = batch_size, validation_size
         if validation is None and isinstance(self._task, Loader):
             raise ValueError(
@@ -181,16 +183,22 @@ class Batches:
         """Return the sequences for validation."""
         size = self._validation_size
         if isinstance(self._unseen, Loader):
-            return _placed(_first_of(self._unseen, size), **self._place)
+            return self._rounded(_placed(_first_of(self._unseen, size), **self._place))
         seed = sample_seed("validation", self._seed)
-        return copied("validation", self._unseen.sample(size, seed=seed, **self._place))
+        return self._rounded(copied("validation", self._unseen.sample(size, seed=seed, **self._place)))
 
     def training(self, step: int) -> Batch:
         """Return the batch of a `step`; a loader gives its next one, whatever the step."""
         if isinstance(self._task, Loader):
-            return _placed(self._task.next(), **self._place)
+            return self._rounded(_placed(self._task.next(), **self._place))
         seed = sample_seed("training", self._seed, step)
-        return copied("task", self._task.sample(self._batch_size, seed=seed, **self._place))
+        return self._rounded(copied("task", self._task.sample(self._batch_size, seed=seed, **self._place)))
+
+    def _rounded(self, batch: Batch) -> Batch:
+        """Return `batch` with inputs of the precision that the model reads, if that is a short one."""
+        if self._dtype == self._place["dtype"] or not batch.inputs.is_floating_point():
+            return batch
+        return batch._replace(inputs=batch.inputs.to(self._dtype))
 
     @property
     def at(self) -> list[int]:

@@ -67,7 +67,8 @@ def fit(
         step draws a fresh batch. Or data: a pair ``(inputs, targets)`` of arrays or tensors over sequences,
         or a torch Dataset of such pairs: each step takes `batch_size` different sequences at random, all of
         them if there are fewer. Or a torch DataLoader: each step takes its next batch, epoch after epoch, and
-        `batch_size` has no meaning.
+        `batch_size` has no meaning. A model of short weights, such as bfloat16, reads inputs of its precision;
+        its answers are held against targets of float32.
     loss : torch.nn.Module, optional
         ``loss(y_hat, y) -> scalar``, a real number; the unweighted squared error if none is given.
     output : callable, optional
@@ -185,7 +186,9 @@ def fit(
     network, stepper = place.set_up(model, optimizer)
 
     def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
-        return _real_number(loss(sequence_of(network(inputs), output), targets))
+        answers = sequence_of(network(inputs), output)
+        wide = torch.promote_types(answers.dtype, torch.float32)  # errors of short numbers are not short
+        return _real_number(loss(answers.to(wide), targets))
 
     status = "finished"
     try:

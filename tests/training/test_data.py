@@ -36,6 +36,32 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
+# --- precision ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [None, nn.MSELoss(), nn.HuberLoss()])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_models_of_short_weights_train_on_tasks_and_data(task, arrays, dtype, loss):
+    class Recorded(nn.Linear):
+        def forward(self, x):
+            assert x.dtype == dtype
+            return super().forward(x)
+
+    for data in (task, arrays, TensorDataset(*map(torch.tensor, arrays))):
+        model = Recorded(1, 1, bias=False).to(dtype)
+        assert fit(model, data, loss=loss, **SMALL).status in ("finished", "not improved")
+        assert model.weight.dtype == dtype
+    x = arrays[0]
+    model = Recorded(1, 1, bias=False).to(dtype)
+    with torch.no_grad():
+        model.weight.fill_(0.5)
+    everything = SMALL | {"steps": 1, "validation_size": len(x)}
+    found = fit(model, (x, x), validation=(x, x), loss=nn.MSELoss(), **everything)
+    rounded = torch.tensor(x).to(dtype).double()
+    exact = (rounded / 2 - torch.tensor(x)).square().mean().item()  # halves are exact: nothing else rounds
+    assert found.history.validation_loss[0] == pytest.approx(exact, rel=1e-6)
+
+
 # --- code that works in place -------------------------------------------------------------------
 
 
