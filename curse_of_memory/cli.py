@@ -306,3 +306,7 @@ def report(outcomes: Iterable["Outcome"], out: Path) -> None:
             if outcome.executed:
                 click.echo(f"  executed notebook: {outcome.executed}")
     click.echo(f"\n{out / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main(prog_name="curse-of-memory")

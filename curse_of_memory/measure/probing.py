@@ -28,6 +28,8 @@ def probing(
     their values, and each of its parts its own mode; torch's own random numbers are those that they were.
     """
     device = None if device is None else resolve_device(device)
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(f"dtype must be a torch.dtype of real numbers, such as torch.float64, got {dtype!r}")
     if dtype is not None and any(
         t.is_complex() for t in itertools.chain(model.parameters(), model.buffers())
     ):

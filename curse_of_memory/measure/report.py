@@ -51,7 +51,7 @@ def memory_report(
     Raises
     ------
     ValueError, TypeError
-        For no models, a module without a horizon, and as :func:`memory_function` does.
+        For no models, a module without a horizon, and as :func:`memory_function` does; with its name.
 
     Examples
     --------
@@ -66,7 +66,11 @@ def memory_report(
         if not isinstance(model, xr.DataArray):
             if horizon is None:
                 raise ValueError(f"horizon must be given to measure {name!r}")
-            memory = memory_function(model, horizon, **options)
+            try:
+                memory = memory_function(model, horizon, **options)
+            except (TypeError, ValueError) as error:
+                kind = TypeError if isinstance(error, TypeError) else ValueError
+                raise kind(f"models[{name!r}]: {error}") from error
         rows[name] = _row(memory, share)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 

@@ -67,8 +67,8 @@ def fit(
         step draws a fresh batch. Or data: a pair ``(inputs, targets)`` of arrays or tensors over sequences,
         or a torch Dataset of such pairs: each step takes `batch_size` different sequences at random, all of
         them if there are fewer. Or a torch DataLoader: each step takes its next batch, epoch after epoch, and
-        `batch_size` has no meaning. A model of short weights, such as bfloat16, reads inputs of its precision;
-        its answers are held against targets of float32.
+        `batch_size` has no meaning. A model of short weights, such as bfloat16, reads inputs of their
+        precision, and its answers are held against targets of float32.
     loss : torch.nn.Module, optional
         ``loss(y_hat, y) -> scalar``, a real number; the unweighted squared error if none is given.
     output : callable, optional

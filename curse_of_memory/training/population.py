@@ -59,9 +59,10 @@ def fit_expected(
     -------
     FitResult
         Status ``'converged'``, ``'finished'`` or, where the start was no worse, ``'not improved'``, the exact
-        expected loss, and a history of columns
-        ``evaluation, expected_loss``. Where the loss has no finite derivatives any more, as with a weight
-        whose mode is gone within a step, the descent ends as ``'diverged'``, with the weights it had there.
+        expected loss of the weights found, before they are rounded to the model's dtype, and a history of
+        columns ``evaluation, expected_loss``. Where the loss has no finite derivatives any more, as with a
+        weight whose mode is gone within a step, the descent ends as ``'diverged'``, with the weights it had
+        there.
 
     Raises
     ------

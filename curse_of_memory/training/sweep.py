@@ -210,6 +210,8 @@ def _models(models: Sequence[RNN], expected: bool) -> list[RNN]:
             raise TypeError(f"models must be of type RNN, got {type(model).__name__}; use training.fit")
         if not any(p.requires_grad for p in model.parameters()):
             raise ValueError("models must have weights to train, but all of one are frozen")
+        if any(p.dtype in (torch.float16, torch.bfloat16) for p in model.parameters()):
+            raise TypeError("models must have weights of float32 or float64; training.fit takes shorter ones")
         if expected and not model.is_linear:
             raise TypeError(f"only linear models have an exact expected loss; one is {model.activation}")
     if len({id(model) for model in models}) < len(models):

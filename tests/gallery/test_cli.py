@@ -30,6 +30,15 @@ def test_the_command_answers_before_anything_heavy_is_imported():
     assert said.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("module", ["curse_of_memory", "curse_of_memory.cli"])
+def test_the_command_is_there_as_a_module_too(module):
+    call = [sys.executable, "-m", module, "figures", "nothing/there"]
+    said = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 2
+    assert "Usage: curse-of-memory figures" in said.stderr
+    assert "unknown notebook or paper 'nothing/there'" in said.stderr
+
+
 def test_list_names_titles_and_statuses(project):
     project.write("interest/memory_bias", title="Bias")
     project.write("other", title="Other")

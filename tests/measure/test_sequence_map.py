@@ -102,6 +102,23 @@ def test_whoever_sees_the_future_is_refused_at_every_horizon(build, dtype, horiz
     assert tried(build(), horizon, dtype, causal=False) is False
 
 
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_pooling_is_seen_wherever_it_begins(size):
+    for first, horizon in itertools.product(range(1, size + 1), (12, 13, 24, 33, 100)):
+        pool = pooled(size)
+        model = Answer(lambda x: torch.cat([x[:, :first], pool(x[:, first:])], 1))  # noqa: B023
+        with pytest.raises(ValueError, match="model is not causal"):
+            tried(model, horizon)
+
+
+def test_what_works_in_float32_inside_is_no_future():
+    for horizon, seed in itertools.product((5, 33, 100), range(2)):
+        inside = Answer(lambda x: convolved(x.float() + 10, 0.5).double())
+        assert tried(inside, horizon, torch.float64, seed=seed) is True
+        early = Answer(lambda x: (convolved(x.float(), 0.5) + 1e-3 * ahead(x.float())).double())
+        assert tried(early, horizon, torch.float64, seed=seed, causal=False) is False
+
+
 CAUSAL = [
     lambda: gru(num_layers=2),
     lambda: Plus(nn.LSTM(1, 4, batch_first=True), 1000.0),
@@ -301,3 +318,16 @@ def test_answers_that_are_no_sequences_are_asked_for_less():
         SequenceMap(Answer(lambda x: x.mean())).check(x, classes)
     with pytest.raises(ValueError, match="mixes"):
         SequenceMap(Answer(lambda x: x.mean() * x[:, -1])).check(x, classes)
+
+
+def test_the_report_names_the_model_that_it_refuses():
+    models = {"plain": gru(), "both ways": gru(bidirectional=True)}
+    with pytest.raises(ValueError, match=r"^models\['both ways'\]: model is not causal"):
+        com.memory_report(models, horizon=8)
+
+
+@pytest.mark.parametrize("dtype", ["float64", torch.int32, torch.complex64, np.float64])
+@pytest.mark.parametrize("measure", [com.memory_function, com.gradient_norms])
+def test_a_precision_is_a_dtype_of_real_numbers(measure, dtype):
+    with pytest.raises(TypeError, match=r"^dtype must be a torch.dtype of real numbers, .*got [^\n]*$"):
+        measure(gru(), horizon=4, dtype=dtype)

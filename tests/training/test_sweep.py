@@ -416,6 +416,7 @@ FROZEN = network().requires_grad_(False)
         ({"stop_below": "x"}, "stop_below must be a real number"),
         ({"learning_rate": [0.1, math.nan]}, "learning_rate must be finite"),
         ({"checkpoint": 3}, "checkpoint must be a path, got int"),
+        ({"models": [RNN(2, seed=0).bfloat16()]}, "models must have weights of float32 or"),
         ({"models": [torch.nn.Linear(1, 1)]}, "models must be of type RNN, got Linear"),
         ({"models": [TWICE, TWICE]}, "models must be different objects"),
         ({"expected": True}, "only linear models have an exact expected loss; one is tanh"),
