@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-__all__ = ["failure", "positions", "refuse_time_first"]
+__all__ = ["failure", "in_one_line", "positions", "refuse_time_first"]
 
 LENGTHS = ("n_positions", "max_position_embeddings", "max_seq_len", "n_ctx")  # of a ``config``
 READS = ("input_size", "in_features", "in_channels")  # what parts of torch call their input channels
@@ -47,8 +47,7 @@ def failure(system, x: Tensor, error: Exception) -> Exception:
     """Return what to raise when the model of `system` fails on `x` by `error`."""
     if isinstance(error, ValueError | TypeError) and str(error).startswith(("embedding must", "horizon (")):
         return error  # ours, from within
-    lines = (str(error).strip() or "no word").splitlines()
-    model, first = system.model, lines[-1 if "TorchScript interpreter" in lines[0] else 0]
+    model = system.model
     tables = {n: part for n, part in model.named_modules() if isinstance(part, nn.Embedding) and n}
     short = [n for n, part in tables.items() if part.num_embeddings < x.shape[1]]
     hint, read = "", _channels(model)
@@ -68,8 +67,22 @@ def failure(system, x: Tensor, error: Exception) -> Exception:
         hint = f"; horizon must be at most {limit}, the model's {name}"
     kind = TypeError if isinstance(error, TypeError) else ValueError
     dtype = str(x.dtype).removeprefix("torch.")
-    what = f"{type(error).__name__}: {first.removeprefix('RuntimeError: ')}{hint}"
-    return kind(f"model does not answer inputs of shape {tuple(x.shape)}, {dtype}: {what}")
+    return kind(
+        f"model does not answer inputs of shape {tuple(x.shape)}, {dtype}: {in_one_line(error)}{hint}"
+    )
+
+
+def in_one_line(error: Exception) -> str:
+    r"""Return the kind of an `error` and the line in which it says what is the matter.
+
+    Examples
+    --------
+    >>> in_one_line(RuntimeError("shapes differ\nat ..."))
+    'RuntimeError: shapes differ'
+    """
+    lines = (str(error).strip() or "no word").splitlines()
+    line = lines[-1 if "TorchScript interpreter" in lines[0] else 0]
+    return f"{type(error).__name__}: {line.removeprefix('RuntimeError: ')}"
 
 
 def _channels(model: nn.Module) -> int | None:

@@ -29,7 +29,7 @@ class Checkpoint:
     Parameters
     ----------
     path : path or None
-        None keeps nothing, and finds nothing.
+        None keeps nothing, and finds nothing. A ``~`` is the home of the user.
     kind : str
         What kind of run it is of: what one has written another kind does not read.
     settings : mapping
@@ -39,7 +39,7 @@ class Checkpoint:
     def __init__(self, path: str | Path | None, kind: str, settings: Mapping):
         if path is not None and not isinstance(path, str | os.PathLike):
             raise TypeError(f"checkpoint must be a path, got {type(path).__name__}")
-        self._path = None if path is None else Path(path)
+        self._path = None if path is None else Path(path).expanduser()
         self._kind, self._settings = kind, dict(settings)
 
     def __bool__(self) -> bool:
@@ -50,11 +50,17 @@ class Checkpoint:
         if self._path is None:
             return
         whole = {"kind": self._kind, "settings": self._settings, "state": dict(state)}
-        with whole_file(self._path) as draft:
-            torch.save(whole, draft)
-            code = _checksum(draft, draft.stat().st_size)
-            with draft.open("ab") as file:
-                file.write(MARK + b"%08d" % FORMAT + code + b"\n")
+        try:
+            with whole_file(self._path) as draft:
+                torch.save(whole, draft)
+                code = _checksum(draft, draft.stat().st_size)
+                with draft.open("ab") as file:
+                    file.write(MARK + b"%08d" % FORMAT + code + b"\n")
+        except OSError as error:
+            if error.errno is None:
+                raise
+            said = f"checkpoint cannot be written: {error.strerror}"
+            raise OSError(error.errno, said, str(self._path)) from error
 
     def read(self, device: torch.device) -> dict | None:
         """Return the state in the file, with its tensors on `device`; None where there is no file.

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from curse_of_memory import checks, devices
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.guards import check_map
+from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.measure.sequence_map import sequence_of
 from curse_of_memory.training.batches import Batches
 from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
@@ -277,7 +278,18 @@ def _check_answers(model: nn.Module, x: Tensor, output: Callable | None, device:
     """Refuse a `model` that in evaluation is random, keeps state or mixes sequences, on a few of them."""
 
     def answer(x: Tensor) -> Tensor:
-        y = sequence_of(model(x.clone()), output)
+        try:
+            whole = model(x.clone())
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of any kind: it is a stranger's
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            dtype = str(x.dtype).removeprefix("torch.")
+            raise kind(
+                f"model does not answer inputs of the task, shape {tuple(x.shape)}, {dtype}: "
+                f"{in_one_line(error)}"
+            ) from error
+        y = sequence_of(whole, output)
         if y.ndim == 0 or len(y) != len(x):
             raise ValueError(
                 f"model must answer {len(x)} sequences with as many answers, got {tuple(y.shape)}"

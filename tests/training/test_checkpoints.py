@@ -258,3 +258,21 @@ def test_generators_nobody_draws_from_are_left_alone(task, tmp_path):
     seed_all(2)
     by_fit(task, path)
     assert next_draws() == expected
+
+
+@BOTH
+def test_a_tilde_is_the_home_of_the_user(train, task, tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    train(task, "~/runs/one.pt")
+    assert (home / "runs" / "one.pt").is_file()
+    assert not list(here.iterdir())
+
+
+@BOTH
+def test_a_checkpoint_that_cannot_be_written_is_said_to_be_one(train, task, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"^[^\n]*checkpoint cannot be written: [^\n]*file/one\.pt'$"):
+        train(task, tmp_path / "file" / "one.pt")

@@ -62,6 +62,25 @@ def test_models_of_short_weights_train_on_tasks_and_data(task, arrays, dtype, lo
     assert found.history.validation_loss[0] == pytest.approx(exact, rel=1e-6)
 
 
+class Positions(nn.Module):
+    """Knows eight steps."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.readout = nn.Embedding(8, 1), nn.Linear(1, 1)
+
+    def forward(self, x):
+        return self.readout(x + self.table(torch.arange(x.shape[1])))
+
+
+@pytest.mark.parametrize("model", [nn.Linear(3, 1), nn.Conv1d(1, 1, 3), Positions()])
+def test_a_model_that_does_not_read_the_inputs_is_named_in_one_line(task, model):
+    with pytest.raises(
+        ValueError, match=r"^model does not answer inputs of the task, shape \(4, 12, 1\)[^\n]*$"
+    ):
+        fit(model, task, **SMALL)
+
+
 # --- code that works in place -------------------------------------------------------------------
 
 
