@@ -158,7 +158,8 @@ def decay(
     -----
     **Confidence** is the product of five numbers in [0, 1]:
     *share* of the likelihood that the class holds;
-    *margin*, 1 − 2|κ − κ₀| with κ₀ = −1, 0, 1, 2 for the four classes with an index (1 beyond −1 and 2);
+    *margin*, 1 − 2|κ − κ₀| with κ₀ = −1, 0, 1, 2 for the four classes with an index (1 beyond −1 and 2), and
+    for "none" times 1 − (fall of the law's log M over the later half of the window);
     *fit*, 1 − (residual of log M)/(fall of log M over the window);
     *coverage*, 1 − M(stop)/max M, but for "none";
     *evidence*, (points − 3)/12, at most 1.

@@ -219,20 +219,24 @@ def fit_law(window: Window, dt: float) -> dict:
     bend, error = window.bend()
     index = bend / scale
     nearest = float(np.clip(np.round(index), -1, 2))
-    off = abs(index - nearest) if -1 <= index <= 2 else 0.0
+    margin = 1 - 2 * abs(index - nearest) if -1 <= index <= 2 else 1.0
     low = -math.inf if nearest == -1 else (nearest - 0.5) * scale
     high = math.inf if nearest == 2 else (nearest + 0.5) * scale
     likelihood = window.likelihood(bend, error)
     share = _share(*likelihood, low, high)
     _, fall, straight = window.fit(0.0)
     level, slope, bent = window.fit(bend if nearest else 0.0)
+    if nearest == 2:
+        # what settles at a level no longer falls in the later half of the window
+        e = math.expm1(bend)
+        margin *= max(0.0, 1 - slope / e * math.log((1 + e) / (1 + e / 2)))
     law = {
         "kind": KINDS[nearest] if share >= DECIDED else "unknown",
         "index": index,
         "index_error": _spread(*likelihood) / scale,
         "misfit_exponential": _rms(straight),
         "misfit_polynomial": _rms(bent if nearest else window.fit(bend)[2]),
-        "margin": 1 - 2 * off,
+        "margin": margin,
         "share": share,
         "fit": max(0.0, 1 - _rms(bent) / max(fall, np.finfo(float).tiny)),
         "level": math.exp(level),

@@ -397,3 +397,17 @@ def test_signs_do_not_count():
 def test_bad_input_is_refused(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+def test_a_curve_that_flattens_but_falls_on_is_not_sure_to_have_settled():
+    """e^{−s/2} + 0.03 e^{−s/50} halves for ever; e^{−s/10} + 0.5 has settled."""
+    s = np.arange(240)
+    surest = 0.0
+    for seed in range(20):
+        noise = 1e-3 * np.random.default_rng(seed).standard_normal(s.size)
+        falling = decay(np.exp(-s / 2) + 0.03 * np.exp(-s / 50) + noise)
+        surest = max(surest, falling.confidence if falling.kind == "none" else 0.0)
+        settled = decay(np.exp(-s / 10) + 0.5 + noise)
+        assert settled.kind == "none"
+        assert settled.confidence > 0.9
+    assert surest < 0.8
