@@ -208,9 +208,11 @@ def decay_classes_plot(data: FigureData) -> Figure:
                 seen = confusion[(confusion.family == family) & (confusion.noise == noise)]
                 told = seen[seen.answer == seen.decays]
                 if len(told):
-                    color = "white" if share[noise]["right"].iloc[row] > 0.3 else plotting.INK
+                    right = share[noise]["right"].iloc[row]
+                    inside = right > 0.3  # else beside the bar, which has no room for it
+                    color, start = ("white", column) if inside else (plotting.INK, column + 0.9 * right)
                     text = f"{told.confidence.iloc[0]:.2f}"
-                    axis.text(column + 0.03, row, text, va="center", fontsize=8, color=color)
+                    axis.text(start + 0.03, row, text, va="center", fontsize=8, color=color)
         axis.set(xlim=(-0.05, len(noises)), ylim=(len(families) - 0.4, -0.6))
         axis.set_xticks(np.arange(len(noises)) + 0.45, [_wrapped(noise) for noise in noises])
         axis.set_yticks(range(len(families)), families)
