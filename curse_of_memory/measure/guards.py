@@ -13,6 +13,10 @@ TIMES_NOISE = 8  # ... and so many times what a change by a small part does
 SMALL = 1 / 64
 SINGLE = torch.finfo(torch.float32).eps  # in which models of double precision may work inside, too
 CUTS = 16  # steps that inputs are changed from
+MANY = (
+    1 / 4
+)  # of the entries that should know nothing: if more have changed, that counts, however little, ...
+FEW = 2  # ... and 8 times as many as for a change by a small part, and so many
 WITHOUT_NOISE = 10  # times the first, where nothing can be changed by a small part
 
 UNSTEADY = (
@@ -36,8 +40,10 @@ def check_map(answer: Callable[[Tensor], Tensor], x: Tensor, *, eps: float, sequ
     step, channel c) of the answer that should know nothing of those places. A change **counts** in a channel
     if at one of them
 
-        |y' − y|  >  2 ε (|y| + S_c),   and over all of them   rms_c(y' − y)  >  8 rms_c(y'' − y).
+        |y' − y|  >  2 ε (|y| + S_c),   and over all of them   rms_c(y' − y)  >  8 rms_c(y'' − y),
 
+    or if, however little, more than a quarter of them change and n' > 8 (n'' + 2), with n' and n'' the
+    numbers of those that do for x' and x'': what rounding hides in each entry shows in many.
     ε is the rounding of the precision; S_c the root mean square of y' − y over the entries of the channel
     that may change; y'' = f(x'') the answer to inputs x'' that differ from x in the same places, but by a
     small part δ u of themselves only, δ = √ε, but 3e-4 at least (which float32 shows, if a model of float64
@@ -123,7 +129,7 @@ class _Tries:
         size = (self._power(change.masked_fill(~free, 0)) / count).sqrt()
         allowed = ROUNDINGS * self.eps * (self.y.abs() + size)
         seen = change.masked_fill(free, 0)
-        if not (seen > allowed).any():
+        if not (seen > 0).any():
             return False  # as always where nothing leaks by rounding: no noise to look for
         if not self.x.is_floating_point():
             return bool((seen > WITHOUT_NOISE * allowed).any())
@@ -131,7 +137,10 @@ class _Tries:
         moved = self._put((self.x * (1 + small * _spread(self.x))).to(self.x.dtype), places)
         noise = (self.ask(moved) - self.y).abs().masked_fill(free, 0)
         loud = self._power(seen) > TIMES_NOISE**2 * self._power(noise)
-        return bool(((seen > allowed) & loud).any())
+        changed, noisy = ((values > 0).sum(self.within) for values in (seen, noise))
+        many = changed > MANY * (~free).expand_as(seen).sum(self.within)
+        many &= changed > TIMES_NOISE * (noisy + FEW)
+        return bool(((seen > allowed) & loud).any() or many.any())
 
     def _power(self, change: Tensor) -> Tensor:
         return change.square().sum(self.within, keepdim=True)

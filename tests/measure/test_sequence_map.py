@@ -111,6 +111,16 @@ def test_pooling_is_seen_wherever_it_begins(size):
             tried(model, horizon)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "share"), [(torch.bfloat16, 0.1), (torch.float16, 0.02), (torch.float32, 3e-6)]
+)
+def test_a_leak_below_the_rounding_of_each_entry_is_seen_in_many(dtype, share):
+    early = Answer(lambda x: x.cumsum(1) + share * x.mean(1, keepdim=True))
+    for seed in range(4):
+        with pytest.raises(ValueError, match="model is not causal"):
+            tried(early, 24, dtype, seed=seed)
+
+
 def test_what_works_in_float32_inside_is_no_future():
     for horizon, seed in itertools.product((5, 33, 100), range(2)):
         inside = Answer(lambda x: convolved(x.float() + 10, 0.5).double())
