@@ -517,3 +517,19 @@ def test_long_oscillations_are_recovered(turn):
     fit = fit_exponential_sum(np.exp(-lags / 2000) * np.cos(turn * lags), 2, modes="complex")
     assert fit.error < 1e-10
     np.testing.assert_allclose(np.abs(fit.rates.imag), turn, rtol=1e-8)
+
+
+@pytest.mark.parametrize("seed", [3, 10, 20, 22])
+def test_one_pair_is_as_good_as_the_best_of_a_grid(seed):
+    """Of noise the best frequency may be any: damping and turn are looked at one by one."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(10, 50))
+    values = rng.standard_normal(size)
+    weight = np.ones(size) if seed % 2 else rng.random(size) ** 2
+    y = np.sqrt(weight) * values
+    damping, turn = (x.ravel() for x in np.meshgrid(np.geomspace(1e-3, 3, 30), np.linspace(0.02, 3.12, 120)))
+    waves = np.sqrt(weight) * np.exp(np.multiply.outer(-damping + 1j * turn, np.arange(size)))
+    basis = np.linalg.qr(np.stack([waves.real, waves.imag], axis=2))[0]
+    kept = np.linalg.norm(np.einsum("pst,s->pt", basis, y), axis=1).max() / np.linalg.norm(y)
+    fit = fit_exponential_sum(values, 2, weight=weight, modes="complex")
+    assert fit.error <= np.sqrt(1 - kept**2) * (1 + 1e-9)

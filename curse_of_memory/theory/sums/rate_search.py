@@ -108,7 +108,16 @@ class _Search:
     def pairs_more(self, m: int, before: list[np.ndarray]) -> list[np.ndarray]:
         """Return rates in conjugate pairs to start from, some from the best of one and two terms less."""
         found = [*starts.shift_invariant(self.directions, m), *starts.one_more(before[-1], self.size)]
-        return found + starts.one_pair_more(before[-2], self.size)
+        found += starts.one_pair_more(before[-2], self.size)
+        return found + [np.append(before[-2], pair) for pair in starts.loudest(self.left(before[-2]))]
+
+    def left(self, rates: np.ndarray) -> np.ndarray:
+        """Return what the best coefficients for `rates` leave, times the weights."""
+        if not rates.size:
+            return self.root_weight**2 * self.values
+        coefficients = self.finished(rates, np.inf).coefficients
+        waves = np.exp(-np.outer(np.arange(self.size), rates))
+        return self.root_weight**2 * (self.values - (waves @ coefficients).real)
 
     def paired(self, simpler: Iterator[Found], steps) -> Iterator[Found]:
         """Yield the best rates of every number of terms, in pairs of modes, or what is simpler if as good."""

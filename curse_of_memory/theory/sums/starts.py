@@ -16,6 +16,7 @@ __all__ = [
     "clusters",
     "directions",
     "ladders",
+    "loudest",
     "one_again",
     "one_more",
     "one_pair_more",
@@ -31,6 +32,7 @@ _LARGEST = 200  # columns of the Hankel matrix
 _LONG = 1000  # lags in it
 _CENTRES, _WIDTHS = 6, (0.05, 0.5)  # of clusters: how many, and half their widths in log λ
 _NEAR = 1.1  # ratio below which two neighbouring rates belong to one cluster
+_PEAKS = 3  # of a spectrum
 _SETTLED = 4.0  # λ dt beyond which an exponential is almost 0 from lag 1 on: all such rates are one cluster
 
 
@@ -187,3 +189,25 @@ def one_pair_more(rates: np.ndarray, size: int) -> list[np.ndarray]:
     """
     turns = np.geomspace(2 * math.pi / size, 1.5, 3)
     return [np.append(rates, turn * np.array([0.25 + 1j, 0.25 - 1j])) for turn in turns]
+
+
+def loudest(residual: np.ndarray) -> list[np.ndarray]:
+    """Return conjugate pairs at the highest peaks of the spectrum, of little and of more damping.
+
+    Parameters
+    ----------
+    residual : numpy.ndarray, shape (n,)
+        What is left to fit, times the weights of the lags.
+
+    Examples
+    --------
+    >>> loudest(np.cos(2.5 * np.arange(100)))[0].round(2)
+    array([0.01+2.5j, 0.01-2.5j])
+    """
+    size = residual.size
+    padded = 1 << (4 * size - 1).bit_length()
+    heard = np.abs(np.fft.rfft(residual, padded))[1:-1]
+    around = np.pad(heard, 1)
+    peaks = np.flatnonzero((heard >= around[:-2]) & (heard >= around[2:]))
+    turns = 2 * math.pi * (1 + peaks[np.argsort(-heard[peaks])[:_PEAKS]]) / padded
+    return [np.array([d + 1j * turn, d - 1j * turn]) for turn in turns for d in (1 / size, 10 / size)]
