@@ -62,7 +62,8 @@ def stability_radius(
     Returns
     -------
     float
-        In units of the free weight.
+        In units of the free weight. Infinite, too, where a map of your own is stable up to 1e9 |w| (with
+        `turns`; else 1e15 |w|) from each weight w: beyond that nothing is looked at.
 
     Raises
     ------
