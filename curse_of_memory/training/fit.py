@@ -122,7 +122,7 @@ def fit(
         Written whole at every validation, by the first process. If the file is there already, the run goes
         on from it, along the very trajectory it would have taken: the states of the global generators are
         in it, too, and are taken up if the model draws from them (in as many processes as there were).
-        `steps` may be larger than it was.
+        `steps` may be larger than it was, but not with the schedule ``'cosine'``, whose length it is.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def fit(
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     if schedule == "cosine":
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
-        settings["cosine_steps"] = steps
+        settings["steps"] = steps  # they are the cosine's length
     else:
         scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
     settings |= {"seed": seed, "learning_rate": learning_rate}
@@ -405,9 +405,8 @@ class _Run:
         if not math.isfinite(score):
             return False
         on_grid = self.step % self._settings["validate_every"] == 0
-        if (
-            on_grid and "cosine_steps" not in self._settings
-        ):  # a last validation between two is none of a longer run
+        # a last validation between two is none of a longer run
+        if on_grid and isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             scheduler.step(score)
         if not score >= self.best_loss:  # also when there is no best yet
             self.best_loss, self.stale = score, 0
