@@ -66,13 +66,7 @@ def non_negative(name: str, value: float) -> float:
 
 def positive_int(name: str, value: int) -> int:
     """Return `value` as an int of at least one."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number, got {shown(value)}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value!r}")
-    if value >= BELOW:
-        raise ValueError(f"{name} must be below 2^63, got {shown(value)}")
-    return int(value)
+    return _whole_number(name, value, least=1)
 
 
 def flag(name: str, value: bool) -> bool:
@@ -84,10 +78,15 @@ def flag(name: str, value: bool) -> bool:
 
 def seed(name: str, value: int) -> int:
     """Return `value` as an int that any generator takes for a seed: 0 to 2⁶³ − 1."""
+    return _whole_number(name, value, least=0)
+
+
+def _whole_number(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {shown(value)}")
-    if value < 0:
-        raise ValueError(f"{name} must not be negative, got {shown(value)}")
+    if value < least:
+        expected = f"be at least {least}" if least else "not be negative"
+        raise ValueError(f"{name} must {expected}, got {shown(value)}")
     if value >= BELOW:
         raise ValueError(f"{name} must be below 2^63, got {shown(value)}")
     return int(value)
