@@ -5,11 +5,12 @@ itself: what cannot be pickled is the error of one run, not a backend that waits
 Other processes import this module; it needs no torch, so that they load it only if their runs do.
 """
 
+import contextlib
 import pickle
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -174,8 +175,9 @@ def outcomes(calls: Sequence[Call], jobs: int | None) -> Iterator[tuple[Call, ob
         except TypeError as error:
             yield call, Failure(error)
     run = _on_cluster(client, packed, at_once) if client is not None else _in_processes(packed, at_once)
-    for number, outcome in run:
-        yield calls[number], outcome
+    with contextlib.closing(run):
+        for number, outcome in run:
+            yield calls[number], outcome
 
 
 def _here(calls: Sequence[Call], jobs: int) -> Iterator[tuple[Call, object]]:
@@ -184,7 +186,21 @@ def _here(calls: Sequence[Call], jobs: int) -> Iterator[tuple[Call, object]]:
         yield from ((call, call()) for call in calls)
         return
     parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
-    yield from parallel(joblib.delayed(lambda call: (call, call()))(call) for call in calls)
+    runs = [joblib.delayed(lambda call: (call, call()))(call) for call in calls]
+    with _left_at_will(parallel(runs)) as ended:
+        for result in ended:  # noqa: UP028 -- "yield from" would close it itself, with a warning
+            yield result
+
+
+@contextlib.contextmanager
+def _left_at_will(ended: Generator) -> Iterator[Generator]:
+    """Close joblib's generator where it is left; that runs remain undone then is meant, and no warning."""
+    try:
+        yield ended
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            ended.close()
 
 
 def _noted(folder: str, number: int, packed: bytes) -> tuple[int, bytes]:
@@ -206,11 +222,12 @@ def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Iterator[tuple[int,
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
             parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
             try:
-                ended = parallel(joblib.delayed(_noted)(folder, n, call) for n, call in list(waiting.items()))
-                for number, answer in ended:
-                    del waiting[number]
-                    barren = 0
-                    yield number, _unpacked(answer)
+                runs = [joblib.delayed(_noted)(folder, n, call) for n, call in waiting.items()]
+                with _left_at_will(parallel(runs)) as ended:
+                    for number, answer in ended:
+                        del waiting[number]
+                        barren = 0
+                        yield number, _unpacked(answer)
             except BrokenProcessPool:
                 begun = [number for number in waiting if (Path(folder) / str(number)).exists()]
             else:

@@ -1,5 +1,6 @@
 """Independent runs through one seam: the same call on this machine's processes or on a cluster."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 
 from tqdm.auto import tqdm
@@ -85,8 +86,10 @@ def run_all(
             raise TypeError(f"arguments must be mappings from names to values, got {checks.shown(run)}")
         calls.append(Call(function, run, len(calls)))
     results: dict[int, object] = {}
-    with tqdm(total=len(calls), disable=not progress, desc="runs") as bar:
-        for call, outcome in outcomes(calls, jobs):
+    ends = outcomes(calls, jobs)
+    # an error ends the other runs here, and not when somebody forgets its traceback
+    with contextlib.closing(ends), tqdm(total=len(calls), disable=not progress, desc="runs") as bar:
+        for call, outcome in ends:
             if isinstance(outcome, Failure):
                 outcome = outcome.named(call)
                 if errors == "raise":
