@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 __all__ = [
     "finite_array",
     "flag",
+    "function",
     "near_match",
     "non_negative",
     "one_of",
@@ -25,6 +26,7 @@ __all__ = [
     "seeds",
     "several",
     "shown",
+    "whole_number",
     "with_methods",
 ]
 
@@ -66,7 +68,7 @@ def non_negative(name: str, value: float) -> float:
 
 def positive_int(name: str, value: int) -> int:
     """Return `value` as an int of at least one."""
-    return _whole_number(name, value, least=1)
+    return whole_number(name, value, least=1)
 
 
 def flag(name: str, value: bool) -> bool:
@@ -78,10 +80,11 @@ def flag(name: str, value: bool) -> bool:
 
 def seed(name: str, value: int) -> int:
     """Return `value` as an int that any generator takes for a seed: 0 to 2⁶³ − 1."""
-    return _whole_number(name, value, least=0)
+    return whole_number(name, value, least=0)
 
 
-def _whole_number(name: str, value: int, least: int) -> int:
+def whole_number(name: str, value: int, least: int) -> int:
+    """Return `value` as an int from `least`, which is 0 or more, to 2⁶³ − 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {shown(value)}")
     if value < least:
@@ -149,6 +152,13 @@ def several(name: str, values: Sequence, check: Callable) -> list:
             raise ValueError(f"{name} must hold different values, got {shown(value)} twice")
         checked.append(found)
     return checked
+
+
+def function(name: str, value: Callable) -> Callable:
+    """Return `value` if it can be called and is no class."""
+    if isinstance(value, type) or not callable(value):
+        raise TypeError(f"{name} must be callable, got {shown(value)}")
+    return value
 
 
 def near_match(word: str, known: Iterable[str]) -> str:

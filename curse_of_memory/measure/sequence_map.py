@@ -109,14 +109,14 @@ class SequenceMap:
         refuse_time_first(model)
         self.model, self.output, self.causal = model, output, causal
         self.embedding = _embedding(model, embedding)
+        self.token = checks.whole_number("token", token, least=0)
         self.vocabulary = None
         if self.embedding is not None:
             self.vocabulary, input_size = self.embedding.weight.shape
-            if not isinstance(token, numbers.Integral) or not 0 <= token < self.vocabulary:
+            if self.token >= self.vocabulary:
                 raise ValueError(f"token must be 0 to {self.vocabulary - 1}, got {token!r}")
         elif input_size is None:
             input_size = getattr(model, "input_size", 1)
-        self.token = int(token)
         self.input_size = checks.positive_int("input_size", input_size)
 
     @classmethod

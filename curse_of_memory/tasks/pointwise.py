@@ -61,9 +61,7 @@ class Pointwise:
         if not self.low < self.high:
             raise ValueError(f"low must be below high, got {low!r} and {high!r}")
         self.input_size = self.output_size = checks.positive_int("channels", channels)
-        if isinstance(function, type) or not callable(function):
-            raise TypeError(f"function must map tensors to tensors, got {checks.shown(function)}")
-        self.function = function
+        self.function = checks.function("function", function)
         self._name = fingerprint([self._tried()])
 
     def __repr__(self) -> str:

@@ -190,8 +190,7 @@ def from_callable(func: Callable[[np.ndarray], ArrayLike], name: str = "callable
     >>> from_callable(np.sqrt).head_tail_ratio(64) == power(0.5).head_tail_ratio(64)
     True
     """
-    if not callable(func):
-        raise TypeError(f"func must be callable, got {func!r}")
+    checks.function("func", func)
     return _Opaque(name, None, func)
 
 

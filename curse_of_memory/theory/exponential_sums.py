@@ -284,11 +284,18 @@ def _fit(
 
 def _numbers(name: str, values: ArrayLike) -> np.ndarray:
     """Return `values` as a vector of floats, or of complex numbers if one of them is not real."""
-    if not np.iscomplexobj(values):
+    if not (isinstance(values, list | tuple | np.ndarray) and _has_complex(values)):
         return checks.finite_array(name, values, ndim=1)
     values = np.asarray(values, dtype=complex)
     parts = [checks.finite_array(name, part, ndim=1) for part in (values.real, values.imag)]
     return values if parts[1].any() else parts[0]
+
+
+def _has_complex(values: ArrayLike) -> bool:
+    try:
+        return np.iscomplexobj(values)
+    except ValueError:  # lists of several lengths
+        return False
 
 
 def _alternating(rates: np.ndarray, c: np.ndarray, dt: float) -> np.ndarray:

@@ -6,7 +6,7 @@ fails, the curves of consecutive widths cross at ever smaller β.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -135,8 +135,12 @@ def limit_curve(
     >>> dict(found.sizes), found.radius.values.tolist()
     ({'m': 2, 'beta': 2, 'wide': 1}, [0.5, 0.4])
     """
+    fits = family.values() if isinstance(family, Mapping) else family
+    fits = list(fits) if isinstance(fits, Iterable) and not isinstance(fits, type) else [None]
+    if not all(isinstance(fit, ExponentialSum) for fit in fits):
+        raise TypeError(f"family must be sums of exponentials, got {checks.shown(family)}")
     if not isinstance(family, Mapping):
-        family = {len(fit.rates): fit for fit in family}
+        family = {len(fit.rates): fit for fit in fits}
     widths = sorted(family)
     if len(widths) < 2:
         raise ValueError(f"family must have at least two different widths, got {widths}")

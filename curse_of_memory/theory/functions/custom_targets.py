@@ -197,8 +197,7 @@ def from_callable(
     >>> round(spike.norm(1) / 1e-2, 6)  # √π
     1.772454
     """
-    if not callable(func):
-        raise TypeError(f"func must be callable, got {func!r}")
+    checks.function("func", func)
     return _Opaque(name, None, decay, func, _features(features))
 
 

@@ -29,8 +29,8 @@ def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
 
     Raises
     ------
-    ValueError
-        If there is another symbol in it.
+    ValueError, TypeError
+        If there is another symbol in it, or it is no formula.
 
     Examples
     --------
@@ -38,7 +38,12 @@ def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
     >>> in_symbol("sqrt(t**2)", t)
     t
     """
-    formula = sympy.sympify(expr, locals={symbol.name: symbol})
+    try:
+        formula = sympy.sympify(expr, locals={symbol.name: symbol})
+    except (sympy.SympifyError, TypeError, SyntaxError):
+        formula = None
+    if not isinstance(formula, sympy.Expr):
+        raise TypeError(f"expr must be a formula in {symbol}, got {checks.shown(expr)}")
     formula = formula.subs({x: symbol for x in formula.free_symbols if x.name == symbol.name})
     if others := sorted(x.name for x in formula.free_symbols - {symbol}):
         raise ValueError(f"expr must have no symbol but {symbol}, got {', '.join(others)} in {formula}")

@@ -199,6 +199,7 @@ def bound_of_filters(
     """
     step = lag_step({"values": values, "weight": weight}, dt)
     values, dt = lagged("values", values, step)
+    terms = checks.positive_int("terms", terms)
     X, Y = checks.finite_array("left", left, ndim=2), checks.finite_array("right", right, ndim=2)
     if X.shape[1] + Y.shape[1] - 1 != values.size:
         raise ValueError(
@@ -210,7 +211,7 @@ def bound_of_filters(
         raise ValueError("weight must be positive at every lag")
     rho, _ = unit_peak(values, w)
     whole = float(np.linalg.norm(np.sqrt(w) * rho)) * (1 + (w.size + 4) * _EPS)
-    return float(_proven(X, Y, rho, w, checks.positive_int("terms", terms)) / whole)
+    return float(_proven(X, Y, rho, w, terms) / whole)
 
 
 def _weighted_lags(values: np.ndarray, w: np.ndarray, terms: int) -> np.ndarray:
