@@ -20,6 +20,7 @@ __all__ = ["SequenceMap", "in_double", "sequence_of"]
 
 SEQUENCES = ("last_hidden_state", "logits")  # what outputs of `transformers` models call theirs
 STEPS, BYTES = 2**15, 2**25  # of sequences that a model is tried on, and of its answers
+LONG, BEGINNING = 2**12, 2**11  # steps of a sequence that takes long to be tried whole, and of what is tried
 INPUT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -209,7 +210,7 @@ class SequenceMap:
         x : torch.Tensor
             A few inputs as the model reads them, on its device: numbers ``(batch, time, channel)`` or tokens
             ``(batch, time)``, best of four sequences or more that differ. The first 16 are
-            tried, fewer if their answers are large.
+            tried, fewer if their answers are large; of sequences of over 4096 steps the first 2048 steps.
         y : torch.Tensor, optional
             What the model should answer them with. Where that is no sequence of the same length, such as one
             class for each, neither has the model's answer to be, and nothing is asked of causality.
@@ -238,6 +239,8 @@ class SequenceMap:
                 )
             read = x.dtype if x.is_floating_point() else self.dtype
             eps = max(torch.finfo(kind).eps for kind in (read, first.dtype))
+            if sequences and x.shape[1] > LONG:
+                x, first = x[:, :BEGINNING], first[:, :BEGINNING]
             rows = min(BYTES // (8 * max(1, first[0].numel())), STEPS // x.shape[1])
             x = x[: max(4, rows)]
             causal = check_map(self.answer, x, eps=eps, sequences=sequences)

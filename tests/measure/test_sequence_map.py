@@ -144,6 +144,24 @@ CAUSAL = [
 ]
 
 
+def test_a_long_sequence_is_tried_at_its_beginning():
+    lengths = []
+
+    class Sum(torch.nn.Module):
+        def forward(self, x):
+            lengths.append(x.shape[1])
+            return x.cumsum(1)
+
+    class Mean(Sum):
+        def forward(self, x):
+            return super().forward(x) + 0.1 * x.mean(1, keepdim=True)
+
+    com.memory_function(Sum(), 5000, probe="impulse")
+    assert sorted(set(lengths)) == [2048, 5000]
+    with pytest.raises(ValueError, match="not causal"):
+        com.memory_function(Mean(), 5000, probe="impulse")
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, *LOW])
 @pytest.mark.parametrize("build", CAUSAL)
 def test_rounding_is_no_future(build, dtype):
