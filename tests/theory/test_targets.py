@@ -1,5 +1,6 @@
 import math
 import pickle
+import re
 
 import mpmath
 import numpy as np
@@ -7,10 +8,14 @@ import pytest
 import sympy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.mathtext import MathTextParser
+from sympy.parsing.sympy_parser import implicit_multiplication, parse_expr, standard_transformations
 
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.functions.custom_targets import sign_changes
+from curse_of_memory.theory.functions.formulas import mathtext
 from curse_of_memory.theory.functions.quadrature import integrals_to
+from curse_of_memory.theory.functions.rate_targets import damped, kink
 
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=40)
@@ -242,6 +247,64 @@ def test_bad_input_is_refused(call, message):
 def test_what_is_no_callable_is_refused():
     with pytest.raises(TypeError, match="func must be callable"):
         targets.from_callable(3.0)
+
+
+@pytest.mark.parametrize(
+    ("rho", "label"),
+    [
+        (targets.named("iat-paper-exponential"), "$0.9^{t}$"),
+        (targets.named("iat-paper-polynomial"), "$(1+t)^{-1.1}$"),
+        (targets.named("iat-code-polynomial"), "$(1+t/10)^{-1.1}$"),
+        (targets.named("iat-code-airy"), r"$\mathrm{Ai}(t-6)$"),
+        (targets.named("iat-code-shift"), r"$\mathbf{1}_{9<t<11}$"),
+        (targets.named("iat-code-two-parts"), "$e^{-t}+e^{-(t-9)^{2}}$"),
+        (damped(), "$e^{-t}/(1+t)$"),
+        (targets.exponential_sum(coefficients=[1.0, -0.6], rates=[0.05, 0.3]), "$e^{-t/20}-0.6e^{-0.3t}$"),
+        (targets.from_formula("exp(-(t - 16)**2/18)"), "$e^{-(t-16)^{2}/18}$"),
+    ],
+)
+def test_labels_are_written_as_the_figures_have_them(rho, label):
+    assert rho.label() == label
+
+
+LABELLED = [rho for rho in (*FAMILIES.values(), *targets.NAMED.values(), damped(3), kink(2))]
+
+
+@pytest.mark.parametrize("rho", LABELLED, ids=lambda rho: rho.name)
+def test_matplotlib_draws_every_label(rho):
+    assert MathTextParser("path").parse(rho.label("s")).width > 0
+    assert not re.search(r"(?<![a-z])t", rho.label("s"))
+
+
+def read_again(text):
+    for latex, python in (("^{", "**("), ("}", ")"), (r"\sqrt{", "sqrt("), (r"\times", "*"), (r"\cdot", "*")):
+        text = text.replace(latex, python)
+    steps = (*standard_transformations, implicit_multiplication)
+    return parse_expr(text, {"e": sympy.E, "t": targets.t}, steps)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "exp(-t/3)", "2*0.5**t", "-(t - 1)/7", "(t - 1)*(t + 2)", "1/sqrt(2*t)", "t/(2*(1 + t))",
+        "3*t/40 - 5", "(2/3)**t", "(-t)**3", "(t**2)**t", "exp(-(t - 2)**2/2)/(1 + t)",
+        "-2*exp(-t)*(1 + t)**(-3/2)", "1e-7*t", "0.05", "-0.25 - t",
+    ],
+)  # fmt: skip
+def test_what_a_label_says_is_the_formula(text):
+    formula = targets.from_formula(text).formula
+    again = read_again(mathtext(formula))
+    for at in (0.3, 1.7, 2.9):
+        assert complex(again.subs(targets.t, at)) == pytest.approx(complex(formula.subs(targets.t, at)))
+
+
+def test_what_has_no_label_is_called_by_its_name():
+    assert targets.from_callable(np.exp, name="mine").label() == "mine"
+    assert targets.from_formula("besselj(0, t)", name="Bessel").label() == "Bessel"
+    with pytest.raises(ValueError, match="formula must be one that can be written"):
+        mathtext(sympy.besselj(0, targets.t))
+    with pytest.raises(TypeError, match="symbol must be text, got 1"):
+        targets.exponential().label(1)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e160, 1e300])

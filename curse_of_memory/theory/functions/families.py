@@ -12,7 +12,7 @@ from scipy import special
 
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.airy_integrals import airy_magnitude, airy_values, tails_of_airy
-from curse_of_memory.theory.functions.formulas import exact
+from curse_of_memory.theory.functions.formulas import exact, mathtext
 from curse_of_memory.theory.functions.target import Decay, Target, t
 
 __all__ = ["airy", "exponential", "polynomial", "shift", "sine", "two_parts"]
@@ -123,6 +123,10 @@ class _Shift(Target):
 
     def _magnitude(self, low, high, height):
         return np.ones(low.shape)
+
+    def _label(self, symbol):
+        inside = f"{mathtext(exact(self.start))}<{symbol}<{mathtext(exact(self.stop))}"
+        return rf"$\mathbf{{1}}_{{{inside}}}$"
 
     @property
     def breaks(self):

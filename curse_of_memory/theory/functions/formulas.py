@@ -1,4 +1,4 @@
-"""Formulas in one symbol: read exactly, compiled to numpy, their values checked."""
+"""Formulas in one symbol: read exactly, compiled to numpy, their values checked, written for labels."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,7 +10,21 @@ from numpy.typing import ArrayLike
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.airy_integrals import airy_values
 
-__all__ = ["compiled", "exact", "in_symbol", "values_like"]
+__all__ = ["compiled", "exact", "in_symbol", "mathtext", "values_like"]
+
+# how tightly the text of a formula binds: what binds less than its place asks for gets parentheses
+_SUM, _PRODUCT, _POWER, _ATOM = range(4)
+_WRITTEN = {
+    sympy.sin: r"\sin",
+    sympy.cos: r"\cos",
+    sympy.sinh: r"\sinh",
+    sympy.cosh: r"\cosh",
+    sympy.tanh: r"\tanh",
+    sympy.log: r"\log",
+    sympy.erf: r"\mathrm{erf}",
+    sympy.erfc: r"\mathrm{erfc}",
+    sympy.airyai: r"\mathrm{Ai}",
+}
 
 
 def exact(number: float) -> sympy.Rational:
@@ -77,3 +91,101 @@ def values_like(t: np.ndarray, values: ArrayLike, name: str) -> np.ndarray:
     if values.shape not in (t.shape, ()):
         raise ValueError(f"{name} must keep the shape of t, {t.shape}, got {values.shape}")
     return np.broadcast_to(values, t.shape).copy()
+
+
+def mathtext(formula: sympy.Expr) -> str:
+    """Return a formula as LaTeX that matplotlib draws, without dollar signs, as one writes it by hand.
+
+    Rational numbers are written as decimals, rounded to four digits, or as a divisor; powers stay powers but
+    for 1/x and 1/√x; (…)₊ is max(…, 0).
+
+    Parameters
+    ----------
+    formula : sympy.Expr
+        Sums, products, powers, exp, log, sin, cos, sinh, cosh, tanh, erf, erfc, airyai, abs and max(…, 0) of
+        real numbers and symbols.
+
+    Raises
+    ------
+    ValueError
+        If there is anything else in the formula.
+
+    Examples
+    --------
+    >>> t = sympy.Symbol("t")
+    >>> mathtext((1 + t / 10) ** sympy.Rational(-11, 10)), mathtext(sympy.exp(-t) / (1 + t))
+    ('(1+t/10)^{-1.1}', 'e^{-t}/(1+t)')
+    """
+    return _written(formula)[0]
+
+
+def _within(formula: sympy.Basic, place: int) -> str:
+    """Return the text of a formula, in parentheses where its place asks for a tighter one."""
+    text, binds = _written(formula)
+    return text if binds >= place else f"({text})"
+
+
+def _written(formula: sympy.Basic) -> tuple[str, int]:
+    """Return the text of a formula and how tightly it binds."""
+    if isinstance(formula, sympy.Add):
+        terms = [_within(term, _SUM) for term in formula.args]
+        # 1 + t, but t − 6
+        terms.sort(key=lambda text: text.startswith("-"))
+        return "".join(terms[:1] + [text if text.startswith("-") else f"+{text}" for text in terms[1:]]), _SUM
+    if isinstance(formula, sympy.Symbol) or formula in (sympy.pi, sympy.E):
+        return sympy.latex(formula), _ATOM
+    if isinstance(formula, sympy.exp):
+        return f"e^{{{mathtext(formula.args[0])}}}", _POWER
+    if isinstance(formula, sympy.Number | sympy.Mul) or _divides(formula):
+        return _product(formula)
+    if isinstance(formula, sympy.Pow):
+        base, exponent = formula.args
+        if exponent == sympy.Rational(1, 2):
+            return rf"\sqrt{{{mathtext(base)}}}", _ATOM
+        return f"{_within(base, _ATOM)}^{{{mathtext(exponent)}}}", _POWER
+    if isinstance(formula, sympy.Abs):
+        return f"|{mathtext(formula.args[0])}|", _ATOM
+    if isinstance(formula, sympy.Max) and sympy.S.Zero in formula.args and len(formula.args) == 2:
+        (other,) = (part for part in formula.args if part != 0)
+        return f"({mathtext(other)})_+", _ATOM
+    if formula.func in _WRITTEN:
+        return f"{_WRITTEN[formula.func]}({mathtext(formula.args[0])})", _ATOM
+    raise ValueError(f"formula must be one that can be written for a label, got {formula}")
+
+
+def _divides(formula: sympy.Basic) -> bool:
+    """Tell whether a factor is written below the stroke: 1/x and 1/√x."""
+    return isinstance(formula, sympy.Pow) and formula.args[1] in (-1, sympy.Rational(-1, 2))
+
+
+def _product(formula: sympy.Basic) -> tuple[str, int]:
+    """Return the text of a number or a product, with a divisor where it has one."""
+    number, rest = formula.as_coeff_Mul()
+    factors = [] if rest == 1 else list(sympy.Mul.make_args(rest))
+    above, below = _fraction(abs(number), alone=not factors)
+    divisors = [below] if below else []
+    divisors += [_within(1 / factor, _POWER) for factor in factors if _divides(factor)]
+    texts = [_within(factor, _POWER) for factor in factors if not _divides(factor)]
+    # exponentials stand before powers of sums
+    texts.sort(key=lambda text: text.startswith("("))
+    if above != "1" or not texts:
+        texts.insert(0, above)
+    text = texts[0]
+    for factor in texts[1:]:
+        text += rf"\cdot{factor}" if factor[0].isdigit() else factor
+    if divisors:
+        text += f"/{divisors[0]}" if len(divisors) == 1 else f"/({''.join(divisors)})"
+    if number < 0:
+        return f"-{text}", _SUM
+    return text, _ATOM if text.replace(".", "").isdigit() else _PRODUCT
+
+
+def _fraction(number: sympy.Number, alone: bool) -> tuple[str, str]:
+    """Return what stands above and below the stroke for a number >= 0: 2/5 is 0.4; t/20, but alone 0.05."""
+    if isinstance(number, sympy.Rational) and not isinstance(number, sympy.Integer):
+        p, q = int(number.p), int(number.q)
+        rounded = sympy.Rational(f"{p / q:.4g}") != number
+        if (p == 1 and q < 10_000 and (rounded or not alone)) or (rounded and max(p, q) < 100):
+            return str(p), str(q)
+    mantissa, _, power = f"{float(number):.4g}".partition("e")
+    return (rf"{mantissa}\times10^{{{int(power)}}}" if power else mantissa), ""

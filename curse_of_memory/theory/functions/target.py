@@ -23,6 +23,7 @@ from curse_of_memory.theory.functions.analytic import (
     largest_value,
     octaves,
 )
+from curse_of_memory.theory.functions.formulas import mathtext
 from curse_of_memory.theory.functions.quadrature import integrals_to, largest_magnitude
 
 __all__ = ["Decay", "Target", "lag_grid", "t"]
@@ -137,6 +138,14 @@ class Target(ABC):
             return largest_value(self._values, self._magnitude, self.edges, self.name)
         return largest_magnitude(self._values, self.features, self.last)
 
+    def _label(self, symbol: str) -> str:
+        if self.formula is None:
+            return self.name
+        try:
+            return f"${mathtext(self.formula.subs(t, sympy.Symbol(symbol)))}$"
+        except ValueError:
+            return self.name
+
     def _magnitude(self, low: np.ndarray, high: np.ndarray, height: np.ndarray) -> np.ndarray:
         """Return a bound of |ρ(z)| for low <= Re z <= high, |Im z| <= height; inf where ρ has none.
 
@@ -239,6 +248,31 @@ class Target(ABC):
             If a time is negative (ρ is the kernel of a causal map), NaN or infinite.
         """
         return self._values(_times(t))[()]
+
+    def label(self, symbol: str = "t") -> str:
+        """Return the formula as LaTeX that matplotlib draws, such as ``$(1+t/10)^{-1.1}$``; else the name.
+
+        The name stands for what has no formula, or one with functions that `formulas.mathtext` cannot write.
+
+        Parameters
+        ----------
+        symbol : str
+            What the time is called, in LaTeX.
+
+        Raises
+        ------
+        TypeError
+            If `symbol` is no text.
+
+        Examples
+        --------
+        >>> from curse_of_memory.theory.targets import exponential
+        >>> exponential(0.4).label(), exponential(0.05).label("s")
+        ('$e^{-0.4t}$', '$e^{-s/20}$')
+        """
+        if not isinstance(symbol, str):
+            raise TypeError(f"symbol must be text, got {checks.shown(symbol)}")
+        return self._label(symbol)
 
     def tail(self, t: ArrayLike) -> np.ndarray:
         """Return ∫_t^∞ |ρ(s)| ds: what a memory cut at t forgets, in the L¹ norm.
