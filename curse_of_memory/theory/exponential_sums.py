@@ -1,4 +1,4 @@
-"""Best sums of m exponentials: the best memories that linear RNNs of m states are found to have.
+"""Sums of m exponentials, the memories of linear RNNs of m states, and weighted least-squares fits of them.
 
 With the weight b(s) of `curse_of_memory.bias` this is the least-squares problem that training on
 white noise solves (INTEREST (2307.11462), Theorem 3.3). A diagonal linear RNN with multipliers in
@@ -9,10 +9,11 @@ any multipliers below one in size, negative ones too, are ``modes="discrete"``.
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.lagged import lag_step, lagged
@@ -21,7 +22,7 @@ from curse_of_memory.theory.functions.target import lag_grid
 from curse_of_memory.theory.sums.lag_weights import lag_weights, unit_peak
 from curse_of_memory.theory.sums.lower_bounds import weighted_lower_bound
 from curse_of_memory.theory.sums.modes import FASTEST
-from curse_of_memory.theory.sums.rate_search import MODES, ROUNDING, Found, best_rates
+from curse_of_memory.theory.sums.rate_search import MODES, ROUNDING, LagFit, best_rates
 from curse_of_memory.theory.sums.variable_projection import WEAKEST
 
 __all__ = ["ExponentialFit", "ExponentialSum", "fit_exponential_sum", "fit_exponential_sums"]
@@ -63,11 +64,23 @@ class ExponentialSum:
     -0.730403
     """
 
-    rates: np.ndarray
-    coefficients: np.ndarray
+    rates: NDArray[np.inexact]
+    coefficients: NDArray[np.inexact]
     error: float = math.nan
     dt: float = 1.0
     conditioning: float = math.nan
+
+    if TYPE_CHECKING:  # what is array_like becomes an array
+
+        def __init__(
+            self,
+            *,
+            rates: ArrayLike,
+            coefficients: ArrayLike,
+            error: float = math.nan,
+            dt: float = 1.0,
+            conditioning: float = math.nan,
+        ) -> None: ...
 
     def __post_init__(self):
         rates, c = _numbers("rates", self.rates), _numbers("coefficients", self.coefficients)
@@ -83,29 +96,28 @@ class ExponentialSum:
 
     @property
     def lower_bound(self) -> float:
-        """No linear system of as many states has a smaller `error`: 0 for a sum that was not fitted."""
+        """Lower bound of `error` over all linear systems of as many states; 0 if nothing was fitted."""
         return 0.0
 
     @property
     def at_limit(self) -> bool:
-        """Whether rounding ends the fit: `conditioning` beyond 1e9, or `error` below 1e-14.
+        """Whether rounding, not `terms`, limits the error: `conditioning` beyond 1e9, or `error` below 1e-14.
 
-        It is said of the form, not of the problem: other sums of as many terms may be closer, with
-        coefficients that float64 cannot hold.
+        Other sums of as many terms may then be closer, with coefficients that float64 cannot hold.
         """
         return bool(self.conditioning >= 0.1 / WEAKEST or self.error < ROUNDING)
 
     @property
     def alternates(self) -> bool:
-        """Whether a term is alone with the imaginary part π/dt: then it is no system of continuous time."""
+        """Whether a real term changes sign at each lag, Im λ = π/dt: no continuous-time system has one."""
         return bool(_alternating(self.rates, self.coefficients, self.dt).any())
 
     def __call__(self, t: ArrayLike) -> np.ndarray:
         """Return ρ̂(t) for times t >= 0, any shape; between the lags an alternating term is a cosine."""
-        t = checks.finite_array("t", t)
-        if t.min() < 0:
-            raise ValueError(f"t must not be negative, got {t.min():g}")
-        return (np.exp(-np.multiply.outer(t, self.rates)) @ self.coefficients).real
+        times = checks.finite_array("t", t)
+        if times.min() < 0:
+            raise ValueError(f"t must not be negative, got {times.min():g}")
+        return np.real(np.exp(-np.multiply.outer(times, self.rates)) @ self.coefficients)
 
     def on_grid(self, horizon: int) -> xr.DataArray:
         """Return ρ̂ at the lags 0, dt, ..., (horizon − 1) dt, over ``lag`` in time units."""
@@ -116,36 +128,36 @@ class ExponentialSum:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ExponentialFit(ExponentialSum):
-    """An :class:`ExponentialSum` with the values and weights that it was fitted to.
+    """An :class:`ExponentialSum` together with the values and weights that it was fitted to.
 
     Attributes
     ----------
     rates, coefficients, error, dt, conditioning
         As in :class:`ExponentialSum`.
     limit_error : float
-        Error of the best sum that the search found with rates that may coincide, t^k e^{−λt}, and
-        coefficients without rounding: sums of as many terms come as close as one likes to it. Equal to
-        `error` where rates stay apart.
+        Error of the best limit found where rates may coincide, as in t^k e^{−λt}, and coefficients are not
+        rounded: sums of as many terms come as close to it as one likes. Equal to `error` where rates stay
+        apart.
     values, weight : numpy.ndarray, shape (n,)
         ρ_s and w_s, the weights up to a factor.
     """
 
-    limit_error: float = math.nan
-    values: np.ndarray | None = field(default=None, repr=False)
-    weight: np.ndarray | None = field(default=None, repr=False)
+    limit_error: float
+    values: np.ndarray = field(repr=False)
+    weight: np.ndarray = field(repr=False)
 
     @property
     def at_limit(self) -> bool:
-        """Whether rounding ends the fit: `conditioning` beyond 1e9, `error` below 1e-14, or above its limit.
+        """Whether rounding limits the error: as for a sum, or `error` more than 0.1 % above `limit_error`.
 
-        That is more than 0.1 % above `limit_error`. Directions of the exponentials weaker than 1e-10 of
-        the strongest are not used, since their coefficients would bring rounding errors that show.
+        Directions of the exponentials weaker than 1e-10 of the strongest are not used, since their
+        coefficients would bring rounding errors that show.
         """
         return super().at_limit or self.error > _ABOVE * self.limit_error
 
     @cached_property
     def lower_bound(self) -> float:
-        """A lower bound of `error` over all linear systems of as many states, found when first asked for."""
+        """Lower bound of `error` over all linear systems of as many states; computed when first asked for."""
         # a hundredth below the error it is as good as met
         enough = 0.99 * self.error
         return weighted_lower_bound(self.values, self.rates.size, self.weight, enough=enough).bound
@@ -162,7 +174,7 @@ def fit_exponential_sum(
     """Fit Σ cᵢ e^{−λᵢ s dt} to `values` in weighted least squares, over c and λ, Re λ > 0.
 
     The problem is not convex: the result is the best local minimum from deterministic starts, so its
-    error is an upper bound of the best one; ``lower_bound`` tells how far it can be away. It never
+    error is an upper bound of the smallest one; ``lower_bound`` is a bound of that from below. It never
     grows with `terms`, nor from real modes to complex and to discrete ones. Where no best sum exists (for
     an oscillating or late memory real rates want to coincide), rates are nearly equal, and coefficients
     large and of opposite signs, up to about 1e9 times the values: ``at_limit`` then says so, and
@@ -192,8 +204,8 @@ def fit_exponential_sum(
     Raises
     ------
     ValueError
-        If there are NaNs, negative weights, too many terms, nothing but zeros to fit, or another
-        kind of modes; for lags that are not even, or contradict `dt`.
+        If there are NaNs, negative weights, too many terms, nothing but zeros to fit, or unknown
+        `modes`; for lags that are not even, or contradict `dt`.
 
     Examples
     --------
@@ -222,7 +234,7 @@ def fit_exponential_sums(
     *,
     modes: str = "real",
 ) -> list[ExponentialFit]:
-    """Return the fits of 1, 2, ..., `terms` terms: :func:`fit_exponential_sum` for the price of one.
+    """Return the best fits of 1, 2, ..., `terms` terms, in the time that the last takes by itself.
 
     Parameters
     ----------
@@ -245,50 +257,52 @@ def fit_exponential_sums(
     [True, True, True]
     """
     step = lag_step({"values": values, "weight": weight}, dt)
-    values, dt = lagged("values", values, step)
+    rho, dt = lagged("values", values, step)
     terms = checks.positive_int("terms", terms)
     checks.one_of("modes", modes, MODES)
-    w = lag_weights(weight, values.size, dt)
+    w = lag_weights(weight, rho.size, dt)
     if terms > (w > 0).sum() / 2:
         raise ValueError(f"terms must be at most half the {(w > 0).sum()} weighted lags, got {terms}")
-    unit, exponent = unit_peak(values, w)
+    unit, exponent = unit_peak(rho, w)
     search = enumerate(best_rates(unit, np.sqrt(w / w.max()), terms, modes), start=1)
-    return [_fit(found, m, dt, values, w, exponent) for m, found in search]
+    return [_in_units(fit, m, dt, rho, w, exponent) for m, fit in search]
 
 
-def _fit(
-    found: Found, terms: int, dt: float, values: np.ndarray, w: np.ndarray, exponent: int
+def _in_units(
+    fit: LagFit, terms: int, dt: float, values: np.ndarray, w: np.ndarray, exponent: int
 ) -> ExponentialFit:
-    """Return what was found with the spare terms, in units of time and of the values."""
-    rates, conditioning = found.rates, found.conditioning
+    """Return a fit in units of time and of the values, with spare terms of coefficient 0."""
+    rates, conditioning = fit.rates, fit.conditioning
     with np.errstate(over="ignore"):
         # in two steps: the power of two alone may overflow or underflow
-        c = found.coefficients * 2.0 ** (exponent // 2) * 2.0 ** (exponent - exponent // 2)
+        c = fit.coefficients * 2.0 ** (exponent // 2) * 2.0 ** (exponent - exponent // 2)
     if not np.isfinite(c).all():
         raise ValueError("values must be smaller: coefficients of their fit are beyond float64")
     if spare := terms - rates.size:
         rates = np.append(rates, FASTEST / 2.0 ** np.arange(1, spare + 1))
         c, conditioning = np.append(c, np.zeros(spare)), math.inf
-    order = np.lexsort([rates.imag, rates.real])
+    order = np.lexsort([np.imag(rates), np.real(rates)])
     return ExponentialFit(
         rates=rates[order] / dt,
         coefficients=c[order],
-        error=found.error,
+        error=fit.error,
         dt=dt,
         conditioning=conditioning,
-        limit_error=found.limit_error,
+        limit_error=fit.limit_error,
         values=values,
         weight=w,
     )
 
 
-def _numbers(name: str, values: ArrayLike) -> np.ndarray:
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.inexact]:
     """Return `values` as a vector of floats, or of complex numbers if one of them is not real."""
     if not (isinstance(values, list | tuple | np.ndarray) and _has_complex(values)):
         return checks.finite_array(name, values, ndim=1)
-    values = np.asarray(values, dtype=complex)
-    parts = [checks.finite_array(name, part, ndim=1) for part in (values.real, values.imag)]
-    return values if parts[1].any() else parts[0]
+    numbers = np.asarray(values, dtype=complex)
+    real, imaginary = (
+        checks.finite_array(name, part, ndim=1) for part in (np.real(numbers), np.imag(numbers))
+    )
+    return numbers if imaginary.any() else real
 
 
 def _has_complex(values: ArrayLike) -> bool:
@@ -298,13 +312,13 @@ def _has_complex(values: ArrayLike) -> bool:
         return False
 
 
-def _alternating(rates: np.ndarray, c: np.ndarray, dt: float) -> np.ndarray:
+def _alternating(rates: NDArray[np.inexact], c: NDArray[np.inexact], dt: float) -> NDArray[np.bool]:
     """Tell which terms are real on the lags and alternate in sign."""
     turns = np.abs(np.abs(rates.imag) * dt - math.pi) <= _SAME * math.pi
     return turns & (np.abs(c.imag) <= _SAME * np.abs(c).max())
 
 
-def _closed(rates: np.ndarray, c: np.ndarray) -> bool:
+def _closed(rates: NDArray[np.inexact], c: NDArray[np.inexact]) -> bool:
     """Tell whether terms come in conjugate pairs, up to rounding."""
     if not rates.size:
         return True

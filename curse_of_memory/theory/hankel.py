@@ -1,4 +1,4 @@
-"""Hankel singular values, and what they say about every system of m states.
+"""Hankel singular values of a memory, the lower bounds they give for systems of m states, and truncation.
 
 The Hankel operator of a memory ρ maps inputs of the past to outputs of the future,
 (Γf)(s) = ∫_0^∞ ρ(s + t) f(t) dt. A system of m states has a Γ̂ of rank m, so that ‖Γ − Γ̂‖ >= σ_{m+1}(Γ):
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from curse_of_memory import checks
 from curse_of_memory.theory.exponential_sums import ExponentialSum
@@ -72,7 +72,7 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     array([3.])
     """
     if isinstance(source, ExponentialSum):
-        return _exact(source, _checked_step(source, dt))
+        return _of_sum(source, _checked_step(source, dt))
     if dt is not None:
         raise TypeError("dt is for exponential sums; samples have a step already")
     if callable(source):
@@ -93,17 +93,18 @@ def _checked_step(source: ExponentialSum, dt: float | None) -> float | None:
     return dt
 
 
-def _exact(source: ExponentialSum, dt: float | None) -> np.ndarray:
-    found = np.zeros(source.rates.size)
+def _of_sum(source: ExponentialSum, dt: float | None) -> np.ndarray:
+    """Return the Hankel singular values of a sum, 0 for terms without effect."""
+    sigma = np.zeros(source.rates.size)
     factor, phase = _factor(source, dt)
     if factor.size:
-        some = singular_values((factor * phase) @ factor.T)
-        found[: some.size] = some
-    return found
+        positive = singular_values((factor * phase) @ factor.T)
+        sigma[: positive.size] = positive
+    return sigma
 
 
 def _factor(source: ExponentialSum, dt: float | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return R with the sizes of the coefficients in it, and the phases c/|c| of the terms that have one."""
+    """Return R with √|cᵢ| in its columns, and the phases cᵢ/|cᵢ|, of the terms with cᵢ ≠ 0."""
     active = source.coefficients != 0
     size = np.abs(source.coefficients[active])
     return gram_factor(source.rates[active], np.sqrt(size), dt), source.coefficients[active] / size
@@ -111,7 +112,7 @@ def _factor(source: ExponentialSum, dt: float | None = None) -> tuple[np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class BalancedTruncation:
-    """An exponential sum of fewer terms, and three numbers about the H∞ norm of its error.
+    """A reduced exponential sum, with lower bound, measured value and upper bound of its H∞ error.
 
     Attributes
     ----------
@@ -135,10 +136,11 @@ class BalancedTruncation:
 
 
 def balanced_truncation(source: ExponentialSum, terms: int) -> BalancedTruncation:
-    """Reduce an exponential sum to the `terms` states that input reaches and output shows best.
+    """Return an exponential sum reduced to `terms` terms by balanced truncation, and its error.
 
-    In balanced coordinates both Gramians of x' = Ax + bu, y = cᵀx are diag(σ_k); the states of the
-    smallest σ_k are left out (Moore 1981). In continuous time.
+    The states kept are those that inputs reach and outputs show best: in balanced coordinates both Gramians
+    of x' = Ax + bu, y = cᵀx are diag(σ_k), and the states of the smallest σ_k are left out (Moore 1981). In
+    continuous time.
 
     Parameters
     ----------
@@ -163,8 +165,8 @@ def balanced_truncation(source: ExponentialSum, terms: int) -> BalancedTruncatio
     Examples
     --------
     >>> source = ExponentialSum(rates=[1.0, 2.0, 30.0], coefficients=[1.0, -3.0, 1.0])
-    >>> found = balanced_truncation(source, terms=1)
-    >>> found.lower <= found.measured <= found.upper * (1 + 1e-9)
+    >>> reduced = balanced_truncation(source, terms=1)
+    >>> reduced.lower <= reduced.measured <= reduced.upper * (1 + 1e-9)
     True
     """
     if not isinstance(source, ExponentialSum):
@@ -202,15 +204,19 @@ def _balanced(source: ExponentialSum, terms: int) -> ExponentialSum:
     return ExponentialSum(rates=rates, coefficients=coefficients)
 
 
-def _mirrored(rates: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return terms that are real, or conjugate to the last digit, from those that are up to rounding."""
+def _mirrored(
+    rates: NDArray[np.inexact], c: NDArray[np.inexact]
+) -> tuple[NDArray[np.inexact], NDArray[np.inexact]]:
+    """Return terms made exactly real or conjugate that are so up to rounding."""
     alone = np.abs(rates.imag) <= 1e-9 * np.abs(rates)
     upper, lower = (rates.imag > 0) & ~alone, (rates.imag < 0) & ~alone
     if upper.sum() != lower.sum():
         raise ValueError("terms must not part two states of one singular value: take one more")
-    parts = [(z[alone].real, z[upper], z[upper].conj()) for z in (rates, c)]
-    rates, c = (np.concatenate(part) if upper.any() else part[0] for part in parts)
-    order = np.lexsort([rates.imag, rates.real])
+    if upper.any():
+        rates, c = (np.concatenate([z[alone].real, z[upper], z[upper].conj()]) for z in (rates, c))
+    else:
+        rates, c = rates[alone].real, c[alone].real
+    order = np.lexsort([np.imag(rates), np.real(rates)])
     return rates[order], c[order]
 
 
@@ -221,6 +227,6 @@ def _largest_response(one: ExponentialSum, other: ExponentialSum) -> float:
     size = np.abs(rates)
     ladder = np.geomspace(size.min() / _RANGE, size.max() * _RANGE, _GRID)
     # a resonance is as wide as its damping
-    peaks = np.abs(rates.imag) + np.multiply.outer(np.tan(np.linspace(-1.5, 1.5, 61)), rates.real)
+    peaks = np.abs(np.imag(rates)) + np.multiply.outer(np.tan(np.linspace(-1.5, 1.5, 61)), np.real(rates))
     omega = np.concatenate([[0.0], ladder, peaks.ravel()])
     return float(np.abs((1 / (1j * omega[:, None] + rates)) @ c).max())

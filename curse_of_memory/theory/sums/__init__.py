@@ -1,1 +1,1 @@
-"""Sums of exponentials: how they are found, and what none of them can do."""
+"""Sums of exponentials: searches for the best ones, and lower bounds of the error of all of them."""

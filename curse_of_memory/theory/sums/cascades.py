@@ -1,4 +1,4 @@
-"""Real rates that may coincide: exponentials and their limits s^k e^{−λs}, by a cascade of filters.
+"""Exponentials of real rates that may coincide, as impulse responses of a cascade of first-order filters.
 
 The first row of the s-th power of the bidiagonal matrix with the multipliers z_i = e^{−λ_i} on its diagonal
 and ones above it holds the divided differences of z ↦ z^s over z_1, over z_1, z_2, and so on: the impulse
@@ -17,7 +17,7 @@ __all__ = ["Cascade"]
 
 
 class Cascade(RealRates):
-    """The span of e^{−λ_i t} with θ = log λ, and its limit where rates coincide.
+    """A basis of the span of e^{−λ_i t}, and of its limit where rates coincide, with θ = log λ.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Cascade(RealRates):
         return order, np.diag(np.exp(-rates)) + np.diag(gains[1:], 1)
 
     def basis(self, theta):
-        """Return the columns, shape (n, m)."""
+        """Return the basis, one column each, shape (n, m)."""
         _, Z = self._matrix(theta)
         rows = np.eye(1, theta.size)
         for _ in range(self._doublings):
@@ -68,7 +68,7 @@ class Cascade(RealRates):
         return rows
 
     def slopes(self, theta) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield the moved columns and their derivatives, up to functions in the span of the basis."""
+        """Yield for each θ the columns it changes and their derivatives, modulo the span of the basis."""
         order, Z = self._matrix(theta)
         m = theta.size
         rates, free = self.rates(theta), self.clipped(theta) == theta

@@ -1,4 +1,7 @@
-"""The search for filters whose lower bound is sharp (see :mod:`curse_of_memory.theory.sums.lower_bounds`)."""
+"""The search for filters that make the lower bound of the weighted ℓ2 error of m-state systems sharp.
+
+What filters are, and the bound that they prove: :mod:`curse_of_memory.theory.sums.lower_bounds`.
+"""
 
 import math
 
@@ -18,7 +21,7 @@ _NOTHING = 1e-30
 
 
 def ladder(size: int) -> np.ndarray:
-    """Return 0, ..., size − 1, or at most 64 of them, first to last, that spread like a geometric sequence.
+    """Return 0, ..., size − 1 if these are at most 64, else 64 or fewer of them in nearly geometric steps.
 
     Examples
     --------
@@ -32,7 +35,9 @@ def ladder(size: int) -> np.ndarray:
 
 
 class FilterSearch:
-    """Filters x_a, y_b of a large Σ_{k>m} σ_k²(F)/γ, by ascent from those of a scaled Hankel section.
+    """Gradient ascent for filters x_a, y_b that make the bound Σ_{k>m} σ_k²(F)/γ large.
+
+    It starts from the singular vectors of a scaled section of the Hankel matrix.
 
     Parameters
     ----------
@@ -50,14 +55,15 @@ class FilterSearch:
 
     def __init__(self, values: np.ndarray, weight: np.ndarray, terms: int):
         self.values, self.inverse, self.terms = values, 1 / weight, terms
-        self.size = fft.next_fast_len(values.size, real=True)
+        # the stubs of scipy say that it returns None
+        self.size: int = fft.next_fast_len(values.size, real=True)  # pyright: ignore[reportAttributeAccessIssue]
         half = (values.size + 1) // 2
         # u_i² v_j² = √(w_{2i} w_{2j}) is w_{i+j} for exponential weights and never far above it
         falling = np.minimum.accumulate(weight)
         scale = falling[np.minimum(2 * np.arange(values.size), values.size - 1)] ** 0.25
         self.bases = tuple(_hats(scale[:count]) for count in (half, values.size + 1 - half))
         self.shapes = tuple((len(basis), len(basis)) for basis in self.bases)
-        self.found, self.lowest = None, math.inf
+        self.leading, self.lowest = np.empty(0), math.inf  # θ of the largest bound so far, and its objective
 
     def best(
         self, count: int, enough: float = math.inf, beat: float = 0.0
@@ -68,9 +74,8 @@ class FilterSearch:
         returned, where a quarter of it leaves that too far below `beat`.
         """
         left, right = self.bases
-        across = fft.irfft(
-            fft.rfft(self.values, 2 * self.size) * fft.rfft(right, 2 * self.size).conj(), 2 * self.size
-        )
+        twice = 2 * self.size
+        across = np.asarray(fft.irfft(_spectrum(self.values, twice) * _spectrum(right, twice).conj(), twice))
         U, _, V = np.linalg.svd(left @ across[:, : left.shape[1]].T, full_matrices=False)
         count = min(count, len(U), len(V))
         self.shapes = (count, len(left)), (count, len(right))
@@ -78,7 +83,7 @@ class FilterSearch:
         work = self.values.size * count**2 * (1 + (min(count**2, self.values.size) / _DENSE) ** 2)
         evaluations = int(np.clip(_WORK / work, *_EVALUATIONS))
         options = {"maxfun": evaluations // len(_SHARPNESS), "maxcor": 20}
-        self.found, self.lowest = theta, math.inf  # the best so far, over all sharpnesses
+        self.leading, self.lowest = theta, math.inf
 
         def stop(_):
             if self.lowest <= -2 * math.log(enough):
@@ -88,7 +93,7 @@ class FilterSearch:
             if self.lowest > -2 * math.log(enough):
                 minimize(
                     self.objective,
-                    self.found,
+                    self.leading,
                     args=(sharpness,),
                     jac=True,
                     method="L-BFGS-B",
@@ -97,19 +102,19 @@ class FilterSearch:
                 )
             if math.exp(-self.lowest / 2) * _REACH < beat:
                 return None
-        return self.filters(self.found)
+        return self.filters(self.leading)
 
     def filters(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return x and y of the parameters θ, their weights in the two bases."""
+        """Return the filters x and y whose coordinates in the two bases are θ."""
         left, right = self.shapes
         cut = math.prod(left)
         return theta[:cut].reshape(left) @ self.bases[0], theta[cut:].reshape(right) @ self.bases[1]
 
     def objective(self, theta: np.ndarray, sharpness: float) -> tuple[float, np.ndarray]:
         """Return −log Σ_{k>m} σ_k²(F) + log γ, with a smooth maximum for γ, and its gradient."""
-        X, Y = (fft.rfft(Z, self.size) for Z in self.filters(theta))
+        X, Y = (_spectrum(Z, self.size) for Z in self.filters(theta))
         count, n = len(X) * len(Y), self.values.size
-        products = fft.irfft(X[:, None] * Y, self.size)[..., :n].reshape(count, n)
+        products = np.asarray(fft.irfft(X[:, None] * Y, self.size))[..., :n].reshape(count, n)
         F = (products @ self.values).reshape(len(X), len(Y))
         U, sizes, V = np.linalg.svd(F, full_matrices=False)
         tail = np.sum(sizes[self.terms :] ** 2) + _NOTHING
@@ -123,7 +128,7 @@ class FilterSearch:
         smooth = math.log(largest) + math.log(share.sum() / count) / sharpness
         # the value without smoothing decides which filters are kept
         if (value := math.log(largest) - math.log(tail)) < self.lowest:
-            self.found, self.lowest = theta.copy(), value
+            self.leading, self.lowest = theta.copy(), value
 
         pull = share / share.sum() / np.maximum(eigenvalues, _NOTHING * largest)
         if count <= n:
@@ -131,13 +136,18 @@ class FilterSearch:
         else:
             by_product = (weighed @ vectors) @ (vectors * (2 * pull)).T * np.sqrt(self.inverse)
         by_product -= (2 / tail) * rest.reshape(-1, 1) * self.values
-        by_product = fft.rfft(by_product.reshape(len(X), len(Y), n), self.size)
+        by_product = _spectrum(by_product.reshape(len(X), len(Y), n), self.size)
         by_filter = (by_product * Y.conj()).sum(1), (by_product * X[:, None].conj()).sum(0)
         slopes = [
-            (fft.irfft(s, self.size)[:, : basis.shape[1]] @ basis.T).ravel()
+            (np.asarray(fft.irfft(s, self.size))[:, : basis.shape[1]] @ basis.T).ravel()
             for s, basis in zip(by_filter, self.bases, strict=True)
         ]
         return smooth - math.log(tail), np.concatenate(slopes)
+
+
+def _spectrum(signals: np.ndarray, size: int) -> np.ndarray:
+    """Return the Fourier transforms of signals ``(..., n)`` extended by zeros to `size`."""
+    return np.asarray(fft.rfft(signals, size))
 
 
 def _hats(scale: np.ndarray) -> np.ndarray:

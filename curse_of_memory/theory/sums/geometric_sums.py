@@ -1,4 +1,4 @@
-"""Polynomial memory from geometrically spaced exponentials, with a certified error.
+"""Sums of geometrically spaced exponentials for polynomial memory, with a certified L¹ error.
 
 (1 + rt)^{−a} = (1/Γ(a)) ∫ e^{au − e^u} e^{−e^u rt} du by the trapezoidal rule in u, which for this integrand
 converges exponentially: about log²(1/ε) terms reach the error ε, where the truncation argument of "Curse of
@@ -28,7 +28,7 @@ _SHARES = (0.9, 0.7, 0.5, 0.3)
 
 @dataclass(frozen=True, eq=False)
 class GeometricSum:
-    """ρ̂ = Σ cᵢ e^{−λᵢ t} with λᵢ = λ₁ e^{(i−1)h}, and what its L¹ error is made of.
+    """ρ̂ = Σ cᵢ e^{−λᵢ t} with λᵢ = λ₁ e^{(i−1)h}, a bound of its L¹ error, and the two parts of that.
 
     Attributes
     ----------
@@ -79,8 +79,8 @@ def geometric_exponential_sum(target: Target, tolerance: float) -> GeometricSum:
     Examples
     --------
     >>> from curse_of_memory.theory.targets import polynomial
-    >>> found = geometric_exponential_sum(polynomial(2.0), tolerance=1e-3)
-    >>> found.sum.rates.size, found.bound < 1e-3
+    >>> geometric = geometric_exponential_sum(polynomial(2.0), tolerance=1e-3)
+    >>> geometric.sum.rates.size, geometric.bound < 1e-3
     (13, True)
     """
     if not isinstance(target, _Polynomial):
@@ -91,8 +91,8 @@ def geometric_exponential_sum(target: Target, tolerance: float) -> GeometricSum:
         raise ValueError(f"tolerance must be at least 1e-12 of the L1 norm {norm:g}, got {tolerance:g}")
     if tolerance >= norm:
         raise ValueError(f"tolerance must be below the L1 norm {norm:g} of no terms, got {tolerance:g}")
-    found = (_with_share(target, norm, tolerance, share) for share in _SHARES)
-    return min(found, key=lambda geometric: geometric.sum.rates.size)
+    sums = (_with_share(target, norm, tolerance, share) for share in _SHARES)
+    return min(sums, key=lambda geometric: geometric.sum.rates.size)
 
 
 def _with_share(target: _Polynomial, norm: float, tolerance: float, share: float) -> GeometricSum:
@@ -124,7 +124,7 @@ def _with_share(target: _Polynomial, norm: float, tolerance: float, share: float
 
 
 def _relative_error(a: float, h: float) -> float:
-    """Return δ; its terms fall faster than a geometric series from the first on, which bounds the rest."""
+    """Return δ, the rest of its series bounded by a geometric one, which falls more slowly."""
     k = np.arange(1, 40)
     logs = special.loggamma(a + 2j * math.pi * k / h).real - math.lgamma(a)
     terms = np.exp(logs)

@@ -1,4 +1,4 @@
-"""Gram matrices of exponentials, factored so that no digit is lost however close or far the rates.
+"""Gram matrices of exponentials, factored to full relative accuracy however close or far the rates are.
 
 On [0, ∞) the functions e^{−λᵢ t} have the Gram matrix 1/(λ̄ᵢ + λⱼ), on the lags 0, dt, 2dt, ... the
 matrix 1/(1 − e^{−(λ̄ᵢ + λⱼ) dt}). Both are Cauchy matrices: their Schur complements are products of
@@ -6,6 +6,7 @@ Blaschke factors, so that elimination in closed form subtracts nothing but given
 """
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 __all__ = ["gram_factor", "singular_values"]
@@ -56,7 +57,7 @@ def gram_factor(rates: np.ndarray, scale: np.ndarray, dt: float | None = None) -
     return np.array(rows)
 
 
-def singular_values(matrix: np.ndarray) -> np.ndarray:
+def singular_values(matrix: NDArray[np.inexact]) -> np.ndarray:
     """Return the singular values of D₁ X D₂ to high relative accuracy, if X is well conditioned.
 
     One-sided Jacobi rotations (Drmač & Veselić 2008) where the usual algorithm errs by eps·σ₁.
@@ -88,7 +89,10 @@ def singular_values(matrix: np.ndarray) -> np.ndarray:
         a, b = matrix.real, matrix.imag
         # A + iB as a real matrix has every singular value twice
         return singular_values(np.block([[a, -b], [b, a]]))[::2]
-    sizes, _, _, work, _, info = lapack.dgejsv(matrix, joba=_ANY_SCALING, jobu=3, jobv=3, jobp=0)
+    # the stubs of scipy lack this routine
+    sizes, _, _, work, _, info = lapack.dgejsv(  # pyright: ignore[reportAttributeAccessIssue]
+        matrix, joba=_ANY_SCALING, jobu=3, jobv=3, jobp=0
+    )
     if info != 0:
         raise ArithmeticError(f"the singular values did not converge (dgejsv, info = {info})")
     return sizes * (work[0] / work[1])

@@ -1,4 +1,4 @@
-"""The L¹ error of an exponential sum on the half line, and sums of m free exponentials that minimise it.
+"""The L¹ error of an exponential sum on [0, ∞), and sums of m exponentials that minimise it.
 
 ‖ρ − ρ̂‖_{L¹[0,∞)} is the norm of the difference of the two functionals ("Curse of memory" (2009.07799)).
 Between sign changes of ρ − ρ̂ it integrates in closed form. If ρ is completely monotone, a mixture of e^{−λt}
@@ -43,7 +43,7 @@ class L1Fit:
 
 
 class _Difference:
-    """ρ − Σ cᵢ e^{−λᵢ t} with its sign changes, looked for at 0 and from `early` to `late`."""
+    """ρ − Σ cᵢ e^{−λᵢ t} and its sign changes, searched for at 0 and from `early` to `late`."""
 
     def __init__(self, target: Target, early: float, late: float):
         self.target = target
@@ -68,21 +68,24 @@ class _Difference:
             low, high = np.where(left, middle, low), np.where(left, high, middle)
         return np.append(0.0, (low + high) / 2), np.append(sign[:1], -sign)
 
-    def error(self, c, lam, derivatives=False):
-        """Return the L¹ error, and on demand its gradient and Hessian in (c, λ)."""
+    def error(self, c: np.ndarray, lam: np.ndarray) -> tuple[float, int]:
+        """Return the L¹ error, and the number of sign changes."""
+        edges, signs = self.edges(c, lam)
+        areas = _signed(signs, np.exp(-np.multiply.outer(edges, lam)) / lam)
+        return self._error(c, edges, signs, areas), edges.size - 1
+
+    def _error(self, c, edges, signs, areas) -> float:
+        return float(_signed(signs, self.target.tail(edges)) - areas @ c)
+
+    def jet(self, c: np.ndarray, lam: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the L¹ error, its gradient and its Hessian in (c, λ)."""
         edges, signs = self.edges(c, lam)
         decays = np.exp(-np.multiply.outer(edges, lam))
         z = edges[:, None]
-
-        def signed(primitive):
-            return signs @ (primitive - np.append(primitive[1:], 0 * primitive[:1], axis=0))
-
-        areas = signed(decays / lam)
-        error = float(signed(self.target.tail(edges)) - areas @ c)
-        if not derivatives:
-            return error, edges.size - 1
-        first = signed(decays * (z + 1 / lam) / lam)
-        second = signed(decays * (z**2 + 2 * z / lam + 2 / lam**2) / lam)
+        areas = _signed(signs, decays / lam)
+        error = self._error(c, edges, signs, areas)
+        first = _signed(signs, decays * (z + 1 / lam) / lam)
+        second = _signed(signs, decays * (z**2 + 2 * z / lam + 2 / lam**2) / lam)
         gradient = np.concatenate([-areas, c * first])
         curved = np.block([[0 * np.diag(c), np.diag(first)], [np.diag(first), -np.diag(c * second)]])
         if edges.size == 1:
@@ -98,8 +101,13 @@ class _Difference:
         return (self.target(times + step) - self.target(times - step)) / (2 * step)
 
 
+def _signed(signs: np.ndarray, primitive: np.ndarray) -> np.ndarray:
+    """Return Σ sign ∫ f over the pieces between edges z, from the values `primitive` of ∫_z^∞ f."""
+    return signs @ (primitive - np.append(primitive[1:], 0 * primitive[:1], axis=0))
+
+
 def l1_error(target: Target, fitted: ExponentialSum) -> float:
-    """Return ‖ρ − ρ̂‖_{L¹[0,∞)}, from the closed form between the sign changes that a fine grid shows.
+    """Return ‖ρ − ρ̂‖_{L¹[0,∞)} in closed form between the sign changes, which are found on a fine grid.
 
     Parameters
     ----------
@@ -135,11 +143,11 @@ def l1_error(target: Target, fitted: ExponentialSum) -> float:
 
 
 def fit_l1(target: Target, terms: int) -> list[L1Fit]:
-    """Minimise ‖ρ − ρ̂‖_{L¹[0,∞)} over coefficients and rates, for 1, 2, ..., `terms` exponentials.
+    """Return sums of 1, 2, ..., `terms` exponentials that minimise ‖ρ − ρ̂‖_{L¹[0,∞)} over c and λ.
 
-    Meant for completely monotone ρ, such as ``targets.polynomial``. Each fit starts from the one before, a
-    rung longer: a least-squares fit, then Newton's method on the exact gradient and Hessian of the L¹ error.
-    The coefficients stay positive.
+    Meant for completely monotone ρ, such as ``targets.polynomial``. Each fit starts from the one before with
+    one rate more: a least-squares fit, then Newton's method on the exact gradient and Hessian of the L¹
+    error. The coefficients stay positive.
 
     Parameters
     ----------
@@ -151,7 +159,7 @@ def fit_l1(target: Target, terms: int) -> list[L1Fit]:
     Returns
     -------
     list of L1Fit
-        One for each m, each better than the one before; shorter than `terms` where the search finds none.
+        One for each m, each better than the one before; fewer than `terms` where the search finds no better.
 
     Raises
     ------
@@ -192,9 +200,9 @@ def _least_squares(difference: _Difference, log_rates: np.ndarray) -> np.ndarray
         c = np.linalg.lstsq(basis, values)[0]
         return c, basis @ c - values
 
-    found = optimize.least_squares(lambda logs: solved(logs)[1], log_rates, method="lm", max_nfev=2000)
-    c = solved(found.x)[0]
-    return np.array([np.log(np.maximum(c, 1e-3 * np.abs(c).max())), found.x])
+    fit = optimize.least_squares(lambda logs: solved(logs)[1], log_rates, method="lm", max_nfev=2000)
+    c = solved(fit.x)[0]
+    return np.array([np.log(np.maximum(c, 1e-3 * np.abs(c).max())), fit.x])
 
 
 def _minimum(difference: _Difference, logs: np.ndarray) -> np.ndarray:
@@ -205,14 +213,14 @@ def _minimum(difference: _Difference, logs: np.ndarray) -> np.ndarray:
         if p.tobytes() not in known:
             known.clear()
             c_and_lam = np.exp(p)
-            error, gradient, hessian = difference.error(*np.split(c_and_lam, 2), derivatives=True)
+            error, gradient, hessian = difference.jet(*np.split(c_and_lam, 2))
             gradient = gradient * c_and_lam
             hessian = hessian * np.outer(c_and_lam, c_and_lam) + np.diag(gradient)
             known[p.tobytes()] = error, gradient, hessian
         return known[p.tobytes()]
 
     with np.errstate(all="ignore"):
-        found = optimize.minimize(
+        minimum = optimize.minimize(
             lambda p: scaled(p)[:2],
             logs.ravel(),
             method="trust-exact",
@@ -220,13 +228,13 @@ def _minimum(difference: _Difference, logs: np.ndarray) -> np.ndarray:
             hess=lambda p: scaled(p)[2],
             options={"gtol": 1e-10, "maxiter": 300},
         )
-    c, lam = np.split(found.x, 2)
+    c, lam = np.split(minimum.x, 2)
     order = np.argsort(lam)
     return np.array([c[order], lam[order]])
 
 
 def _longer(logs: np.ndarray) -> np.ndarray:
-    """Return one exponential more than given: the same ladder, a rung longer and half a rung wider."""
+    """Return (ln c, ln λ) of one term more: the same spacing, half a spacing beyond either end."""
     m = logs.shape[1]
     if m == 1:
         return logs + np.array([[-3.0, -0.3], [-1.5, 1.0]])

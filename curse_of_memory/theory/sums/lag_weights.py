@@ -1,4 +1,4 @@
-"""Weights of the squared error at each lag, from whatever a caller gives."""
+"""Weights w_s of the squared error at each lag, and values scaled so that √w ρ peaks near one."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -48,9 +48,9 @@ def lag_weights(weight: ArrayLike | Bias | None, size: int, dt: float = 1.0) -> 
 
 
 def unit_peak(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return the values over a power of two that brings the largest √w |ρ| to 1/2 ... 1, and its exponent.
+    """Return the values divided by 2^k such that the largest √w |ρ| is between 1/2 and 1, and k.
 
-    Values without weight are 0 in it, so that nothing overflows; nothing is rounded unless it underflows.
+    Values without weight become 0, so that nothing overflows; nothing is rounded unless it underflows.
 
     Parameters
     ----------

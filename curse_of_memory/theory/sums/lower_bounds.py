@@ -1,4 +1,4 @@
-"""What no linear system of m states can do better: a lower bound of the weighted ℓ2 error.
+"""Lower bounds of the weighted ℓ2 error of every linear system of m states, with filters that prove them.
 
 Every section of the Hankel matrix H(ρ̂)_ij = ρ̂_{i+j} of a system of m states has rank m at most, and
 so has X H(ρ̂) Yᵀ for all matrices X and Y. With rows x_a and y_b, filters, its entries are
@@ -123,12 +123,12 @@ def weighted_lower_bound(
     True
     """
     step = lag_step({"values": values, "weight": weight}, dt)
-    values, dt = lagged("values", values, step)
+    kernel, dt = lagged("values", values, step)
     terms = checks.positive_int("terms", terms)
-    w = lag_weights(weight, values.size, dt)
+    w = lag_weights(weight, kernel.size, dt)
     if filters is not None and checks.positive_int("filters", filters) <= terms:
         raise ValueError(f"filters must be more than terms = {terms}, got {filters}")
-    unit, _ = unit_peak(values, w)
+    unit, _ = unit_peak(kernel, w)
     # of norm one, so that the search ends where it ends whatever the scale
     unit = unit / np.linalg.norm(np.sqrt(w) * unit)
     lags = _weighted_lags(unit, np.where(w < _FAINTEST, 0.0, w), terms)
@@ -137,21 +137,21 @@ def weighted_lower_bound(
         return LowerBound(0.0, terms, 0.0, none, none, lags)
     rho, some = unit[lags], w[lags]
     whole = float(np.linalg.norm(np.sqrt(w) * unit)) * (1 + (w.size + 4) * _EPS)
-    plain = max(_section(rho, some, terms, *powers) for powers in _SCALINGS) / whole
-    best = LowerBound(plain, terms, plain, none, none, lags)
+    section = max(_section(rho, some, terms, *powers) for powers in _SCALINGS) / whole
+    best = LowerBound(section, terms, section, none, none, lags)
     search, before = FilterSearch(rho, some, terms), 0.0
     tries = {terms + extra for extra in _EXTRA} | {max(_MANY, terms + 1)} if filters is None else {filters}
     for k in sorted(tries):
         # what a section cannot tell from rounding, filters do not either
-        if plain == 0 or best.bound >= enough or (best.bound > plain and k**2 * rho.size > _COSTLY):
+        if section == 0 or best.bound >= enough or (best.bound > section and k**2 * rho.size > _COSTLY):
             break
-        found = search.best(k, enough * whole * _OVERSHOT, best.bound * whole if filters is None else 0.0)
-        if found is None:
+        pair = search.best(k, enough * whole * _OVERSHOT, best.bound * whole if filters is None else 0.0)
+        if pair is None:
             continue
-        X, Y = found
+        X, Y = pair
         bound = _proven(X, Y, rho, some, terms) / whole
         if bound > best.bound:
-            best = LowerBound(float(bound), terms, plain, X, Y, lags)
+            best = LowerBound(float(bound), terms, section, X, Y, lags)
         if bound < _WORTH * before:
             break
         before = bound
@@ -167,7 +167,7 @@ def bound_of_filters(
     *,
     dt: float | None = None,
 ) -> float:
-    """Return the lower bound that given filters prove, rounding errors taken off: a check of a certificate.
+    """Return the lower bound that given filters prove, less rounding errors; checks a :class:`LowerBound`.
 
     Parameters
     ----------
@@ -198,24 +198,24 @@ def bound_of_filters(
     0.5
     """
     step = lag_step({"values": values, "weight": weight}, dt)
-    values, dt = lagged("values", values, step)
+    kernel, dt = lagged("values", values, step)
     terms = checks.positive_int("terms", terms)
     X, Y = checks.finite_array("left", left, ndim=2), checks.finite_array("right", right, ndim=2)
-    if X.shape[1] + Y.shape[1] - 1 != values.size:
+    if X.shape[1] + Y.shape[1] - 1 != kernel.size:
         raise ValueError(
-            f"left and right must have p and q columns with p + q - 1 = {values.size}, "
+            f"left and right must have p and q columns with p + q - 1 = {kernel.size}, "
             f"got {X.shape[1]} and {Y.shape[1]}"
         )
-    w = lag_weights(weight, values.size, dt)
+    w = lag_weights(weight, kernel.size, dt)
     if w.min() == 0:
         raise ValueError("weight must be positive at every lag")
-    rho, _ = unit_peak(values, w)
+    rho, _ = unit_peak(kernel, w)
     whole = float(np.linalg.norm(np.sqrt(w) * rho)) * (1 + (w.size + 4) * _EPS)
     return float(_proven(X, Y, rho, w, terms) / whole)
 
 
 def _weighted_lags(values: np.ndarray, w: np.ndarray, terms: int) -> np.ndarray:
-    """Return equally spaced lags of positive weight, more than 2m where there are, of the largest energy.
+    """Return the equally spaced lags, all of positive weight and more than 2m, that hold the most energy.
 
     On every other lag, or every third, a system of m states is one of m states still.
     """
@@ -268,9 +268,11 @@ def _proven(X: np.ndarray, Y: np.ndarray, rho: np.ndarray, w: np.ndarray, terms:
     F = np.array([math.fsum(p) for p in P * rho]).reshape(len(X), len(Y))
     dF = math.sqrt(len(pairs)) * (1.0 + 1e-9) * np.sum((dP + 2 * _EPS * np.abs(P).max(0)) * np.abs(rho))
     sizes = np.linalg.svd(F, compute_uv=False)
-    tail = np.linalg.norm(sizes[terms:]) - dF - _svd_error(F.shape, sizes[0])
+    tail = float(np.linalg.norm(sizes[terms:])) - dF - _svd_error(F.shape, sizes[0])
     root = np.sqrt(w)
     weighted = P / root
-    spread = np.linalg.norm(weighted, 2) + math.sqrt(len(pairs)) * np.linalg.norm(dP / root) * (1.0 + 1e-9)
-    spread += _svd_error(weighted.shape, spread) + 4 * _EPS * np.linalg.norm(weighted)
-    return max(0.0, float(tail)) / spread * (1 - 16 * _EPS)
+    spread = float(np.linalg.norm(weighted, 2)) + math.sqrt(len(pairs)) * float(np.linalg.norm(dP / root)) * (
+        1.0 + 1e-9
+    )
+    spread += _svd_error(weighted.shape, spread) + 4 * _EPS * float(np.linalg.norm(weighted))
+    return max(0.0, tail) / spread * (1 - 16 * _EPS)

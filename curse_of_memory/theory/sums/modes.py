@@ -1,4 +1,4 @@
-"""Families of exponential modes on a grid of lags, as smooth functions of unconstrained parameters."""
+"""Families of exponential modes on a grid of lags, as smooth functions of unconstrained parameters θ."""
 
 import math
 from abc import ABC, abstractmethod
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
+from numpy.typing import NDArray
 
 __all__ = ["FASTEST", "TURN", "Family", "Pairs", "RealRates", "Signed"]
 
@@ -19,7 +20,7 @@ _SERIES = [(k + 1) / math.factorial(2 * k + 3) for k in range(12)]
 
 
 class Family(ABC):
-    """Modes on n lags, as smooth functions of unconstrained parameters θ.
+    """A family of modes on n lags: for parameters θ their rates, their values and derivatives.
 
     Parameters
     ----------
@@ -32,10 +33,10 @@ class Family(ABC):
 
     @abstractmethod
     def clipped(self, theta: np.ndarray) -> np.ndarray:
-        """Return the nearest parameters that float64 can tell from their neighbours."""
+        """Return θ clipped to where modes still differ from 0 and 1 in float64."""
 
     @abstractmethod
-    def rates(self, theta: np.ndarray) -> np.ndarray:
+    def rates(self, theta: np.ndarray) -> NDArray[np.inexact]:
         """Return λ dt of the modes, one for each column of :meth:`basis`."""
 
     @abstractmethod
@@ -44,11 +45,11 @@ class Family(ABC):
 
     @abstractmethod
     def slopes(self, theta: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield for each parameter the columns it moves and their derivatives."""
+        """Yield for each parameter the columns of the basis that it changes, and their derivatives."""
 
 
 class RealRates(Family):
-    """e^{−λ t} with θ = log λ.
+    """Modes e^{−λ t} of real rates, with θ = log λ.
 
     Parameters
     ----------
@@ -62,26 +63,26 @@ class RealRates(Family):
     """
 
     def clipped(self, theta):
-        """Return θ within the limits of float64."""
+        """Return θ clipped to where modes still differ from 0 and 1 in float64."""
         return np.clip(theta, math.log(SLOWEST), math.log(FASTEST))
 
     def rates(self, theta):
-        """Return λ dt, one for each column."""
+        """Return λ dt of each mode."""
         return np.exp(self.clipped(theta))
 
     def basis(self, theta):
-        """Return the columns, shape (n, m)."""
+        """Return the values of the modes, one column each, shape (n, m)."""
         return np.exp(-np.outer(self.lags, self.rates(theta)))
 
     def slopes(self, theta):
-        """Yield the moved columns and their derivatives."""
+        """Yield for each parameter the columns that it changes, and their derivatives."""
         moved = -self.lags[:, None] * self.rates(theta) * self.basis(theta) * (self.clipped(theta) == theta)
         for i in range(theta.size):
             yield slice(i, i + 1), moved[:, i : i + 1]
 
 
 class Pairs(Family):
-    """The solutions of x″ + a x′ + b x = 0 with θ = (log a, log b), and one real mode if m is odd.
+    """Pairs of modes solving x″ + a x′ + b x = 0, with θ = (log a, log b), and one real mode if m is odd.
 
     Every stable pair of rates, real or complex conjugate, is the pair of roots of λ² − aλ + b with
     positive a and b. The columns e^{−at/2} cosh(√δ t) and e^{−at/2} sinh(√δ t)/√δ, δ = a²/4 − b, are
@@ -99,7 +100,7 @@ class Pairs(Family):
     """
 
     @staticmethod
-    def parameters(rates: np.ndarray) -> np.ndarray:
+    def parameters(rates: NDArray[np.inexact]) -> np.ndarray:
         """Return θ of stable rates, in conjugate pairs where complex; real ones are paired as they come.
 
         Examples
@@ -115,7 +116,7 @@ class Pairs(Family):
         return np.log(np.concatenate([np.stack([sums, products], 1).ravel(), real[even:]]))
 
     def clipped(self, theta):
-        """Return θ within the limits of float64."""
+        """Return θ clipped to where modes still differ from 0 and 1 in float64."""
         low, high = math.log(SLOWEST), math.log(FASTEST)
         limits = np.tile([high + math.log(2.0), 2 * high], theta.size // 2)
         floors = np.tile([low, 2 * low], theta.size // 2)
@@ -131,7 +132,7 @@ class Pairs(Family):
         return a, a**2 - b, b, alone
 
     def rates(self, theta):
-        """Return λ dt, one for each column."""
+        """Return λ dt of each mode."""
         half, delta, b, alone = self._halves(theta)
         root = np.sqrt(delta.astype(complex))
         large = half + root
@@ -152,7 +153,7 @@ class Pairs(Family):
         return C, S
 
     def basis(self, theta):
-        """Return the columns, shape (n, m)."""
+        """Return the values of the modes, one column each, shape (n, m)."""
         C, S = self._columns(theta)
         _, _, b, alone = self._halves(theta)
         S = S * (np.sqrt(b) + 1 / self.lags.size)  # of the size of C; what it spans is the same
@@ -160,7 +161,7 @@ class Pairs(Family):
         return pairs if alone is None else np.column_stack([pairs, np.exp(-alone * self.lags)])
 
     def slopes(self, theta):
-        """Yield the moved columns and their derivatives."""
+        """Yield for each parameter the columns that it changes, and their derivatives."""
         half, delta, b, alone = self._halves(theta)
         free = self.clipped(theta) == theta
         C, S = self._columns(theta)
@@ -182,7 +183,7 @@ class Pairs(Family):
 
 
 class Signed(Family):
-    """Modes in pairs, as of :class:`Pairs`, the last of them times (−1)^s: multipliers of either sign.
+    """Modes in pairs, as in :class:`Pairs`, the last ones times (−1)^s: multipliers of either sign.
 
     Parameters
     ----------
@@ -203,42 +204,43 @@ class Signed(Family):
         self.signs = (1.0 - 2.0 * (lags % 2))[:, None]
 
     @staticmethod
-    def parameters(rates: np.ndarray) -> np.ndarray:
+    def parameters(rates: NDArray[np.inexact]) -> np.ndarray:
         """Return θ of rates, real or in pairs; those with the imaginary part π are the alternating ones."""
-        some = rates.imag == TURN
-        parts = (rates[~some], rates[some].real + 0j)
-        return np.concatenate([Pairs.parameters(part) for part in parts])
+        turned = rates.imag == TURN
+        plain, mirrored = rates[~turned], rates[turned].real + 0j
+        return np.concatenate([Pairs.parameters(plain), Pairs.parameters(mirrored)])
 
-    def _parts(self, theta):
+    def _split(self, theta):
+        """Return the parameters of the modes as they are, and of those times (−1)^s."""
         cut = theta.size - self.alternating
         return theta[:cut], theta[cut:]
 
     def clipped(self, theta):
-        """Return θ within the limits of float64."""
-        return np.concatenate([self.pairs.clipped(part) for part in self._parts(theta)])
+        """Return θ clipped to where modes still differ from 0 and 1 in float64."""
+        return np.concatenate([self.pairs.clipped(part) for part in self._split(theta)])
 
     def rates(self, theta):
-        """Return λ dt, one for each column."""
-        plain, mirrored = (self.pairs.rates(part) for part in self._parts(theta))
+        """Return λ dt of each mode."""
+        plain, mirrored = (self.pairs.rates(part) for part in self._split(theta))
         return np.append(plain, mirrored + 1j * TURN)
 
     def basis(self, theta):
-        """Return the columns, shape (n, m)."""
-        plain, mirrored = (self.pairs.basis(part) for part in self._parts(theta))
+        """Return the values of the modes, one column each, shape (n, m)."""
+        plain, mirrored = (self.pairs.basis(part) for part in self._split(theta))
         return np.concatenate([plain, self.signs * mirrored], axis=1)
 
     def slopes(self, theta):
-        """Yield the moved columns and their derivatives."""
+        """Yield for each parameter the columns that it changes, and their derivatives."""
         first = 0
-        for part, signs in zip(self._parts(theta), (1.0, self.signs), strict=True):
+        for part, signs in zip(self._split(theta), (1.0, self.signs), strict=True):
             for columns, slope in self.pairs.slopes(part):
                 start = first + columns.start
                 yield slice(start, start + slope.shape[1]), signs * slope
             first += part.size
 
-    def apart(self, theta: np.ndarray) -> np.ndarray:
-        """Return the rates with |Im λ dt| <= π, as the lags see them, and double ones a little apart."""
-        plain, mirrored = (_apart(self.pairs.rates(part), self.lags.size) for part in self._parts(theta))
+    def apart(self, theta: np.ndarray) -> NDArray[np.inexact]:
+        """Return the rates with |Im λ dt| reduced to at most π, and equal ones moved a little apart."""
+        plain, mirrored = (_apart(self.pairs.rates(part), self.lags.size) for part in self._split(theta))
         if not mirrored.size:
             return plain
         real = mirrored.imag == 0
@@ -248,8 +250,8 @@ class Signed(Family):
         return np.concatenate([plain, _apart(turned, self.lags.size), mirrored[real] + 1j * TURN])
 
 
-def _apart(rates: np.ndarray, size: int) -> np.ndarray:
-    """Return pairs of rates with |Im λ| < π, as the lags see them, and double rates a little apart."""
+def _apart(rates: NDArray[np.inexact], size: int) -> NDArray[np.inexact]:
+    """Return pairs of rates with |Im λ| reduced below π, and equal rates moved a little apart."""
     rates = rates.copy()
     for i in range(0, rates.size // 2 * 2, 2):
         middle, half = rates[i : i + 2].mean().real, (rates[i] - rates[i + 1]) / 2

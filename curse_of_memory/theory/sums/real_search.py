@@ -1,4 +1,4 @@
-"""The search for the best real rates, where they may coincide, and then for the best that float64 can hold.
+"""The search for the best real rates: first allowed to coincide, then moved to what float64 can represent.
 
 For a memory that oscillates or waits there is often no best sum of real exponentials: rates tend to each
 other and coefficients to infinity, the sum to s^k e^{−λs}. In the basis of :mod:`.cascades` such limits are
@@ -30,7 +30,7 @@ _SHIFTS = (0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.25, 1.6)
 
 @dataclass(frozen=True, eq=False)
 class RealSum:
-    """Real rates for m terms.
+    """The best real rates of m terms, and the error that rates which may coincide reach.
 
     Attributes
     ----------
@@ -76,29 +76,29 @@ def best_real_rates(samples: Samples, directions: list, terms: int, rounding: fl
 
 
 def _starts(size: int, directions: list, m: int, before: list[np.ndarray]) -> list[np.ndarray]:
-    """Return logarithms of rates to start from: ladders, clusters, and the minima of one term less."""
-    found = [np.log(ladder) for ladder in starts.ladders(size, m)]
-    found += [np.log(starts.parted(rates)) for rates in starts.shift_invariant(directions, m)]
-    found += [np.log(rates) for rates in starts.clusters(size, m)]
+    """Return logarithms of rates to start from: ladders, clusters, minima of m − 1 terms with one more."""
+    begun = [np.log(ladder) for ladder in starts.ladders(size, m)]
+    begun += [np.log(starts.parted(rates)) for rates in starts.shift_invariant(directions, m)]
+    begun += [np.log(rates) for rates in starts.clusters(size, m)]
     for theta in before:
         if theta.size == m - 1 > 0:
             rates = np.exp(theta)
-            found.append(np.log(starts.stretched(rates)))
-            found += [np.log(more) for more in starts.one_more(rates, size) + starts.one_again(rates)]
-    return found
+            begun.append(np.log(starts.stretched(rates)))
+            begun += [np.log(more) for more in starts.one_more(rates, size) + starts.one_again(rates)]
+    return begun
 
 
 def _minima(limits: Projection, options: list[np.ndarray]) -> list[tuple[np.ndarray, float]]:
     """Return a few distinct minima, best first: those ahead after few evaluations are given more."""
-    found = [(theta, np.inf) for theta in options]
+    minima = [(theta, np.inf) for theta in options]
     for evaluations, most in _ROUNDS:
-        found = sorted((limits.search(theta, evaluations) for theta, _ in found), key=lambda one: one[1])
+        minima = sorted((limits.search(theta, evaluations) for theta, _ in minima), key=lambda one: one[1])
         kept = []
-        for one in found:
+        for one in minima:
             if len(kept) < most and all(abs(one[1] - other[1]) > _DISTINCT * one[1] for other in kept):
                 kept.append(one)
-        found = kept
-    return found
+        minima = kept
+    return minima
 
 
 def _representable(

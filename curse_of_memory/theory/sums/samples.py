@@ -1,4 +1,4 @@
-"""A memory and its weights on a grid of lags, as a least-squares problem in few numbers.
+"""A memory and its weights on a grid of lags, condensed to a least-squares problem of some hundred rows.
 
 Sums of e^{−λs} and of s^k e^{−λs} with real rates are smooth in the logarithm of the lag: on the lags from a
 to 2a each of them is a polynomial of degree 27 to about 1e-15 of its value at a, and on all lags all of them
@@ -26,7 +26,7 @@ _PRECISION = 1e-15
 
 
 class Samples:
-    """√w ρ over its norm, and the way from a function of the lag to what is compared with it.
+    """What a fit compares: y = √w ρ/‖√w ρ‖, at all lags or projected on fewer coordinates.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class Samples:
             self._condense(root_weight)
 
     def thinned(self, most: int) -> "Samples":
-        """Return about `most` of the lags, all early ones and later ones at random: for a first look.
+        """Return samples at about `most` lags, all early ones and random later ones, for a first search.
 
         Examples
         --------
@@ -125,7 +125,8 @@ def _skeleton(lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     functions /= functions.max(1, keepdims=True)
     # where rates are fast a sum may have any values at the first lags
     functions = np.concatenate([functions, np.eye(_FREE, lags.size)])
-    _, R, order = qr(functions, mode="economic", pivoting=True)
+    # the stubs of scipy know neither the shape of what is returned nor that all are arrays
+    _, R, order = qr(functions, mode="economic", pivoting=True)  # pyright: ignore[reportAssignmentType]
     rank = int((np.abs(R.diagonal()) > _PRECISION * abs(R[0, 0])).sum())
     ascending = np.argsort(order[:rank])
     from_kept = np.zeros((lags.size, rank))

@@ -1,14 +1,15 @@
-"""Where the search for the best rates of a sum of exponentials starts.
+"""Starting points for the search for the best rates of a sum of exponentials.
 
-Rates are λ dt, without units. What a Hankel matrix tells: the left singular vectors of the Hankel
-matrix of Σ cᵢ z_i^s are shifted into themselves by a matrix of eigenvalues z_i (matrix pencil; Hua &
-Sarkar 1990).
+Rates are λ dt, without units: ladders, clusters, those of fewer terms with one more, and those of a matrix
+pencil (Hua & Sarkar 1990): the left singular vectors of the Hankel matrix of Σ cᵢ z_i^s are shifted into
+themselves by a matrix of eigenvalues z_i.
 """
 
 import math
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from curse_of_memory.theory.sums.modes import FASTEST, TURN
 
@@ -62,7 +63,7 @@ def clusters(size: int, count: int) -> list[np.ndarray]:
 
 
 def spread(rates: np.ndarray, width: float, shift: float = 1.0) -> np.ndarray:
-    """Return `rates` with clusters drawn apart, to λ e^{±width} around `shift` times their centre λ.
+    """Return `rates` with near-equal ones spread over λ e^{±width}, λ being `shift` times their centre.
 
     Examples
     --------
@@ -84,7 +85,7 @@ def spread(rates: np.ndarray, width: float, shift: float = 1.0) -> np.ndarray:
 
 
 def stretched(rates: np.ndarray) -> np.ndarray:
-    """Return one more real rate than given: the same ladder, a rung longer and half a rung wider.
+    """Return one real rate more: the same spacing in log λ, half a spacing beyond either end.
 
     Examples
     --------
@@ -100,9 +101,9 @@ def stretched(rates: np.ndarray) -> np.ndarray:
 
 
 def directions(values: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Return left singular vectors of Hankel matrices of `values`, each with the step of its lags.
+    """Return for one or two Hankel matrices of `values` the step of its lags and its left singular vectors.
 
-    Of long memories one matrix has the first lags, the other all of them in long steps.
+    Of long memories one matrix has the first lags, the other every k-th lag of all.
 
     Examples
     --------
@@ -112,39 +113,48 @@ def directions(values: np.ndarray) -> list[tuple[int, np.ndarray]]:
     [1, 4]
     """
     steps = [1] if values.size <= _LONG else [1, math.ceil(values.size / _LONG)]
-    found = []
+    vectors = []
     for step in steps:
         some = values[::step][:_LONG]
         columns = min(some.size // 2, _LARGEST)
-        found.append((step, np.linalg.svd(sliding_window_view(some, columns), full_matrices=False)[0]))
-    return found
+        vectors.append((step, np.linalg.svd(sliding_window_view(some, columns), full_matrices=False)[0]))
+    return vectors
 
 
 def shift_invariant(
     directions: list[tuple[int, np.ndarray]], count: int, alternating: bool = False
 ) -> list[np.ndarray]:
-    """Return the complex rates by which the first `count` directions shift into themselves, made stable.
+    """Return the complex rates λ dt that a matrix pencil gives for `count` terms, made stable.
 
-    Of what alternates without a partner only the modulus is kept, unless `alternating`.
+    Of a negative multiplier only the modulus is kept, unless `alternating`.
+
+    Parameters
+    ----------
+    directions : list of (int, numpy.ndarray)
+        What :func:`directions` returns; one array of rates is returned for each.
+    count : int
+        How many singular vectors are used, and so how many rates result.
+    alternating : bool
+        Whether negative multipliers are kept, as rates with the imaginary part π.
 
     Examples
     --------
     >>> shift_invariant([(1, 0.5 ** np.arange(5.0)[:, None])], 1)[0].round(6)
     array([0.693147+0.j])
     """
-    found = []
+    rates = []
     for step, basis in directions:
         some = basis[:, :count]
         steps = np.linalg.eigvals(np.linalg.lstsq(some[:-1], some[1:])[0])
         decay = -np.log(np.clip(np.abs(steps), math.exp(-FASTEST), 1 - 1e-6))
         alone = np.where((steps.real < 0) & alternating, step * TURN, 0.0)
         turn = np.where(steps.imag == 0, alone, -np.angle(steps))
-        found.append((decay + 1j * turn) / step)
-    return found
+        rates.append((decay + 1j * turn) / step)
+    return rates
 
 
-def parted(rates: np.ndarray) -> np.ndarray:
-    """Return the real parts of `rates`, descending, with those that coincide moved apart.
+def parted(rates: NDArray[np.inexact]) -> np.ndarray:
+    """Return the real parts of `rates`, descending, spread by ±10 % so that none coincide.
 
     Examples
     --------
@@ -156,7 +166,7 @@ def parted(rates: np.ndarray) -> np.ndarray:
 
 
 def one_more(rates: np.ndarray, size: int) -> list[np.ndarray]:
-    """Return `rates` with one real rate more, slow to fast, for `size` lags.
+    """Return `rates` with one real rate added: four choices from slow to fast, for `size` lags.
 
     Examples
     --------
@@ -167,7 +177,7 @@ def one_more(rates: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def one_again(rates: np.ndarray) -> list[np.ndarray]:
-    """Return `rates` with one of them again, a little faster, once for each cluster.
+    """Return for each cluster of `rates` all of them and a copy of the slowest of it, made 10 % faster.
 
     Examples
     --------
@@ -180,7 +190,7 @@ def one_again(rates: np.ndarray) -> list[np.ndarray]:
 
 
 def one_pair_more(rates: np.ndarray, size: int) -> list[np.ndarray]:
-    """Return `rates` with one conjugate pair more, slow to fast, for `size` lags.
+    """Return `rates` with one conjugate pair added: three choices from slow to fast, for `size` lags.
 
     Examples
     --------
@@ -192,7 +202,7 @@ def one_pair_more(rates: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def loudest(residual: np.ndarray) -> list[np.ndarray]:
-    """Return conjugate pairs at the highest peaks of the spectrum, of little and of more damping.
+    """Return conjugate pairs of rates at the highest peaks of a spectrum, each weakly and more damped.
 
     Parameters
     ----------

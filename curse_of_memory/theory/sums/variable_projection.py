@@ -3,6 +3,8 @@
 Σ cᵢ e^{−λᵢ t} is linear in c, so the best c is eliminated and only λ is searched.
 """
 
+from typing import Generic, TypeVar
+
 import numpy as np
 from scipy.optimize import leastsq
 
@@ -14,10 +16,11 @@ __all__ = ["WEAKEST", "Projection"]
 # A direction of the basis this much weaker than the strongest fits little, and at the price of huge
 # coefficients of opposite sign whose rounding errors (1e-16/1e-10 of what they fit) would show.
 WEAKEST = 1e-10
-_STOP = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12}
+_STOP = 1e-12  # relative changes of residual and parameters at which a search ends
+_Modes = TypeVar("_Modes", bound=Family)
 
 
-class Projection:
+class Projection(Generic[_Modes]):
     """The relative weighted residual under the best coefficients, as a function of θ alone.
 
     Parameters
@@ -32,11 +35,12 @@ class Projection:
         Directions of the basis weaker than this, relative to the strongest, are left out.
     """
 
-    def __init__(self, family: Family, samples: Samples, ridge: float = 0.0, weakest: float = WEAKEST):
+    def __init__(self, family: _Modes, samples: Samples, ridge: float = 0.0, weakest: float = WEAKEST):
         self.family, self.samples, self.ridge, self.weakest = family, samples, ridge, weakest
-        self._theta, self._solved = None, None
+        self._theta = np.full(1, np.nan)
+        self._solved = np.empty((0, 0)), np.empty((0, 0))
 
-    def _solve(self, theta):
+    def _solve(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return an orthonormal basis Q of the range of the basis Φ, and B with Φ⁺ = B Qᵀ."""
         # residual and Jacobian are asked for at the same point, one after the other
         if not np.array_equal(theta, self._theta):
@@ -76,23 +80,25 @@ class Projection:
         return Q @ (Q.T @ moved) - moved - Q @ turned
 
     def search(self, start: np.ndarray, evaluations: int = 400) -> tuple[np.ndarray, float]:
-        """Return the local minimum below `start`, or what `evaluations` lead to, and the error there."""
+        """Return the θ of least error reached from `start` in so many evaluations, and that error."""
         # the covariance that is returned with it overflows where parameters do nothing
         with np.errstate(over="ignore", invalid="ignore"):
-            found = leastsq(
+            minimum, *_ = leastsq(
                 self.residual,
                 start,
                 Dfun=self.jacobian,
                 full_output=True,
                 maxfev=evaluations,
                 diag=np.ones(start.size),
-                **_STOP,
+                ftol=_STOP,
+                xtol=_STOP,
+                gtol=_STOP,
             )
-        theta = self.family.clipped(found[0])
+        theta = self.family.clipped(minimum)
         return theta, self.error(theta)
 
     def error(self, theta: np.ndarray) -> float:
-        """Return the error of the sum as it is evaluated, with the rounding of its coefficients."""
+        """Return the relative error of the sum as evaluated in float64, rounded coefficients included."""
         Q, B = self._solve(theta)
         fitted = self.family.basis(theta) @ (B @ (Q.T @ self._target(theta.size)))
         return float(np.linalg.norm(self.samples.y - self.samples.weighed(fitted[:, None])[:, 0]))
