@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
 from curse_of_memory.nn.positions import rotated
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs
 
 __all__ = ["Cache", "CausalSelfAttention"]
 
@@ -38,7 +39,7 @@ class Cache(NamedTuple):
     values: Tensor
 
 
-class CausalSelfAttention(nn.Module):
+class CausalSelfAttention(Streaming[Cache]):
     """Softmax attention of every step to itself and to the past.
 
     Parameters
@@ -106,7 +107,7 @@ class CausalSelfAttention(nn.Module):
         return self.run(x).y
 
     @inputs.guarded
-    def run(self, x: Tensor, state: Cache | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Cache | None = None) -> Outputs[Cache]:
         """Attend from a chunk of time, ``(batch, time, width)``, to itself and to the cached past.
 
         Returns

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs
 
 __all__ = ["CausalConvolution"]
 
 
-class CausalConvolution(nn.Module):
+class CausalConvolution(Streaming[Tensor]):
     """Causal dilated convolution y_t = b + Σ_{j<k} W_j x_{t − j d}.
 
     Parameters
@@ -104,7 +105,7 @@ class CausalConvolution(nn.Module):
         """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from zeros on."""
         return self.run(x).y
 
-    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
         """Convolve a chunk of time.
 
         `state` and ``last`` are the inputs before it and at its end, ``(batch, waits, input_size)``.

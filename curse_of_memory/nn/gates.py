@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs
 
 __all__ = ["GRU", "LSTM", "ElmanRNN"]
 
 
-class _Gated(nn.Module):
+class _Gated(Streaming[Tensor]):
     """Layers of torch's recurrent networks and ŷ = C h + c of the last of them."""
 
     kind: ClassVar[type[nn.RNNBase]]
@@ -57,7 +58,7 @@ class _Gated(nn.Module):
         return self.run(x).y
 
     @inputs.guarded
-    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters

@@ -9,26 +9,31 @@ its own step on. Outputs before it, and their gradients by inputs and weights, a
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from curse_of_memory import checks
-from curse_of_memory.nn.own_precision import first_weight
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
+from curse_of_memory.nn.own_precision import first_weight, widened
+from curse_of_memory.protocols import Outputs
 
 __all__ = [
     "all_finite",
     "dropout_probability",
     "guarded",
     "initial_state",
+    "many",
     "nan_where",
     "sequence",
     "state_of_each",
     "tensor",
     "tokens",
 ]
+
+
+Method = TypeVar("Method", bound=Callable)
 
 
 def sequence(layer: nn.Module, x: Tensor) -> Tensor:
@@ -57,6 +62,26 @@ def sequence(layer: nn.Module, x: Tensor) -> Tensor:
         raise TypeError(f"x must have the dtype of the weights, {weight.dtype}, got {x.dtype}")
     _same_device("x", x, weight)
     return x
+
+
+def many(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Return stacked `parameters` and `x` in the precision to compute in, for the ``run_many`` of a `layer`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no tensor.
+    ValueError
+        If it is not ``(batch, time, layer.input_size)``, or with one such per model, or a weight is missing.
+    """
+    shape = f"(batch, time, {layer.input_size})"
+    tensor("x", x, f"shape {shape}, or with a model in front")
+    if x.ndim not in (3, 4) or x.shape[-1] != layer.input_size:
+        raise ValueError(f"x must have shape {shape}, or with a model in front, got {tuple(x.shape)}")
+    names = [name for name, _ in layer.named_parameters()]
+    if missing := [name for name in names if name not in parameters]:
+        raise ValueError(f"parameters must hold all weights of the layer, but {missing[0]!r} is missing")
+    return widened({name: parameters[name] for name in names}), widened({"x": x})["x"]
 
 
 def tokens(x: Tensor, table: Tensor) -> Tensor:
@@ -121,7 +146,7 @@ def dropout_probability(p: float) -> float:
 # --- numbers that are none ------------------------------------------------------------------------------
 
 
-def guarded(method: Callable) -> Callable:
+def guarded(method: Method) -> Method:
     """Return a method ``(layer, x, ...)`` that refuses what is no sequence, and lets NaN go forwards only.
 
     Parameters
@@ -142,7 +167,7 @@ def guarded(method: Callable) -> Callable:
             return Outputs(nan_where(reached, found.y), _state_nan_where(reached[:, -1], found.last))
         return nan_where(reached if found.ndim == 3 else reached[:, -1], found)
 
-    return wrapped
+    return cast(Method, wrapped)
 
 
 def all_finite(*tensors: Tensor) -> bool:

@@ -1,12 +1,14 @@
 """The map of a layer's recurrent weight, by name or as an object, and what pickle makes of it."""
 
+from torch import nn
+
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 
 __all__ = ["KeepsMap"]
 
 
-class KeepsMap:
+class KeepsMap(nn.Module):
     """Part of a layer that has a ``parameterization``: a name, or an object, whose formulas may be lambdas.
 
     pickle takes functions by name, and lambdas have none; so an object goes by its content.

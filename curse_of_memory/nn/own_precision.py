@@ -9,15 +9,18 @@ the outputs rounded to their dtype. States stay wide from one chunk to the next.
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
+from curse_of_memory.protocols import Outputs
 
 __all__ = ["first_weight", "in_own_precision", "widened"]
 
 SHORT = (torch.float16, torch.bfloat16)
+
+Method = TypeVar("Method", bound=Callable)
 
 
 def first_weight(layer: nn.Module) -> Tensor:
@@ -33,7 +36,7 @@ def widened(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: w.float() if w.dtype in SHORT else w for name, w in weights.items()}
 
 
-def in_own_precision(method: Callable) -> Callable:
+def in_own_precision(method: Method) -> Method:
     """Return a method of inputs and state that runs without autocast, in the dtype of the layer's weights.
 
     Parameters
@@ -54,4 +57,4 @@ def in_own_precision(method: Callable) -> Callable:
                 return Outputs(found.y.to(dtype), found.last)
             return found.to(dtype)
 
-    return wrapped
+    return cast(Method, wrapped)

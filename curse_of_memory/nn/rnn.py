@@ -16,8 +16,10 @@ from curse_of_memory.nn.kept_map import KeepsMap
 from curse_of_memory.nn.own_precision import in_own_precision, widened
 from curse_of_memory.nn.recurrence import nonlinear_cells
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
-from curse_of_memory.nn.recurrence.nonlinear import Outputs, recurrence
+from curse_of_memory.nn.recurrence.nonlinear import recurrence
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 
@@ -29,7 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 """Activations σ by name."""
 
 
-class RNN(KeepsMap, nn.Module):
+class RNN(KeepsMap, Streaming[Tensor]):
     """Recurrent network dh/dt = σ(W h + U x + b), ŷ = C h, in steps of `dt` from h = 0.
 
     One step is h ← h + dt · σ(W h + U x_k + b) and ŷ_k = C h, read after the step, so that the
@@ -166,6 +168,11 @@ class RNN(KeepsMap, nn.Module):
         return model
 
     @property
+    def architecture(self) -> tuple:
+        """All of the network but the sizes and values of its weights: what :meth:`run_many` must share."""
+        return type(self), self.activation, self.parameterization, self.diagonal, self.dt
+
+    @property
     def is_linear(self) -> bool:
         """Whether ŷ is linear in x (up to the bias), so that :meth:`kernel` exists."""
         return self.activation == "linear"
@@ -194,7 +201,7 @@ class RNN(KeepsMap, nn.Module):
 
     @guarded
     @in_own_precision
-    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters
@@ -228,21 +235,25 @@ class RNN(KeepsMap, nn.Module):
         return recurrence(cell, x, W, U, b, C, state, dt=self.dt, diagonal=self.diagonal)
 
     def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return what networks of this kind with other weights answer to the same `x`, in one call.
+        """Return the answers of many networks that differ from this one in their weights only.
 
         Parameters
         ----------
-        parameters : mapping from name to tensor
-            Every weight, stacked: ``(copy, *shape)``.
-        x : Tensor of shape ``(batch, time, input_size)`` or ``(copy, batch, time, input_size)``
-            Inputs, shared by the copies or for each its own.
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, input_size)`` or ``(model, batch, time, input_size)``
+            Inputs from h = 0, shared by the models or for each its own.
 
         Returns
         -------
-        Tensor of shape ``(copy, batch, time, output_size)``
+        Tensor of shape ``(model, batch, time, output_size)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a weight is missing.
         """
-        inputs.tensor("x", x, f"shape (batch, time, {self.input_size}), or with a copy in front")
-        p, x = widened(parameters), widened({"x": x})["x"]
+        p, x = inputs.many(self, parameters, x)
         W, U, C, b = torch.func.vmap(self.recurrence)(p), p["input_weight"], p["output_weight"], p.get("bias")
         cell = nonlinear_cells.euler_cell(self.activation)
         y = recurrence(cell, x, W, U, b, C, dt=self.dt, diagonal=self.diagonal).y

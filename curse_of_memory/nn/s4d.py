@@ -14,14 +14,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.nn import inputs
 from curse_of_memory.nn.inputs import guarded, initial_state
 from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence.convolution import causal_convolution
 from curse_of_memory.nn.recurrence.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.ssm_modes import RING, DiagonalModes
+from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory.reparameterization import Reparameterization
 
 __all__ = ["S4D"]
@@ -118,15 +119,41 @@ class S4D(DiagonalModes):
     @in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, channels)`` to the same shape, from h = 0 on."""
-        horizon, p = x.shape[1], self._weights()
-        if horizon == 0:
+        return self._answer(self._weights(), x)
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many layers that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the layers.
+        x : Tensor of shape ``(batch, time, channels)`` or ``(model, batch, time, channels)``
+            Inputs from h = 0, shared by the layers or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, channels)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a weight is missing.
+        """
+        p, x = inputs.many(self, parameters, x)
+        y = torch.func.vmap(self._answer, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
+        return y.to(parameters["output_weight"].dtype)
+
+    def _answer(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answer to whole sequences, with the weights `p`."""
+        if x.shape[1] == 0:
             return torch.zeros_like(x)
-        y = causal_convolution(self._responses(horizon, p), x)
+        y = causal_convolution(self._responses(x.shape[1], p), x)
         return y + p["skip"] * x if "skip" in p else y
 
     @guarded
     @in_own_precision
-    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
         """Run the layer over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters

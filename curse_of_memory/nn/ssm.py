@@ -14,14 +14,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from curse_of_memory import checks
+from curse_of_memory.nn import inputs
 from curse_of_memory.nn.inputs import guarded, initial_state
 from curse_of_memory.nn.own_precision import in_own_precision
 from curse_of_memory.nn.recurrence import nonlinear_cells
 from curse_of_memory.nn.recurrence.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear_scan import linear_scan
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.ssm_modes import RING, DiagonalModes
+from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory.reparameterization import Reparameterization
 
 __all__ = ["SSM"]
@@ -140,6 +141,11 @@ class SSM(DiagonalModes):
         return torch.randn(self.output_size, modes, 2, **DRAWN) / (2 * math.sqrt(modes))
 
     @property
+    def architecture(self) -> tuple:
+        """All of the model but the sizes and values of its weights: what :meth:`run_many` must share."""
+        return *super().architecture, self.activation
+
+    @property
     def is_linear(self) -> bool:
         """Whether ŷ is linear in x (up to the bias), so that :meth:`kernel` exists."""
         return self.activation == "linear"
@@ -155,7 +161,7 @@ class SSM(DiagonalModes):
 
     @guarded
     @in_own_precision
-    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
         """Run the model over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters
@@ -182,7 +188,35 @@ class SSM(DiagonalModes):
         >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:], atol=1e-6)
         True
         """
-        p = self._weights()
+        return self._answer(self._weights(), x, state)
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many models that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, input_size)`` or ``(model, batch, time, input_size)``
+            Inputs from h = 0, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, output_size)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a weight is missing.
+        """
+        p, x = inputs.many(self, parameters, x)
+        y = torch.func.vmap(lambda p, x: self._answer(p, x, None).y, in_dims=(0, 0 if x.ndim == 4 else None))(
+            p, x
+        )
+        return y.to(parameters["output_weight"].dtype)
+
+    def _answer(self, p: Mapping[str, Tensor], x: Tensor, state: Tensor | None) -> Outputs[Tensor]:
+        """Return what :meth:`run` does, with the weights `p`."""
         z, phi = self.multipliers(p)
         state = initial_state(state, (x.shape[0], z.shape[0]), z)
         drive = self._into_modes(x, p["input_weight"])

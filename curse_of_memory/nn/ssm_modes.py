@@ -34,6 +34,7 @@ from curse_of_memory.nn.initial_weights import FASTEST_RATE, SLOWEST_RATE
 from curse_of_memory.nn.kept_map import KeepsMap
 from curse_of_memory.nn.own_precision import widened
 from curse_of_memory.nn.seeding import DRAWN
+from curse_of_memory.nn.streaming import Streaming
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 
@@ -73,7 +74,7 @@ def _mean_exponential(u: Tensor) -> Tensor:
     return torch.where(small, series, (far.exp() - 1) / far)
 
 
-class DiagonalModes(KeepsMap, nn.Module):
+class DiagonalModes(KeepsMap, Streaming[Tensor]):
     """Modes as parameters, for layers that say what drives them and how they are read out.
 
     Parameters ``recurrent_weight`` (w) and, for complex modes, ``frequency`` (ω) have shape
@@ -140,6 +141,11 @@ class DiagonalModes(KeepsMap, nn.Module):
         frequency = nn.Parameter(eigenvalues.imag.clone()) if eigenvalues.is_complex() else None
         self.register_parameter("frequency", frequency)
         self.register_parameter("log_step", None if log_step is None else nn.Parameter(log_step))
+
+    @property
+    def architecture(self) -> tuple:
+        """All of the layer but the sizes and values of its weights: what ``run_many`` must share."""
+        return type(self), self.parameterization, self.discretization, self.dt
 
     @property
     def has_pairs(self) -> bool:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs, can_run_chunks
 
 __all__ = ["SequenceStack"]
 
@@ -68,7 +69,7 @@ class _Block(nn.Module):
         return self.norm(x.mT).mT if isinstance(self.norm, nn.BatchNorm1d) else self.norm(x)
 
 
-class SequenceStack(nn.Module):
+class SequenceStack(Streaming[tuple]):
     """Blocks of a layer that mixes time, an activation, and maps of channels, between two affine maps.
 
     Parameters
@@ -181,7 +182,7 @@ class SequenceStack(nn.Module):
         return self.readout(z)
 
     @inputs.guarded
-    def run(self, x: Tensor, state: Sequence | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Sequence | None = None) -> Outputs[tuple]:
         """Run the model over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters
@@ -217,7 +218,7 @@ class SequenceStack(nn.Module):
         if self.pooling != "none":
             raise ValueError(f"pooling={self.pooling!r} has an answer only at the end: call the model itself")
         for block in self.blocks:
-            if not hasattr(block.mixing, "run"):
+            if not can_run_chunks(block.mixing):
                 kind = type(block.mixing).__name__
                 raise TypeError(f"mixing layer {kind} has no run(x, state): it cannot go on from a state")
             if isinstance(block.norm, nn.BatchNorm1d) and block.norm.training:

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from curse_of_memory import checks
 from curse_of_memory.nn import inputs
 from curse_of_memory.nn.causal_convolution import CausalConvolution
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.rnn import ACTIVATIONS
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs
 
 __all__ = ["TCN"]
 
@@ -53,7 +54,7 @@ class _Block(nn.Module):
         return z, last, lost
 
 
-class TCN(nn.Module):
+class TCN(Streaming[tuple[Tensor, ...]]):
     """Temporal convolutional network with a readout at every step.
 
     Parameters
@@ -170,7 +171,7 @@ class TCN(nn.Module):
         """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from zeros on."""
         return self.run(x).y
 
-    def run(self, x: Tensor, state: Sequence[Tensor] | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Sequence[Tensor] | None = None) -> Outputs[tuple[Tensor, ...]]:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters

@@ -20,8 +20,9 @@ from curse_of_memory import checks
 from curse_of_memory.nn import inputs
 from curse_of_memory.nn.attention import Cache, CausalSelfAttention
 from curse_of_memory.nn.positions import POSITIONS, waves
-from curse_of_memory.nn.recurrence.nonlinear import Outputs
 from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.protocols import Outputs
 
 __all__ = ["CausalTransformer"]
 
@@ -41,7 +42,7 @@ class _Block(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width, **DRAWN) for _ in range(2))
         self.activation, self.norm, self.dropout = activation, norm, nn.Dropout(dropout)
 
-    def run(self, x: Tensor, state: Cache | None) -> Outputs:
+    def run(self, x: Tensor, state: Cache | None) -> Outputs[Cache]:
         first, second = self.norms
         if self.norm == "pre":
             a, last = self.attention.run(first(x), state)
@@ -56,7 +57,7 @@ class _Block(nn.Module):
         return self.dropout(self.narrow(self.dropout(sigma(self.widen(x)))))
 
 
-class CausalTransformer(nn.Module):
+class CausalTransformer(Streaming[tuple[Cache, ...]]):
     """Transformer of causal self-attention, of real inputs or of tokens, with a readout at every step.
 
     Parameters
@@ -167,7 +168,7 @@ class CausalTransformer(nn.Module):
         """Map `x`, ``(batch, time, input_size)`` or tokens, to ``(batch, time, output_size)``."""
         return self.run(x).y
 
-    def run(self, x: Tensor, state: Sequence[Cache] | None = None) -> Outputs:
+    def run(self, x: Tensor, state: Sequence[Cache] | None = None) -> Outputs[tuple[Cache, ...]]:
         """Run the network over a chunk of time, from the state in which the chunk before has left it.
 
         Parameters
@@ -207,10 +208,10 @@ class CausalTransformer(nn.Module):
             raise IndexError(f"x must be tokens from 0 to {self.embed.num_embeddings - 1}") from None
 
     @inputs.guarded
-    def _run_sequence(self, x: Tensor, state: Sequence[Cache] | None) -> Outputs:
+    def _run_sequence(self, x: Tensor, state: Sequence[Cache] | None) -> Outputs[tuple[Cache, ...]]:
         return self._run(x, state)
 
-    def _run(self, x: Tensor, state: Sequence[Cache] | None) -> Outputs:
+    def _run(self, x: Tensor, state: Sequence[Cache] | None) -> Outputs[tuple[Cache, ...]]:
         past = 0 if state is None else state[0].keys.shape[2]
         z = self.dropout(self._placed(self.embed(x), past))
         last = []

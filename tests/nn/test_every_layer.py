@@ -214,6 +214,27 @@ def test_what_is_no_number_goes_from_chunk_to_chunk(name):
     torch.testing.assert_close(torch.cat(parts, 1), layer(x), rtol=0, atol=1e-12, equal_nan=True)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_step_is_a_chunk_of_one(name):
+    layer, x = BUILD[name](seed=0, dtype=torch.float64), noise(1, 2, 7, torch.float64)
+    state, answers = None, []
+    for k in range(7):
+        y, state = layer.step(x[:, k], state)
+        answers.append(y)
+    torch.testing.assert_close(torch.stack(answers, 1), layer(x), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match=r"x must be one step, \(batch, channel\), got \(2, 7, 3\)"):
+        layer.step(x)
+    with pytest.raises(TypeError, match=r"x must be a torch\.Tensor, one step"):
+        layer.step([0.0])
+
+
+def test_a_step_of_tokens_is_one_token():
+    model, x = CausalTransformer(8, vocabulary=7, seed=0), torch.tensor([[3, 1, 4]])
+    first = model.step(x[:, 0])
+    assert torch.equal(first.y, model(x[:, :1])[:, 0])
+    torch.testing.assert_close(model.run(x[:, 1:], first.last).y, model(x)[:, 1:])
+
+
 @pytest.mark.parametrize("pooling", ["mean", "last"])
 def test_a_pooled_answer_is_lost_with_its_sequence(pooling):
     model = nn.SequenceStack(CausalSelfAttention, 4, pooling=pooling, seed=0)

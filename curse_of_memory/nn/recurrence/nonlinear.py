@@ -23,23 +23,9 @@ from torch.autograd import forward_ad
 from curse_of_memory.nn.recurrence import nonlinear_engines
 from curse_of_memory.nn.recurrence.nonlinear_cells import ACTIVATIONS, Cell, euler, leak
 from curse_of_memory.nn.recurrence.nonlinear_engines import Options
+from curse_of_memory.protocols import Outputs
 
-__all__ = ["Outputs", "recurrence", "recurrence_loop"]
-
-
-class Outputs(NamedTuple):
-    """What a recurrence returns.
-
-    Attributes
-    ----------
-    y : Tensor of shape ``(batch, time, output)``
-        C h_k, or the output state h_k itself; with a leading dimension ``model`` for several models.
-    last : Tensor of shape ``(batch, states · m)``
-        All states after the last step, to go on from.
-    """
-
-    y: Tensor
-    last: Tensor
+__all__ = ["recurrence", "recurrence_loop"]
 
 
 def recurrence_loop(
@@ -53,7 +39,7 @@ def recurrence_loop(
     *,
     dt: float = 1.0,
     diagonal: bool = False,
-) -> Outputs:
+) -> Outputs[Tensor]:
     """Return what :func:`recurrence` returns for the same arguments, one step after the other.
 
     The plain form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
@@ -112,7 +98,7 @@ def recurrence(
     *,
     dt: float = 1.0,
     diagonal: bool = False,
-) -> Outputs:
+) -> Outputs[Tensor]:
     """Run a cell over whole sequences.
 
     Any of the tensors may have a leading dimension ``model``: several models of one size then run as one, and

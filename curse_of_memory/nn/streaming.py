@@ -1,0 +1,46 @@
+"""One step at a time, for layers that run in chunks of time."""
+
+from typing import Generic, TypeVar
+
+from torch import Tensor, nn
+
+from curse_of_memory.nn import inputs
+from curse_of_memory.protocols import Outputs
+
+__all__ = ["Streaming"]
+
+State = TypeVar("State")
+
+
+class Streaming(nn.Module, Generic[State]):
+    """A layer with :meth:`run`, whose chunk of one time step is :meth:`step`."""
+
+    def run(self, x: Tensor, state: State | None = None) -> Outputs[State]:
+        """Return the answer to a chunk of time, and the state after it."""
+        raise NotImplementedError
+
+    def step(self, x: Tensor, state: State | None = None) -> Outputs[State]:
+        """Run the layer over one step.
+
+        Parameters
+        ----------
+        x : Tensor of shape ``(batch, input_size)``, or tokens of shape ``(batch,)``
+            The input of this step.
+        state
+            What the step before has left; none at the start. As for :meth:`run`.
+
+        Returns
+        -------
+        Outputs
+            ``y`` of shape ``(batch, output)``, and ``last``, the state after this step.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`run`.
+        """
+        inputs.tensor("x", x, "one step, (batch, channel)")
+        if x.ndim > 2:
+            raise ValueError(f"x must be one step, (batch, channel), got {tuple(x.shape)}; run() takes more")
+        y, last = self.run(x[:, None], state)
+        return Outputs(y[:, 0], last)

@@ -1,0 +1,163 @@
+"""What a layer must offer to be used as one of ours: contracts that any ``torch.nn.Module`` can fulfil.
+
+==================  ==========================================  ==============================================
+contract            what it offers                              who asks for it
+==================  ==========================================  ==============================================
+SequenceLayer       ``run``, ``step`` and a state between them  whoever streams; a stack, for ``run``
+LinearMemory        ``kernel``, ``offset``, ``dt``              exact losses, closed-form measurements
+ManyModels          ``run_many``                                perturbed copies, sweeps
+Stackable           ``run_many`` and ``architecture``           sweeps, which find out who can run with whom
+==================  ==========================================  ==============================================
+
+Nobody has to inherit from them. Whether a module that a user hands in fulfils one is said by the functions
+below, by which a type checker learns it, too. They look at the methods that a module has as it stands; from
+Python 3.12 on isinstance does not see those that it wraps or hides.
+"""
+
+import numbers
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Generic, NamedTuple, Protocol, TypeGuard, TypeVar
+
+from torch import Tensor, nn
+
+__all__ = [
+    "LinearMemory",
+    "ManyModels",
+    "Outputs",
+    "SequenceLayer",
+    "Stackable",
+    "can_run_chunks",
+    "has_linear_memory",
+    "has_method",
+    "is_stackable",
+    "runs_many",
+]
+
+State = TypeVar("State")
+
+
+class Outputs(NamedTuple, Generic[State]):
+    """The answer of a layer to a chunk of time, and the state to go on from.
+
+    Attributes
+    ----------
+    y : Tensor of shape ``(batch, time, output)``
+        The answer; with a leading dimension ``model`` for several models.
+    last : Tensor, or tuple of them
+        The state after the last step, as the layer wants it back: one tensor ``(batch, state)`` of a
+        recurrent or state space layer, the buffers of a :class:`~curse_of_memory.nn.TCN`, the cache of keys
+        and values of an attention, one state for each block of a transformer or a stack.
+    """
+
+    y: Tensor
+    last: State
+
+
+class _Named(Protocol):
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the names of all weights, and the weights."""
+        ...
+
+
+class SequenceLayer(Protocol[State]):
+    """A layer that maps ``(batch, time, input_size)`` to ``(batch, time, output)``, whole or in chunks."""
+
+    @property
+    def input_size(self) -> int:
+        """Channels of x."""
+        ...
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the answer to the whole sequences `x`, from the state at rest."""
+        ...
+
+    def run(self, x: Tensor, state: State | None = None) -> Outputs[State]:
+        """Return the answer to a chunk `x`, ``(batch, time, input_size)``, that follows on `state`."""
+        ...
+
+    def step(self, x: Tensor, state: State | None = None) -> Outputs[State]:
+        """Return the answer to one step `x`, ``(batch, input_size)``, that follows on `state`."""
+        ...
+
+
+class LinearMemory(_Named, Protocol):
+    """A model that is linear in its input, and knows its memory: ŷ_k = dt Σ_s ρ̂_s x_{k−s} + μ_k."""
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is linear as it stands: of some layers one option decides."""
+        ...
+
+    @property
+    def dt(self) -> float:
+        """Time step."""
+        ...
+
+    def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return ρ̂_s for s < `horizon`, ``(horizon, output, input)``, with other `parameters` if given."""
+        ...
+
+    def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return the answer μ_k to zero input for k < `horizon`, ``(horizon, output)``."""
+        ...
+
+
+class ManyModels(_Named, Protocol):
+    """A layer that answers for many models of its kind in one call."""
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return what the layer answers with each of the stacked `parameters`.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            All weights, under the names of :meth:`named_parameters`. The layer's own do not count.
+        x : Tensor of shape ``(batch, time, input)`` or ``(model, batch, time, input)``
+            Inputs, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, output)``
+            Differentiable in parameters and inputs; no model's answer depends on another's weights.
+        """
+        ...
+
+
+class Stackable(ManyModels, Protocol):
+    """Many models in one call, and what tells those that can be stacked from others."""
+
+    @property
+    def architecture(self) -> Hashable:
+        """All of the layer but the values of its weights.
+
+        Two layers of equal `architecture` whose weights agree in name, shape and dtype answer alike with the
+        same weights, so that either can run both.
+        """
+        ...
+
+
+def has_method(thing: object, *names: str) -> bool:
+    """Whether `thing` has methods of all these `names`."""
+    return all(callable(getattr(thing, name, None)) for name in names)
+
+
+def can_run_chunks(layer: object) -> TypeGuard[SequenceLayer]:
+    """Whether a `layer` has ``run(x, state)``: all that is asked of the parts of a stack."""
+    return has_method(layer, "run")
+
+
+def has_linear_memory(model: object) -> TypeGuard[LinearMemory]:
+    """Whether a `model` says that it is linear (``is_linear`` is True), and gives its memory and its step."""
+    linear = getattr(model, "is_linear", None) is True and has_method(model, "kernel", "offset")
+    step = getattr(model, "dt", None) if linear else None
+    return isinstance(step, numbers.Real) and not isinstance(step, bool)
+
+
+def runs_many(model: object) -> TypeGuard[ManyModels]:
+    """Whether a `model` has ``run_many(parameters, x)``."""
+    return has_method(model, "run_many")
+
+
+def is_stackable(model: object) -> TypeGuard[Stackable]:
+    """Whether a `model` has ``run_many(parameters, x)``, and an ``architecture`` to compare."""
+    return runs_many(model) and getattr(model, "architecture", None) is not None
