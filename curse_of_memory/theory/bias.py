@@ -164,7 +164,7 @@ def exponential(rate: float) -> Bias:
 
 @dataclass(frozen=True)
 class _Opaque(Bias):
-    func: Callable[[np.ndarray], np.ndarray]
+    func: Callable[[np.ndarray], ArrayLike]
 
     def _weight(self, t):
         return _positive(self.func(t), t, self.name)
@@ -282,29 +282,33 @@ def weighted_error(
     """
     dt = lag_step({"rho": rho, "rho_hat": rho_hat, "b": b}, dt)
     rho, rho_hat = checks.finite_array("rho", rho), checks.finite_array("rho_hat", rho_hat)
-    horizon = rho.shape[-1:]
-    if not horizon or rho_hat.shape[-1:] != horizon:
+    if not rho.ndim or rho_hat.shape[-1:] != rho.shape[-1:]:
         raise ValueError(f"rho_hat must have the lags of rho, got shapes {rho_hat.shape} and {rho.shape}")
+    horizon = rho.shape[-1]
     checks.one_of("inputs", inputs, INPUTS)
     variance = checks.non_negative("variance", variance)
-    if isinstance(b, Bias):
-        b = b.discrete(*horizon, dt, normalize="head" if unit_mean else None)
-    else:
-        b = checks.finite_array("b", b, ndim=1)
-        if b.shape != horizon:
-            raise ValueError(f"b must have {horizon[0]} lags as rho has, got {b.size}")
-        if b[0] <= 0 or b[-1] < 0 or (np.diff(b) > 0).any():
-            raise ValueError("b must be positive and must not increase: it sums positive weights")
-        b = b / b[0] if unit_mean else b
+    sums = _discrete_bias(b, horizon, dt, unit_mean)
     # in units of powers of two nothing overflows, and no digit changes
     unit = power_of_two(max(np.abs(rho).max(), np.abs(rho_hat).max()))
     difference = rho / unit - rho_hat / unit
     if inputs == "random_walk":
         difference = np.cumsum(difference, axis=-1)
-    size, top = power_of_two(np.abs(difference).max()), power_of_two(b.max())
+    size, top = power_of_two(np.abs(difference).max()), power_of_two(sums.max())
     # the mean weight is b_0/(T dt), so that weights of mean 1 have b_0 = T dt
-    factors = (variance, dt, dt if unit_mean else 1 / horizon[0], unit, unit, size, size, top)
-    return _product((difference / size) ** 2 @ (b / top), factors)[()]
+    factors = (variance, dt, dt if unit_mean else 1 / horizon, unit, unit, size, size, top)
+    return _product((difference / size) ** 2 @ (sums / top), factors)[()]
+
+
+def _discrete_bias(b: Bias | ArrayLike, horizon: int, dt: float, unit_mean: bool) -> np.ndarray:
+    """Return the checked b_s of a bias or of its values, with b_0 = 1 for weights that are rescaled."""
+    if isinstance(b, Bias):
+        return b.discrete(horizon, dt, normalize="head" if unit_mean else None)
+    sums = checks.finite_array("b", b, ndim=1)
+    if sums.size != horizon:
+        raise ValueError(f"b must have {horizon} lags as rho has, got {sums.size}")
+    if sums[0] <= 0 or sums[-1] < 0 or (np.diff(sums) > 0).any():
+        raise ValueError("b must be positive and must not increase: it sums positive weights")
+    return sums / sums[0] if unit_mean else sums
 
 
 def _product(values: np.ndarray, factors: Sequence[float]) -> np.ndarray:
@@ -315,9 +319,9 @@ def _product(values: np.ndarray, factors: Sequence[float]) -> np.ndarray:
     OverflowError
         If the result exceeds double precision.
     """
-    parts = [math.frexp(factor) for factor in factors]
+    mantissas, powers = zip(*(math.frexp(factor) for factor in factors), strict=True)
     with np.errstate(over="ignore"):
-        product = np.ldexp(values * math.prod(part for part, _ in parts), sum(power for _, power in parts))
+        product = np.ldexp(values * math.prod(mantissas), sum(powers))
     if not np.isfinite(product).all():
         raise OverflowError(
             "the weighted error exceeds double precision: give rho and rho_hat in another unit"

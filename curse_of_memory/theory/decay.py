@@ -84,14 +84,14 @@ class DecayFit:
 
     def __call__(self, t: ArrayLike) -> np.ndarray:
         """Return the fitted law at times t >= `start`; ValueError elsewhere, or if there is no law."""
-        if self.rate is None and self.exponent is None:
-            raise ValueError(f"a memory of kind {self.kind!r} has no fitted law")
         since = checks.finite_array("t", t) - self.start
         if (since < 0).any():
             raise ValueError(f"t must not be before start = {self.start:g}, where the law begins")
         if self.rate is not None:
             return (self.level * np.exp(-self.rate * since))[()]
-        return (self.level * (1 + since / (self.start + self.shift)) ** -self.exponent)[()]
+        if self.exponent is not None and self.shift is not None:
+            return (self.level * (1 + since / (self.start + self.shift)) ** -self.exponent)[()]
+        raise ValueError(f"a memory of kind {self.kind!r} has no fitted law")
 
 
 def decay(
@@ -243,7 +243,7 @@ def _left_over(fit: DecayFit, last: float, lags: np.ndarray) -> float:
     if rate is not None and rate > 0:
         end = last if fit.rate is None else float(fit(lags[-1]))
         return end * math.exp(-rate * lags[1]) / -math.expm1(-rate * lags[1])
-    if fit.kind == "polynomial" and fit.exponent > 1:
+    if fit.exponent is not None and fit.shift is not None and fit.exponent > 1:
         return float(fit(lags[-1])) * (lags[-1] + fit.shift) / ((fit.exponent - 1) * lags[1])
     return math.inf
 

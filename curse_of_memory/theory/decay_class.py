@@ -83,7 +83,7 @@ def _still(seen: Window, tolerance: float, oscillating: bool) -> _Answer | None:
     level, fall, residual = seen.fit(0.0)
     freedom = max(seen.independent(residual) - 2, 1)
     spread = float(np.linalg.norm(residual)) / math.sqrt(freedom)
-    error = spread / (np.std(seen.x) * math.sqrt(seen.lags.size))
+    error = spread / float(np.std(seen.x) * math.sqrt(seen.lags.size))
     if oscillating:
         error = max(error, float(np.std(residual)))
     rounding = 64 * np.finfo(float).eps * (1 + np.abs(seen.logs).max())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from curse_of_memory.theory.decay_noise import period
 
@@ -33,7 +34,7 @@ _MEANS = 40  # over periods, at most about so many
 _STEPS = 40  # of Gauss and Newton; a dozen do
 
 
-def _shape(bend: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _shape(bend: ArrayLike, x: np.ndarray) -> np.ndarray:
     """Return log(1 + e x)/e with e = exp(bend) − 1 and its limit x, for bends (...) as (..., n)."""
     e = np.expm1(np.asarray(bend, dtype=float))[..., None]
     small = np.abs(e) < 1e-12
@@ -115,7 +116,7 @@ class Window:
     @staticmethod
     def independent(residual: np.ndarray) -> int:
         """Return how many numbers a residual counts for: twice its runs of one sign, at most all."""
-        runs = 1 + np.count_nonzero(np.diff(np.signbit(residual)))
+        runs = 1 + int(np.count_nonzero(np.diff(np.signbit(residual))))
         return min(2 * runs, residual.size)
 
     def likelihood(self, bend: float, error: float) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +232,7 @@ def fit_law(window: Window, dt: float) -> dict:
         e = math.expm1(bend)
         margin *= max(0.0, 1 - slope / e * math.log((1 + e) / (1 + e / 2)))
     law = {
-        "kind": KINDS[nearest] if share >= DECIDED else "unknown",
+        "kind": KINDS[int(nearest)] if share >= DECIDED else "unknown",
         "index": index,
         "index_error": _spread(*likelihood) / scale,
         "misfit_exponential": _rms(straight),

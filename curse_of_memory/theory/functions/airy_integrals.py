@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import special
 
 __all__ = ["airy_magnitude", "airy_values", "tails_of_airy"]
@@ -18,7 +19,7 @@ _SHIFTS = np.geomspace(1e-5, 30.0, 24)
 _GONE = 30.0  # beyond it Ai is below 1e-47
 
 
-def airy_values(x: np.ndarray) -> np.ndarray:
+def airy_values(x: ArrayLike) -> np.ndarray:
     """Return Ai(x), and 0 where it underflows.
 
     Examples

@@ -5,7 +5,7 @@ They are exposed as `curse_of_memory.targets`.
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,13 @@ from scipy import optimize
 
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.analytic import octaves
-from curse_of_memory.theory.functions.exponentials import exponential_values, gram_form
-from curse_of_memory.theory.functions.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.functions.exponentials import (
+    coefficients_and_rates,
+    exponential_formula,
+    exponential_values,
+    gram_form,
+)
+from curse_of_memory.theory.functions.formulas import compiled, in_symbol, values_like
 from curse_of_memory.theory.functions.rectangles import magnitude_of
 from curse_of_memory.theory.functions.target import Decay, Target, t
 from curse_of_memory.theory.functions.units import power_of_two
@@ -109,25 +114,19 @@ def exponential_sum(*, coefficients: ArrayLike, rates: ArrayLike) -> Target:
     >>> exponential_sum(coefficients=[1.0, -2.0], rates=[1.0, 2.0]).norm(1)
     0.5
     """
-    c = checks.finite_array("coefficients", coefficients, ndim=1)
-    rates = checks.finite_array("rates", rates, ndim=1)
-    if c.shape != rates.shape:
-        raise ValueError(f"coefficients and rates must be as many, got {c.size} and {rates.size}")
-    if rates.min() <= 0:
-        raise ValueError(f"rates must be positive, got {rates.min():g}")
-    rates, where = np.unique(rates, return_inverse=True)
+    c, lam = coefficients_and_rates(coefficients, rates)
+    lam, where = np.unique(lam, return_inverse=True)
     c = np.bincount(where, weights=c)
-    c, rates = c[c != 0].tolist(), rates[c != 0].tolist()
+    lam, c = tuple(lam[c != 0].tolist()), tuple(c[c != 0].tolist())
     if not c:
         raise ValueError("coefficients must not all be zero")
-    formula = sympy.Add(*(exact(a) * sympy.exp(-exact(b) * t) for a, b in zip(c, rates, strict=True)))
-    decay = Decay("exponential", rates[0])
-    return _ExponentialSum(f"exponential_sum(m={len(c)})", formula, decay, tuple(c), tuple(rates))
+    name = f"exponential_sum(m={len(c)})"
+    return _ExponentialSum(name, exponential_formula(c, lam, t), Decay("exponential", lam[0]), c, lam)
 
 
 @dataclass(frozen=True)
 class _Opaque(Target):
-    func: Callable[[np.ndarray], np.ndarray]
+    func: Callable[[np.ndarray], ArrayLike]
     where: tuple[tuple[float, float], ...] = ()
 
     @property
@@ -152,7 +151,7 @@ def _evaluable(func: Callable) -> float:
 
 def _features(features: ArrayLike) -> tuple[tuple[float, float], ...]:
     """Return pairs (time, width) as numbers, or refuse them."""
-    if not len(features):
+    if isinstance(features, Sequence | np.ndarray) and len(features) == 0:
         return ()
     pairs = checks.finite_array("features", features, ndim=2)
     if pairs.shape[1] != 2 or pairs.min() < 0:
@@ -213,7 +212,8 @@ class _Formula(Target):
         return values_like(times, compiled(self.formula, t)(times), f"rho of {self.name}")
 
     def _magnitude(self, low, high, height):
-        return magnitude_of(self.formula)(low, high, height)
+        bound = magnitude_of(self.formula)
+        return super()._magnitude(low, high, height) if bound is None else bound(low, high, height)
 
     @property
     def certified(self):

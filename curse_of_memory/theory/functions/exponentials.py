@@ -5,19 +5,56 @@ Nearly equal rates with opposite coefficients leave divided differences. The fir
 """
 
 import math
+from collections.abc import Iterable
 
 import mpmath
 import numpy as np
+import sympy
+from numpy.typing import ArrayLike
 
-__all__ = ["exponential_values", "gram_form"]
+from curse_of_memory import checks
+from curse_of_memory.theory.functions.formulas import exact
+
+__all__ = ["coefficients_and_rates", "exponential_formula", "exponential_values", "gram_form"]
 
 # the least share of the size of its terms, each good to rounding, at which a sum keeps its digits
 _PLAIN = 1 / 64
 _PRECISION, _LONGEST = 120, 1 << 16
 
 
+def coefficients_and_rates(coefficients: ArrayLike, rates: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return as many finite coefficients cᵢ as rates λᵢ > 0, two arrays of shape (m,).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If they are no such numbers; names the argument.
+    """
+    c = checks.finite_array("coefficients", coefficients, ndim=1)
+    lam = checks.finite_array("rates", rates, ndim=1)
+    if c.shape != lam.shape:
+        raise ValueError(f"coefficients and rates must be as many, got {c.size} and {lam.size}")
+    if lam.min() <= 0:
+        raise ValueError(f"rates must be positive, got {lam.min():g}")
+    return c, lam
+
+
+def exponential_formula(
+    coefficients: Iterable[float], rates: Iterable[float], symbol: sympy.Symbol
+) -> sympy.Expr:
+    """Return the formula Σ cᵢ e^{−λᵢ t} in the symbol t, its numbers the decimals they print as.
+
+    Examples
+    --------
+    >>> exponential_formula([1.0, 0.5], [0.1, 2.0], sympy.Symbol("t"))
+    exp(-2*t)/2 + exp(-t/10)
+    """
+    pairs = zip(coefficients, rates, strict=True)
+    return sympy.Add(*(exact(c) * sympy.exp(-exact(rate) * symbol) for c, rate in pairs))
+
+
 def exponential_values(
-    coefficients: np.ndarray, rates: np.ndarray, t: np.ndarray, *, integrals: int = 0
+    coefficients: ArrayLike, rates: ArrayLike, t: ArrayLike, *, integrals: int = 0
 ) -> np.ndarray:
     """Return Σ cᵢ λᵢ^{−k} e^{−λᵢ t}, shaped like `t`, by a formula of small rounding error at each time.
 
@@ -25,9 +62,9 @@ def exponential_values(
 
     Parameters
     ----------
-    coefficients, rates : numpy.ndarray, shape (m,)
+    coefficients, rates : array_like, shape (m,)
         cᵢ and λᵢ, in any order.
-    t : numpy.ndarray
+    t : array_like
         Times.
     integrals : int
         k: how often the sum is integrated from t to infinity.
@@ -84,12 +121,12 @@ def _added(parts, longest: int) -> float:
     return 0.0
 
 
-def gram_form(coefficients: np.ndarray, rates: np.ndarray, t: float = 0.0) -> float:
+def gram_form(coefficients: ArrayLike, rates: ArrayLike, t: float = 0.0) -> float:
     """Return ∫_t^∞ (Σ cᵢ e^{−λᵢ s})² ds = Σ cᵢcⱼ e^{−(λᵢ + λⱼ)t}/(λᵢ + λⱼ), however far the terms cancel.
 
     Parameters
     ----------
-    coefficients, rates : numpy.ndarray, shape (m,)
+    coefficients, rates : array_like, shape (m,)
         cᵢ, and λᵢ > 0.
     t : float
         Where the integral begins.

@@ -13,7 +13,12 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from curse_of_memory import checks
-from curse_of_memory.theory.functions.exponentials import exponential_values, gram_form
+from curse_of_memory.theory.functions.exponentials import (
+    coefficients_and_rates,
+    exponential_formula,
+    exponential_values,
+    gram_form,
+)
 from curse_of_memory.theory.functions.formulas import exact
 from curse_of_memory.theory.functions.target import Decay, Target, t
 
@@ -162,17 +167,10 @@ def far_bump(
     """
     center, width = checks.non_negative("center", center), checks.positive("width", width)
     height = checks.real("height", height)
-    c = checks.finite_array("coefficients", coefficients, ndim=1)
-    rates = checks.finite_array("rates", rates, ndim=1)
-    if c.shape != rates.shape:
-        raise ValueError(f"coefficients and rates must be as many, got {c.size} and {rates.size}")
-    if rates.min() <= 0:
-        raise ValueError(f"rates must be positive, got {rates.min():g}")
-    c, rates = tuple(c.tolist()), tuple(rates.tolist())
+    c, lam = (tuple(values.tolist()) for values in coefficients_and_rates(coefficients, rates))
     gauss = sympy.exp(-(((t - exact(center)) / exact(width)) ** 2) / 2) / (
         sympy.sqrt(2 * sympy.pi) * exact(width)
     )
-    near = sympy.Add(*(exact(a) * sympy.exp(-exact(b) * t) for a, b in zip(c, rates, strict=True)))
+    formula = exponential_formula(c, lam, t) + exact(height) * gauss
     name = f"far_bump(center={center:g}, width={width:g})"
-    formula, decay = near + exact(height) * gauss, Decay("exponential", min(rates))
-    return FarBump(name, formula, decay, center, width, height, c, rates)
+    return FarBump(name, formula, Decay("exponential", min(lam)), center, width, height, c, lam)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from curse_of_memory import checks
 from curse_of_memory.theory.functions.airy_integrals import airy_values
 
-__all__ = ["compiled", "exact", "in_symbol", "mathtext", "values_like"]
+__all__ = ["arguments", "compiled", "exact", "in_symbol", "mathtext", "values_like"]
 
 # how tightly the text of a formula binds: what binds less than its place asks for gets parentheses
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -35,7 +35,20 @@ def exact(number: float) -> sympy.Rational:
     >>> exact(1.1) - 1
     1/10
     """
-    return sympy.Rational(repr(number))
+    value = sympy.Rational(repr(number))
+    assert isinstance(value, sympy.Rational)  # of a finite number it is no NaN
+    return value
+
+
+def arguments(formula: sympy.Expr) -> list[sympy.Expr]:
+    """Return the formulas a formula is made of: all its arguments, unless it is pieced together.
+
+    Examples
+    --------
+    >>> arguments(sympy.Symbol("x") + 1)
+    [1, x]
+    """
+    return [argument for argument in formula.args if isinstance(argument, sympy.Expr)]
 
 
 def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
@@ -53,13 +66,14 @@ def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
     t
     """
     try:
-        formula = sympy.sympify(expr, locals={symbol.name: symbol})
+        # sympy's overloads leave out its own argument `locals`
+        formula = sympy.sympify(expr, locals={symbol.name: symbol})  # pyright: ignore[reportCallIssue]
     except (sympy.SympifyError, TypeError, SyntaxError):
         formula = None
     if not isinstance(formula, sympy.Expr):
         raise TypeError(f"expr must be a formula in {symbol}, got {checks.shown(expr)}")
-    formula = formula.subs({x: symbol for x in formula.free_symbols if x.name == symbol.name})
-    if others := sorted(x.name for x in formula.free_symbols - {symbol}):
+    formula = formula.subs({x: symbol for x in formula.free_symbols if str(x) == symbol.name})
+    if others := sorted(str(x) for x in formula.free_symbols - {symbol}):
         raise ValueError(f"expr must have no symbol but {symbol}, got {', '.join(others)} in {formula}")
     return formula
 
@@ -119,46 +133,46 @@ def mathtext(formula: sympy.Expr) -> str:
     return _written(formula)[0]
 
 
-def _within(formula: sympy.Basic, place: int) -> str:
+def _within(formula: sympy.Expr, place: int) -> str:
     """Return the text of a formula, in parentheses where its place asks for a tighter one."""
     text, binds = _written(formula)
     return text if binds >= place else f"({text})"
 
 
-def _written(formula: sympy.Basic) -> tuple[str, int]:
+def _written(formula: sympy.Expr) -> tuple[str, int]:
     """Return the text of a formula and how tightly it binds."""
     if isinstance(formula, sympy.Add):
-        terms = [_within(term, _SUM) for term in formula.args]
+        terms = [mathtext(term) for term in arguments(formula)]
         # 1 + t, but t − 6
         terms.sort(key=lambda text: text.startswith("-"))
         return "".join(terms[:1] + [text if text.startswith("-") else f"+{text}" for text in terms[1:]]), _SUM
     if isinstance(formula, sympy.Symbol) or formula in (sympy.pi, sympy.E):
         return sympy.latex(formula), _ATOM
-    if isinstance(formula, sympy.exp):
-        return f"e^{{{mathtext(formula.args[0])}}}", _POWER
     if isinstance(formula, sympy.Number | sympy.Mul) or _divides(formula):
         return _product(formula)
     if isinstance(formula, sympy.Pow):
-        base, exponent = formula.args
+        base, exponent = formula.base, formula.exp
         if exponent == sympy.Rational(1, 2):
             return rf"\sqrt{{{mathtext(base)}}}", _ATOM
         return f"{_within(base, _ATOM)}^{{{mathtext(exponent)}}}", _POWER
+    if isinstance(formula, sympy.exp):
+        return f"e^{{{mathtext(arguments(formula)[0])}}}", _POWER
+    inner = [argument for argument in arguments(formula) if argument != 0]
+    if isinstance(formula, sympy.Max) and len(inner) == 1:
+        return f"({mathtext(inner[0])})_+", _ATOM
     if isinstance(formula, sympy.Abs):
-        return f"|{mathtext(formula.args[0])}|", _ATOM
-    if isinstance(formula, sympy.Max) and sympy.S.Zero in formula.args and len(formula.args) == 2:
-        (other,) = (part for part in formula.args if part != 0)
-        return f"({mathtext(other)})_+", _ATOM
+        return f"|{mathtext(inner[0])}|", _ATOM
     if formula.func in _WRITTEN:
-        return f"{_WRITTEN[formula.func]}({mathtext(formula.args[0])})", _ATOM
+        return f"{_WRITTEN[formula.func]}({mathtext(inner[0])})", _ATOM
     raise ValueError(f"formula must be one that can be written for a label, got {formula}")
 
 
-def _divides(formula: sympy.Basic) -> bool:
+def _divides(formula: sympy.Expr) -> bool:
     """Tell whether a factor is written below the stroke: 1/x and 1/√x."""
-    return isinstance(formula, sympy.Pow) and formula.args[1] in (-1, sympy.Rational(-1, 2))
+    return isinstance(formula, sympy.Pow) and formula.exp in (-1, sympy.Rational(-1, 2))
 
 
-def _product(formula: sympy.Basic) -> tuple[str, int]:
+def _product(formula: sympy.Expr) -> tuple[str, int]:
     """Return the text of a number or a product, with a divisor where it has one."""
     number, rest = formula.as_coeff_Mul()
     factors = [] if rest == 1 else list(sympy.Mul.make_args(rest))
@@ -180,7 +194,7 @@ def _product(formula: sympy.Basic) -> tuple[str, int]:
     return text, _ATOM if text.replace(".", "").isdigit() else _PRODUCT
 
 
-def _fraction(number: sympy.Number, alone: bool) -> tuple[str, str]:
+def _fraction(number: sympy.Expr, alone: bool) -> tuple[str, str]:
     """Return what stands above and below the stroke for a number >= 0: 2/5 is 0.4; t/20, but alone 0.05."""
     if isinstance(number, sympy.Rational) and not isinstance(number, sympy.Integer):
         p, q = int(number.p), int(number.q)

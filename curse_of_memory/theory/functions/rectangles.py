@@ -12,8 +12,10 @@ from functools import lru_cache
 
 import numpy as np
 import sympy
+from numpy.typing import ArrayLike
 
 from curse_of_memory.theory.functions.airy_integrals import airy_magnitude
+from curse_of_memory.theory.functions.formulas import arguments
 
 __all__ = ["magnitude_of"]
 
@@ -32,7 +34,7 @@ class _Rectangle:
     log: np.ndarray
 
     @staticmethod
-    def of(left, right, bottom, top, log=np.inf) -> "_Rectangle":
+    def of(left, right, bottom, top, log: ArrayLike = np.inf) -> "_Rectangle":
         """Return the rectangle, its disk no larger than to its farthest corner; NaN is everything."""
         left, right, bottom, top = (
             np.where(np.isnan(x), sign * np.inf, x)
@@ -183,11 +185,11 @@ def _known(expr: sympy.Expr) -> bool:
     if expr.is_Symbol:
         return True
     if expr.is_Pow:
-        base, exponent = expr.args
+        base, exponent = arguments(expr)
         if base == sympy.E or (base.is_positive and not base.free_symbols):
             return _known(exponent)
         return not exponent.free_symbols and bool(exponent.is_real) and _known(base)
-    return expr.func in _KNOWN and all(_known(part) for part in expr.args)
+    return expr.func in _KNOWN and all(_known(argument) for argument in arguments(expr))
 
 
 def _enclosure(expr: sympy.Expr, z: _Rectangle) -> _Rectangle:
@@ -196,15 +198,13 @@ def _enclosure(expr: sympy.Expr, z: _Rectangle) -> _Rectangle:
         return _Rectangle(value, value, 0 * value, 0 * value, np.log(abs(value)))
     if expr.is_Symbol:
         return z
-    if expr.is_Pow and not expr.args[1].free_symbols:
-        return _enclosure(expr.args[0], z).power(expr.args[1])
     if expr.is_Pow or expr.func is sympy.exp:
         base, exponent = expr.as_base_exp()
-        found = _enclosure(exponent, z)
-        if base != sympy.E:
-            found = found * _enclosure(sympy.log(base), z)
-        return found.exp()
-    first, *others = [_enclosure(part, z) for part in expr.args]
+        if not exponent.free_symbols:
+            return _enclosure(base, z).power(exponent)
+        inner = _enclosure(exponent, z)
+        return (inner if base == sympy.E else inner * _enclosure(sympy.log(base), z)).exp()
+    first, *others = [_enclosure(argument, z) for argument in arguments(expr)]
     if expr.func is sympy.log:
         return first.logarithm()
     if expr.func in _SIZES:

@@ -8,6 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import sympy
@@ -64,6 +65,8 @@ class Decay:
     def __post_init__(self):
         checks.one_of("kind", self.kind, DECAYS)
         if self.kind in ("exponential", "polynomial"):
+            if self.rate is None:
+                raise ValueError(f"rate must be given for decay {self.kind!r}, got None")
             checks.positive("rate", self.rate)
         elif self.rate is not None:
             raise ValueError(f"rate must be None for decay {self.kind!r}, got {self.rate!r}")
@@ -188,8 +191,9 @@ class Target(ABC):
         return np.unique(np.concatenate([powers[powers <= self.last], self.breaks]))
 
     def _diverges(self, exponent: float) -> bool:
-        slow = self.decay.kind == "polynomial" and self.decay.rate <= exponent
-        return slow or self.decay.kind == "none"
+        if self.decay.kind == "polynomial" and self.decay.rate is not None:
+            return self.decay.rate <= exponent
+        return self.decay.kind == "none"
 
     def panels(self, edges: np.ndarray) -> np.ndarray:
         """Return finer edges, so that 16 Gauss points on each panel integrate ρ and ρ² as far as is known.
@@ -211,23 +215,20 @@ class Target(ABC):
         kinks = [at for at, width in self.features if not width]
         breaks = np.array([at for at in (*self.breaks, *kinks) if edges[0] < at < stop])
         start = np.unique(np.concatenate([edges, breaks]))
-        if self.certified:
-            nodes = GAUSS[0].size
-
-            def off(low, high, sums):
-                squares = gauss_bound(lambda *at: self._magnitude(*at) ** 2, low, high, nodes)
-                return np.maximum(gauss_bound(self._magnitude, low, high, nodes), squares)
-
-        else:
-
-            def off(low, high, sums):
-                ends = np.unique(np.concatenate([low, high]))
-                name = f"rho^2 of {self.name}"
-                tails = integrals_to(lambda u: self._values(u) ** 2, ends, stop, name, self.features)
-                known = np.append(tails, 0.0)
-                return np.abs(known[np.searchsorted(ends, low)] - known[np.searchsorted(ends, high)] - sums)
-
+        off = self._certified_off if self.certified else partial(self._sampled_off, stop)
         return _resolved(start, self._values, off, 1e-13 if self.certified else 1e-10, self.name)
+
+    def _certified_off(self, low: np.ndarray, high: np.ndarray, _: np.ndarray) -> np.ndarray:
+        """Return how far Gauss sums of ρ, and of ρ², are at most from their integrals, panel by panel."""
+        nodes = GAUSS[0].size
+        squares = gauss_bound(lambda *at: self._magnitude(*at) ** 2, low, high, nodes)
+        return np.maximum(gauss_bound(self._magnitude, low, high, nodes), squares)
+
+    def _sampled_off(self, stop: float, low: np.ndarray, high: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        """Return how far the Gauss `sums` of ρ² are from the integrals of a finer scan, panel by panel."""
+        ends, name = np.unique(np.concatenate([low, high])), f"rho^2 of {self.name}"
+        tails = integrals_to(lambda u: self._values(u) ** 2, ends, stop, name, self.features)
+        return np.abs(tails[np.searchsorted(ends, low)] - tails[np.searchsorted(ends, high)] - sums)
 
     def __call__(self, t: ArrayLike) -> np.ndarray:
         """Return ρ(t).

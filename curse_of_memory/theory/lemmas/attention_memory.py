@@ -79,7 +79,7 @@ def presents(x: np.ndarray, maps: np.ndarray, variance: float = 1.0) -> Iterator
     thetas = sigma / math.sqrt(x.shape[1]) * (x @ Q[:-1] + Q[-1]) @ K[:-1].T
     squares = variance * np.sum(V[:-1] ** 2)
     for xi, theta in zip(x / sigma, thetas, strict=True):
-        tilt = np.linalg.norm(theta)
+        tilt = float(np.linalg.norm(theta))
         limit, offset, along = (sigma * v @ V[:-1] for v in (theta, xi - theta, theta / tilt))
         yield Present(tilt, theta @ xi - tilt**2 / 2, limit + V[-1], offset, along, squares - along @ along)
 
@@ -127,7 +127,9 @@ def expected_errors(
         xi = np.arange(TILE / 2 - EDGE, EDGE, TILE)[:, None]
         chance = TILE * norm.pdf(xi[:, 0])
     else:
-        xi = qmc.MultivariateNormalQMC(np.zeros(channels), seed=seed).random(PRESENTS)
+        # the stubs know only the newer name of this argument, `rng`; scipy takes either
+        normal = qmc.MultivariateNormalQMC(np.zeros(channels), seed=seed)  # pyright: ignore[reportCallIssue]
+        xi = normal.random(PRESENTS)
         chance = np.full(PRESENTS, 1 / PRESENTS)
     past = np.array([checks.positive_int("steps", n) - 1.0 for n in steps])
     given = [errors_given(x, past, degrees) for x in presents(math.sqrt(variance) * xi, maps, variance)]

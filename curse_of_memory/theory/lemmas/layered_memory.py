@@ -112,7 +112,7 @@ class LayeredMemory:
         values = np.zeros(checks.positive_int("horizon", horizon))
         values[0] = self.gain * dt ** (len(self.rates) - 1)
         for rate in self.rates:
-            values = lfilter([1.0], [1.0, rate * dt - 1], values)
+            values = np.asarray(lfilter([1.0], [1.0, rate * dt - 1], values))
         return lag_grid(values, dt, "memory")
 
 
