@@ -1,4 +1,4 @@
-"""Reparameterisations λ = f(w) of the papers and their public code, by name, and those you add.
+"""The reparameterisations λ = f(w) of the papers and their public code by name, and a registry for more.
 
 >>> chosen = REPARAMETERIZATIONS["best"]
 >>> chosen.formula, chosen.is_stable, round(chosen.g(0.1), 4)
@@ -7,9 +7,10 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Unpack
 
 from curse_of_memory import checks
-from curse_of_memory.theory.maps.weight_map import REALS, Reparameterization
+from curse_of_memory.theory.maps.weight_map import REALS, Formula, Options, Reparameterization
 
 __all__ = ["REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get"]
 
@@ -18,12 +19,12 @@ _MULTIPLIERS = (-1.0, 1.0)
 
 
 class Registry(Mapping[str, Reparameterization]):
-    """Reparameterisations by name; read like a dict, extended by :meth:`add`.
+    """Reparameterisations by name: read like a dict, extended by :meth:`add`.
 
     Parameters
     ----------
     members : iterable of Reparameterization
-        Those that are there from the start, and stay.
+        The first ones, which cannot be replaced.
 
     Examples
     --------
@@ -38,7 +39,7 @@ class Registry(Mapping[str, Reparameterization]):
         self._fixed = frozenset(self._members)
 
     def __getitem__(self, name: str) -> Reparameterization:
-        """Return the one called `name`; an unknown name is refused with the known ones."""
+        """Return the reparameterisation called `name`; a KeyError lists the known ones."""
         if name in self._members:
             return self._members[name]
         listing = ", ".join(repr(known) for known in self._members)
@@ -50,7 +51,7 @@ class Registry(Mapping[str, Reparameterization]):
     def __len__(self) -> int:
         return len(self._members)
 
-    def add(self, name: str, definition, **options) -> Reparameterization:
+    def add(self, name: str, definition: Formula, **options: Unpack[Options]) -> Reparameterization:
         """Add ``Reparameterization(name, definition, **options)`` and return it.
 
         One that was added before is replaced, so that a notebook cell can be run again.
@@ -67,10 +68,10 @@ class Registry(Mapping[str, Reparameterization]):
 
 
 def best(a: float = 1.0, b: float = 0.5, name: str = "best") -> Reparameterization:
-    """Return f(w) = −1/(a w² + b), for which |f'(w)|/f(w)² = 2a |w|.
+    """Return f(w) = −1/(a w² + b), whose gradient-over-weight ratio |f'(w)|/f(w)² is 2a |w|.
 
-    The gradient then is bounded in proportion to the weight (StableSSM (2311.14495)). Its memories are at
-    least b time units long: rates above 1/b cannot be represented.
+    The bound of the gradient is then proportional to the weight (StableSSM (2311.14495)). Rates above 1/b
+    cannot be represented: memories last at least b time units.
 
     Parameters
     ----------
@@ -138,10 +139,6 @@ def _inverse_square(x, w):
     return 1 / (w * w)
 
 
-def _discrete(name: str, gap, **options) -> Reparameterization:
-    return Reparameterization(name, gap, time="discrete", **options)
-
-
 _PAPERS = (
     Reparameterization(
         "direct",
@@ -192,9 +189,10 @@ _PAPERS = (
     ),
     best(),
     best(b=0.1, name="best-code"),
-    _discrete(
+    Reparameterization(
         "direct-discrete",
         lambda x, w: 1 - w,
+        time="discrete",
         slope=lambda x, w: x.ones_like(w),
         free=lambda x, v: 1 - v,
         image=REALS,
@@ -202,9 +200,10 @@ _PAPERS = (
         ratio=lambda x, w: 1 / (1 - w) ** 2,
         turns=(),
     ),
-    _discrete(
+    Reparameterization(
         "lru",
         lambda x, w: -x.expm1(-x.exp(w)),
+        time="discrete",
         slope=lambda x, w: -x.exp(w - x.exp(w)),
         free=lambda x, v: x.log(-x.log1p(-v)),
         image=(0.0, 1.0),
@@ -212,9 +211,10 @@ _PAPERS = (
         ratio=_lru_ratio,
         turns=(),
     ),
-    _discrete(
+    Reparameterization(
         "softplus-discrete",
         lambda x, w: _sigmoid(x, w),
+        time="discrete",
         slope=lambda x, w: -_sigmoid(x, w) * _sigmoid(x, -w),
         free=lambda x, v: x.log(v) - x.log1p(-v),
         image=(0.0, 1.0),
@@ -222,9 +222,10 @@ _PAPERS = (
         ratio=lambda x, w: x.exp(-w),
         turns=(),
     ),
-    _discrete(
+    Reparameterization(
         "tanh",
         lambda x, w: 2 * _sigmoid(x, -2 * w),
+        time="discrete",
         slope=lambda x, w: 4 * _sigmoid(x, 2 * w) * _sigmoid(x, -2 * w),
         free=lambda x, v: (x.log1p(1 - v) - x.log(v)) / 2,
         image=_MULTIPLIERS,
@@ -232,9 +233,10 @@ _PAPERS = (
         ratio=lambda x, w: x.exp(2 * w),
         turns=(),
     ),
-    _discrete(
+    Reparameterization(
         "best-discrete",
         lambda x, w: 1 / (w * w + 0.5),
+        time="discrete",
         slope=lambda x, w: 2 * w / (w * w + 0.5) ** 2,
         free=lambda x, v: x.sqrt(1 / v - 0.5),
         image=_MULTIPLIERS,
@@ -254,7 +256,7 @@ exp(−eʷ), ``softplus-discrete`` 1/(1 + eʷ), ``tanh`` tanh w, ``best-discrete
 
 
 def get(parameterization: str | Reparameterization) -> Reparameterization:
-    """Return the reparameterisation of that name, or the one given.
+    """Return the reparameterisation called `parameterization`, or itself if it is one.
 
     Parameters
     ----------
@@ -264,7 +266,7 @@ def get(parameterization: str | Reparameterization) -> Reparameterization:
     Raises
     ------
     ValueError, TypeError
-        If there is none of that name, or it is neither.
+        If no reparameterisation has that name, or it is neither a name nor a reparameterisation.
 
     Examples
     --------

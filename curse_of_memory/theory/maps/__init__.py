@@ -1,1 +1,1 @@
-"""Maps from free weights to recurrent weights, for numpy, torch and sympy alike."""
+"""Maps from free weights to recurrent weights, for numpy, torch, sympy and intervals of weights alike."""

@@ -1,4 +1,4 @@
-"""Arithmetic of bounds (lower, upper), rounded outwards; the whole line where something is undefined."""
+"""Arithmetic of bounds (lower, upper), rounded outwards; (−∞, ∞) where a value is undefined."""
 
 import math
 
@@ -15,7 +15,7 @@ WHOLE = (-math.inf, math.inf)
 
 
 def outwards(low, high):
-    """Return bounds that hold in spite of rounding, the whole line where they are undefined."""
+    """Return the bounds [low, high] widened by rounding errors, (−∞, ∞) where one is NaN."""
     low, high = np.asarray(low, dtype=float), np.asarray(high, dtype=float)
     undefined = np.isnan(low) | np.isnan(high)
     # what overflows is larger than every float, not infinite
@@ -25,7 +25,7 @@ def outwards(low, high):
 
 
 def times(a, b):
-    """Return bounds of the product."""
+    """Return bounds of the product a b."""
     products = np.array([x * y for x in a for y in b])
     # the values are finite, so that zero times an infinite bound is zero
     products = np.where(np.isnan(products), 0.0, products)
@@ -33,12 +33,12 @@ def times(a, b):
 
 
 def plus(a, b):
-    """Return bounds of the sum."""
+    """Return bounds of the sum a + b."""
     return outwards(a[0] + b[0], a[1] + b[1])
 
 
 def inverse(a):
-    """Return bounds of the reciprocal, infinite where that is not bounded."""
+    """Return bounds of 1/a, infinite where a can be 0."""
     low, high = (np.asarray(end, dtype=float) for end in a)
     least, largest = 1 / np.where(high == 0, math.nan, high), 1 / np.where(low == 0, math.nan, low)
     across = (low < 0) & (high > 0)
@@ -48,12 +48,12 @@ def inverse(a):
 
 
 def hull(a, b):
-    """Return bounds of both."""
+    """Return the narrowest bounds that contain both a and b."""
     return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
 
 
 def power(a, n):
-    """Return bounds of a power, n = 1, 2, ...."""
+    """Return bounds of aⁿ, n = 1, 2, ...."""
     low, high = a
     if n % 2:
         return outwards(low**n, high**n)
@@ -68,7 +68,7 @@ def sigmoid(w):
 
 
 def bump(a):
-    """Return bounds of 1/cosh²."""
+    """Return bounds of 1/cosh²(a)."""
     ends = [4 * sigmoid(2 * end) * sigmoid(-2 * end) for end in a]
     across = (a[0] <= 0) & (a[1] >= 0)
     least, largest = outwards(np.minimum(*ends), np.where(across, 1.0, np.maximum(*ends)))
@@ -76,7 +76,7 @@ def bump(a):
 
 
 def wave(a, phase):
-    """Return bounds of cos(x + phase)."""
+    """Return bounds of cos(a + phase)."""
     with np.errstate(all="ignore"):
         low, high = (end + phase for end in a)
         # room for the rounding of large arguments

@@ -1,4 +1,4 @@
-"""How far a free weight can move before its mode stops to decay: certified, whatever the map.
+"""The certified distance from a free weight to the nearest one whose mode does not decay, for any map.
 
 The definition of a map, v(w) = f(w) in continuous time or 1 − f(w) in discrete time, has to stay within an
 open interval of stable values. Interval arithmetic proves that of pieces of the line; the first piece of
@@ -7,21 +7,24 @@ which it cannot be proved is cut, until nothing but rounding is left of it.
 
 import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from curse_of_memory.theory.maps.intervals import Interval
-from curse_of_memory.theory.maps.ranges import value_intervals
+from curse_of_memory.theory.maps.ranges import values_over
+
+if TYPE_CHECKING:
+    from curse_of_memory.theory.maps.weight_map import Reparameterization
 
 __all__ = ["first_exit"]
 
 _FAR = 1e15
-_PARTS, _TOGETHER, _ROUNDS = 16, 48, 4000
+_CUTS, _TOGETHER, _ROUNDS = 16, 48, 4000
 _EPS = np.finfo(float).eps
 
 
-def first_exit(f, w: float, side: int, stable: tuple[float, float]) -> float:
-    """Return how far `w` can move to one side while values of `f` are certain to lie between bounds.
+def first_exit(f: "Reparameterization", w: float, side: int, stable: tuple[float, float]) -> float:
+    """Return how far `w` can move to one side with all values of `f` certain to be `stable`.
 
     Parameters
     ----------
@@ -60,30 +63,32 @@ def first_exit(f, w: float, side: int, stable: tuple[float, float]) -> float:
     # the nearest piece is last
     pieces = list(pairwise(edges))[::-1]
     for _ in range(_ROUNDS):
-        looked_at = pieces[-_TOGETHER:][::-1]
-        proved = _proved(f, w, side, np.array(looked_at), stable)
-        count = len(looked_at) if proved.all() else int(np.argmin(proved))
+        nearest = pieces[-_TOGETHER:][::-1]
+        proved = _proved(f, w, side, np.array(nearest), stable)
+        count = len(nearest) if proved.all() else int(np.argmin(proved))
         del pieces[len(pieces) - count :]
         if not pieces:
             return end if math.isfinite(edge) else math.inf
-        if count == len(looked_at):
+        if count == len(nearest):
             continue
         a, b = pieces.pop()
         if b - a <= 4 * _EPS * max(abs(w), b):
             return float(a)
-        cuts = np.linspace(a, b, _PARTS + 1)
+        cuts = np.linspace(a, b, _CUTS + 1)
         cuts[-1] = b
         pieces += list(pairwise(cuts))[::-1]
     raise ValueError(f"whether {f.name!r} is stable {a:g} away from {w:g} cannot be decided")
 
 
-def _proved(f, w: float, side: int, pieces: np.ndarray, stable: tuple[float, float]) -> np.ndarray:
-    """Return of which pieces (near, far) it is certain that all values are stable."""
+def _proved(
+    f: "Reparameterization", w: float, side: int, pieces: np.ndarray, stable: tuple[float, float]
+) -> np.ndarray:
+    """Return for each piece (near, far) whether all values on it are certain to be stable."""
     ends = np.sort(w + side * pieces, axis=1)
     room = 2 * _EPS * np.abs(ends).max(1)
     low, high = (np.clip(end, *f.domain) for end in (ends[:, 0] - room, ends[:, 1] + room))
-    found: Interval = value_intervals(f, low, high)
-    (least, largest), sign = found.value, found.sign
+    values = values_over(f, low, high)
+    (least, largest), sign = values.value, values.sign
     above = (least > stable[0]) | (stable[0] == -math.inf) | ((stable[0] == 0) & (sign > 0))
     below = (largest < stable[1]) | ((stable[1] == 0) & (sign < 0))
     return above & below

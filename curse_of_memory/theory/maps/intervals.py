@@ -1,4 +1,4 @@
-"""_Intervals that go through a formula as numbers do: where its values and its slopes are certain to be.
+"""Intervals that go through a formula as numbers do, and give certain bounds of its values and slopes.
 
 An :class:`Interval` holds, for each of many pieces of the line, bounds of a function on that piece and of its
 derivative, both rounded outwards, and the sign of the function where that is certain although its bounds
@@ -27,7 +27,7 @@ __all__ = ["ELEMENTARY", "Interval", "over"]
 
 
 class Interval:
-    """Bounds of a function and of its slope over pieces of the line.
+    """Certain bounds of a function and of its slope, over each of many pieces of the line.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ class Interval:
     Examples
     --------
     >>> w = over(np.array([0.0]), np.array([2.0]))
-    >>> found = -(w * w) - 1
-    >>> found.value[0].round(9), found.value[1].round(9), found.sign
+    >>> f = -(w * w) - 1
+    >>> f.value[0].round(9), f.value[1].round(9), f.sign
     (array([-5.]), array([-1.]), array([-1.]))
     """
 
     __array_ufunc__ = None  # numpy numbers leave the arithmetic to this class
 
-    def __init__(self, value, slope, sign=0):
+    def __init__(self, value, slope, sign: np.ndarray | float = 0):
         self.slope = slope
         low, high = value
         self.sign = np.where(low > 0, 1.0, np.where(high < 0, -1.0, sign))
@@ -56,17 +56,18 @@ class Interval:
             np.where(self.sign < 0, np.minimum(high, 0.0), high),
         )
 
-    def chain(self, value, derivative, sign=0) -> "Interval":
-        """Return the function of this with these values and, for the chain rule, these derivatives."""
+    def chain(self, value, derivative, sign: np.ndarray | float = 0) -> "Interval":
+        """Return g(x) from bounds of its values and of g'(x), for x this interval."""
         return Interval(value, times(self.slope, derivative), sign)
 
-    def monotone(self, function, derivative, sign=0) -> "Interval":
-        """Return a rising function of this, of which `derivative` are bounds."""
+    def monotone(self, function, derivative, sign: np.ndarray | float = 0) -> "Interval":
+        """Return g(x) for a rising g, `function`, from bounds of g'(x), for x this interval."""
         with np.errstate(all="ignore"):
             return self.chain(outwards(*(function(end) for end in self.value)), derivative, sign)
 
     def __neg__(self):
-        return Interval(*((-high, -low) for low, high in (self.value, self.slope)), -self.sign)
+        value, slope = ((-high, -low) for low, high in (self.value, self.slope))
+        return Interval(value, slope, -self.sign)
 
     def __pos__(self):
         return self
@@ -165,14 +166,13 @@ class Interval:
         raise TypeError("whether an interval is equal to something is not certain anywhere but at points")
 
     __ne__ = __eq__
-    __hash__ = None
 
     def __bool__(self):
         raise TypeError("an interval is neither true nor false")
 
 
 class Condition:
-    """Whether something holds on pieces of the line: `surely`, `never`, or on a part of the piece."""
+    """Whether a comparison holds everywhere (`surely`), nowhere (`never`) or in part of each piece."""
 
     def __init__(self, surely, never):
         self.surely, self.never = surely, never
@@ -190,20 +190,19 @@ class Condition:
         raise TypeError("conditions are joined by &, | and ~")
 
     __ne__ = __eq__
-    __hash__ = None
 
     def __bool__(self):
         raise TypeError("a condition on an interval is neither true nor false")
 
 
 def over(low: np.ndarray, high: np.ndarray) -> Interval:
-    """Return the identity over the pieces [`low`, `high`]."""
+    """Return the intervals [`low`, `high`] as argument of a formula: the identity, of slope one."""
     ones = np.ones(np.shape(low))
     return Interval((np.asarray(low, dtype=float), np.asarray(high, dtype=float)), (ones, ones))
 
 
 def interval(x) -> Interval:
-    """Return a number as an interval; an interval as it is."""
+    """Return a number as an interval of width zero; an interval as it is."""
     if isinstance(x, Interval):
         return x
     if isinstance(x, np.ndarray) and x.ndim == 0:
@@ -215,7 +214,7 @@ def interval(x) -> Interval:
 
 
 class _Intervals:
-    """The functions of the array API that formulas use, on intervals."""
+    """The functions of the array API that formulas use, for intervals."""
 
     @staticmethod
     def exp(w):

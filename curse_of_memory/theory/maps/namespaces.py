@@ -6,6 +6,7 @@ of the Python array API standard.
 """
 
 from functools import reduce
+from typing import Any
 
 import sympy
 from array_api_compat import array_namespace
@@ -17,7 +18,7 @@ __all__ = ["evaluated", "functions_for", "is_symbolic"]
 
 
 class _Symbolic:
-    """The functions of the array API that formulas use, as sympy expressions."""
+    """The functions of the array API that formulas use, for sympy expressions."""
 
     exp, log, tanh, sqrt = sympy.exp, sympy.log, sympy.tanh, sympy.sqrt
     sin, cos, sinh, cosh, atan = sympy.sin, sympy.cos, sympy.sinh, sympy.cosh, sympy.atan
@@ -60,12 +61,12 @@ class _Symbolic:
         return sympy.Integer(1)
 
 
-def is_symbolic(w) -> bool:
+def is_symbolic(w: Any) -> bool:
     """Whether `w` is a sympy expression."""
     return isinstance(w, sympy.Basic)
 
 
-def functions_for(w):
+def functions_for(w: Any) -> Any:
     """Return the elementary functions for arguments like `w`: array, tensor, sympy expression or interval.
 
     Examples
@@ -78,8 +79,8 @@ def functions_for(w):
     return _Symbolic if is_symbolic(w) else array_namespace(w)
 
 
-def evaluated(expression: sympy.Expr, symbol: sympy.Symbol, w):
-    """Return a sympy expression of one symbol at the numbers `w`, an array or a tensor.
+def evaluated(expression: sympy.Expr, symbol: sympy.Symbol, w: Any) -> Any:
+    """Return the values of a sympy expression where its `symbol` has the values `w`, an array or a tensor.
 
     Examples
     --------
@@ -101,7 +102,7 @@ _ELEMENTARY = (
 
 
 def _selections(x, w) -> dict:
-    """Return numpy's functions that choose among values, of the functions of the array API."""
+    """Return the functions that lambdified expressions call by numpy's names, from those of the array API."""
 
     def full(value):
         return value + 0 * w

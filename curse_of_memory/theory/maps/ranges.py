@@ -1,47 +1,50 @@
-"""Where a map f takes the weights of an interval: from its monotone pieces, or by interval arithmetic.
+"""Bounds of the values of a map f over intervals of weights.
 
-What is bounded is the definition of the map, f(w) in continuous time and 1 − f(w) in discrete time. Three
-kinds of map are told apart by :func:`evidence`: those whose turning points are declared; those whose
-definition goes through interval arithmetic, which proves by bisection where f rises and falls; and the
-others, of which samples are all there is.
+What is bounded is the definition of the map, f(w) in continuous time and 1 − f(w) in discrete time. What the
+bounds rest on, :func:`evidence`, is one of three: turning points that are declared; interval arithmetic,
+which proves by bisection where f rises and falls; or, of other maps, samples.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curse_of_memory.theory.maps.bounds import WHOLE
 from curse_of_memory.theory.maps.intervals import Interval, interval, over
 
-__all__ = ["Range", "evidence", "value_intervals", "value_range"]
+if TYPE_CHECKING:
+    from curse_of_memory.theory.maps.weight_map import Reparameterization
 
-_PARTS, _ROUNDS, _MOST = 16, 12, 2**14
+__all__ = ["Range", "evidence", "value_intervals", "value_range", "values_over"]
+
+_CUTS, _ROUNDS, _MOST = 16, 12, 2**14
 _SAMPLES = np.linspace(0.0, 1.0, 4097)
 _CLOSE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class Range:
-    """Bounds of a map's values over intervals of weights.
+    """Bounds of a function of the weight, such as a map or a pole, over each of n intervals of weights.
 
     Attributes
     ----------
-    least, largest : numpy.ndarray, shape (n,)
+    low, high : numpy.ndarray, shape (n,)
         All values are between these.
-    at_least, at_largest : numpy.ndarray, shape (n,)
-        The weights with the smallest and the largest value that was found.
+    at_low, at_high : numpy.ndarray, shape (n,)
+        The weights of the lowest and the highest value that was found.
     certified : bool
         Whether the bounds are certain; else they are those of samples.
     """
 
-    least: np.ndarray
-    largest: np.ndarray
-    at_least: np.ndarray
-    at_largest: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    at_low: np.ndarray
+    at_high: np.ndarray
     certified: bool
 
 
-def evidence(f) -> str:
+def evidence(f: "Reparameterization") -> str:
     """Return what bounds of `f` rest on: 'turns', 'intervals', or 'samples'.
 
     Examples
@@ -58,53 +61,64 @@ def evidence(f) -> str:
     return "samples" if value_intervals(f, np.array([edge]), np.array([edge])) is None else "intervals"
 
 
-def value_intervals(f, low: np.ndarray, high: np.ndarray) -> Interval | None:
-    """Return the definition of `f` over the pieces [`low`, `high`]; None if it takes no intervals."""
+def value_intervals(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Interval | None:
+    """Return bounds of the definition of `f` over pieces [`low`, `high`]; None if it takes no intervals."""
     try:
-        found = interval(f.value(over(low, high)))
+        return values_over(f, low, high)
     # what somebody's formula raises for an argument of another type is not known
     except Exception:
         return None
+
+
+def values_over(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Interval:
+    """Return bounds of the definition of `f`, which takes intervals, over the pieces [`low`, `high`]."""
+    bounds = interval(f.value(over(low, high)))
     value, slope = (
-        [np.broadcast_to(end, np.shape(low)) for end in pair] for pair in (found.value, found.slope)
+        tuple(np.broadcast_to(end, np.shape(low)) for end in pair) for pair in (bounds.value, bounds.slope)
     )
-    return Interval(tuple(value), tuple(slope), np.broadcast_to(found.sign, np.shape(low)))
+    return Interval(value, slope, np.broadcast_to(bounds.sign, np.shape(low)))
 
 
-def value_range(f, low: np.ndarray, high: np.ndarray) -> Range:
+def value_range(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Range:
     """Return the range of the definition of `f` over each of the intervals [`low`, `high`]."""
     how = evidence(f)
-    if how == "turns":
+    if how == "intervals":
+        found = np.array([_by_intervals(f, a, b) for a, b in zip(low, high, strict=True)])
+        least, largest, at_least, at_largest = found.T
+        return Range(least, largest, at_least, at_largest, certified=True)
+    if f.turns is not None:
         tried = np.array([low, high, *(np.clip(turn, low, high) for turn in f.turns)])
-    elif how == "samples":
-        tried = low + (high - low) * _SAMPLES[:, None]
     else:
-        found = [_by_intervals(f, a, b) for a, b in zip(low, high, strict=True)]
-        return Range(*(np.array(column) for column in zip(*found, strict=True)), True)
+        tried = low + (high - low) * _SAMPLES[:, None]
     with np.errstate(all="ignore"):
         values = f.value(tried)
     unknown = np.isnan(values)
     least = np.where(unknown, np.inf, values).argmin(0)
     largest = np.where(unknown, -np.inf, values).argmax(0)
     columns = np.arange(low.size)
-    ends = values[least, columns], values[largest, columns]
-    return Range(*ends, tried[least, columns], tried[largest, columns], how == "turns")
+    return Range(
+        values[least, columns],
+        values[largest, columns],
+        tried[least, columns],
+        tried[largest, columns],
+        certified=how == "turns",
+    )
 
 
-def _by_intervals(f, low: float, high: float) -> tuple[float, float, float, float]:
+def _by_intervals(f: "Reparameterization", low: float, high: float) -> tuple[float, float, float, float]:
     """Return bounds of the values over [low, high], and the weights of the extreme values found.
 
     Pieces on which the slope keeps its sign have their extremes at their ends. The others are cut until
     they add nothing to the values found, or there are too many.
     """
-    edges = np.linspace(low, high, _PARTS + 1)
+    edges = np.linspace(low, high, _CUTS + 1)
     a, b = edges[:-1], edges[1:]
     b[-1] = high
     least, largest = np.inf, -np.inf
     best, worst = (np.inf, low), (-np.inf, low)
     for done in range(_ROUNDS):
-        ends = value_intervals(f, a, a).value, value_intervals(f, b, b).value
-        whole = value_intervals(f, a, b)
+        ends = values_over(f, a, a).value, values_over(f, b, b).value
+        whole = values_over(f, a, b)
         steady = (whole.slope[0] >= 0) | (whole.slope[1] <= 0)
         at_ends = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
         # by the slope from either end, as far as the piece is wide
@@ -124,14 +138,14 @@ def _by_intervals(f, low: float, high: float) -> tuple[float, float, float, floa
         )
         open_ = ~steady & ((below < best[0] - room) | (above > worst[0] + room)) & (b > a)
         closed = ~open_
-        if done == _ROUNDS - 1 or open_.sum() * _PARTS > _MOST:
+        if done == _ROUNDS - 1 or open_.sum() * _CUTS > _MOST:
             closed = np.ones_like(open_)
         if closed.any():
             least, largest = min(least, below[closed].min()), max(largest, above[closed].max())
         if closed.all():
             break
         a, b = a[open_], b[open_]
-        cuts = a[:, None] + (b - a)[:, None] * np.linspace(0.0, 1.0, _PARTS + 1)
+        cuts = a[:, None] + (b - a)[:, None] * np.linspace(0.0, 1.0, _CUTS + 1)
         cuts[:, -1] = b
         a, b = cuts[:, :-1].ravel(), cuts[:, 1:].ravel()
     return float(least), float(largest), best[1], worst[1]

@@ -1,12 +1,16 @@
-"""The modulus g(β) of a reparameterisation, numerically: the supremum in its definition."""
+"""The modulus of stability g(β) of a reparameterisation, by numerical search for its supremum."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from curse_of_memory.theory.maps.first_exit import first_exit
 from curse_of_memory.theory.maps.ranges import evidence
+
+if TYPE_CHECKING:
+    from curse_of_memory.theory.maps.weight_map import Reparameterization
 
 __all__ = ["rate_modulus"]
 
@@ -19,8 +23,8 @@ _NEAREST = 1e-6
 _GROWTH = 1.02
 
 
-def rate_modulus(reparameterization, beta: float) -> float:
-    """Return sup_w sup_{|w̃ − w| <= β} of the relative change that the memory suffers, or inf.
+def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float:
+    """Return g(β), the largest relative change of a memory e^{f(w)t} under |w̃ − w| <= β, over all w, or inf.
 
     The change is |f(w)| ∫|e^{f(w̃)t} − e^{f(w)t}| dt = |f(w)/f(w̃) − 1| in continuous time, and
     (1 − |f(w)|) Σ_s |f(w̃)^s − f(w)^s| in discrete time. The supremum is taken over a grid of magnitudes
@@ -55,17 +59,17 @@ def rate_modulus(reparameterization, beta: float) -> float:
 
     grid = np.unique(np.concatenate([-_MAGNITUDES, [0.0], _MAGNITUDES]))
     grid = grid[(grid > low) & (grid < high)]
-    found = largest(grid)
-    known = np.flatnonzero(~np.isnan(found))
+    changes = largest(grid)
+    known = np.flatnonzero(~np.isnan(changes))
     if known.size == 0:
         raise ValueError(f"nothing of {reparameterization.name!r} is stable, so that it has no modulus")
-    grid, found = grid[known], found[known]
+    grid, changes = grid[known], changes[known]
     if evidence(reparameterization) == "intervals":
         middle, stable = float(grid[np.argmin(np.abs(grid))]), reparameterization.stable_values
         if any(math.isfinite(first_exit(reparameterization, middle, side, stable)) for side in (-1, 1)):
             return math.inf
-    at = int(np.argmax(found))
-    if not math.isfinite(found[at]) or _grows_at_an_end(found, at):
+    at = int(np.argmax(changes))
+    if not math.isfinite(changes[at]) or _grows_at_an_end(changes, at):
         return math.inf
     around = grid[[max(at - 1, 0), min(at + 1, grid.size - 1)]]
     refined = minimize_scalar(
@@ -74,13 +78,13 @@ def rate_modulus(reparameterization, beta: float) -> float:
         method="bounded",
         options={"xatol": 1e-12 * max(1.0, abs(grid[at]))},
     )
-    return max(float(found[at]), -float(refined.fun))
+    return max(float(changes[at]), -float(refined.fun))
 
 
-def _grows_at_an_end(found: np.ndarray, at: int) -> bool:
-    """Whether the largest change is the last one that could be computed, and well above its neighbours."""
-    inner = 4 if at < 4 else -5 if at >= found.size - 4 else None
-    return inner is not None and found[at] > _GROWTH * found[inner]
+def _grows_at_an_end(changes: np.ndarray, at: int) -> bool:
+    """Whether the largest change is near an end of the grid, and above one further in by more than 2 %."""
+    inner = 4 if at < 4 else -5 if at >= changes.size - 4 else None
+    return inner is not None and bool(changes[at] > _GROWTH * changes[inner])
 
 
 def _continuous_change(reparameterization, w, moved):

@@ -1,4 +1,4 @@
-"""The map λ = f(w) from a free weight to a recurrent weight, and how stable it is.
+"""The map λ = f(w) from a free weight to a recurrent weight, its inverse, derivative and stability.
 
 In continuous time f(w) is the eigenvalue of dh/dt = f(w) h, per unit time; in discrete time it is the
 multiplier of a step, h ← f(w) h. A reparameterisation is stable (StableSSM (2311.14495), definition 3.4)
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Any, TypedDict
 
 import numpy as np
 import sympy
@@ -22,7 +23,7 @@ from curse_of_memory.theory.maps.intervals import Interval
 from curse_of_memory.theory.maps.namespaces import evaluated, functions_for, is_symbolic
 from curse_of_memory.theory.maps.rate_modulus import rate_modulus
 
-__all__ = ["Reparameterization", "w"]
+__all__ = ["Formula", "Options", "Reparameterization", "w"]
 
 w = sympy.Symbol("w", real=True)
 """The free weight in `Reparameterization.formula`."""
@@ -32,7 +33,21 @@ TIMES = ("continuous", "discrete")
 REALS = (-math.inf, math.inf)
 _FARTHEST = 1e6
 _LOOKED_AT = np.concatenate([-np.geomspace(_FARTHEST, 1e-6, 721), [0.0], np.geomspace(1e-6, _FARTHEST, 721)])
-Formula = Callable[[object, object], object]
+# numpy, torch, sympy and intervals go through the same formula, each with its own functions
+Formula = Callable[[Any, Any], Any]
+
+
+class Options(TypedDict, total=False):
+    """The optional arguments of :class:`Reparameterization`."""
+
+    time: str
+    slope: Formula | None
+    free: Formula | None
+    domain: tuple[float, float]
+    image: tuple[float, float]
+    modulus: Callable[[float], float] | None
+    ratio: Formula | None
+    turns: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -98,12 +113,12 @@ class Reparameterization:
         if not self.domain[0] < self.domain[1]:
             raise ValueError(f"domain must be an open interval (low, high), got {self.domain!r}")
         if self.turns is not None:
-            object.__setattr__(self, "turns", self._checked_turns())
+            object.__setattr__(self, "turns", self._checked_turns(self.turns))
 
-    def _checked_turns(self) -> tuple[float, ...]:
+    def _checked_turns(self, given: tuple[float, ...]) -> tuple[float, ...]:
         """Return `turns` as floats, if the values of f do not contradict them."""
         low, high = self.domain
-        turns = [checks.real("turns", turn) for turn in self.turns]
+        turns = [checks.real("turns", turn) for turn in given]
         edges = [low, *turns, high]
         if any(a >= b for a, b in pairwise(edges)):
             raise ValueError(f"turns must increase within the domain {self.domain}, got {self.turns!r}")
@@ -127,13 +142,13 @@ class Reparameterization:
         """The sympy expression f(w) in the symbol ``w``."""
         return self.f(w)
 
-    def f(self, w):
+    def f(self, w: Any) -> Any:
         """Return f(w) as a numpy array, torch tensor or sympy expression, whichever `w` is."""
         value = self.value(w)
         return value if self.time == "continuous" else 1 - value
 
-    def value(self, w):
-        """Return f(w), or 1 − f(w) for a discrete-time f: `definition`, in the type of `w`."""
+    def value(self, w: Any) -> Any:
+        """Return the value of `definition`, f(w) or in discrete time 1 − f(w), in the type of `w`."""
         w = _argument(w)
         value = self.definition(functions_for(w), w)
         return sympy.nsimplify(value, rational=True) if is_symbolic(w) else value
@@ -143,13 +158,13 @@ class Reparameterization:
         """The open interval of values of `definition` whose modes decay."""
         return (-math.inf, 0.0) if self.time == "continuous" else (0.0, 2.0)
 
-    def gap(self, w):
+    def gap(self, w: Any) -> Any:
         """Return 1 − f(w) without cancellation, for a discrete-time f."""
         if self.time != "discrete":
             raise ValueError(f"gap is one minus the multiplier of a step, but {self.name!r} is continuous")
         return self.value(w)
 
-    def derivative(self, w):
+    def derivative(self, w: Any) -> Any:
         """Return f'(w), in the type of `w` as for :meth:`f`."""
         w = _argument(w)
         if self.slope is not None:
@@ -164,7 +179,7 @@ class Reparameterization:
     def _derived(self) -> sympy.Expr:
         return sympy.diff(self.formula, _W)
 
-    def inverse(self, lam):
+    def inverse(self, lam: Any) -> Any:
         """Return the w with f(w) = `lam`, in the type of `lam`.
 
         Raises
@@ -177,12 +192,12 @@ class Reparameterization:
         lam = _argument(lam)
         return self._inverse(lam, lam if self.time == "continuous" else 1 - lam)
 
-    def recurrent_weight(self, w, dt: float):
+    def recurrent_weight(self, w: Any, dt: float) -> Any:
         """Return W of the step h ← h + `dt` W h, per unit time: f(`w`), or (f(`w`) − 1)/dt if discrete."""
         value = self.value(w)
         return value if self.time == "continuous" else -value / dt
 
-    def free_weight(self, recurrent, dt: float):
+    def free_weight(self, recurrent: Any, dt: float) -> Any:
         """Return the w whose :meth:`recurrent_weight` at `dt` is `recurrent`; errors as :meth:`inverse`."""
         recurrent = _argument(recurrent)
         if self.time == "continuous":
@@ -190,11 +205,11 @@ class Reparameterization:
         return self._inverse(1 + dt * recurrent, -dt * recurrent)
 
     def fastest(self, dt: float) -> float:
-        """Return the largest decay rate that :meth:`recurrent_weight` at `dt` comes to, per unit time."""
+        """Return the largest decay rate −W over the recurrent weights W of steps `dt`, per unit time."""
         low = self.image[0]
         return -low if self.time == "continuous" else (1 - low) / dt
 
-    def gradient_over_weight(self, w):
+    def gradient_over_weight(self, w: Any) -> Any:
         """Return |f'(w)|/f(w)², or |f'(w)|/(1 − f(w))² if discrete.
 
         The gradient of the loss with respect to w is at most a constant times this (StableSSM
@@ -215,9 +230,9 @@ class Reparameterization:
         return x.where(value == 0, math.inf * x.ones_like(ratio), ratio)
 
     def g(self, beta: float) -> float:
-        """Return g(β), inf where a weight that is off by `beta` may leave the stable ones, or it overflows.
+        """Return the modulus g(β), inf if a weight off by `beta` may be unstable, or if it overflows.
 
-        For real f < 0 it is sup |f(w)/f(w̃) − 1| over all w and |w̃ − w| <= β. In discrete time |f(w)| and
+        For real f < 0 g is sup |f(w)/f(w̃) − 1| over all w and |w̃ − w| <= β. In discrete time |f(w)| and
         the integral become 1 − |f(w)| and a sum over steps.
 
         Raises
@@ -237,7 +252,7 @@ class Reparameterization:
 
     @property
     def is_stable(self) -> bool:
-        """Whether g is finite at every β (looked at up to β = 2) and tends to 0 with β."""
+        """Whether g is finite for all β, checked up to β = 2, and tends to 0 with β."""
         return math.isfinite(self.g(2.0)) and self.g(1e-6) < 1e-3
 
     def _inverse(self, lam, value):
@@ -258,8 +273,8 @@ class Reparameterization:
         return weight
 
 
-def _argument(w):
-    """Return what the formulas can work on: an array, tensor or expression as it is, numbers as an array."""
+def _argument(w: Any) -> Any:
+    """Return the argument of a formula: numbers as an array, everything else as it is."""
     if is_symbolic(w) or isinstance(w, Interval) or hasattr(w, "dtype"):
         return w
     return np.asarray(w, dtype=float)

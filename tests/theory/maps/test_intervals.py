@@ -160,9 +160,9 @@ def test_declared_turns_and_interval_arithmetic_agree(name):
     b = a + 10.0 ** rng.uniform(-3, 0.7, 30)
     declared, proved = value_range(f, a, b), value_range(bare, a, b)
     # bounds are wider by some roundings, and at a turn by the square of the last pieces
-    room = 1e-9 * (declared.largest - declared.least) + 1e-13 * np.abs(declared.least) + 1e-15
-    for outer, inner in ((declared.least - proved.least, room), (proved.largest - declared.largest, room)):
-        assert (outer >= -1e-14 * np.abs(declared.least)).all()
+    room = 1e-9 * (declared.high - declared.low) + 1e-13 * np.abs(declared.low) + 1e-15
+    for outer, inner in ((declared.low - proved.low, room), (proved.high - declared.high, room)):
+        assert (outer >= -1e-14 * np.abs(declared.low)).all()
         assert (outer <= inner).all()
 
 
@@ -171,9 +171,9 @@ def test_a_map_that_wiggles_is_enclosed_with_its_wiggles():
     found = value_range(wiggling, np.array([-1.0]), np.array([-0.9]))
     x = np.linspace(-1.0, -0.9, 200_001)
     values = x + np.sin(400 * x) / 20
-    assert found.least[0] <= values.min() <= values.max() <= found.largest[0]
+    assert found.low[0] <= values.min() <= values.max() <= found.high[0]
     # the samples are 5e-7 apart, and the curvature is 400²/20
-    assert found.largest[0] - found.least[0] <= np.ptp(values) + 1e-8
+    assert found.high[0] - found.low[0] <= np.ptp(values) + 1e-8
 
 
 @pytest.mark.parametrize(
