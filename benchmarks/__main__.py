@@ -6,7 +6,7 @@ import click
 import torch
 
 from benchmarks.table import ROWS, report
-from curse_of_memory.files import whole_file
+from curse_of_memory.tools.files import whole_file
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,11 +11,11 @@ import torch
 
 from benchmarks.rows import draws
 from benchmarks.timing import take_turns
-from curse_of_memory.nn.recurrence.convolution import causal_convolution
-from curse_of_memory.nn.recurrence.kernels import modal_kernel
-from curse_of_memory.nn.recurrence.linear_scan import linear_scan
-from curse_of_memory.nn.recurrence.nonlinear import recurrence
-from curse_of_memory.nn.recurrence.nonlinear_cells import euler_cell
+from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
+from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
+from curse_of_memory.nn.recurrence.nonlinear.cells import euler_cell
+from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence
 
 LENGTHS = (100, 1_000, 10_000, 100_000)
 

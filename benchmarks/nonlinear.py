@@ -5,8 +5,8 @@ from torch import nn
 
 from benchmarks import plain
 from benchmarks.rows import Case, Row, draws, same
-from curse_of_memory.nn.recurrence.nonlinear import recurrence
-from curse_of_memory.nn.recurrence.nonlinear_cells import GATED, euler_cell
+from curse_of_memory.nn.recurrence.nonlinear.cells import GATED, euler_cell
+from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence
 
 # why rows fall short, as profiles have it
 ALONE = (

@@ -107,7 +107,7 @@ def this_machine() -> "Machine":
     from curse_of_memory.gallery.origin import Machine
 
     def device(name: str) -> str:
-        from curse_of_memory.devices import device_name
+        from curse_of_memory.tools.devices import device_name
 
         return device_name(name)
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from curse_of_memory import checks
 from curse_of_memory.theory import bias
+from curse_of_memory.tools import checks
 
 __all__ = ["TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"]
 

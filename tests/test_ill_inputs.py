@@ -15,8 +15,7 @@ import xarray as xr
 
 import curse_of_memory as com
 from curse_of_memory.theory import approximation_rates, hankel, plateau, reparameterization, stability
-from curse_of_memory.theory.flow.gradient_flow import gradient_flow
-from curse_of_memory.theory.functions import far_bump
+from curse_of_memory.theory.exponential_sums.geometric_sums import geometric_exponential_sum
 from curse_of_memory.theory.lemmas import (
     gru_linearization,
     heaviside_dynamics,
@@ -25,7 +24,8 @@ from curse_of_memory.theory.lemmas import (
     rescaled_modes,
     resolvent,
 )
-from curse_of_memory.theory.sums.geometric_sums import geometric_exponential_sum
+from curse_of_memory.theory.plateau.gradient_flow import gradient_flow
+from curse_of_memory.theory.targets import far_bump
 
 
 class Opaque:

@@ -36,11 +36,11 @@ PUBLIC = {
     },
     "theory.decay": {"DecayFit", "decay"},
     "theory.plateau": {"GrowthRate", "Plateau", "growth_rate", "plateau_time"},
-    "theory.flow.gradient_flow": {"gradient_flow"},
+    "theory.plateau.gradient_flow": {"gradient_flow"},
     "theory.approximation_rates": {
         "EquispacedError", "best_spacing", "equispaced_error", "l1_norm", "truncation_terms",
     },
-    "theory.sums.geometric_sums": {"GeometricSum", "geometric_exponential_sum"},
+    "theory.exponential_sums.geometric_sums": {"GeometricSum", "geometric_exponential_sum"},
     "theory.lemmas.lyapunov": {"LyapunovNorm", "Shear", "envelope", "lyapunov_norm"},
     "theory.lemmas.resolvent": {
         "Distance", "distance_to_instability", "numerical_abscissa", "spectral_abscissa",

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 import curse_of_memory as com
-from curse_of_memory.theory.functions.target import lag_grid
 from curse_of_memory.theory.lemmas.gru_linearization import gru_linearization
 from curse_of_memory.theory.lemmas.heaviside_dynamics import simulate
 from curse_of_memory.theory.lemmas.layered_memory import LayeredMemory
 from curse_of_memory.theory.lemmas.resolvent import spectral_abscissa
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
+from curse_of_memory.theory.targets.target import lag_grid
 
 EPS = np.finfo(float).eps
 LAGS = np.arange(100.0)

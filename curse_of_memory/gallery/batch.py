@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.files import plain_folder
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import DataError, Machine, origin, package_checksum
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
 from curse_of_memory.gallery.publication import Job, is_current, publish, recover
 from curse_of_memory.gallery.state import read_state
+from curse_of_memory.tools.files import plain_folder
 
 __all__ = ["Outcome", "only_batch", "outdated", "plan", "run", "staleness"]
 

@@ -8,11 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from curse_of_memory import __version__
-from curse_of_memory.files import is_plain_file, whole_file
 from curse_of_memory.gallery.ledger import Paper, read_inventory, read_papers, statuses
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.results import Result, Row
 from curse_of_memory.gallery.standing import Standing
+from curse_of_memory.tools.files import is_plain_file, whole_file
 
 __all__ = ["Card", "index_html", "write_index"]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from curse_of_memory.files import is_plain_file, whole_file
 from curse_of_memory.gallery.ledger import (
     INCOMPLETE,
     STATUSES,
@@ -21,7 +20,8 @@ from curse_of_memory.gallery.ledger import (
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.results import NOTHING
 from curse_of_memory.gallery.standing import Standing
-from curse_of_memory.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
+from curse_of_memory.report.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
+from curse_of_memory.tools.files import is_plain_file, whole_file
 
 __all__ = ["ledger_latex", "ledger_markdown", "write_ledger"]
 

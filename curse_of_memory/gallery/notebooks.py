@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from curse_of_memory.checks import near_match
-from curse_of_memory.files import read_file, read_json
 from curse_of_memory.gallery.parameters import Parameter, read_parameters
+from curse_of_memory.tools.checks import near_match
+from curse_of_memory.tools.files import read_file, read_json
 
 __all__ = [
     *("PACKAGE", "SHIPPED", "Notebook", "code_of", "find_clone", "find_notebooks", "find_root"),

@@ -10,7 +10,7 @@ from typing import Any, Self
 from curse_of_memory import __version__
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, code_of
 from curse_of_memory.gallery.parameters import plain_values
-from curse_of_memory.versions import numeric_versions
+from curse_of_memory.tools.versions import numeric_versions
 
 __all__ = ["DataError", "Machine", "Origin", "checksum", "origin", "package_checksum"]
 

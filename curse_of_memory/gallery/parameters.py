@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.checks import near_match, one_of
-from curse_of_memory.files import read_file
 from curse_of_memory.gallery.core_yaml import read_yaml
+from curse_of_memory.tools.checks import near_match, one_of
+from curse_of_memory.tools.files import read_file
 
 __all__ = [
     *("COMMON", "Parameter", "plain_values", "preset_of", "read_parameters", "read_presets", "read_value"),

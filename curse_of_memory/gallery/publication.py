@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.files import is_plain_file, plain_folder
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin, checksum
 from curse_of_memory.gallery.results import FILES, own_files, read_result
 from curse_of_memory.gallery.state import State, read_state, write_state
+from curse_of_memory.tools.files import is_plain_file, plain_folder
 
 __all__ = ["Job", "is_current", "publish", "recover"]
 

@@ -3,10 +3,10 @@
 Only outputs change: what papermill or an editor left behind goes, everything else stays.
 """
 
-from curse_of_memory.files import whole_file
 from curse_of_memory.gallery.batch import CELL_SECONDS, IOPUB_SECONDS, START_SECONDS
 from curse_of_memory.gallery.kernel import OneThreadKernel, no_kernel_left_behind, run_apart
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.tools.files import whole_file
 
 __all__ = ["refresh"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.files import is_plain_file, read_json
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.tools.files import is_plain_file, read_json
 
 __all__ = ["FILES", "Result", "Row", "find_result", "own_files", "read_result"]
 

@@ -7,13 +7,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from curse_of_memory import checks
-from curse_of_memory.devices import bytes_on_tape, copies_that_fit, memory_budget
 from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
-from curse_of_memory.random_streams import stream
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit, memory_budget
+from curse_of_memory.tools.random_streams import stream
 
 __all__ = ["NORMS", "gradient_norms"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.perturbation import perturbed_errors
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.tools import checks
 
 __all__ = ["StabilityMargin", "stability_margin"]
 

@@ -10,13 +10,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from curse_of_memory import checks
 from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap, in_double
-from curse_of_memory.random_streams import stream
-from curse_of_memory.theory.functions.target import lag_grid
+from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.random_streams import stream
 
 __all__ = ["PROBES", "memory_function"]
 

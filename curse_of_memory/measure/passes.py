@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import torch
 from tqdm import tqdm
 
-from curse_of_memory import checks
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.tools import checks
 
 __all__ = ["answer_bytes", "passes", "sequences_at_once"]
 

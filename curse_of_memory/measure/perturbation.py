@@ -9,12 +9,12 @@ import xarray as xr
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
-from curse_of_memory.random_streams import sample_seed, sample_stream
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.random_streams import sample_seed, sample_stream
 
 __all__ = ["BALLS", "perturbation_curve", "perturbed_errors"]
 

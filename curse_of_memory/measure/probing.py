@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from curse_of_memory.devices import full_precision, resolve_device
+from curse_of_memory.tools.devices import full_precision, resolve_device
 
 __all__ = ["probing"]
 

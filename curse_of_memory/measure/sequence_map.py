@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory import checks
 from curse_of_memory.measure.guards import EARLY, ROWS, check_map
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.refusals import failure, positions, refuse_time_first
-from curse_of_memory.random_streams import stream
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.random_streams import stream
 
 __all__ = ["SequenceMap", "in_double", "sequence_of"]
 

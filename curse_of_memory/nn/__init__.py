@@ -14,15 +14,15 @@ What all of them share:
 - They copy and pickle, those with a reparameterisation of one's own by its content.
 """
 
-from curse_of_memory.nn.attention import CausalSelfAttention
-from curse_of_memory.nn.causal_convolution import CausalConvolution
-from curse_of_memory.nn.gates import GRU, LSTM, ElmanRNN
-from curse_of_memory.nn.rnn import RNN
-from curse_of_memory.nn.s4d import S4D
-from curse_of_memory.nn.ssm import SSM
+from curse_of_memory.nn.attention.causal_attention import CausalSelfAttention
+from curse_of_memory.nn.attention.transformer import CausalTransformer
+from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
+from curse_of_memory.nn.convolutional.tcn import TCN
+from curse_of_memory.nn.recurrent.gates import GRU, LSTM, ElmanRNN
+from curse_of_memory.nn.recurrent.rnn import RNN
 from curse_of_memory.nn.stack import SequenceStack
-from curse_of_memory.nn.tcn import TCN
-from curse_of_memory.nn.transformer import CausalTransformer
+from curse_of_memory.nn.state_space.s4d import S4D
+from curse_of_memory.nn.state_space.ssm import SSM
 
 __all__ = [
     "GRU",

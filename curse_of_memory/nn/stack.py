@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory import checks
-from curse_of_memory.nn import inputs
-from curse_of_memory.nn.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.streaming import Streaming
 from curse_of_memory.protocols import Outputs, can_run_chunks
+from curse_of_memory.tools import checks
 
 __all__ = ["SequenceStack"]
 

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from torch import Tensor, nn
 
-from curse_of_memory.nn import inputs
+from curse_of_memory.nn.building import inputs
 from curse_of_memory.protocols import Outputs
 
 __all__ = ["Streaming"]

@@ -1,1 +1,1 @@
-"""One module per paper, or per figure where one takes a module; each computes, and draws."""
+"""One folder a paper, one module a figure or table: `data()` computes it, `plot()` draws it."""

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.sampling import WhiteInputTask, drawn_by, fingerprint
+from curse_of_memory.tools import checks
 
 __all__ = ["AttentionApproximation"]
 

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from curse_of_memory.theory.functions.lagged import lagged
+from curse_of_memory.theory.targets.lagged import lagged
 
 __all__ = ["causal_convolution", "lag_values"]
 

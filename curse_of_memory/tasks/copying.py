@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
+from curse_of_memory.tools import checks
 
 __all__ = ["Accuracy", "Copying"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pooch
 
-from curse_of_memory import checks
+from curse_of_memory.tools import checks
 
 __all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch", "files_read", "find"]
 

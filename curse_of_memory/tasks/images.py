@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.image_files import read_images
 from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
+from curse_of_memory.tools import checks
 
 __all__ = ["SequentialImages"]
 

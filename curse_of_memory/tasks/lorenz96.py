@@ -22,8 +22,8 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.sampling import WhiteInputTask
+from curse_of_memory.tools import checks
 
 __all__ = ["Lorenz96"]
 

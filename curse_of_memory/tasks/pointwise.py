@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.sampling import Batch, drawn_by, fingerprint, placed
+from curse_of_memory.tools import checks
 
 __all__ = ["Pointwise"]
 

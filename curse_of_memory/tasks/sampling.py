@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory import checks
+from curse_of_memory.tools import checks
 
 __all__ = ["Batch", "WhiteInputTask", "drawn_by", "fingerprint", "placed", "white_noise"]
 

@@ -5,10 +5,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory import checks
-from curse_of_memory.devices import torch_draws
-from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint, white_noise
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.devices import torch_draws
+from curse_of_memory.tools.random_streams import sample_seed
 
 __all__ = ["TeacherFilter", "causal_transformer", "random_rnn"]
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.data_files import FILES, fetch, find
 from curse_of_memory.tasks.sampling import Batch, drawn_by
+from curse_of_memory.tools import checks
 
 __all__ = ["WikiText2"]
 

@@ -22,10 +22,10 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from curse_of_memory import checks
 from curse_of_memory.tasks.convolution import causal_convolution, lag_values
 from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint
-from curse_of_memory.theory.functions.lagged import lag_step
+from curse_of_memory.theory.targets.lagged import lag_step
+from curse_of_memory.tools import checks
 
 __all__ = ["VolterraFunctional"]
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from curse_of_memory import checks
-from curse_of_memory.theory.functions.target import Target
+from curse_of_memory.theory.targets.target import Target
+from curse_of_memory.tools import checks
 
 __all__ = ["EquispacedError", "best_spacing", "equispaced_error", "l1_norm", "truncation_terms"]
 

@@ -4,7 +4,7 @@ The Hankel operator of a memory ρ maps inputs of the past to outputs of the fut
 (Γf)(s) = ∫_0^∞ ρ(s + t) f(t) dt. A system of m states has a Γ̂ of rank m, so that ‖Γ − Γ̂‖ >= σ_{m+1}(Γ):
 no linear RNN of m states, trained or not, comes closer than σ_{m+1} in the Hankel norm, hence neither
 in the larger H∞ norm nor in ∫|ρ − ρ̂|; and a system that attains it in the Hankel norm exists (Adamyan,
-Arov & Krein 1971). For weighted ℓ2 norms see :mod:`curse_of_memory.theory.sums.lower_bounds`.
+Arov & Krein 1971). For weighted ℓ2 norms see :mod:`curse_of_memory.theory.exponential_sums.lower_bounds`.
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,15 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from curse_of_memory import checks
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.functions.lagged import lagged
-from curse_of_memory.theory.sums.gramians import gram_factor, singular_values
-from curse_of_memory.theory.sums.lower_bounds import LowerBound, bound_of_filters, weighted_lower_bound
+from curse_of_memory.theory.exponential_sums.gramians import gram_factor, singular_values
+from curse_of_memory.theory.exponential_sums.lower_bounds import (
+    LowerBound,
+    bound_of_filters,
+    weighted_lower_bound,
+)
+from curse_of_memory.theory.targets.lagged import lagged
+from curse_of_memory.tools import checks
 
 __all__ = [
     "BalancedTruncation",
@@ -60,8 +64,8 @@ def hankel_singular_values(source: ArrayLike | ExponentialSum, *, dt: float | No
     -----
     The singular values of samples have the absolute accuracy eps·σ_1: smaller ones are rounding
     errors. Those of a sum are the singular values of R C Rᵀ, with C = diag(c) and the Gram matrix Rᴴ R
-    of the exponentials in closed form (:mod:`curse_of_memory.theory.sums.gramians`): they keep a relative
-    accuracy of about 1e-12 each, however small, for positive coefficients, and as a rule for
+    of the exponentials in closed form (:mod:`curse_of_memory.theory.exponential_sums.gramians`): they keep a
+    relative accuracy of about 1e-12 each, however small, for positive coefficients, and as a rule for
     coefficients of either sign and complex pairs, unless coefficients cancel.
 
     Examples

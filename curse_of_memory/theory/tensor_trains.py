@@ -24,9 +24,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curse_of_memory import checks
-from curse_of_memory.theory.functions.lagged import lagged
-from curse_of_memory.theory.functions.units import power_of_two
+from curse_of_memory.theory.targets.lagged import lagged
+from curse_of_memory.theory.targets.units import power_of_two
+from curse_of_memory.tools import checks
 
 __all__ = ["TensorTrain", "fit_tensor_train", "ranks"]
 

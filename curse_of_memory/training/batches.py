@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
-from curse_of_memory import checks
-from curse_of_memory.devices import torch_draws
-from curse_of_memory.random_streams import sample_seed, stream
 from curse_of_memory.tasks import Batch
 from curse_of_memory.tasks.sampling import drawn_by, fingerprint
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.devices import torch_draws
+from curse_of_memory.tools.random_streams import sample_seed, stream
 
 __all__ = ["Batches", "Loader", "Sequences", "copied", "data_set"]
 

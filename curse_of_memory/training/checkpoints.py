@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from curse_of_memory.files import whole_file
+from curse_of_memory.tools.files import whole_file
 
 __all__ = ["Checkpoint", "identity", "weights_of"]
 

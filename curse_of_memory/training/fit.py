@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from curse_of_memory import checks, devices
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.guards import check_map
 from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.measure.sequence_map import sequence_of
+from curse_of_memory.tools import checks, devices
 from curse_of_memory.training.batches import Batches
 from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
 from curse_of_memory.training.processes import processes

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from curse_of_memory.nn.recurrence.threads import on_cpu
-from curse_of_memory.random_streams import sample_seed
+from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu
+from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched_adam import Stacked
 from curse_of_memory.training.batches import copied
 from curse_of_memory.training.members import Members

@@ -19,8 +19,8 @@ import scipy.optimize
 import torch
 from torch import nn
 
-from curse_of_memory import checks
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.tools import checks
 from curse_of_memory.training.expected import ExpectedLoss
 from curse_of_memory.training.result import FitResult, verdict
 

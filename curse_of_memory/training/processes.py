@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from curse_of_memory.devices import resolve_device
+from curse_of_memory.tools.devices import resolve_device
 
 __all__ = ["ManyProcesses", "OneProcess", "processes"]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 from tqdm.auto import tqdm
 
-from curse_of_memory import checks
-from curse_of_memory.run_places import Call, Failure, outcomes
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.run_places import Call, Failure, outcomes
 
 __all__ = ["run_all"]
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 import xarray as xr
 
-from curse_of_memory import checks, devices
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
-from curse_of_memory.random_streams import sample_seed
 from curse_of_memory.theory import reparameterization
+from curse_of_memory.tools import checks, devices
+from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.checkpoints import identity
 from curse_of_memory.training.fit import checked_settings
 from curse_of_memory.training.lockstep import Lockstep

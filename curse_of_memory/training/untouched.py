@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from curse_of_memory.devices import GENERATORS
+from curse_of_memory.tools.devices import GENERATORS
 
 __all__ = ["generator_states", "same_states", "set_generators", "untouched"]
 

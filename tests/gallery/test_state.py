@@ -47,7 +47,9 @@ def test_an_origin_follows_device_data_and_versions(project, monkeypatch):
     forced = made_from(notebook, {"device": "cpu"})
     assert forced.same_as(made_from(notebook, {"device": "cpu"}, machine=gpu))
     torch = first.versions["torch"]
-    monkeypatch.setattr("curse_of_memory.versions.version", lambda name: "0.1" if name == "torch" else "1")
+    monkeypatch.setattr(
+        "curse_of_memory.tools.versions.version", lambda name: "0.1" if name == "torch" else "1"
+    )
     now = made_from(notebook)
     assert f"torch {torch}, now 0.1" in first.differences(now)[0]
     assert not first.same_as(now)

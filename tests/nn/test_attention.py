@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from curse_of_memory.measure import gradient_norms, memory_function
-from curse_of_memory.nn.attention import Cache, CausalSelfAttention
-from curse_of_memory.nn.positions import POSITIONS, rotated, waves
-from curse_of_memory.nn.transformer import NORMS, CausalTransformer
+from curse_of_memory.nn.attention.causal_attention import Cache, CausalSelfAttention
+from curse_of_memory.nn.attention.positions import POSITIONS, rotated, waves
+from curse_of_memory.nn.attention.transformer import NORMS, CausalTransformer
 
 EPS = float(np.finfo(float).eps)
 

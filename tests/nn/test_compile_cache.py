@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import curse_of_memory
-from curse_of_memory.nn.recurrence import compile_cache
+from curse_of_memory.nn.recurrence.nonlinear import compile_cache
 
 PACKAGE = Path(curse_of_memory.__file__).parent
 CALLER = """
-from curse_of_memory.nn.recurrence.compile_cache import compiled
-from curse_of_memory.nn.recurrence.vector_math import tanh
+from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
+from curse_of_memory.nn.recurrence.nonlinear.vector_math import tanh
 
 
 @compiled(nogil=True)
@@ -23,7 +23,7 @@ def twice(x):
     return 2 * tanh(x)
 """
 RUN = """
-from curse_of_memory.nn.recurrence.caller import twice
+from curse_of_memory.nn.recurrence.nonlinear.caller import twice
 print(twice(100.0), sum(twice.stats.cache_hits.values()))
 """
 
@@ -31,12 +31,16 @@ print(twice(100.0), sum(twice.stats.cache_hits.values()))
 @pytest.fixture
 def room(tmp_path):
     """A package of this name with the room of compiled loops, a small loop of its own, and nothing else."""
-    for name in ("files.py", "nn/recurrence/compile_cache.py", "nn/recurrence/vector_math.py"):
+    for name in (
+        "tools/files.py",
+        "nn/recurrence/nonlinear/compile_cache.py",
+        "nn/recurrence/nonlinear/vector_math.py",
+    ):
         target = tmp_path / "curse_of_memory" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PACKAGE / name, target)
     room = target.parent
-    for folder in (room, room.parent, room.parent.parent):
+    for folder in (*(room, *room.parents)[:4], tmp_path / "curse_of_memory" / "tools"):
         (folder / "__init__.py").touch()
     (room / "caller.py").write_text(CALLER)
     return room
@@ -44,7 +48,7 @@ def room(tmp_path):
 
 def run(room, **environment):
     """Return what a process of its own computes, and whether it found that compiled."""
-    root = room.parents[2]
+    root = room.parents[3]
     fixed = {"PYTHONPATH": str(root), "HOME": str(root / "home"), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", RUN],
@@ -97,13 +101,13 @@ def test_what_is_damaged_is_compiled_and_written_again(room):
 def test_where_nothing_can_be_written_loops_run_all_the_same(room):
     # a file where a folder should be: root may write everywhere, but not there
     (room / "__pycache__").touch()
-    (room.parents[2] / "home").touch()
+    (room.parents[3] / "home").touch()
     assert run(room) == (2.0, False)
-    assert not list(room.parents[2].rglob("*.compiled"))
+    assert not list(room.parents[3].rglob("*.compiled"))
     # a home of one's own is the next best place
-    (room.parents[2] / "home").unlink()
+    (room.parents[3] / "home").unlink()
     assert run(room) == (2.0, False)
-    assert list((room.parents[2] / "home" / ".cache" / "curse_of_memory").rglob("caller.twice-*"))
+    assert list((room.parents[3] / "home" / ".cache" / "curse_of_memory").rglob("caller.twice-*"))
 
 
 def test_the_latest_few_of_earlier_versions_stay(tmp_path):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from curse_of_memory.measure import gradient_norms, memory_function
-from curse_of_memory.nn.gates import GRU, LSTM, ElmanRNN
+from curse_of_memory.nn.recurrent.gates import GRU, LSTM, ElmanRNN
 
 EPS = float(np.finfo(float).eps)
 KINDS = pytest.mark.parametrize("kind", [LSTM, GRU, ElmanRNN])

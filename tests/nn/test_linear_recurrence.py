@@ -4,10 +4,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curse_of_memory.nn.recurrence import convolution
-from curse_of_memory.nn.recurrence.convolution import causal_convolution
-from curse_of_memory.nn.recurrence.kernels import modal_kernel, modal_kernel_plain
-from curse_of_memory.nn.recurrence.linear_scan import (
+from curse_of_memory.nn.recurrence.linear import convolution
+from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel, modal_kernel_plain
+from curse_of_memory.nn.recurrence.linear.linear_scan import (
     _in_blocks,
     linear_scan,
     linear_scan_loop,

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn import RNN
-from curse_of_memory.nn.recurrence import nonlinear_engines, vector_math
-from curse_of_memory.nn.recurrence import nonlinear_products as products
-from curse_of_memory.nn.recurrence.nonlinear import recurrence, recurrence_loop
-from curse_of_memory.nn.recurrence.nonlinear_cells import GATED, Cell, Stage, euler_cell
+from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
+from curse_of_memory.nn.recurrence.nonlinear import products, vector_math
+from curse_of_memory.nn.recurrence.nonlinear.cells import GATED, Cell, Stage, euler_cell
+from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence, recurrence_loop
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 CELLS = {name: euler_cell(name) for name in ("linear", "tanh", "hardtanh", "relu", "sigmoid")} | {

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import curse_of_memory as com
-from curse_of_memory.nn.s4d import S4D
-from curse_of_memory.nn.ssm import SSM
-from curse_of_memory.nn.ssm_modes import DISCRETIZATIONS, INITIAL, discretize
+from curse_of_memory.nn.state_space.s4d import S4D
+from curse_of_memory.nn.state_space.ssm import SSM
+from curse_of_memory.nn.state_space.ssm_modes import DISCRETIZATIONS, INITIAL, discretize
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 
 EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
@@ -156,7 +156,7 @@ def test_whole_sequences_and_streams_agree_at_any_size(seed, states, channels, t
 def test_the_scan_in_pieces_is_the_whole(monkeypatch):
     model, x = layer(S4D), noise(0, 2, 50, 3)
     whole = model.run(x)
-    monkeypatch.setattr("curse_of_memory.nn.s4d.STATES_AT_ONCE", 2 * 3 * 3 * 7)
+    monkeypatch.setattr("curse_of_memory.nn.state_space.s4d.STATES_AT_ONCE", 2 * 3 * 3 * 7)
     pieces = model.run(x)
     torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-13)
 

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 import curse_of_memory as com
-from curse_of_memory.nn.attention import CausalSelfAttention
-from curse_of_memory.nn.rnn import RNN
-from curse_of_memory.nn.s4d import S4D
-from curse_of_memory.nn.ssm import SSM
+from curse_of_memory.nn.attention.causal_attention import CausalSelfAttention
+from curse_of_memory.nn.recurrent.rnn import RNN
 from curse_of_memory.nn.stack import SequenceStack
+from curse_of_memory.nn.state_space.s4d import S4D
+from curse_of_memory.nn.state_space.ssm import SSM
 
 DOUBLE = torch.float64
 MIXING = {

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from curse_of_memory.measure import gradient_norms, memory_function
-from curse_of_memory.nn.causal_convolution import CausalConvolution
-from curse_of_memory.nn.rnn import ACTIVATIONS
-from curse_of_memory.nn.tcn import TCN
+from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
+from curse_of_memory.nn.convolutional.tcn import TCN
+from curse_of_memory.nn.recurrent.rnn import ACTIVATIONS
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.training import fit_expected

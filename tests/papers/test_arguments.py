@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from curse_of_memory import papers
-from curse_of_memory.papers.figure import figure_data
+from curse_of_memory.report.figure import figure_data
 
 FIGURES = {
     function.figure_name: function
-    for module in pkgutil.iter_modules(papers.__path__, "curse_of_memory.papers.")
+    for module in pkgutil.walk_packages(papers.__path__, "curse_of_memory.papers.")
     for _, function in inspect.getmembers(importlib.import_module(module.name), callable)
     if hasattr(function, "figure_name")
 }

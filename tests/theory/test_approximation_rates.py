@@ -15,10 +15,10 @@ from curse_of_memory.theory.approximation_rates import (
     truncation_terms,
 )
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.functions.far_bump import far_bump
-from curse_of_memory.theory.functions.rate_targets import damped, kink
-from curse_of_memory.theory.sums.geometric_sums import geometric_exponential_sum
-from curse_of_memory.theory.sums.l1_fit import fit_l1, l1_error
+from curse_of_memory.theory.exponential_sums.geometric_sums import geometric_exponential_sum
+from curse_of_memory.theory.exponential_sums.l1_fit import fit_l1, l1_error
+from curse_of_memory.theory.targets.far_bump import far_bump
+from curse_of_memory.theory.targets.rate_targets import damped, kink
 
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=30)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy import special
 
 from curse_of_memory.theory import targets
+from curse_of_memory.theory.airy_integrals import airy_magnitude
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.functions.airy_integrals import airy_magnitude
-from curse_of_memory.theory.functions.analytic import derivative_bound, gauss_bound
-from curse_of_memory.theory.functions.far_bump import far_bump
-from curse_of_memory.theory.functions.rate_targets import damped, kink
-from curse_of_memory.theory.functions.rectangles import magnitude_of
 from curse_of_memory.theory.stability import worst_case_error
+from curse_of_memory.theory.targets.analytic import derivative_bound, gauss_bound
+from curse_of_memory.theory.targets.far_bump import far_bump
+from curse_of_memory.theory.targets.rate_targets import damped, kink
+from curse_of_memory.theory.targets.rectangles import magnitude_of
 
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=60)

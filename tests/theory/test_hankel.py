@@ -10,8 +10,8 @@ from scipy.integrate import quad
 
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
+from curse_of_memory.theory.exponential_sums.gramians import gram_factor, singular_values
 from curse_of_memory.theory.hankel import balanced_truncation, hankel_singular_values, weighted_lower_bound
-from curse_of_memory.theory.sums.gramians import gram_factor, singular_values
 
 EPS = np.finfo(float).eps
 few = settings(derandomize=True, deadline=None, max_examples=25)

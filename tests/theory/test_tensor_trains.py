@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from curse_of_memory.nn.tcn import TCN
+from curse_of_memory.nn.convolutional.tcn import TCN
 from curse_of_memory.theory.tensor_trains import TensorTrain, fit_tensor_train, ranks
 
 EPS = float(np.finfo(float).eps)

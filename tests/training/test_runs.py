@@ -13,9 +13,9 @@ import joblib
 import pytest
 import torch
 
-from curse_of_memory import run_places
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.tools import run_places
 from curse_of_memory.training import fit
 from curse_of_memory.training.runs import run_all
 

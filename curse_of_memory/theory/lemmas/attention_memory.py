@@ -36,7 +36,7 @@ import pandas as pd
 from scipy.special import eval_hermitenorm, gamma
 from scipy.stats import norm, qmc
 
-from curse_of_memory import checks
+from curse_of_memory.tools import checks
 
 __all__ = ["Present", "errors_given", "expected_errors", "golden_law", "no_projection", "presents"]
 

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curse_of_memory import checks
 from curse_of_memory.theory.lemmas.resolvent import square_matrix
+from curse_of_memory.tools import checks
 
 __all__ = ["gru_linearization"]
 

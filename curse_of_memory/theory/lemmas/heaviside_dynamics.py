@@ -17,9 +17,9 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
-from curse_of_memory import checks
 from curse_of_memory.theory.lemmas.lyapunov import lyapunov_norm
 from curse_of_memory.theory.lemmas.resolvent import square_matrix
+from curse_of_memory.tools import checks
 
 __all__ = ["ContractionRegion", "contraction_region", "corner_rates", "simulate", "velocity_field"]
 

@@ -18,8 +18,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from curse_of_memory import checks
-from curse_of_memory.theory.functions.target import lag_grid
+from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.tools import checks
 
 __all__ = ["LayeredMemory"]
 

@@ -24,7 +24,6 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.linalg import expm, solve_continuous_lyapunov
 
-from curse_of_memory import checks
 from curse_of_memory.theory.lemmas.resolvent import (
     EPS,
     distance_to_instability,
@@ -33,6 +32,7 @@ from curse_of_memory.theory.lemmas.resolvent import (
     spectral_abscissa,
     square_matrix,
 )
+from curse_of_memory.tools import checks
 
 __all__ = ["LyapunovNorm", "Shear", "envelope", "lyapunov_norm"]
 

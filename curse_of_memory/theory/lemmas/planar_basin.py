@@ -12,10 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import solve_ivp
 
-from curse_of_memory import checks
 from curse_of_memory.theory.lemmas.resolvent import spectral_abscissa, square_matrix
+from curse_of_memory.tools import checks
 
-__all__ = ["PeriodicOrbit", "basin_boundary"]
+__all__ = ["CORNERS", "PLANAR", "PeriodicOrbit", "basin_boundary"]
+
+PLANAR = ((1.0, 1.0), (-4.0, -3.0))
+"""W of the planar example of IAT (2305.19190): both eigenvalues are −1, and memory need not decay."""
+
+CORNERS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
+"""The corners of the square (−1, 1)² in which v = tanh z lives."""
 
 _STEPS = {"method": "DOP853", "rtol": 1e-11, "atol": 1e-13}
 _START = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curse_of_memory import checks
+from curse_of_memory.tools import checks
 
 __all__ = ["MODELS", "RescaledModes", "appendix_c"]
 

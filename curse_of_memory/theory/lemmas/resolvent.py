@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curse_of_memory import checks
+from curse_of_memory.tools import checks
 
 __all__ = ["Distance", "distance_to_instability", "is_normal", "numerical_abscissa", "spectral_abscissa"]
 

@@ -1,0 +1,176 @@
+"""Random stacks of layers: how fast their memory decays, and how fast it has to.
+
+A stack reads a constant input x from step 0 on and settles at a fixed point h* of its state map F(h, x).
+Close to it what is left goes by the powers of J = ∂F/∂h(h*, x): almost every memory decays like e^{−βt} with
+
+    β = −log ρ(J),      ρ the spectral radius;      x as the step says, or x = 0 after an impulse.
+
+A layer reads those below it and none above: J is block triangular, and β is the smallest of the rates of the
+layers. For a layer that is linear in time, J is its recurrent matrix and β = −max Re λ. Layers of one rate
+have t^{ℓ−1} e^{−βt} (StableSSM (2311.14495), theorem 3.3): their slope is smaller by up to (ℓ − 1)/t.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+from curse_of_memory.nn.recurrent.gates import GRU, LSTM, ElmanRNN
+from curse_of_memory.nn.stack import SequenceStack
+from curse_of_memory.nn.state_space.s4d import S4D
+from curse_of_memory.nn.state_space.ssm import SSM
+from curse_of_memory.nn.state_space.ssm_modes import DiagonalModes
+from curse_of_memory.theory.decay.laws import upper_envelope
+from curse_of_memory.tools import checks
+
+__all__ = ["STACKS", "Slope", "fitted_slope", "linearised_rate", "spread"]
+
+ABOVE_NOISE = 10.0  # a value counts where it is this many noise floors high
+STEPS, CHUNKS = 200, 50  # steps towards the fixed point at a time, and how many times
+SETTLED = 1e-13  # change of a state in one step
+QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
+
+
+def _ssm(hidden: int, layers: int, seed: int) -> nn.Module:
+    """Return the stack of SSM universality (2309.13414), of rates log-uniform between 0.01 and 1 per step."""
+    plain = {"activation": "tanh", "output": "none", "norm": "none", "residual": False}
+    return SequenceStack(
+        lambda width: SSM(hidden, input_size=width, output_size=width),
+        hidden,
+        layers,
+        seed=seed,
+        dtype=torch.float64,
+        **plain,
+    )
+
+
+def _s4d(hidden: int, layers: int, seed: int) -> nn.Module:
+    """Return the stack of the public code of StableSSM (2311.14495), its norm left out."""
+    return SequenceStack(S4D, hidden, layers, norm="none", seed=seed, dtype=torch.float64)
+
+
+def _fused(kind: type[nn.Module]) -> Callable[[int, int, int], nn.Module]:
+    return lambda hidden, layers, seed: kind(hidden, layers, seed=seed, dtype=torch.float64)
+
+
+STACKS: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "RNN": _fused(ElmanRNN),
+    "GRU": _fused(GRU),
+    "LSTM": _fused(LSTM),
+    "SSM": _ssm,
+    "S4D": _s4d,
+}
+"""Untrained stacks of one input and one output, in float64, by name; functions of hidden, layers and seed."""
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The line through log M(t) over the second half of what is above the noise.
+
+    Attributes
+    ----------
+    rate : float
+        Minus its slope, per unit time; NaN with fewer than four points.
+    r2 : float
+        Share of the variance of log M that the line explains.
+    start, stop : float
+        First and last lag of the line, in time units.
+    level : float
+        The line at `start`.
+    """
+
+    rate: float
+    r2: float
+    start: float
+    stop: float
+    level: float
+
+
+def fitted_slope(memory: xr.DataArray) -> Slope:
+    """Return the line through log M, through the peaks of M where it oscillates.
+
+    Parameters
+    ----------
+    memory : xarray.DataArray over ``lag``
+        As :func:`memory_function` returns it, with its ``noise_floor``.
+
+    Returns
+    -------
+    Slope
+    """
+    values, lags = memory.values, memory.lag.values
+    (alive,) = np.nonzero(values > ABOVE_NOISE * memory.attrs["noise_floor"])
+    if alive.size < 4:
+        return Slope(math.nan, math.nan, math.nan, math.nan, math.nan)
+    peak, stop = int(values.argmax()), int(alive[-1])
+    seen = upper_envelope(values[: stop + 1], lags, peak, max(peak, stop // 2))
+    level, fall, residual = seen.fit(0.0)
+    variance = float(((seen.logs - seen.logs.mean()) ** 2).sum())
+    length = float(seen.lags[-1] - seen.lags[0])
+    return Slope(
+        rate=fall / length,
+        r2=1 - float((residual**2).sum()) / variance,
+        start=float(seen.lags[0]),
+        stop=float(seen.lags[-1]),
+        level=math.exp(level),
+    )
+
+
+def linearised_rate(model: nn.Module, inputs: Sequence[float]) -> float:
+    """Return β = −log ρ(∂F/∂h) per step at the fixed point, the smallest over constant `inputs`.
+
+    Where all that a model remembers are diagonal modes, J has their multipliers at every point.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        With diagonal modes in it, or with ``run(x, state)`` and real states ``(batch, state)``, of one input
+        channel and in float64.
+    inputs : sequence of float
+        Constant inputs x.
+
+    Returns
+    -------
+    float
+        NaN if the state does not settle.
+    """
+    checks.finite_array("inputs", inputs, ndim=1)
+    modes = [part for part in model.modules() if isinstance(part, DiagonalModes)]
+    if modes:
+        with torch.no_grad():
+            return min(-math.log(part.multipliers()[0].abs().max().item()) for part in modes)
+    return min(_rate(model, x) for x in inputs)
+
+
+def _rate(model: nn.Module, x: float) -> float:
+    constant = torch.full((1, STEPS, 1), float(x), dtype=torch.float64)
+    fixed = None
+    for _ in range(CHUNKS):
+        with torch.no_grad():
+            fixed = model.run(constant, fixed).last
+            moved = model.run(constant[:, :1], fixed).last
+        if (moved - fixed).abs().max() <= SETTLED:
+            break
+    else:
+        return math.nan
+    size = fixed.shape[1]
+    # the Jacobian in one call: row i of a batch of copies is asked for the derivative of its entry i
+    copies = fixed.repeat(size, 1).requires_grad_()
+    after = model.run(constant[:, :1].expand(size, -1, -1), copies).last
+    (jacobian,) = torch.autograd.grad(after.diagonal().sum(), copies)
+    return -math.log(torch.linalg.eigvals(jacobian).abs().max().item())
+
+
+def spread(curves: Sequence[xr.DataArray]) -> dict[str, np.ndarray]:
+    """Return the 10, 50 and 90 % quantiles over `curves` at each lag, NaN where they are noise.
+
+    Curves that sank into their noise are lower than all that did not: the quantiles above it are right.
+    """
+    floor = ABOVE_NOISE * max(curve.attrs["noise_floor"] for curve in curves)
+    stacked = np.stack([curve.values for curve in curves])
+    found = {name: np.quantile(stacked, q, axis=0, method="inverted_cdf") for name, q in QUANTILES.items()}
+    return {name: np.where(values > floor, values, np.nan) for name, values in found.items()}

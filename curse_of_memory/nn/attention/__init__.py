@@ -1,0 +1,1 @@
+"""Attention over the past of a sequence: causal heads, transformers, positions."""

@@ -1,0 +1,1 @@
+"""What layers are built with: initial weights, seeds, input maps, precision, free responses."""

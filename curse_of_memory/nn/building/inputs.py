@@ -1,0 +1,206 @@
+"""What every layer asks of its inputs, and how far a number that is none gets.
+
+A sequence with NaN or inf at step k says nothing about what comes after it, and everything about what came
+before. Step by step that is what arithmetic makes of it; but an FFT, a product with a mask, and the way back,
+where a gradient of zero meets a NaN, spread it over all of time. So layers compute with zeros in its place,
+and afterwards make NaN of every output, and of every state, that it reaches: those of its own sequence, from
+its own step on. Outputs before it, and their gradients by inputs and weights, are as if it were not there.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory.nn.building.own_precision import first_weight, widened
+from curse_of_memory.protocols import Outputs
+from curse_of_memory.tools import checks
+
+__all__ = [
+    "all_finite",
+    "dropout_probability",
+    "guarded",
+    "initial_state",
+    "many",
+    "nan_where",
+    "sequence",
+    "state_of_each",
+    "tensor",
+    "tokens",
+]
+
+
+Method = TypeVar("Method", bound=Callable)
+
+
+def sequence(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return `x`, refused unless `layer` can take it as ``(batch, time, layer.input_size)``.
+
+    Raises
+    ------
+    TypeError
+        If it is no tensor, or not real numbers of the dtype of the weights. Under autocast, which rounds as
+        it sees fit, any real dtype will do.
+    ValueError
+        If its shape or device is another one.
+    RuntimeError
+        Under ``torch.jit.trace``, which would keep the sizes of this one batch.
+    """
+    shape = f"(batch, time, {layer.input_size})"
+    tensor("x", x, f"shape {shape}")
+    if x.ndim != 3 or x.shape[-1] != layer.input_size:
+        raise ValueError(f"x must have shape {shape}, got {tuple(x.shape)}")
+    weight = first_weight(layer)
+    if weight.is_complex():
+        raise TypeError(f"weights of {type(layer).__name__} must be real, got {weight.dtype}")
+    if not x.is_floating_point():
+        raise TypeError(f"x must be real numbers of dtype {weight.dtype}, got {x.dtype}")
+    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"x must have the dtype of the weights, {weight.dtype}, got {x.dtype}")
+    _same_device("x", x, weight)
+    return x
+
+
+def many(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """Return stacked `parameters` and `x` in the precision to compute in, for the ``run_many`` of a `layer`.
+
+    Raises
+    ------
+    TypeError
+        If `x` is no tensor.
+    ValueError
+        If it is not ``(batch, time, layer.input_size)``, or with one such per model, or a weight is missing.
+    """
+    shape = f"(batch, time, {layer.input_size})"
+    tensor("x", x, f"shape {shape}, or with a model in front")
+    if x.ndim not in (3, 4) or x.shape[-1] != layer.input_size:
+        raise ValueError(f"x must have shape {shape}, or with a model in front, got {tuple(x.shape)}")
+    names = [name for name, _ in layer.named_parameters()]
+    if missing := [name for name in names if name not in parameters]:
+        raise ValueError(f"parameters must hold all weights of the layer, but {missing[0]!r} is missing")
+    return widened({name: parameters[name] for name in names}), widened({"x": x})["x"]
+
+
+def tokens(x: Tensor, table: Tensor) -> Tensor:
+    """Return `x`, refused unless it is ``(batch, time)`` of numbers of rows of the `table`."""
+    tensor("x", x, "tokens of shape (batch, time)")
+    if x.ndim != 2:
+        raise ValueError(f"x must be tokens of shape (batch, time), got {tuple(x.shape)}")
+    if x.dtype not in (torch.int32, torch.int64):
+        raise TypeError(f"x must be tokens of dtype torch.int64, got {x.dtype}")
+    _same_device("x", x, table)
+    return x
+
+
+def initial_state(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return the `state` to start from, zeros for none, refused unless it has the `shape` and is `like` that.
+
+    States of half precision are taken in the precision that layers compute in.
+    """
+    if state is None:
+        return like.new_zeros(shape)
+    tensor("state", state, f"shape {shape}")
+    if state.shape != shape:
+        raise ValueError(f"state must have shape {shape}, got {tuple(state.shape)}")
+    if state.dtype in (torch.float16, torch.bfloat16):
+        state = state.to(like.dtype)
+    if state.dtype != like.dtype:
+        raise TypeError(f"state must have dtype {like.dtype}, got {state.dtype}")
+    _same_device("state", state, like)
+    return state
+
+
+def state_of_each(state, count: int, parts: str) -> None:
+    """Refuse the `state` of a model of so many `parts`, unless it is none or holds one for each."""
+    if state is None:
+        return
+    if not isinstance(state, tuple | list):
+        raise TypeError(f"state must be a tuple of the states of {count} {parts}, got {type(state).__name__}")
+    if len(state) != count:
+        raise ValueError(f"state must hold one for each of {count} {parts}, got {len(state)}")
+
+
+def tensor(name: str, value, expected: str) -> None:
+    """Refuse a `value` that is no tensor; `expected` says what shape it should have."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, {expected}; got {type(value).__name__}")
+    if not torch.compiler.is_compiling() and torch.jit.is_tracing():
+        raise RuntimeError("torch.jit.trace would keep the sizes of one batch: use torch.export instead")
+
+
+def _same_device(name: str, value: Tensor, weight: Tensor) -> None:
+    if value.device != weight.device:
+        raise ValueError(f"{name} must be on the device of the weights, {weight.device}, got {value.device}")
+
+
+def dropout_probability(p: float) -> float:
+    """Return `p` as a float, refused unless 0 <= p < 1."""
+    if not 0 <= checks.real("dropout", p) < 1:
+        raise ValueError(f"dropout must be at least 0 and below 1, got {p!r}")
+    return float(p)
+
+
+# --- numbers that are none ------------------------------------------------------------------------------
+
+
+def guarded(method: Method) -> Method:
+    """Return a method ``(layer, x, ...)`` that refuses what is no sequence, and lets NaN go forwards only.
+
+    Parameters
+    ----------
+    method : callable
+        Returns a tensor ``(batch, time, channel)`` or ``(batch, channel)``, or ``Outputs``.
+    """
+
+    @functools.wraps(method)
+    def wrapped(layer: nn.Module, x: Tensor, *arguments, **options):
+        sequence(layer, x)
+        if all_finite(x):
+            return method(layer, x, *arguments, **options)
+        finite = x.isfinite()
+        reached = (~finite).any(-1).cumsum(1) > 0
+        found = method(layer, x.where(finite, 0), *arguments, **options)
+        if isinstance(found, Outputs):
+            return Outputs(nan_where(reached, found.y), _state_nan_where(reached[:, -1], found.last))
+        return nan_where(reached if found.ndim == 3 else reached[:, -1], found)
+
+    return cast(Method, wrapped)
+
+
+def all_finite(*tensors: Tensor) -> bool:
+    """Whether it is known that there is no NaN or inf in the tensors.
+
+    Looking costs a pass over the numbers on the CPU. Elsewhere it would wait for the device, and in what
+    torch traces or transforms there is nothing to look at: then it is not known.
+    """
+    if all(t.numel() == 0 for t in tensors):
+        return True
+    if torch.compiler.is_compiling():
+        return False
+    for t in tensors:
+        ordinary = type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu"
+        if not ordinary or torch._C._functorch.is_functorch_wrapped_tensor(t):
+            return False
+        if not math.isfinite(t.detach().sum().item()):  # an overflow costs a second look, no more
+            return False
+    return True
+
+
+def nan_where(reached: Tensor, y: Tensor) -> Tensor:
+    """Return `y` with NaN added where `reached`, of its first dimensions; gradients pass as they are."""
+    unknown = y.new_zeros(()).expand(reached.shape).masked_fill(reached, torch.nan)
+    return y + unknown.reshape(*reached.shape, *[1] * (y.ndim - reached.ndim))
+
+
+def _state_nan_where(reached: Tensor, state):
+    """Return a state, of tensors with the batch in front, with NaN in all of the sequences `reached`."""
+    if isinstance(state, Tensor):
+        numbers = state.is_floating_point() or state.is_complex()
+        return nan_where(reached, state) if numbers and state.shape[:1] == reached.shape else state
+    if isinstance(state, tuple | list):
+        parts = [_state_nan_where(reached, part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+    return state

@@ -1,0 +1,1 @@
+"""Convolutional layers that see the past only."""

@@ -1,0 +1,1 @@
+"""Linear recurrences: scan, FFT convolution, modal kernels, and the misfit of memories."""

@@ -1,0 +1,150 @@
+"""Compiled loops that are kept on disk, under a name made of everything they were compiled from.
+
+numba's own cache looks at the date of the file that a function is in. It does not see a change in a function
+that is called from another file, nor in a file with an older date than what was compiled, as files out of an
+archive have; and then it goes on running what it has. Here what was compiled is found by content alone: by a
+hash of the text of all modules in this room and of the versions that compile, and of the function, its
+options, the types of its arguments and the processor. What has changed has another name, and is compiled.
+
+Where.      The folder of numba's variable ``NUMBA_CACHE_DIR``, if it is set; else ``__pycache__`` beside this
+            file, or, where that may not be written to, ``curse_of_memory`` in the user's folder of caches.
+            With none of them loops are compiled anew by every process. For each hash there is a folder; of
+            earlier ones the latest few stay.
+
+Files.      A checksum, and numba's description of the machine code; written whole or not at all. One that is
+            damaged counts as not there, and is written again.
+
+What is used of numba that is no part of its public interface, is used here and nowhere else.
+"""
+
+import contextlib
+import hashlib
+import os
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import llvmlite
+import numba
+from numba.core import caching, compiler, dispatcher, serialize
+
+from curse_of_memory.tools.files import whole_file
+
+__all__ = ["compiled"]
+
+HERE = Path(__file__).parent
+CHECKSUM = hashlib.sha256().digest_size
+EARLIER = 3  # folders of other versions that stay
+
+
+def _hash_of_sources(folder: Path) -> str | None:
+    """Return a hash of all modules in a folder and of what compiles them; None where there is no source."""
+    sources = sorted(folder.glob("*.py"))
+    if not sources:
+        return None
+    found = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2])).encode())
+    for path in sources:
+        text = path.read_bytes()
+        found.update(f"{path.name} {len(text)} ".encode() + text)
+    return found.hexdigest()[:16]
+
+
+# when this is imported, not later: what is compiled is what was imported, whatever has become of the files
+SOURCES = _hash_of_sources(HERE)
+
+
+def _folders() -> Iterator[Path]:
+    """Yield where compiled loops of these sources may be, best first."""
+    if numba.config.CACHE_DIR:
+        yield Path(numba.config.CACHE_DIR) / "curse_of_memory" / f"compiled-{SOURCES}"
+        return
+    yield HERE / "__pycache__" / f"compiled-{SOURCES}"
+    with contextlib.suppress(RuntimeError):  # there is no home
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        yield caches / "curse_of_memory" / f"compiled-{SOURCES}"
+
+
+class _Kept(caching._Cache):
+    """What there is on disk of one function: numba asks for it before it compiles, and tells it after."""
+
+    def __init__(self, function: Callable, options: dict):
+        # without the folder, so that a copy of the package finds the same
+        self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
+        ordered = {key: sorted(value) if isinstance(value, set) else value for key, value in options.items()}
+        self._options = repr(sorted(ordered.items()))
+
+    @property
+    def cache_path(self) -> str:
+        return str(next(_folders()))
+
+    def _file(self, signature, codegen) -> str:
+        what = repr((self._options, str(signature), codegen.magic_tuple()))
+        return f"{self._name}-{hashlib.sha256(what.encode()).hexdigest()[:16]}.compiled"
+
+    def load_overload(self, signature, target_context):
+        target_context.refresh()
+        name = self._file(signature, target_context.codegen())
+        for folder in _folders():
+            with contextlib.suppress(Exception):  # whatever the damage is: then it is compiled
+                data = (folder / name).read_bytes()
+                if hashlib.sha256(data[CHECKSUM:]).digest() == data[:CHECKSUM]:
+                    return compiler.CompileResult._rebuild(target_context, *pickle.loads(data[CHECKSUM:]))
+        return None
+
+    def save_overload(self, signature, result) -> None:
+        if result.lifted or result.library.has_dynamic_globals:
+            return
+        data = serialize.dumps(result._reduce())
+        for folder in _folders():
+            with contextlib.suppress(OSError):
+                if not folder.exists():
+                    _drop_earlier(folder)
+                with whole_file(folder / self._file(signature, result.codegen)) as draft:
+                    draft.write_bytes(hashlib.sha256(data).digest() + data)
+                return
+
+    def enable(self) -> None:
+        pass
+
+    def disable(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+
+def _drop_earlier(folder: Path) -> None:
+    """Remove what was compiled from other sources, but for the latest few."""
+    others = sorted(folder.parent.glob("compiled-*"), key=lambda other: other.stat().st_mtime, reverse=True)
+    for other in others[EARLIER:]:
+        shutil.rmtree(other, ignore_errors=True)
+
+
+def compiled(**options) -> Callable[[Callable], Callable]:
+    """Return a decorator that compiles a function as ``numba.njit`` does, and keeps those of this room.
+
+    Parameters
+    ----------
+    **options
+        Those of ``numba.njit``, but for ``cache``.
+
+    Examples
+    --------
+    >>> @compiled(nogil=True)
+    ... def double(x):
+    ...     return 2 * x
+    >>> double(3)
+    6
+    """
+
+    def decorate(function: Callable) -> Callable:
+        loop = numba.njit(**options)(function)
+        # numba can be told to compile nothing; and of other functions the hash knows nothing
+        known = SOURCES is not None and Path(function.__code__.co_filename).parent == HERE
+        if known and isinstance(loop, dispatcher.Dispatcher):
+            loop._cache = _Kept(function, options)
+        return loop
+
+    return decorate

@@ -1,0 +1,225 @@
+"""Nonlinear recurrences over whole sequences: outputs, last states and gradients.
+
+Equation.   A cell (``nonlinear_cells``) moves states h by values σ(W h + U x_k + b); the outputs are
+            ŷ_k = C h_k, or h_k itself, read after the step. With one state and an Euler step,
+
+                h_k = h_{k−1} + dt σ(W h_{k−1} + U x_k + b),      ŷ_k = C h_k.
+
+Algorithm.  On the CPU the compiled loops of ``nonlinear_loops``; elsewhere those of ``nonlinear_ops``, made
+            of torch's operations. In both the way backwards is derived by hand: its time loop takes the
+            adjoint of the states along and nothing else, and the gradients of the weights are products over
+            time and batch.
+
+Second derivatives, forward-mode derivatives, and whatever runs inside a transformation of ``torch.func``
+torch derives by itself from the plain loop: they work, at the cost of the plain loop.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
+from curse_of_memory.nn.recurrence.nonlinear.cells import ACTIVATIONS, Cell, euler, leak
+from curse_of_memory.nn.recurrence.nonlinear.engines import Options
+from curse_of_memory.protocols import Outputs
+
+__all__ = ["recurrence", "recurrence_loop"]
+
+
+def recurrence_loop(
+    cell: Cell,
+    x: Tensor,
+    recurrent: Tensor,
+    inputs: Tensor,
+    bias: Tensor | None = None,
+    readout: Tensor | None = None,
+    initial: Tensor | None = None,
+    *,
+    dt: float = 1.0,
+    diagonal: bool = False,
+) -> Outputs[Tensor]:
+    """Return what :func:`recurrence` returns for the same arguments, one step after the other.
+
+    The plain form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
+    `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`.
+    """
+    sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
+    m = sizes.hidden
+    drive = x @ _over_time(inputs).mT
+    if bias is not None:
+        drive = drive + (bias if bias.ndim == 1 else bias[:, None, None])
+    if initial is None:
+        initial = drive.new_zeros(*sizes.leading, x.shape[-3], cell.states * m)
+    blocks = [slice(start * m, end * m) for start, end in cell.blocks]
+    drives = [(drive if len(blocks) == 1 else drive[..., rows]).unbind(-2) for rows in blocks]
+    if diagonal:
+        weights = [(recurrent if recurrent.ndim == 1 else recurrent[:, None])[..., rows] for rows in blocks]
+    else:
+        weights = [recurrent[..., rows, :].mT for rows in blocks]
+    states = list(initial.split(m, -1))
+    outputs = []
+    for k in range(x.shape[-2]):
+        states = _step(cell, [d[k] for d in drives], weights, states, dt, diagonal)
+        outputs.append(states[0])
+    y = torch.stack(outputs, -2) if outputs else drive[..., :m] + 0 * initial[..., None, :m]
+    return Outputs(y if readout is None else y @ _over_time(readout).mT, torch.cat(states, -1))
+
+
+def _over_time(weight: Tensor) -> Tensor:
+    """Return a weight that broadcasts against ``(batch, time, channel)``, its models, if any, in front."""
+    return weight if weight.ndim == 2 else weight[:, None]
+
+
+def _step(cell, drives, weights, states, dt, diagonal) -> list[Tensor]:
+    """Go once through the stages; drives and weights are lists, with one item per stage."""
+    states, values = list(states), []
+    for stage, drive, weight in zip(cell.stages, drives, weights, strict=True):
+        h, count = states[stage.source], len(stage.computes)
+        if count:
+            recurrent = (h if count == 1 else torch.cat([h] * count, -1)) * weight if diagonal else h @ weight
+            parts = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
+            values += [ACTIVATIONS[name](part) for name, part in zip(stage.computes, parts, strict=True)]
+        read = [values[i] for i in stage.reads]
+        update = euler if len(read) == 1 else leak
+        states[stage.target] = update(states[stage.target], *read, dt)
+    return states
+
+
+def recurrence(
+    cell: Cell,
+    x: Tensor,
+    recurrent: Tensor,
+    inputs: Tensor,
+    bias: Tensor | None = None,
+    readout: Tensor | None = None,
+    initial: Tensor | None = None,
+    *,
+    dt: float = 1.0,
+    diagonal: bool = False,
+) -> Outputs[Tensor]:
+    """Run a cell over whole sequences.
+
+    Any of the tensors may have a leading dimension ``model``: several models of one size then run as one, and
+    those without it are shared. The CPU works on a few sequences of one model at a time, whose states stay in
+    its cache, so that a sweep needs little more memory than its inputs and outputs.
+
+    Parameters
+    ----------
+    cell : Cell
+        What a step does: ``euler_cell(activation)``, ``GATED``, or one's own. It computes q values per unit.
+    x : Tensor of shape ``(batch, time, input)``
+        The inputs.
+    recurrent : Tensor of shape ``(q m, m)``, or ``(q m,)`` if diagonal
+        W: one block of m rows for each value, in the order of the cell.
+    inputs : Tensor of shape ``(q m, input)``
+        U.
+    bias : Tensor of shape ``(q m,)``, optional
+        b.
+    readout : Tensor of shape ``(output, m)``, optional
+        C; without it the output state itself is returned, m channels. With it the states need no memory.
+    initial : Tensor of shape ``(batch, states · m)``, optional
+        The states before the first step, one after the other; zero if none are given.
+    dt : float
+        Time step.
+    diagonal : bool
+        The blocks of W are diagonal matrices, of which the diagonals are given.
+
+    Returns
+    -------
+    Outputs
+        ``y`` and ``last``; the last states of one chunk of time are the `initial` of the next. Differentiable
+        in all tensors, to any order; overflowing states show as inf or NaN, as in the plain loop.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If shapes or dtypes do not agree.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn.recurrence.nonlinear.cells import euler_cell
+    >>> one = torch.ones(1, 1)
+    >>> recurrence(euler_cell("hardtanh"), torch.full((1, 4, 1), 0.5), -one, one).y.flatten().tolist()
+    [0.5, 0.5, 0.5, 0.5]
+    """
+    tensors = x, recurrent, inputs, bias, readout, initial
+    traced = torch.compiler.is_compiling()
+    if not traced and any(t is not None and _transformed(t) for t in tensors):
+        return recurrence_loop(cell, *tensors, dt=dt, diagonal=diagonal)
+    options = Options(cell, float(dt), diagonal, _sizes(cell, *tensors, diagonal).models)
+    if traced:
+        return Outputs(*nonlinear_engines.operator(options, *tensors))
+    return Outputs(*_Recurrence.apply(options, *tensors))
+
+
+def _transformed(t: Tensor) -> bool:
+    """Whether torch.func or forward-mode differentiation is at work on a tensor."""
+    return torch._C._functorch.is_functorch_wrapped_tensor(t) or forward_ad.unpack_dual(t).tangent is not None
+
+
+class _Sizes(NamedTuple):
+    models: int | None
+    hidden: int
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        return () if self.models is None else (self.models,)
+
+
+def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Sizes:
+    """Return the number of models, None for one without its dimension, and m; refuse what does not fit."""
+    values = len(cell.activations)
+    m = recurrent.shape[-1] // (values if diagonal else 1)
+    channels, batch = x.shape[-1], x.shape[-3] if x.ndim > 2 else None
+    expected = {
+        "x": (x, (batch, x.shape[-2] if x.ndim > 1 else None, channels)),
+        "recurrent": (recurrent, (values * m,) if diagonal else (values * m, m)),
+        "inputs": (inputs, (values * m, channels)),
+        "bias": (bias, (values * m,)),
+        "readout": (readout, (readout.shape[-2] if readout is not None and readout.ndim > 1 else None, m)),
+        "initial": (initial, (batch, cell.states * m)),
+    }
+    models = None
+    for name, (tensor, shape) in expected.items():
+        if tensor is None:
+            continue
+        leading = tensor.shape[: -len(shape)]
+        if tensor.shape[-len(shape) :] != shape or len(leading) > 1 or models not in (None, *leading, models):
+            raise ValueError(f"{name} must have shape {shape}, or (model, ...), got {tuple(tensor.shape)}")
+        if leading:
+            if models is not None and leading[0] != models:
+                raise ValueError(f"{name} must be for {models} models as x or W is, got {leading[0]}")
+            models = leading[0]
+        if tensor.dtype != x.dtype:
+            raise TypeError(f"{name} must have the dtype of x, {x.dtype}, got {tensor.dtype}")
+    return _Sizes(models, m)
+
+
+class _Recurrence(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, options: Options, *tensors):
+        y, last, kept = nonlinear_engines.forward(options, *tensors)
+        ctx.options = options
+        ctx.save_for_backward(*tensors, *kept)
+        return y, last
+
+    @staticmethod
+    def backward(ctx, dy, dlast):
+        saved = ctx.saved_tensors  # once: a checkpoint gives them out once
+        tensors, kept = saved[:6], saved[6:]
+        if torch.is_grad_enabled():
+            return None, *_derived_by_torch(ctx.options, tensors, dy, dlast)
+        wants_x = ctx.needs_input_grad[1]
+        return None, *nonlinear_engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x)
+
+
+def _derived_by_torch(options: Options, tensors, dy, dlast) -> tuple[Tensor, ...]:
+    """Return the gradients by way of the plain loop, so that they have derivatives themselves."""
+    # derivatives by each argument alone, should one depend on another
+    arguments = [None if t is None else t.view_as(t) for t in tensors]
+    wanted = [t for t in arguments if t is not None and t.requires_grad]
+    results = recurrence_loop(options.cell, *arguments, dt=options.dt, diagonal=options.diagonal)
+    found = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
+    return tuple(next(found) if t is not None and t.requires_grad else None for t in arguments)

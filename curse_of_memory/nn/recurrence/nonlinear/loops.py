@@ -1,0 +1,296 @@
+"""Compiled loops for the cells of ``nonlinear_cells``, forwards and backwards, on the CPU.
+
+Equation.   The step of a cell: values s_i = σ_i(W_i h + U_i x_k + b_i), then the updates h ← F(h, s). With p
+            the adjoint of the states,
+
+                δ_i = σ_i' (∂F/∂s_i)ᵀ p_target,   p_target ← (∂F/∂h)ᵀ p_target,   p_source ← p_source + W_iᵀ
+                δ_i,
+
+            through the stages in reverse order. Then dL/dW = Σ δ hᵀ, dL/dU = Σ δ xᵀ and dL/db = Σ δ.
+
+Algorithm.  LANES sequences go side by side: all arrays of a tile end with an axis of that fixed length, over
+            which the processor computes many numbers per instruction. Time goes in segments so short that a
+            tile's states and values stay in the cache. The way forwards keeps nothing but the states at the
+            starts of the segments; the way backwards computes each segment once more from there, runs the
+            adjoint through it, and takes the weights' gradients as one product over all steps and lanes of
+            the segment. That costs one more way forwards, and saves arrays of (state, time, batch), which
+            take longer to get from the system, to write and to read again. Gradients are added up per tile:
+            they do not depend on the number of threads.
+
+Arrays.     h (length + 1, states · m, LANES): slot 0 is before the segment, slot s + 1 after its step s.
+            a (length, values · m, LANES): preactivations, then values, then δ, each written over the last.
+            v (length, 1 + inputs, LANES): a row of ones for the bias, and the inputs.
+            g (length, outputs, LANES): what comes back from the outputs.
+"""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from curse_of_memory.nn.recurrence.nonlinear.cells import Cell
+from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
+from curse_of_memory.nn.recurrence.nonlinear.lanes import (
+    ACTIVATION_CODES,
+    activate,
+    add_diagonal_outer,
+    add_diagonal_product,
+    move,
+    move_back,
+    slope,
+)
+from curse_of_memory.nn.recurrence.nonlinear.products import (
+    LANES,
+    add_outer,
+    add_product,
+    set_product,
+    workspace,
+)
+from curse_of_memory.nn.recurrence.nonlinear.threads import over_batch
+from curse_of_memory.nn.recurrence.nonlinear.vector_math import OPTIONS, SMALL
+
+__all__ = ["backward", "forward"]
+
+# numbers of a tile and a segment, so that they stay in a cache of the second level, and bounds on its steps
+CACHED = 1 << 15
+SHORTEST, LONGEST = 8, 128
+
+
+# --- one segment ------------------------------------------------------------------------------------
+
+
+@compiled(**SMALL)
+def _run(steps, stages, codes, dt, U, W, v, h, a):
+    """Go through the steps of a segment: fill h and a."""
+    m = len(U) // len(codes)
+    block = m * LANES
+    h_flat, a_flat = h.reshape(len(h), -1), a.reshape(len(a), -1)
+    for s in range(steps):
+        set_product(U, v[s], a[s])
+        for k in range(len(stages)):
+            source, moved, target, start, end, first, second = stages[k]
+            read = h[s + moved, source * m : (source + 1) * m]
+            if W.shape[1] < m:
+                for i in range(start, end):
+                    add_diagonal_product(W[i * m : (i + 1) * m, 0], read, a[s, i * m : (i + 1) * m])
+            else:
+                add_product(W[start * m : end * m], read, a[s, start * m : end * m])
+            for i in range(start, end):
+                activate(codes[i], a_flat[s, i * block : (i + 1) * block])
+            old = h_flat[s, target * block : (target + 1) * block]
+            new = h_flat[s + 1, target * block : (target + 1) * block]
+            one = a_flat[s, first * block : (first + 1) * block]
+            two = a_flat[s, second * block : (second + 1) * block]
+            move(old, new, one, two, second != first, dt)
+
+
+@compiled(**SMALL)
+def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e):
+    """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in."""
+    m = len(W) // len(codes)
+    block = m * LANES
+    h_flat, a_flat, p_flat = h.reshape(len(h), -1), a.reshape(len(a), -1), p.reshape(-1)
+    for s in range(steps - 1, -1, -1):
+        if len(C):
+            add_product(C.T, g[s], p[:m])
+        else:
+            for i in range(m):
+                for n in range(LANES):
+                    p[i, n] += g[s, i, n]
+        for k in range(len(stages) - 1, -1, -1):
+            source, _, target, start, end, first, second = stages[k]
+            through = p_flat[target * block : (target + 1) * block]
+            old = h_flat[s, target * block : (target + 1) * block]
+            one = a_flat[s, first * block : (first + 1) * block]
+            two = a_flat[s, second * block : (second + 1) * block]
+            move_back(through, d, e, old, one, two, second != first, dt)
+            slope(codes[first], one, d)
+            if second != first:
+                slope(codes[second], two, e)
+            back = p[source * m : (source + 1) * m]
+            if W.shape[1] < m:
+                for i in range(start, end):
+                    add_diagonal_product(W[i * m : (i + 1) * m, 0], a[s, i * m : (i + 1) * m], back)
+            else:
+                add_product(W[start * m : end * m].T, a[s, start * m : end * m], back)
+
+
+@compiled(**SMALL)
+def _multiply(steps, W, h, a):
+    """Write W h to a for all steps."""
+    for s in range(steps):
+        set_product(W, h[s], a[s])
+
+
+@compiled(**SMALL)
+def _weight_gradients(steps, stages, v, h, a, dU, dW):
+    """Add the gradients of a segment: each a product over its steps and lanes."""
+    m = h.shape[1] // len(stages)
+    add_outer(a[:steps], v, dU, 0, 0)
+    for k in range(len(stages)):
+        source, moved, _, start, end, _, _ = stages[k]
+        if dW.shape[1] < m:
+            for i in range(start, end):
+                for s in range(steps):
+                    share, read = a[s, i * m : (i + 1) * m], h[s + moved, source * m : (source + 1) * m]
+                    add_diagonal_outer(share, read, dW[i * m : (i + 1) * m, 0])
+        else:
+            add_outer(a[:steps], h[moved:], dW[start * m : end * m], start * m, source * m)
+
+
+# --- between the arrays of the caller, (batch, time, channel), and tiles -------------------------------
+
+
+@compiled(**SMALL)
+def _load(x, b, k, steps, rows):
+    """Copy x[b + lane, k + step, row] to rows[step, row, lane]; lanes past the batch repeat the last one."""
+    for n in range(LANES):
+        sequence = x[min(b + n, len(x) - 1)]
+        for s in range(steps):
+            for i in range(x.shape[2]):
+                rows[s, i, n] = sequence[k + s, i]
+
+
+@compiled(**SMALL)
+def _store(rows, b, k, steps, y):
+    """Copy rows[step, row, lane] to y[b + lane, k + step, row], for the lanes within the batch."""
+    for n in range(min(LANES, len(y) - b)):
+        for s in range(steps):
+            for i in range(y.shape[2]):
+                y[b + n, k + s, i] = rows[s, i, n]
+
+
+@compiled(**OPTIONS)
+def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, starts):
+    """Run the tiles `first` … `last` − 1; write outputs, last states, and states at the segments' starts.
+
+    Of the cell, `stages`, `codes` and `dts` come from ``_tables``. Shapes: `x` (models or 1, batch, time,
+    inputs); `U` (models, values · m, bias and inputs); `W` (models, values · m, m, or 1 for diagonals); `C`
+    (models, outputs, or 0 for the state itself, m); `initial` and `final` (models, batch, 1, states · m);
+    `y` (models, batch, time, outputs); `starts` (tiles, segments, states · m, LANES).
+    """
+    time, dtype = x.shape[2], x.dtype
+    segments, size = starts.shape[1:3]
+    tiles, length = len(starts) // len(U), -(-time // max(segments, 1))
+    h, a = workspace(length + 1, size, dtype), workspace(length, U.shape[1], dtype)
+    v, g = workspace(length, U.shape[2], dtype), workspace(length, C.shape[1], dtype)
+    v[:, 0] = 1
+    for tile in range(first, last):
+        model, b = tile // tiles, tile % tiles * LANES
+        _load(initial[model], b, 0, 1, h)
+        for segment in range(segments):
+            k = segment * length
+            steps = min(length, time - k)
+            starts[tile, segment] = h[0]
+            _load(x[model % len(x)], b, k, steps, v[:, 1:])
+            _run(steps, stages, codes, dts[0], U[model], W[model], v, h, a)
+            if C.shape[1]:
+                _multiply(steps, C[model], h[1:], g)
+                _store(g, b, k, steps, y[model])
+            else:
+                _store(h[1:], b, k, steps, y[model])
+            h[0] = h[steps]
+        _store(h, b, 0, 1, final[model])
+
+
+@compiled(**OPTIONS)
+def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, dx, dinitial, dU, dW, dC):
+    """Run the adjoint of ``_forward`` through the tiles `first` … `last` − 1; write the gradients.
+
+    `stages`, `codes`, `dts`, `x`, `U`, `W`, `C` and `starts` are as there. `dy` and `dfinal` come in; `dx`
+    (models, batch, time, inputs, or 0 if unwanted) and `dinitial` go out; and `dU`, `dW`, `dC` get one
+    gradient per tile where the weights have one per model.
+    """
+    (batch, time), dtype = x.shape[1:3], x.dtype
+    segments, size = starts.shape[1:3]
+    tiles, length = len(starts) // len(U), -(-time // max(segments, 1))
+    m = size // len(stages)
+    h, a = workspace(length + 1, size, dtype), workspace(length, U.shape[1], dtype)
+    v, g = workspace(length, U.shape[2], dtype), workspace(length, dy.shape[3], dtype)
+    v[:, 0] = 1
+    back, p = workspace(length, dx.shape[3], dtype), workspace(1, size, dtype)
+    d, e = workspace(1, m, dtype).reshape(-1), workspace(1, m, dtype).reshape(-1)
+    for tile in range(first, last):
+        model, b = tile // tiles, tile % tiles * LANES
+        inside = min(LANES, batch - b)
+        _load(dfinal[model], b, 0, 1, p)
+        p[:, :, inside:] = 0
+        for segment in range(segments - 1, -1, -1):
+            k = segment * length
+            steps = min(length, time - k)
+            h[0] = starts[tile, segment]
+            _load(x[model % len(x)], b, k, steps, v[:, 1:])
+            _load(dy[model], b, k, steps, g)
+            g[:, :, inside:] = 0
+            _run(steps, stages, codes, dts[0], U[model], W[model], v, h, a)
+            _run_back(steps, stages, codes, dts[0], W[model], C[model], h, a, g, p[0], d, e)
+            if dx.shape[3]:
+                _multiply(steps, U[model, :, 1:].T, a, back)
+                _store(back, b, k, steps, dx[model])
+            _weight_gradients(steps, stages, v, h, a, dU[tile], dW[tile])
+            if C.shape[1]:
+                add_outer(g[:steps], h[1:], dC[tile], 0, 0)
+        _store(p, b, 0, 1, dinitial[model])
+
+
+# --- the cell and its tensors, as the loops read them ---------------------------------------------------
+
+
+@lru_cache
+def _tables(cell: Cell, dt: float, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the stages, one row each, with a single value that is read twice; codes of activations; dt."""
+    table = [
+        (stage.source, moved, stage.target, start, end, stage.reads[0], stage.reads[-1])
+        for stage, moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True)
+    ]
+    codes = [ACTIVATION_CODES[name] for name in cell.activations]
+    return torch.tensor(table), torch.tensor(codes), torch.tensor([dt], dtype=dtype)
+
+
+def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
+    """Return outputs, last states and what :func:`backward` wants to be kept.
+
+    Parameters
+    ----------
+    cell, dt
+        As for ``nonlinear.recurrence``.
+    x, W, U, C, initial : Tensor
+        Of shapes (models or 1, batch, time, inputs), (models, q m, m, or 1 for diagonals), (models, q m,
+        1 + inputs) with a column for the bias, (models, outputs, or 0 for the state itself, m) and (models,
+        batch, states · m).
+    """
+    (_, batch, time, _), (models, rows, _) = x.shape, U.shape
+    size = initial.shape[-1]
+    length = max(SHORTEST, min(LONGEST, CACHED // (LANES * (size + rows))))
+    tiles = models * -(-batch // LANES)
+    starts = x.new_empty(tiles, -(-time // length), size, LANES)
+    y = x.new_empty(models, batch, time, C.shape[1] or size // cell.states)
+    last = x.new_empty(models, batch, 1, size)
+    arrays = [t.contiguous() for t in (x, U, W, C, initial[:, :, None])]
+    over_batch(_forward, tiles, *_tables(cell, dt, x.dtype), *arrays, y, last, starts)
+    return y, last[:, :, 0], (starts,)
+
+
+def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
+    """Return the gradients of the tensors among the arguments of :func:`forward`; x has one per model.
+
+    Parameters
+    ----------
+    cell, dt
+        As there.
+    arguments, kept : tuple of Tensor
+        x, W, U, C, initial; and the third result of :func:`forward`.
+    dy, dlast : Tensor
+        Gradients of its other results.
+    wants_x : bool
+        Whether the one of x is wanted, too; else it is None.
+    """
+    (x, W, U, C, initial), tiles = arguments, len(kept[0])
+    (_, batch, time, inputs), models = x.shape, len(U)
+    arrays = [t.contiguous() for t in (x, U, W, C, *kept, dy, dlast[:, :, None])]
+    dx = x.new_empty(models, batch, time, inputs if wants_x else 0)
+    dinitial = x.new_empty(models, batch, 1, initial.shape[-1])
+    per_tile = [x.new_zeros(tiles, *t.shape[1:]) for t in (U, W, C)]
+    over_batch(_backward, tiles, *_tables(cell, dt, x.dtype), *arrays, dx, dinitial, *per_tile)
+    dU, dW, dC = (t.unflatten(0, (models, tiles // models)).sum(1) for t in per_tile)
+    return dx if wants_x else None, dW, dU, dC, dinitial[:, :, 0]

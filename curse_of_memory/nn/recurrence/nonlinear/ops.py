@@ -1,0 +1,111 @@
+"""The loops of ``nonlinear_loops`` out of torch's operations: for GPUs, and for dtypes that are not compiled.
+
+Equation.   As in ``nonlinear_loops``.
+
+Algorithm.  All shares of the inputs in one product before the loop. A step writes its values and states into
+            arrays that were there before, with time in front. The way backwards takes the adjoint through
+            time, writes the δ of a step, and afterwards multiplies them with the states, and with the inputs,
+            in one product each.
+"""
+
+import torch
+from torch import Tensor
+
+from curse_of_memory.nn.recurrence.nonlinear.cells import (
+    ACTIVATIONS,
+    SLOPES,
+    Cell,
+    euler,
+    euler_adjoint,
+    leak,
+    leak_adjoint,
+)
+
+__all__ = ["backward", "forward"]
+
+
+def _block(t: Tensor, start: int, end: int, m: int) -> Tensor:
+    return t[..., start * m : end * m]
+
+
+def _with_one(x: Tensor) -> Tensor:
+    """Return the inputs, time in front, after the one that U has a column for."""
+    return torch.nn.functional.pad(x.movedim(2, 0), (1, 0), value=1.0)
+
+
+def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
+    """Return outputs, last states and what :func:`backward` wants to be kept.
+
+    The arguments `cell`, `dt`, `x`, `W`, `U`, `C` and `initial` are those of ``nonlinear_loops.forward``.
+    """
+    m = initial.shape[-1] // cell.states
+    a = _with_one(x) @ U.mT
+    h = a.new_empty(len(a) + 1, *initial.shape)
+    h[0] = initial
+    for k in range(len(a)):
+        for stage, moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True):
+            share, read = _block(a[k], start, end, m), _block(h[k + moved], stage.source, stage.source + 1, m)
+            weight = W[:, start * m : end * m]
+            if W.shape[2] < m:
+                share += read.tile(end - start) * weight.mT
+            else:
+                share += read @ weight.mT
+            for i, name in zip(range(start, end), stage.computes, strict=True):
+                value = _block(a[k], i, i + 1, m)
+                value.copy_(ACTIVATIONS[name](value))
+            old, new = (_block(h[j], stage.target, stage.target + 1, m) for j in (k, k + 1))
+            values = [_block(a[k], i, i + 1, m) for i in stage.reads]
+            new.copy_((euler if len(values) == 1 else leak)(old, *values, dt))
+    y = h[1:, ..., :m]
+    return (y @ C.mT if C.shape[1] else y).movedim(0, 2).contiguous(), h[-1].clone(), (a, h)
+
+
+def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
+    """Return what ``nonlinear_loops.backward`` returns for the same `cell`, `dt`, `arguments`, and so on.
+
+    The rest is what :func:`forward` kept (`kept`), what comes back (`dy`, `dlast`), and `wants_x`.
+    """
+    (x, W, U, C, initial), (a, h) = arguments, kept
+    m = initial.shape[-1] // cell.states
+    dy, p, delta = dy.movedim(2, 0), dlast.clone(), torch.empty_like(a)
+    dh = dy @ C if C.shape[1] else dy
+    stages = list(zip(cell.stages, cell.blocks, strict=True))
+    for k in range(len(a) - 1, -1, -1):
+        p[..., :m] += dh[k]
+        for stage, (start, end) in reversed(stages):
+            target = _block(p, stage.target, stage.target + 1, m)
+            values = [_block(a[k], i, i + 1, m) for i in stage.reads]
+            if len(values) == 1:
+                through, *parts = euler_adjoint(target, dt)
+            else:
+                old = _block(h[k], stage.target, stage.target + 1, m)
+                through, *parts = leak_adjoint(target, old, *values, dt)
+            for i, value, part in zip(stage.reads, values, parts, strict=True):
+                _block(delta[k], i, i + 1, m).copy_(part * SLOPES[cell.activations[i]](value))
+            target.copy_(through)
+            share, weight = _block(delta[k], start, end, m), W[:, start * m : end * m]
+            source = _block(p, stage.source, stage.source + 1, m)
+            if W.shape[2] < m:
+                source += (share * weight.mT).unflatten(-1, (end - start, m)).sum(-2)
+            else:
+                source += share @ weight
+    dW = torch.empty_like(W)
+    for stage, moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True):
+        read = _block(h[1:] if moved else h[:-1], stage.source, stage.source + 1, m)
+        share = _block(delta, start, end, m)
+        if W.shape[2] < m:
+            gradient = (share * read.tile(end - start)).sum((0, 2))[..., None]
+        else:
+            gradient = _sum_of_products(share, read)
+        dW[:, start * m : end * m] = gradient
+    dU = _sum_of_products(delta, _with_one(x).expand(-1, len(U), -1, -1))
+    dC = _sum_of_products(dy, h[1:, ..., :m]) if C.shape[1] else torch.zeros_like(C)
+    dx = None
+    if wants_x:
+        dx = (delta @ U[..., 1:]).movedim(0, 2)
+    return dx, dW, dU, dC, p
+
+
+def _sum_of_products(left: Tensor, right: Tensor) -> Tensor:
+    """Return Σ left rightᵀ over time and batch, one product per model."""
+    return torch.einsum("tmbi,tmbj->mij", left, right)

@@ -1,0 +1,216 @@
+"""Products of small matrices with states, for LANES sequences side by side.
+
+Equation.   a ← a + W h for each lane, and G ← G + Σ δ hᵀ over steps and lanes.
+
+Algorithm.  A block of the result, a few rows by a few vectors of the processor, is held in registers while
+            the sum over columns, or over steps and lanes, runs: so a number that was loaded is used several
+            times. A compiler does not find this form by itself in loops over arrays, where what was written
+            may be read again. So the two blocks are written in the compiler's own language (LLVM), as
+            instructions for vectors of 64 bytes, which it divides where the processor's are shorter.
+
+Sums over columns are taken in their order, those over lanes in no fixed order. W may be strided in any way,
+as a transpose is; of all other arrays the last axis are the lanes, without gaps.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
+from curse_of_memory.nn.recurrence.nonlinear.vector_math import OPTIONS, SMALL
+
+__all__ = ["LANES", "add_outer", "add_product", "set_product", "workspace"]
+
+LANES = 64
+
+VECTOR = 64  # bytes
+FREE = ("contract",)  # a multiplication and an addition may become one instruction
+
+
+class _Blocks:
+    """Writes vector instructions that read and write numbers of arrays, in one function being compiled."""
+
+    def __init__(self, context, builder, dtype):
+        self.context, self.builder = context, builder
+        self.number = context.get_value_type(dtype)
+        self.width = VECTOR * 8 // dtype.bitwidth
+        self.vector = ir.VectorType(self.number, self.width)
+
+    def constant(self, value: int):
+        """Return a whole number."""
+        return self.context.get_constant(types.intp, value)
+
+    def place(self, kind, array, *indices):
+        """Return the address of ``array[indices]``."""
+        return cgutils.get_item_pointer(self.context, self.builder, kind, array, indices)
+
+    def load(self, place):
+        """Return the vector at an address."""
+        place = self.builder.bitcast(place, self.vector.as_pointer())
+        return self.builder.load(place, align=self.number.get_abi_alignment(self.context.target_data))
+
+    def store(self, value, place):
+        """Write a vector to an address."""
+        place = self.builder.bitcast(place, self.vector.as_pointer())
+        self.builder.store(value, place, align=self.number.get_abi_alignment(self.context.target_data))
+
+    def everywhere(self, number):
+        """Return a vector of one number."""
+        first = self.builder.insert_element(
+            ir.Constant(self.vector, ir.Undefined), number, ir.Constant(ir.IntType(32), 0)
+        )
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.width), None)
+        return self.builder.shuffle_vector(first, first, zeros)
+
+    def variable(self, value=None):
+        """Return a variable that holds a vector, zero unless a value is given."""
+        variable = cgutils.alloca_once(self.builder, self.vector)
+        self.builder.store(ir.Constant(self.vector, None) if value is None else value, variable)
+        return variable
+
+    def add_multiplied(self, variable, one, other):
+        """Add the product of two vectors to a variable."""
+        product = self.builder.fmul(one, other, flags=FREE)
+        total = self.builder.fadd(self.builder.load(variable), product, flags=FREE)
+        self.builder.store(total, variable)
+
+    def sum(self, vector):
+        """Return the sum of a vector's numbers, halves first."""
+        width = self.width
+        while width > 1:
+            width //= 2
+            halves = [
+                ir.Constant(ir.VectorType(ir.IntType(32), width), list(range(start, start + width)))
+                for start in (0, width)
+            ]
+            low, high = (self.builder.shuffle_vector(vector, vector, half) for half in halves)
+            vector = self.builder.fadd(low, high)
+        return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+
+@intrinsic(prefer_literal=True)
+def _product_block(typing, rows, vectors, added, W, h, a, row, lane):
+    """Write W h to `rows` rows of a from `row`, or add it if `added`.
+
+    Of the lanes it takes as many as `vectors` vectors hold, from `lane` on.
+    """
+    count, wide, adds = rows.literal_value, vectors.literal_value, added.literal_value
+
+    def write(context, builder, signature, values):
+        kinds = signature.args[3:6]
+        arrays = [context.make_array(k)(context, builder, v) for k, v in zip(kinds, values[3:6], strict=True)]
+        row, lane = values[6:]
+        blocks = _Blocks(context, builder, kinds[1].dtype)
+        of_W, of_h, of_a = (
+            lambda *i, k=k, array=array: blocks.place(k, array, *i)
+            for k, array in zip(kinds, arrays, strict=True)
+        )
+        rows = [builder.add(row, blocks.constant(r)) for r in range(count)]
+        lanes = [builder.add(lane, blocks.constant(v * blocks.width)) for v in range(wide)]
+        sums = [[blocks.variable(blocks.load(of_a(i, n)) if adds else None) for n in lanes] for i in rows]
+        columns = cgutils.unpack_tuple(builder, arrays[0].shape)[1]
+        with cgutils.for_range(builder, columns) as loop:
+            states = [blocks.load(of_h(loop.index, n)) for n in lanes]
+            for i, row_sums in zip(rows, sums, strict=True):
+                weight = blocks.everywhere(builder.load(of_W(i, loop.index)))
+                for variable, state in zip(row_sums, states, strict=True):
+                    blocks.add_multiplied(variable, weight, state)
+        for i, row_sums in zip(rows, sums, strict=True):
+            for n, variable in zip(lanes, row_sums, strict=True):
+                blocks.store(builder.load(variable), of_a(i, n))
+        return context.get_dummy_value()
+
+    return types.void(rows, vectors, added, W, h, a, types.intp, types.intp), write
+
+
+@intrinsic(prefer_literal=True)
+def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
+    """Add Σ d hᵀ over steps and lanes to `rows` rows from `row` and `columns` columns from `column` of G.
+
+    The rows of d count from `first`, those of h from `second`.
+    """
+    high, wide = rows.literal_value, columns.literal_value
+
+    def write(context, builder, signature, values):
+        kinds = signature.args[2:5]
+        arrays = [context.make_array(k)(context, builder, v) for k, v in zip(kinds, values[2:5], strict=True)]
+        first, second, row, column = values[5:]
+        blocks = _Blocks(context, builder, kinds[0].dtype)
+        of_d, of_h, of_G = (
+            lambda *i, k=k, array=array: blocks.place(k, array, *i)
+            for k, array in zip(kinds, arrays, strict=True)
+        )
+
+        def counted(start, count):
+            return [builder.add(start, blocks.constant(i)) for i in range(count)]
+
+        rows, columns = counted(row, high), counted(column, wide)
+        d_rows = counted(builder.add(first, row), high)
+        h_rows = counted(builder.add(second, column), wide)
+        sums = [[blocks.variable() for _ in columns] for _ in rows]
+        steps = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
+        with cgutils.for_range(builder, steps) as step:
+            for start in range(0, LANES, blocks.width):
+                n = blocks.constant(start)
+                left = [blocks.load(of_d(step.index, i, n)) for i in d_rows]
+                right = [blocks.load(of_h(step.index, j, n)) for j in h_rows]
+                for i, row_sums in zip(left, sums, strict=True):
+                    for j, variable in zip(right, row_sums, strict=True):
+                        blocks.add_multiplied(variable, i, j)
+        for i, row_sums in zip(rows, sums, strict=True):
+            for j, variable in zip(columns, row_sums, strict=True):
+                place = of_G(i, j)
+                total = builder.fadd(builder.load(place), blocks.sum(builder.load(variable)))
+                builder.store(total, place)
+        return context.get_dummy_value()
+
+    kinds = (rows, columns, d, h, G)
+    return types.void(*kinds, types.intp, types.intp, types.intp, types.intp), write
+
+
+@compiled(**SMALL)
+def set_product(W, h, a):
+    """Write W h to a."""
+    rows = len(W)
+    for lane in range(0, LANES, 4 * (VECTOR // a.itemsize)):
+        for i in range(0, rows - 3, 4):
+            _product_block(4, 4, 0, W, h, a, i, lane)
+        for i in range(rows - rows % 4, rows):
+            _product_block(1, 4, 0, W, h, a, i, lane)
+
+
+@compiled(**SMALL)
+def add_product(W, h, a):
+    """Add W h to a."""
+    rows = len(W)
+    for lane in range(0, LANES, 4 * (VECTOR // a.itemsize)):
+        for i in range(0, rows - 3, 4):
+            _product_block(4, 4, 1, W, h, a, i, lane)
+        for i in range(rows - rows % 4, rows):
+            _product_block(1, 4, 1, W, h, a, i, lane)
+
+
+@compiled(**SMALL)
+def add_outer(d, h, G, first, second):
+    """Add Σ d hᵀ to G, for arrays (step, row, lane) whose rows count from `first` and `second`."""
+    rows, columns = G.shape
+    for i in range(0, rows - 3, 4):
+        for j in range(0, columns - 3, 4):
+            _outer_block(4, 4, d, h, G, first, second, i, j)
+        for j in range(columns - columns % 4, columns):
+            _outer_block(4, 1, d, h, G, first, second, i, j)
+    for i in range(rows - rows % 4, rows):
+        for j in range(0, columns - 3, 4):
+            _outer_block(1, 4, d, h, G, first, second, i, j)
+        for j in range(columns - columns % 4, columns):
+            _outer_block(1, 1, d, h, G, first, second, i, j)
+
+
+@compiled(**OPTIONS)
+def workspace(steps, rows, dtype):
+    """Return an empty array (step, row, lane) that starts where a vector of the processor does."""
+    size = steps * rows * LANES
+    numbers = np.empty(size + VECTOR, dtype)
+    skipped = (-numbers.ctypes.data % VECTOR) // numbers.itemsize
+    return numbers[skipped : skipped + size].reshape(steps, rows, LANES)

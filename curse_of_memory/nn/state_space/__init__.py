@@ -1,0 +1,1 @@
+"""State space layers: diagonal SSM and S4D."""

@@ -1,0 +1,231 @@
+"""Diagonal state space layers of one state per channel.
+
+Equation.   In channel c:  dh/dt = Λ_c h + 1 x_c,   ŷ_c = C_c h + D_c x_c,   a step of its own length Δ_c.
+
+Algorithm.  Whole sequences from rest: the memory K_s = C z^s φ of every channel, and its convolution with x,
+            whose cost per step grows like log T whatever the number of modes. From a state, or towards one:
+            the scan.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.inputs import guarded, initial_state
+from curse_of_memory.nn.building.own_precision import in_own_precision
+from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
+from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
+from curse_of_memory.nn.state_space.ssm_modes import RING, DiagonalModes
+from curse_of_memory.protocols import Outputs
+from curse_of_memory.theory.reparameterization import Reparameterization
+from curse_of_memory.tools import checks
+
+__all__ = ["S4D"]
+
+STATES_AT_ONCE = 1 << 20  # of all sequences, channels and modes together, in one piece of a scan
+
+
+class S4D(DiagonalModes):
+    """Diagonal state space layer: every channel has modes, and a clock, of its own; channels do not mix.
+
+    The layer of "S4D" (2206.11893) and of the experiments of StableSSM (2311.14495): ŷ = K ∗ x + D x in every
+    channel, with K_s = 2 Re Σ_n C_n z_n^s φ_n. The layer is linear; what comes between two of them is in
+    :class:`SequenceStack`.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of x and ŷ.
+    states : int
+        N, real states of a channel; N/2 conjugate pairs where modes are complex.
+    parameterization : str or Reparameterization
+        The real part of Λ is f(w), with f of :data:`curse_of_memory.reparameterizations`; a discrete-time f
+        such as "lru" gives the modulus of the multiplier of a step.
+    initial : {'s4d-lin', 's4d-inv', 's4d-real', 'lru', 'real'} or array of shape (modes,)
+        Where the eigenvalues start, which are cut at the fastest rate f has; the formulas are in
+        ``nn.ssm_modes``. An array holds real ones, or complex ones that stand for pairs.
+    discretization : {'zoh', 'bilinear', 'euler'}, optional
+        What a step is; 'zoh' unless given. Must not be given for a discrete-time f.
+    dt : float
+        Time step of x.
+    step : tuple of float, optional
+        Δ = dt · exp(log_step) with exp(log_step) drawn log-uniform from this range, one per channel, and
+        learnt. With None there is no such weight and Δ = dt.
+    ring : tuple of float
+        Smallest and largest modulus, and largest phase, of the multipliers of ``initial="lru"``.
+    skip : bool
+        Whether D is there.
+    seed : int, optional
+        Seeds the initial weights by themselves; without it torch's global generator draws them.
+    device, dtype
+        As for any torch module; the device may be ``"auto"``, too. Complex weights are kept as real tensors
+        with a last dimension of 2.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For sizes below one, unknown names, bad numbers, or an odd number of states for pairs.
+
+    Notes
+    -----
+    C starts normal with E|C_n|² = 1, and D standard normal. `forward` needs memory for its results and a
+    workspace that does not grow with the batch; `run` is for streaming: its derivatives keep all states.
+
+    Examples
+    --------
+    >>> S4D(4, states=8)(torch.zeros(8, 100, 4)).shape
+    torch.Size([8, 100, 4])
+    """
+
+    is_linear = True
+    diagonal_parameters = frozenset({"recurrent_weight", "frequency", "log_step", "skip"})
+
+    def __init__(
+        self,
+        channels: int,
+        states: int = 64,
+        *,
+        parameterization: str | Reparameterization = "exp",
+        initial: str | ArrayLike = "s4d-lin",
+        discretization: str | None = None,
+        dt: float = 1.0,
+        step: Sequence[float] | None = (1e-3, 1e-1),
+        ring: Sequence[float] = RING,
+        skip: bool = True,
+        seed: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        channels, with_skip = checks.positive_int("channels", channels), checks.flag("skip", skip)
+        with seeded(seed):
+            super().__init__(states, (channels,), initial, parameterization, discretization, dt, step, ring)
+            self.input_size = self.output_size = channels
+            shape = self.recurrent_weight.shape
+            readout = (
+                torch.randn(*shape, 2, **DRAWN) / 2**0.5 if self.has_pairs else torch.randn(shape, **DRAWN)
+            )
+            self.output_weight = nn.Parameter(readout)
+            self.register_parameter(
+                "skip", nn.Parameter(torch.randn(channels, **DRAWN)) if with_skip else None
+            )
+        place(self, device, dtype)
+
+    @guarded
+    @in_own_precision
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` of shape ``(batch, time, channels)`` to the same shape, from h = 0 on."""
+        return self._answer(self._weights(), x)
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many layers that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the layers.
+        x : Tensor of shape ``(batch, time, channels)`` or ``(model, batch, time, channels)``
+            Inputs from h = 0, shared by the layers or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, channels)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a weight is missing.
+        """
+        p, x = inputs.many(self, parameters, x)
+        y = torch.func.vmap(self._answer, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
+        return y.to(parameters["output_weight"].dtype)
+
+    def _answer(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answer to whole sequences, with the weights `p`."""
+        if x.shape[1] == 0:
+            return torch.zeros_like(x)
+        y = causal_convolution(self._responses(x.shape[1], p), x)
+        return y + p["skip"] * x if "skip" in p else y
+
+    @guarded
+    @in_own_precision
+    def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
+        """Run the layer over a chunk of time, from the state in which the chunk before has left it.
+
+        Parameters
+        ----------
+        x : Tensor of shape ``(batch, time, channels)``
+            One step is a chunk, too.
+        state : Tensor of shape ``(batch, channels · modes)``, optional
+            h before the first step, complex for pairs; zero if none is given.
+
+        Returns
+        -------
+        Outputs
+            ``y`` of the shape of `x`, and ``last``, the state after the last step.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit.
+
+        Examples
+        --------
+        >>> model, x = S4D(2, states=4, seed=0), torch.ones(1, 10, 2)
+        >>> first = model.run(x[:, :5])
+        >>> torch.allclose(model.run(x[:, 5:], first.last).y, model(x)[:, 5:], atol=1e-5)
+        True
+        """
+        p = self._weights()
+        z, phi = self.multipliers(p)
+        state = initial_state(state, (x.shape[0], z.numel()), z)
+        C = self._number(p["output_weight"])
+        outputs = []
+        for part in x.split(max(1, STATES_AT_ONCE // max(1, state.numel())), 1):
+            h = linear_scan(z.flatten(), (phi * part[..., None]).flatten(2), state)
+            state = h[:, -1] if h.shape[1] else state
+            outputs.append(torch.einsum("btcn,cn->btc", h.unflatten(2, z.shape), C))
+        y = torch.cat(outputs, 1)
+        y = 2 * y.real if self.has_pairs else y
+        return Outputs(y + p["skip"] * x if "skip" in p else y, state)
+
+    def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return the memory ρ̂_s = K_s / dt, with D / dt more at lag zero, as a diagonal matrix of channels.
+
+        Parameters
+        ----------
+        horizon : int
+            Number of lags s = 0 … horizon − 1.
+        parameters : mapping from name to tensor, optional
+            Values that stand in for the module's own parameters; with :func:`torch.func.vmap` over
+            them, whole batches of perturbed layers cost one call.
+
+        Returns
+        -------
+        Tensor of shape ``(horizon, channels, channels)``
+            A density per unit time: ŷ_k = dt Σ_s ρ̂_s x_{k−s}.
+        """
+        p = self._weights(parameters)
+        kernel = self._responses(checks.positive_int("horizon", horizon), p).mT
+        if "skip" in p:
+            kernel = torch.cat([kernel[:1] + p["skip"], kernel[1:]])
+        return torch.diag_embed(kernel) / self.dt
+
+    def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Return zeros ``(horizon, channels)``, the answer to zero input; arguments as for :meth:`kernel`."""
+        like = self._weights(parameters)["output_weight"]
+        return like.new_zeros(checks.positive_int("horizon", horizon), self.output_size)
+
+    def _responses(self, horizon: int, p: Mapping[str, Tensor]) -> Tensor:
+        """Return K, ``(channels, horizon)``."""
+        z, phi = self.multipliers(p)
+        coefficients = self._number(p["output_weight"]) * phi
+        return modal_kernel(z, coefficients, horizon, pairs=self.has_pairs)
+
+    def extra_repr(self) -> str:
+        """Say what kind of layer this is in ``print(model)``."""
+        return f"{self.input_size} channels, {self._kind()}"

@@ -1,0 +1,1 @@
+"""Audits: where a paper, its README and its public code disagree, both ways run side by side."""

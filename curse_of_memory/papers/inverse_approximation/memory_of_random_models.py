@@ -1,0 +1,84 @@
+"""Inverse approximation theory (2305.19190), figure 10: the memory of random models."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from curse_of_memory.experiments.random_models import (
+    COLUMNS,
+    agreement,
+    draw_memories,
+    findings_of,
+    measured_memories,
+)
+from curse_of_memory.measure import memory_function
+from curse_of_memory.report.figure import FigureData, Findings, figure_data
+
+__all__ = ["data", "plot"]
+
+
+@figure_data(
+    "inverse_approximation/memory_of_random_models",
+    title="The memory of random models decays exponentially",
+    source="Inverse approximation theory (2305.19190), figure 10",
+)
+def data(
+    *,
+    models: Sequence[str] = ("RNN", "GRU", "LSTM", "S4D"),
+    layers: Sequence[int] = (1, 2, 3, 4),
+    s4d_layers: Sequence[int] = (1, 2, 3),
+    hidden: int = 16,
+    horizon: int = 120,
+    s4d_horizon: int = 10000,
+    early: int = 2000,
+    repeats: int = 10,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Measure the memory of untrained stacks by step and by impulse, and the slope of its logarithm.
+
+    `repeats` models of each kind and depth, in float64, of `hidden` states or channels a layer; S4D with
+    `s4d_layers` and over `s4d_horizon` steps, of which the paper shows the first `early`. In the panel
+    *memory* the table has quantiles over the models at some lags; in *rate* one row a model: minus the fitted
+    slope of log M, that within the first `early` steps, and β of the linearised model. Columns: ``panel,
+    model, layers, probe, lag, low, median, high, seed, rate, early, predicted, r2``.
+    """
+    parts = []
+    for probe, inputs in {"heaviside": (1.0, -1.0), "impulse": (0.0,)}.items():
+        for kind in models:
+            steps, deep = (s4d_horizon, s4d_layers) if kind == "S4D" else (horizon, layers)
+
+            def measure(model, probe=probe, steps=steps):
+                return memory_function(model, steps, probe=probe, device=device)
+
+            circumstances = {"kind": kind, "hidden": hidden, "repeats": repeats, "seed": seed, "early": early}
+            parts += measured_memories(deep, measure, inputs, probe, **circumstances)
+    table = pd.concat(parts, ignore_index=True)[COLUMNS]
+    return _memory_findings(table, early)
+
+
+def _memory_findings(table: pd.DataFrame, early: int) -> Findings:
+    found = agreement(table)
+    first = found.index.get_level_values("layers").min()
+    ends = [(*run, m) for *run, m in found.index if m in (first, found.loc[tuple(run)].index.max())]
+    words = (
+        f"With their usual initial weights the models forget exponentially: the slope of log M is "
+        f"{found.ratio.min():.2f} to {found.ratio.max():.2f} times the rate of the linearised model (medians "
+        f"over {table.seed.nunique()} models, dashed), for step and impulse."
+    )
+    if "S4D" in table.model.values:
+        slow = found.xs("S4D", level="model")
+        words += (
+            f" Within the paper's {early} steps the slope of S4D is {slow.early.min():.1f} to "
+            f"{slow.early.max():.1f} times that rate: faster channels are still heard."
+        )
+    name = "{1}, layers {2}, {0}"
+    labels = {"rate": f"rate per step, {name}", "ratio": f"over that of the theory, {name}"}
+    return findings_of(table, words, ends, labels)
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw memories, step as bands and impulse as marks, and fitted rates against those of the theory."""
+    early = data.parameters["early"]
+    return draw_memories(data.table, r"memory $M(t)$", "fitted rate of $M$ (1/step)", r"rate $\beta$", early)

@@ -1,0 +1,107 @@
+"""Figure 7 of "Inverse approximation theory" (2305.19190): ReLU networks, without and with softplus."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from curse_of_memory.experiments.perturbed_networks import (
+    COMPARED_BETAS,
+    PARAMETERIZATIONS,
+    direct_over_softplus,
+    perturbed_networks,
+)
+from curse_of_memory.report import plotting
+from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tools import checks
+
+__all__ = ["data", "plot"]
+
+GREY = "0.75"
+
+
+@figure_data(
+    "inverse_approximation/relu",
+    title="Perturbation error of ReLU networks on polynomial memory, without and with softplus",
+    source="Inverse approximation theory (2305.19190), figure 7",
+)
+def data(
+    *,
+    widths: Sequence[int] = (2, 4, 8),
+    horizon: int = 100,
+    steps: int = 300,
+    batch_size: int = 128,
+    learning_rate: float = 0.02,
+    draws: int = 30,
+    samples: int = 256,
+    seeds: int = 3,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Train dense ReLU RNNs on ρ(t) = (1 + 0.1 t)^{−1.1} and perturb them, W direct or −softplus.
+
+    As :func:`curse_of_memory.experiments.perturbed_networks.perturbed_networks` says, from `seeds` starts.
+    Columns: ``activation, parameterization, m, seed, beta, error``. The authors' runs have m = 8 … 64, the
+    loss weight t⁴ and the max-norm ball.
+    """
+    starts = range(seed, seed + checks.positive_int("seeds", seeds))
+    table = perturbed_networks(
+        ["relu"],
+        widths,
+        starts,
+        horizon=horizon,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        draws=draws,
+        samples=samples,
+        device=device,
+    )
+    ours, theirs, by_seed = direct_over_softplus(table)
+    at = max(COMPARED_BETAS)
+    runs = table[np.isclose(table.beta, at)].pivot(
+        index=["m", "seed"], columns="parameterization", values="error"
+    )
+    ratio = runs.direct / runs.softplus
+    message = (
+        f"At β = {at:g} the ReLU network with a direct W is {ratio.min():.2g} to {ratio.max():.2g} times as "
+        f"wrong as that with softplus, over {len(ratio)} pairs of the same width and seed."
+    )
+    rest = table[table.beta == 0].groupby(["parameterization", "m"]).error
+    for parameterization, m in product(PARAMETERIZATIONS, sorted(set(table.m))):
+        label = f"E_{m}(0), {parameterization}, median of the seeds"
+        by_seed[label] = rest.get_group((parameterization, m))
+        ours[label] = float(by_seed[label].median())
+    return Findings(table, message, ours, theirs, spread=spreads(by_seed))
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw a panel per parameterisation: medians and ranges over the seeds, the authors' runs in grey."""
+    printed = reference("inverse_approximation/activations")
+    printed = printed[(printed.activation == "relu") & (printed.beta > 0)]
+    widths = sorted(set(data.table.m))
+    with plotting.style():
+        figure, axes = plotting.canvas(2, width=9.4, height=4.2, sharey=True)
+        for axis, parameterization, letter in zip(axes, PARAMETERIZATIONS, "ab", strict=True):
+            theirs = printed[printed.parameterization == parameterization]
+            for i, (_, curve) in enumerate(theirs.groupby("m")):
+                label = "authors, $m=8$ to $64$" if i == 0 else None
+                axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1, label=label)
+            ours = data.table[(data.table.parameterization == parameterization) & (data.table.beta > 0)]
+            for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
+                runs = ours[ours.m == m].groupby("beta").error.quantile([0.0, 0.5, 1.0]).unstack()
+                axis.fill_between(runs.index, runs[0.0], runs[1.0], color=color, alpha=0.2, lw=0)
+                axis.plot(runs.index, runs[0.5], mark + "-", color=color, lw=1.4, label=f"$m={m}$")
+            axis.set(
+                xscale="log",
+                yscale="log",
+                ylim=(1e-3, 1e7),
+                xlabel=r"perturbation $\beta$",
+                title=f"({letter}) ReLU, {parameterization} $W$",
+            )
+        axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (mean squared)")
+        axes[1].plot([], [], color=plotting.INK, lw=6, alpha=0.2, label="range of the seeds")
+        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure

@@ -1,0 +1,223 @@
+"""Figure 4 of "Inverse approximation theory" (2305.19190): stable reparameterisations keep one envelope."""
+
+import math
+from collections.abc import Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from curse_of_memory.experiments.error_bounds import within_bounds
+from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.nn import RNN
+from curse_of_memory.report import plotting
+from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.theory import bias, targets
+from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
+from curse_of_memory.theory.reparameterization import get
+from curse_of_memory.theory.stability import limit_curve, worst_case_error
+from curse_of_memory.training import fit_expected
+
+__all__ = ["data", "plot"]
+
+GREY = "0.75"
+BETAS = np.concatenate([[0.0], 5e-4 * 2.0 ** np.arange(10)])  # the authors' grid, up to β = 0.256
+TRAINED_BETAS = BETAS[[0, 2, 5, 8]]
+FORMULAS = {
+    "direct": "$W=w$",
+    "relu": r"$W=-\max(w,0)$",
+    "exp": "$W=-e^w$",
+    "softplus": r"$W=-\log(1+e^w)$",
+}
+
+
+@figure_data(
+    "inverse_approximation/stable_reparameterization",
+    title="Stable reparameterisation: polynomial memory keeps one envelope",
+    source="Inverse approximation theory (2305.19190), figure 4",
+)
+def data(
+    *,
+    widths: Sequence[int] = (1, 2, 3, 4, 5),
+    parameterizations: Sequence[str] = ("direct", "relu", "exp", "softplus"),
+    horizon: int = 1000,
+    draws: int = 30,
+    budget: int = 10,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Bracket E_m(β) for the best exponential sums for (1 + t)^{−1.1}, and for trained linear RNNs.
+
+    The error is the root of the exact expected squared error for white inputs of variance one. Rows of the
+    kind *best fit* hold the certified bounds ``lower`` and ``upper`` of E_m(β) of the optimal sum, over
+    models that stay diagonal; those of the kind *trained* hold the bounds of the trained model's own kernel,
+    the largest error ``random`` of `draws` random directions and the error ``worst`` of the worst weights
+    that the theory names, both measured on the network. Input and output weights of a mode are of equal size.
+    Columns: ``kind, parameterization, m, beta, lower, upper, random, worst``. `budget` is how many boxes an
+    upper bound may look at.
+    """
+    if len(set(widths)) < 2:
+        raise ValueError(f"widths must be at least two different numbers, got {list(widths)!r}")
+    task = LinearFunctional(targets.named("iat-paper-polynomial"), horizon)
+    fits = {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths}
+    options = {"horizon": horizon, "step": "euler", "budget": budget, "seed": seed, "draws": draws}
+    parts, crossings = [], {}
+    for name in parameterizations:
+        bounds = limit_curve(fits, task.rho, BETAS, name, "expected", **options)
+        for m in widths:
+            kind = {"kind": "best fit", "parameterization": name, "m": m, "beta": BETAS}
+            sides = {side: bounds[side].sel(m=m).values for side in ("lower", "upper")}
+            parts.append(pd.DataFrame(kind | sides))
+            parts.append(_trained(task, m, name, options, device))
+        for pair, beta in zip(pairwise(sorted(widths)), bounds.crossing.values, strict=True):
+            if math.isfinite(beta):
+                crossings[name, pair] = float(beta)
+    table = pd.concat(parts, ignore_index=True)
+    return Findings(table, *_summary(table, crossings))
+
+
+def _trained(task: LinearFunctional, m: int, name: str, options: dict, device: str) -> pd.DataFrame:
+    """Train one linear RNN on the exact loss, and measure it within the bounds of its own kernel."""
+    learned = RNN(
+        m, diagonal=True, bias=False, parameterization=name, seed=options["seed"], dtype=torch.float64
+    )
+    fit_expected(learned, task)
+    own = _kernel(learned)
+    model = RNN.from_exponential_sum(rates=own.rates, coefficients=own.coefficients, parameterization=name)
+    seen = perturbation_curve(
+        model, task, TRAINED_BETAS, draws=options["draws"], seed=options["seed"], device=device
+    )
+    rows = []
+    for beta, random in zip(TRAINED_BETAS, np.sqrt(seen.error.values), strict=True):
+        found = worst_case_error(own, task.rho, beta, name, "expected", **options)
+        worst = _error_at(found.weights, found.coefficients, name, task, device)
+        rows.append((beta, found.lower, found.upper, random, worst))
+    columns = pd.DataFrame(rows, columns=["beta", "lower", "upper", "random", "worst"])
+    return columns.assign(kind="trained", parameterization=name, m=m)
+
+
+def _kernel(model: RNN) -> ExponentialSum:
+    """Return the memory of a diagonal linear RNN as Σ cᵢ uᵢ e^{−λᵢ s}, with 1 + W = e^{−λ}."""
+    with torch.no_grad():
+        rates = -torch.log1p(model.recurrence())
+        amplitudes = model.output_weight[0] * model.input_weight[:, 0]
+    return ExponentialSum(rates=rates.numpy(), coefficients=amplitudes.numpy(), error=0.0, dt=1.0)
+
+
+def _error_at(weights: np.ndarray, coefficients: np.ndarray, name: str, task, device: str) -> float:
+    """Return the error of the RNN with these free weights and amplitudes; NaN if there are none."""
+    if np.isnan(weights).any():
+        return math.nan
+    model = RNN(weights.size, diagonal=True, bias=False, parameterization=name, seed=0, dtype=torch.float64)
+    values = {
+        "recurrent_weight": weights,
+        "input_weight": np.ones((weights.size, 1)),
+        "output_weight": coefficients[None],
+    }
+    model.load_state_dict({key: torch.from_numpy(value) for key, value in values.items()})
+    return math.sqrt(perturbation_curve(model, task, [0.0], draws=1, device=device).error.item())
+
+
+def _widening(curves: pd.DataFrame, low: str, high: str) -> float:
+    """Return max over β and m < m' of high(m')/low(m): how many times worse it can be to be wider."""
+    by_width = {m: c.set_index("beta") for m, c in curves.groupby("m")}
+    ratios = [
+        (by_width[wide][high] / by_width[narrow][low]).max()
+        for narrow, wide in combinations(sorted(by_width), 2)
+    ]
+    return float(max(ratios))
+
+
+def _summary(table: pd.DataFrame, crossings: dict) -> tuple[str, dict, dict]:
+    best = table[table.kind == "best fit"]
+    headline, paper, words = {}, {}, []
+    for name, curves in best.groupby("parameterization", sort=False):
+        stable = get(name).is_stable
+        # the cautious way round
+        found = _widening(curves, "lower", "upper") if stable else _widening(curves, "upper", "lower")
+        bound = "at most" if stable else "at least"
+        words.append(f"{found:.2g} ({name})")
+        label = f"{name}: error of wider over narrower, {bound}"
+        headline[label] = found
+        logs = _logs(name)
+        # curves that overflow on the authors' grid say nothing about the largest ratio
+        if logs is not None and logs[logs.beta <= BETAS[-1]].error.notna().all():
+            paper[label] = _widening(logs[logs.beta <= BETAS[-1]], "error", "error")
+    for (name, (narrow, wide)), beta in crossings.items():
+        headline[f"{name}: E_{narrow} and E_{wide} cross at β"] = beta
+    trained = table[table.kind == "trained"]
+    known = trained[np.isfinite(trained.worst)]
+    inside = int(within_bounds(known).sum())
+    headline["trained: worst errors within their bounds"] = inside
+    message = (
+        f"Bounds: up to β = {BETAS[-1]:g} a wider best fit is worse than a narrower one by a factor of "
+        f"{', '.join(words)}: certified from above for the stable ones, from below for the others. "
+        f"Measurement: {inside} of {len(known)} errors of trained networks at their worst weights lie within "
+        "the bounds of their own kernel."
+    )
+    return message, headline, paper
+
+
+def _logs(name: str) -> pd.DataFrame | None:
+    """Return the authors' curves of linear RNNs of that parameterisation, as roots of mean squares."""
+    if name == "exp":
+        logs = reference("inverse_approximation/lru_logs")
+    elif name == "softplus":
+        logs = reference("inverse_approximation/activations")
+        logs = logs[(logs.activation == "linear") & (logs.parameterization == name)]
+    elif name == "direct":
+        curves = reference("inverse_approximation/figure1")
+        return curves[curves.target == "polynomial"]
+    else:
+        return None
+    return logs.assign(error=np.sqrt(logs.error))
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw a panel per parameterisation: bounds as line and band, trained networks as marks, logs in grey."""
+    names = list(dict.fromkeys(data.table.parameterization))
+    widths = sorted(set(data.table.m))
+    with plotting.style():
+        figure, axes = plotting.canvas(len(names), width=3.3 * len(names), height=4.5, sharey=True)
+        for axis, name in zip(axes, names, strict=True):
+            _panel(axis, name, data.table[data.table.parameterization == name], widths)
+        axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
+        for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
+            axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
+        for options, label in (
+            ({"lw": 1.8}, "best fit, worst found"),
+            ({"lw": 6, "alpha": 0.45}, "up to the certified bound"),
+            ({"ls": "", "marker": "o"}, "trained, at its worst weights"),
+            ({"ls": "", "marker": "o", "mfc": "none"}, "trained, random directions"),
+            ({"color": GREY, "lw": 1}, "authors: figure 1, LRU and softplus logs"),
+        ):
+            axes[0].plot([], [], **({"color": plotting.INK} | options), label=label)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _panel(axis: Axes, name: str, curves: pd.DataFrame, widths: Sequence[int]) -> None:
+    logs = _logs(name)
+    if logs is not None:
+        for _, curve in logs[logs.beta > 0].groupby("m"):
+            axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1)
+    curves = curves[curves.beta > 0]
+    for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
+        best, trained = (curves[(curves.m == m) & (curves.kind == k)] for k in ("best fit", "trained"))
+        axis.fill_between(best.beta, best.lower, best.upper, color=color, alpha=0.45, lw=0)
+        axis.plot(best.beta, best.lower, color=color)
+        axis.plot(trained.beta, trained.worst, mark, color=color)
+        axis.plot(trained.beta, trained.random, mark, color=color, mfc="none")
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlim=(4e-4, 0.35),
+        ylim=(1e-3, 30),
+        xlabel=r"perturbation $\beta$ of the weights",
+        title=f"{name}, {FORMULAS[name]}" if name in FORMULAS else name,
+    )

@@ -1,0 +1,57 @@
+"""Two state space layers with a nonlinearity between them, the second without memory.
+
+    h_k = W h_{k−1} + U x_k + b,    ŷ_k = c · σ(C h_k) + d .
+
+The second layer is a state space layer, too, whose W is zero. With W = 0 in the first layer as well this is a
+network of one hidden layer at each step: the element-wise functions of "SSMs are universal approximators"
+(2309.13414). With σ(z) = z² it is a sum of squares of convolutions, a Volterra functional of second order.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory.nn import SSM
+from curse_of_memory.tools import checks
+
+__all__ = ["NONLINEARITIES", "TwoLayers", "without_memory"]
+
+NONLINEARITIES = {"relu": torch.relu, "tanh": torch.tanh, "square": torch.square}
+
+
+def without_memory(states: int, **options) -> SSM:
+    """Return a layer with W = 0, z = 1 + w with w = −1, which training keeps; `options` are those of SSM."""
+    layer = SSM(states, initial=[-1.0] * states, discretization="euler", **options)
+    layer.recurrent_weight.requires_grad_(False)
+    return layer
+
+
+class TwoLayers(nn.Module):
+    """A linear state space layer, σ, and a layer without memory.
+
+    Parameters
+    ----------
+    first : SSM
+        The layer that may remember.
+    nonlinearity : {'relu', 'square', 'tanh'}
+        σ, between the layers.
+    seed : int
+        Of the initial weights of the second layer.
+    """
+
+    def __init__(self, first: SSM, nonlinearity: str, *, seed: int):
+        super().__init__()
+        self.first = first
+        self.nonlinearity = checks.one_of("nonlinearity", nonlinearity, NONLINEARITIES)
+        dtype = first.input_weight.dtype
+        self.second = without_memory(1, input_size=first.output_size, seed=seed, dtype=dtype)
+        # one state is one number: what the two maps of the second layer say, one of them says
+        self.second.output_weight.requires_grad_(False).fill_(1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `x` of shape ``(batch, time, 1)`` to the same shape, from rest."""
+        return self.second(NONLINEARITIES[self.nonlinearity](self.first(x)))
+
+    @property
+    def readout(self) -> Tensor:
+        """c, what the sums are weighted with, ``(first.output_size,)``."""
+        return self.second.input_weight[0]

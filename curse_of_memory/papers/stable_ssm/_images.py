@@ -1,0 +1,141 @@
+"""StableSSM (2311.14495), table 2, and the same for CIFAR-10: images, by learning rate and map."""
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from torch import nn
+
+from curse_of_memory.experiments.sequence_classifiers import measured
+from curse_of_memory.nn import S4D, SequenceStack
+from curse_of_memory.papers.stable_ssm._by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
+from curse_of_memory.papers.stable_ssm._maps import GROWING, map_of
+from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tasks import SequentialImages
+from curse_of_memory.training import fit
+
+__all__ = ["by_learning_rate_of", "draw_losses", "quoted_losses"]
+
+REAL_PART = 0.5  # |Re λ| at the start, of the public code
+GUESSING = math.log(10)
+
+
+def by_learning_rate_of(images_of: str, *, title: str, source: str) -> Callable[..., FigureData]:
+    """Return the figure of one set of images, as a function of its parameters."""
+
+    @figure_data(f"stable_ssm/{images_of}", title=title, source=source)
+    def by_learning_rate(
+        *,
+        kinds: Sequence[str] = KINDS,
+        learning_rates: Sequence[float] = (5e-4, 5e-3, 5e-2, 5e-1),
+        hidden: int = 16,
+        states: int = 16,
+        row_by_row: bool = True,
+        steps: int = 60,
+        batch_size: int = 128,
+        seeds: int = 3,
+        validation_images: int = 500,
+        test_images: int = 1000,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> Findings:
+        """Train one S4D layer with GELU, GLU, residual and layer norm on images.
+
+        AdamW with weight decay 0.01, cosine schedule, no clipping. A row lasts as long as its pixels: time is
+        measured in pixels whatever is read in a step. Under one seed all kinds start from the same |λ| and
+        see the same batches; "direct, growing start" has Re λ = +1/2 as the public code, the others −1/2.
+        ``loss`` is the test loss of the weights with the least validation loss, NaN where the run diverged.
+        Columns: ``kind, learning_rate, seed, status, loss, accuracy, training_images``, the last how many of
+        the published training images were found.
+        """
+        sizes = {"train": None, "validation": validation_images, "test": test_images}
+        splits = {s: SequentialImages(images_of, s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
+        rows = []
+        for kind, rate, i in product(kinds, learning_rates, range(seed, seed + seeds)):
+            model = _classifier(kind, splits["train"], hidden, states, seed=i)
+            result = fit(
+                model,
+                splits["train"],
+                loss=nn.CrossEntropyLoss(),
+                validation=splits["validation"],
+                steps=steps,
+                batch_size=batch_size,
+                learning_rate=rate,
+                schedule="cosine",
+                weight_decay=0.01,
+                clip=math.inf,
+                validate_every=max(1, steps // 5),
+                validation_size=validation_images,
+                seed=i,
+                device=device,
+            )
+            lost = result.status == "diverged"
+            loss, accuracy = (math.nan, math.nan) if lost else measured(model, splits["test"])
+            rows.append((kind, rate, i, result.status, loss, accuracy))
+        table = pd.DataFrame(rows, columns=["kind", "learning_rate", "seed", "status", "loss", "accuracy"])
+        table["training_images"] = splits["train"].published
+        return _findings(table, quoted_losses(images_of))
+
+    return by_learning_rate
+
+
+def quoted_losses(images_of: str) -> pd.DataFrame:
+    """Return the paper's losses, which are of MNIST only: ``parameterization, learning_rate, loss``."""
+    table = reference("stable_ssm/table2")
+    return table if images_of == "mnist" else table[:0]
+
+
+def _classifier(kind: str, images: SequentialImages, hidden: int, states: int, *, seed: int) -> SequenceStack:
+    sign = 1 if kind == GROWING else -1
+    eigenvalues = sign * REAL_PART + 1j * math.pi * np.arange(states // 2)
+    pixels = images.images[0].numel() // (3 if images.name == "cifar10" else 1)
+    duration = pixels / images.horizon
+    return SequenceStack(
+        lambda width: S4D(width, states, parameterization=map_of(kind), initial=eigenvalues, dt=duration),
+        hidden,
+        input_size=images.input_size,
+        output_size=images.output_size,
+        pooling="mean",
+        seed=seed,
+    )
+
+
+def _findings(table: pd.DataFrame, quoted: pd.DataFrame) -> Findings:
+    printed, losses = loss_cells(table), quoted.set_index(["parameterization", "learning_rate"]).loss
+    for name in dict.fromkeys(quoted.parameterization):
+        # NaN is what the paper prints, a dash is for rates that it does not have
+        theirs = [losses.get((name, rate)) for rate in dict.fromkeys(table.learning_rate)]
+        printed[f"{name}, paper"] = [
+            "—" if loss is None else "NaN" if math.isnan(loss) else f"{loss:.3g}" for loss in theirs
+        ]
+    headline, by_seed, paper = {}, {}, {}
+    for (kind, rate), runs in table.groupby(["kind", "learning_rate"], sort=False):
+        label = f"test loss, {kind}, learning rate {rate:g}"
+        headline[label], by_seed[label] = float(runs.loss.mean(skipna=False)), runs.loss
+        loss = losses.get((map_of(kind), rate), math.nan)
+        # the paper's direct starts growing
+        if math.isfinite(loss) and kind != "direct":
+            paper[label] = float(loss)
+    headline["published training images found"] = int(table.training_images.iloc[0])
+    return Findings(table, _words(table), headline, paper, printed, spreads(by_seed))
+
+
+def _words(table: pd.DataFrame) -> str:
+    finite = sound(table, math.inf)
+    least = table.groupby("kind", sort=False).loss.min()
+    each = [f"{least[kind]:.3g}, {rate_text(rate)} ({kind})" for kind, rate in finite.items()]
+    found = table.training_images.iloc[0]
+    return (
+        f"Least test loss, and largest learning rate at which no run diverges: {'; '.join(each)}. "
+        f"The training files found here hold {found} images."
+    )
+
+
+def draw_losses(data: FigureData, quoted: pd.DataFrame | None) -> Figure:
+    return by_rate_plot(
+        data, label="cross-entropy, test", level=GUESSING, level_label="guessing, ln 10", quoted=quoted
+    )

@@ -1,0 +1,226 @@
+"""StableSSM (2311.14495): gradient over weight and loss of language models, by map; here on WikiText-2."""
+
+import math
+from collections.abc import Sequence
+from itertools import product
+
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import nn
+
+from curse_of_memory.experiments.language_models import fit_words, unigram_entropy, word_s4d
+from curse_of_memory.nn.gradient_bounds import Witness, largest_ratio, reach
+from curse_of_memory.papers.stable_ssm._ratios import draw_ratios, typical_ratio, typical_ratios
+from curse_of_memory.report import plotting
+from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tasks import WikiText2
+
+__all__ = ["data", "losses_at_the_end", "plot", "quoted_differences"]
+
+RECORDS = 20  # of one training
+READ_OFF = 0.14  # error of a difference of two losses of the paper, each read off to 0.1 nats
+
+
+@figure_data(
+    "stable_ssm/language_model",
+    title="Language models on WikiText-2: gradient over weight, and loss",
+    source="StableSSM (2311.14495), ratio curves and losses of language models on WikiText-103",
+)
+def data(
+    *,
+    parameterizations: Sequence[str] = ("relu", "softplus", "exp", "tanh", "best"),
+    learning_rates: Sequence[float] = (0.001, 0.01),
+    vocabulary: int = 500,
+    width: int = 32,
+    states: int = 8,
+    layers: int = 2,
+    sequence_length: int = 64,
+    steps: int = 150,
+    batch_size: int = 8,
+    seeds: int = 3,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Train stacks of S4D layers of real modes to say the next word of WikiText-2, and watch their gradients.
+
+    AdamW, cosine schedule, no clipping. Under one seed all maps start from the same modes and see the same
+    text. No text is seen twice, so that the validation loss is that of the training, with less noise. Rows of
+    the panel *training* hold, at a ``step``, ``ratio`` = max |∂L/∂w|/|w| of all recurrent weights,
+    ``of_bound``, the largest share of a gradient in its bound (``recurrent_gradients``), and the ``loss``, in
+    nats per word. Rows of *weights* hold ``reach`` = |f'|/f² and ``gradient`` = |∂L/∂w| over the constant of
+    its bound, which is at most the reach: for each recurrent weight of the first layer at the last step, with
+    the first seed and the last learning rate.
+    Columns: ``panel, parameterization, learning_rate, seed, step, ratio, of_bound, loss, reach, gradient``.
+    """
+    if len(parameterizations) < 2:
+        raise ValueError(
+            f"parameterizations must be two or more, to compare; got {list(parameterizations)!r}"
+        )
+    options = {"vocabulary": vocabulary, "sequence_length": sequence_length}
+    task, validation = WikiText2("train", **options), WikiText2("validation", **options)
+    parts = []
+    for name, rate, i in product(parameterizations, learning_rates, range(seed, seed + seeds)):
+        model = word_s4d(vocabulary, width, layers, i, states=states, parameterization=name)
+        watch = _Watch(model)
+        result = fit_words(
+            model,
+            task,
+            validation,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=rate,
+            clip=math.inf,
+            validate_every=max(1, steps // RECORDS),
+            watch=watch,
+            seed=i,
+            device=device,
+        )
+        run = {"parameterization": name, "learning_rate": rate, "seed": i}
+        seen = result.history[["step", "ratio", "of_bound", "validation_loss"]].dropna()
+        parts.append(seen.rename(columns={"validation_loss": "loss"}).assign(panel="training", **run))
+        if (rate, i) == (learning_rates[-1], seed):
+            parts.append(watch.weights().assign(panel="weights", step=result.steps, **run))
+    table = pd.concat(parts, ignore_index=True)
+    return _findings(table, unigram_entropy(task, validation))
+
+
+class _Watch:
+    """What is recorded of the gradients of all recurrent weights."""
+
+    def __init__(self, model: nn.Module):
+        self._witnesses = [Witness(block.mixing) for block in model.network.blocks]
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        shares = [(self._gradient(w) / reach(w.layer)).nan_to_num(0).max().item() for w in self._witnesses]
+        return {"ratio": largest_ratio(w.layer for w in self._witnesses), "of_bound": max(shares)}
+
+    def weights(self) -> pd.DataFrame:
+        """Return reach and gradient of the weights of the first layer, of those that have a gradient."""
+        first = self._witnesses[0]
+        columns = {"reach": reach(first.layer), "gradient": self._gradient(first)}
+        table = pd.DataFrame({name: values.flatten().cpu() for name, values in columns.items()})
+        return table[table.gradient > 0]
+
+    @staticmethod
+    def _gradient(witness: Witness) -> torch.Tensor:
+        return witness.layer.recurrent_weight.grad.abs() / witness.constant()
+
+
+def losses_at_the_end(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the loss of each training at its last step, ``(learning_rate, seed) × parameterization``.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As :func:`data` makes it.
+    """
+    training = table[table.panel == "training"]
+    last = training[training.step == training.step.max()]
+    losses = last.set_index(["learning_rate", "seed", "parameterization"]).loss
+    return losses.unstack(sort=False)
+
+
+def _quoted_losses() -> pd.Series:
+    return reference("stable_ssm/wikitext_loss").set_index(["learning_rate", "parameterization"]).loss
+
+
+def quoted_differences(last: str) -> pd.Series:
+    """Return the paper's losses minus that of the map `last`, ``(learning_rate, parameterization)``."""
+    losses = _quoted_losses()
+    rates = losses.index.get_level_values("learning_rate")
+    against = pd.Series([losses.get((rate, last), math.nan) for rate in rates], losses.index)
+    differences = (losses - against).dropna()
+    return differences[differences.index.get_level_values("parameterization") != last]
+
+
+def _findings(table: pd.DataFrame, unigram: float) -> Findings:
+    ends, rates = losses_at_the_end(table), list(dict.fromkeys(table.learning_rate))
+    *others, last = ends
+    printed = {
+        row.parameterization: f"{row.low:g}" if row.low == row.high else f"{row.low:g} to {row.high:g}"
+        for row in reference("stable_ssm/wikitext_ratio").itertuples()
+    }
+    quoted, differences = _quoted_losses(), quoted_differences(last)
+    headline, by_seed, paper, words = {}, {}, {}, []
+    for rate in rates:
+        typical = typical_ratios(table[table.learning_rate == rate])
+        for name in typical:
+            label = f"typical max |gradient|/|weight|, {name}, learning rate {rate:g}"
+            by_seed[label] = typical[name].dropna()
+            headline[label] = typical_ratio(by_seed[label])
+            if name in printed:
+                paper[label] = printed[name]
+            if rate == rates[-1]:
+                words.append(f"{headline[label]:.2g} ({name})")
+    gaps = ends[others].sub(ends[last], axis=0)
+    for rate, name in product(rates, ends):
+        what, ours, theirs = (
+            ("loss per word", ends, quoted)
+            if name == last
+            else (f"loss per word minus that of {last}", gaps, differences)
+        )
+        label = f"{what} (nats), {name}, learning rate {rate:g}"
+        by_seed[label] = ours.loc[rate, name]
+        headline[label] = float(by_seed[label].mean())
+        if (rate, name) in theirs.index:
+            paper[label] = round(float(theirs[rate, name]), 3)
+    headline["loss per word (nats), word frequencies alone"] = unigram
+    headline["a gradient over its bound, at most"] = float(table.of_bound.max())
+    message = (
+        f"Learning rate {rates[-1]:g}: geometric mean of the largest |gradient|/|weight| {', '.join(words)}; "
+        f"loss per word {ends.loc[rates[-1], last].mean():.2f} ({last}), and of the others "
+        f"{gaps.loc[rates[-1]].min(axis=None):+.3f} to {gaps.loc[rates[-1]].max(axis=None):+.3f} against it. "
+        f"No gradient of any step is above {table.of_bound.max():.1g} of its bound."
+    )
+    return Findings(table, message, headline, paper, spread=spreads(by_seed))
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw the ratios at the last learning rate, weights against their bound, and the losses at the end."""
+    table = data.table
+    names, rates = list(dict.fromkeys(table.parameterization)), list(dict.fromkeys(table.learning_rate))
+    looks = dict(zip(names, plotting.distinct(len(names)), strict=True))
+    with plotting.style():
+        figure, (ratios, weights, losses) = plotting.canvas(3, width=13, height=4.6)
+        draw_ratios(ratios, table[table.learning_rate == rates[-1]], looks)
+        ratios.set_title(f"Through training, learning rate {rates[-1]:g}")
+        each = table[table.panel == "weights"]
+        for name, (color, mark) in looks.items():
+            own = each[each.parameterization == name]
+            weights.plot(own.reach, own.gradient, mark, color=color, mfc="none", ms=3, mew=0.6)
+        span = [each.reach.min(), each.reach.max()]
+        weights.plot(span, span, "-", color=plotting.INK, label="bound (theorem 3.6)")
+        weights.legend(loc="lower right")
+        weights.set(
+            xscale="log",
+            yscale="log",
+            xlabel=r"$|f'(w)|\,/\,f(w)^2$",
+            ylabel=r"$|\partial L/\partial w|\,/\,(G\,X\,|C|)$",
+            title="Every weight of a layer",
+        )
+        _draw_losses(losses, losses_at_the_end(table), looks)
+        figure.legend(*ratios.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _draw_losses(axis: Axes, ends: pd.DataFrame, looks: dict) -> None:
+    """Draw the losses minus that of the last map, seed by seed, with the paper's in grey."""
+    *others, last = ends
+    rates = ends.index.unique("learning_rate")
+    differences = quoted_differences(last)
+    for place, (rate, name) in enumerate(product(rates, others)):
+        color, mark = looks[name]
+        gaps = ends.loc[rate, name] - ends.loc[rate, last]
+        axis.plot([place] * len(gaps), gaps, mark, color=color, mfc="none", ms=6)
+        if (rate, name) in differences.index:
+            axis.errorbar(place, differences[rate, name], READ_OFF, fmt=mark, color="0.6", ms=6, mfc="none")
+    axis.errorbar([], [], [], fmt="o", color="0.6", mfc="none", label="paper, read off")
+    axis.axhline(0, color=plotting.INK, lw=0.8)
+    axis.legend(loc="best")
+    middles = [len(others) * (k + 0.5) - 0.5 for k in range(len(rates))]
+    axis.set_xticks(middles, [f"learning rate {rate:g}" for rate in rates])
+    axis.grid(visible=False, axis="x")
+    axis.set(ylabel=f"loss minus that of {last} (nats)", title="Loss at the end")

@@ -1,0 +1,1 @@
+"""Figures of our own on the theory that the papers share."""

@@ -1,0 +1,251 @@
+"""How far random directions are from the worst one: certified brackets of E_m(β), and stability radii."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.special import gammaln
+
+from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.nn import RNN
+from curse_of_memory.report import plotting
+from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.theory import bias, targets
+from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
+from curse_of_memory.theory.stability import limit_curve, worst_case_error
+from curse_of_memory.tools import checks
+
+__all__ = ["data", "expected_largest", "plot"]
+
+GREY = "0.78"
+PAPERS = (3, 10, 30)
+"""How many random draws the papers and their code take."""
+FULL_AT = 4  # which of the radii
+
+
+def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return the mean, over all choices of `count` of the values, of the largest one chosen.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (..., n)
+        Errors of n random draws; infinite ones are taken as the largest float.
+    count : int
+        How many are chosen, at most n.
+
+    Examples
+    --------
+    >>> expected_largest(np.array([1.0, 2.0, 3.0]), 2).round(9)  # (2 + 3 + 3)/3
+    np.float64(2.666666667)
+    """
+    n = values.shape[-1]
+    if not 1 <= checks.positive_int("count", count) <= n:
+        raise ValueError(f"count must be at most the {n} values, got {count}")
+    rank = np.arange(count, n + 1)
+
+    def log_choices(of, out):
+        return gammaln(of + 1) - gammaln(out + 1) - gammaln(of - out + 1)
+
+    share = np.exp(log_choices(rank - 1, count - 1) - log_choices(n, count))
+    return np.sort(np.nan_to_num(values, posinf=np.finfo(float).max / n))[..., count - 1 :] @ share
+
+
+@figure_data(
+    "theory/stability_radius",
+    title="Worst case, random directions and stability radius of the best exponential sums",
+    source="the perturbation error of IAT (2305.19190), figures 1 and 4; bounds and worst cases are ours",
+)
+def data(
+    *,
+    widths: Sequence[int] = (2, 4, 6),
+    parameterizations: Sequence[str] = ("direct", "softplus"),
+    horizon: int = 1000,
+    draws: int = 300,
+    budget: int = 20,
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Bracket E_m(β) of the best sums for ρ(t) = (1 + t)^{−1.1}, and perturb the RNNs that they are.
+
+    The error is the root of the expected mean squared error for white inputs; the ball holds recurrent,
+    input and output weights of a linear RNN that stays diagonal, with one Euler step per unit time. What more
+    any matrix within β does, the ball of the paper, is in the headline for "direct", at one β. Columns:
+    ``parameterization, m, beta, lower, upper, draws, random``, the last being the mean, over choices of so
+    many of the random draws, of the largest error among them. `budget` is how many boxes the upper bound
+    may look at.
+    """
+    widths = [checks.positive_int("widths", m) for m in widths]
+    task = LinearFunctional(targets.named("iat-paper-polynomial"), horizon)
+    fits = {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths}
+    betas = np.concatenate([[0.0], 1e-4 * 10.0 ** (0.3 * np.arange(11))])
+    counts = sorted({1, *(n for n in (*PAPERS, 100) if n < draws), draws})
+    parts, facts = [], {}
+    for name in parameterizations:
+        options = {"horizon": horizon, "step": "euler", "budget": budget, "seed": seed}
+        bounds = limit_curve(fits, task.rho, betas, name, "expected", **options)
+        for m in widths:
+            facts[f"{name}: stability radius, m = {m}"] = float(bounds.radius.sel(m=m))
+            errors = _measured(fits[m], task, betas, name, draws, seed, device)
+            sides = {side: bounds[side].sel(m=m).values for side in ("lower", "upper")}
+            for count in counts:
+                kind = {"parameterization": name, "m": m, "beta": betas}
+                seen = expected_largest(errors, count)
+                parts.append(pd.DataFrame(kind | sides | {"draws": count, "random": seen}))
+        if name == "direct":
+            facts |= _any_matrix(fits, task, bounds)
+        for (narrow, wide), at in zip(pairwise(widths), bounds.crossing.values, strict=True):
+            if math.isfinite(at):
+                facts[f"{name}: E_{narrow} and E_{wide} cross at β"] = float(at)
+    table = pd.concat(parts, ignore_index=True)
+    return Findings(table, *_sentences(table, facts), _printed_crossings(facts))
+
+
+def _any_matrix(fits: dict[int, ExponentialSum], task, bounds) -> dict[str, float]:
+    """Return how much worse the worst of all matrices is than the worst diagonal one, and how well known."""
+    facts, options = {}, {"horizon": task.horizon, "step": "euler", "ball": "full"}
+    beta = float(bounds.beta[FULL_AT])
+    for m, fit in fits.items():
+        full = worst_case_error(fit, task.rho, beta, "direct", "expected", **options)
+        diagonal = float(bounds.lower.sel(m=m, beta=beta))
+        kind = f"direct, all W, β = {beta:.2g}, m = {m}"
+        facts[f"{kind}: % above the worst diagonal one"] = 100 * (full.lower / diagonal - 1)
+        facts[f"{kind}: % from lower to upper bound"] = 100 * (full.upper / full.lower - 1)
+    return facts
+
+
+def _printed_crossings(facts: dict[str, float]) -> dict[str, float]:
+    dots = reference("inverse_approximation/figure1_crossings").itertuples()
+    printed = {f"direct: E_{dot.narrow} and E_{dot.wide} cross at β": dot.beta for dot in dots}
+    return {label: beta for label, beta in printed.items() if label in facts}
+
+
+def _measured(fit: ExponentialSum, task, betas, name: str, draws: int, seed: int, device: str) -> np.ndarray:
+    """Return the errors (beta, draw) of the RNN that is this sum."""
+    model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=name)
+    curve = perturbation_curve(model, task, betas, draws=draws, seed=seed, device=device)
+    return np.sqrt(curve.draw_error.values)
+
+
+def shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what share of the lower bound random draws see, geometric mean over β where it has doubled."""
+    rest = table[table.beta == 0].groupby(["parameterization", "m"]).lower.first()
+    at_rest = rest.reindex(pd.MultiIndex.from_frame(table[["parameterization", "m"]])).to_numpy()
+    shaken = table[(table.lower > 2 * at_rest) & np.isfinite(table.lower) & (table.beta > 0)]
+    ratio = np.log(shaken.random / shaken.lower)
+    return np.exp(ratio.groupby([shaken.parameterization, shaken.m, shaken.draws]).mean()).unstack("draws")
+
+
+def _sentences(table: pd.DataFrame, facts: dict[str, float]) -> tuple[str, dict]:
+    """Return the message, and the numbers of a run."""
+    share = shares(table)
+    finite = table[np.isfinite(table.upper) & (table.lower > 0)]
+    gap = float((finite.upper / finite.lower).max())
+    headline = {"upper over lower bound, at most": gap}
+    for name, group in share.groupby("parameterization", sort=False):
+        for n in group.columns.intersection(PAPERS):
+            headline[f"{name}: share of the worst case seen by {n} draws"] = float(_mean(group[n]))
+    few = share.columns[share.columns <= min(PAPERS)].max()
+    worst = share[few].idxmin()
+    message = (
+        f"Bounds over models that stay diagonal: E_m(β) lies between the error of the worst one found (line) "
+        f"and a certificate at most {gap - 1:.0%} above it (dashed). Measurement: {few} random draws (open "
+        f"marks) see {share[few].min():.0%} ({worst[0]}, m = {worst[1]}) to {share[few].max():.0%} of it. "
+        f"Theorem: within the stability radius (dotted) every model forgets; beyond it, errors on [0, ∞) are "
+        f"infinite."
+    )
+    return message, headline | facts
+
+
+def _mean(ratios: pd.Series) -> float:
+    return np.exp(np.log(ratios).mean())
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw bounds and random draws, a panel per parameterisation, and the share that is seen by the draws."""
+    table = data.table
+    names = list(dict.fromkeys(table.parameterization))
+    widths = sorted(set(table.m))
+    radii = {name: [data.headline[f"{name}: stability radius, m = {m}"] for m in widths] for name in names}
+    with plotting.style():
+        figure, axes = plotting.canvas(len(names) + 1, width=4.2 * (len(names) + 1), height=4.7)
+        for axis, name in zip(axes, names, strict=False):
+            _bounds_panel(axis, name, table[table.parameterization == name], radii[name])
+        axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
+        _shares_panel(axes[-1], table, names, widths)
+        for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
+            axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
+        for style, label in (
+            ({"ls": "-"}, "worst model found: lower bound"),
+            ({"ls": "--", "lw": 1}, "certified upper bound"),
+            ({"ls": ":", "lw": 1.2}, "stability radius"),
+            ({"ls": "", "marker": "o", "mfc": "none"}, f"{min(PAPERS)} random draws"),
+            ({"ls": "", "marker": "o"}, f"{max(PAPERS)} random draws"),
+            ({"color": GREY, "lw": 1}, "authors: figure 1, softplus logs"),
+        ):
+            axes[0].plot([], [], **({"color": plotting.INK} | style), label=label)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _bounds_panel(axis: Axes, name: str, curves: pd.DataFrame, radii: list[float]) -> None:
+    for curve in _printed(name):
+        axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1)
+    widths = sorted(set(curves.m))
+    for m, radius, (color, mark) in zip(widths, radii, plotting.distinct(len(widths)), strict=True):
+        curve = curves[(curves.m == m) & (curves.beta > 0)]
+        one = curve[curve.draws == curve.draws.max()]
+        axis.plot(one.beta, one.lower, color=color)
+        axis.plot(one.beta, one.upper, "--", color=color, lw=1)
+        axis.fill_between(one.beta, one.lower, one.upper, color=color, alpha=0.25, lw=0)
+        for n, fill in ((min(PAPERS), "none"), (max(PAPERS), color)):
+            seen = curve[curve.draws == n]
+            axis.plot(seen.beta, seen.random, mark, color=color, mfc=fill, ms=4.5)
+        axis.axvline(radius, color=color, ls=":", lw=1.2)
+    axis.set(
+        xscale="log",
+        yscale="log",
+        xlim=(curves.beta[curves.beta > 0].min() / 1.2, curves.beta.max() * 1.2),
+        ylim=(5e-4, 2e2),
+        xlabel=r"perturbation $\beta$ of the weights",
+        title={"direct": "direct, $W=w$", "softplus": r"softplus, $W=-\log(1+e^w)$"}.get(name, name),
+    )
+
+
+def _printed(name: str) -> list[pd.DataFrame]:
+    """Return the authors' curves of that parameterisation, as roots of mean squares."""
+    if name == "direct":
+        curves = reference("inverse_approximation/figure1")
+        curves = curves[curves.target == "polynomial"]
+    elif name == "softplus":
+        logs = reference("inverse_approximation/softplus_logs")
+        curves = logs.assign(error=np.sqrt(logs.error))
+    else:
+        return []
+    return [curve for _, curve in curves[curves.beta > 0].groupby("m")]
+
+
+def _shares_panel(axis: Axes, table: pd.DataFrame, names: list[str], widths: list[int]) -> None:
+    share = shares(table)
+    for name, line in zip(names, itertools.cycle(("-", "--", ":", "-."))):
+        for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
+            if (name, m) in share.index:
+                seen = share.loc[(name, m)]
+                axis.plot(seen.index, seen, line + mark, color=color, lw=1)
+        axis.plot([], [], line, color=plotting.INK, lw=1, label=name)
+    axis.axvspan(min(PAPERS), max(PAPERS), color="0.93", lw=0, zorder=0)
+    axis.text(np.sqrt(min(PAPERS) * max(PAPERS)), 0.03, "papers", ha="center", color="0.45")
+    axis.set(
+        xscale="log",
+        ylim=(0, 1),
+        xlabel="random draws",
+        ylabel="share of the worst case",
+        title="what random draws see",
+    )
+    axis.legend()

@@ -1,0 +1,1 @@
+"""The tour for newcomers, and the measurement of your own models."""

@@ -1,0 +1,212 @@
+"""Who remembers how long: untrained recurrent, attention and state-space models of torch and transformers."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from curse_of_memory.measure import gradient_norms, memory_function, memory_report
+from curse_of_memory.report import plotting
+from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.theory.decay import decay
+from curse_of_memory.tools import checks
+
+__all__ = [
+    "CausalTransformer",
+    "data",
+    "measure_your_model_report",
+    "plot",
+]
+
+DECIDED = 0.5  # confidence from which a law is drawn and told
+PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
+
+
+class CausalTransformer(nn.Module):
+    """torch's TransformerEncoder under a causal mask, without positions, for one input channel.
+
+    Parameters
+    ----------
+    width : int
+        Of the model; a multiple of four, the number of heads.
+    layers : int
+        How many.
+    """
+
+    def __init__(self, width: int, layers: int = 2):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(width, nhead=4, dim_feedforward=2 * width, batch_first=True)
+        self.embed = nn.Linear(1, width)
+        self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(batch, time, 1)`` to ``(batch, time, width)``."""
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], device=x.device, dtype=x.dtype)
+        return self.encoder(self.embed(x), mask=mask, is_causal=True)
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep transformers from advertising faster kernels on stderr, inside this context."""
+    from transformers.utils import logging  # takes seconds to import
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+
+
+def _models(horizon: int, hidden: int, layers: int, vocabulary: int, seed: int) -> dict[str, nn.Module]:
+    """Build the models with random weights; nothing is downloaded."""
+    from transformers import GPT2Config, GPT2Model, MambaConfig, MambaModel
+
+    tokens = {"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
+    mamba = MambaConfig(hidden_size=hidden, num_hidden_layers=layers, state_size=8, use_cache=False, **tokens)
+    gpt2 = GPT2Config(n_embd=hidden, n_layer=layers, n_head=4, n_positions=horizon, use_cache=False, **tokens)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return {
+            "LSTM": nn.LSTM(1, hidden, num_layers=layers, batch_first=True),
+            "GRU": nn.GRU(1, hidden, num_layers=layers, batch_first=True),
+            "Transformer": CausalTransformer(hidden, layers),
+            "Mamba": MambaModel(mamba),
+            "GPT-2": GPT2Model(gpt2),
+        }
+
+
+@figure_data(
+    "tour/measure_your_model",
+    title="Who remembers how long: LSTM, GRU, Transformer, Mamba, GPT-2 with random weights",
+    source="ours; cf. IAT (2305.19190), figures 10 and 12",
+)
+def data(
+    *,
+    horizon: int = 100,
+    hidden: int = 32,
+    layers: int = 2,
+    vocabulary: int = 192,
+    samples: int = 2,
+    precision: str = "float32",
+    seed: int = 0,
+    device: str = "auto",
+) -> Findings:
+    """Measure memory (impulse probe) and gradient norms of five untrained models.
+
+    LSTM, GRU and Transformer read one channel of numbers; Mamba and GPT-2 read tokens, and the
+    supremum runs over all of them in place of token 0. Columns: ``model, parameters, lag, memory,
+    noise_floor, law, gradient``; `law` is the fitted one where it was fitted with a confidence of at
+    least 1/2, `gradient` the mean norm over `samples` random inputs.
+    """
+    dtype = PRECISIONS[checks.one_of("precision", precision, PRECISIONS)]
+    curves, headline, fits = [], {}, {}
+    with _quiet_transformers():
+        for name, model in _models(horizon, hidden, layers, vocabulary, seed).items():
+            memory = memory_function(
+                model, horizon, probe="impulse", draws=vocabulary, dtype=dtype, seed=seed, device=device
+            )
+            gradient = gradient_norms(model, horizon, samples=samples, dtype=dtype, seed=seed, device=device)
+            fits[name] = fit = decay(memory)
+            lags = memory.lag.values
+            law = np.full(lags.size, np.nan)
+            if fit.confidence >= DECIDED and (fit.rate is not None or fit.exponent is not None):
+                within = (lags >= fit.start) & (lags <= fit.stop)
+                law[within] = fit(lags[within])
+            columns = {
+                "model": name,
+                "parameters": memory.attrs["parameters"],
+                "lag": lags,
+                "memory": memory.values,
+                "noise_floor": memory.attrs["noise_floor"],
+                "law": law,
+                "gradient": gradient["mean"].values,
+            }
+            curves.append(pd.DataFrame(columns))
+            headline |= _headline(name, fit)
+    return Findings(pd.concat(curves, ignore_index=True), _message(fits, precision), headline)
+
+
+def _headline(name: str, fit) -> dict:
+    law = {}
+    if fit.rate is not None:
+        law = {f"{name}: rate of the exponential, per step": fit.rate}
+    if fit.exponent is not None:
+        law = {f"{name}: exponent of the power": fit.exponent}
+    return law | {f"{name}: confidence in {fit.kind}": fit.confidence}
+
+
+def _message(fits: dict, precision: str) -> str:
+    def law(name: str) -> str:
+        fit, words = fits[name], fits[name].kind
+        if fit.rate is not None:
+            words = f"exp(−{fit.rate:.2g} t)"
+        if fit.exponent is not None:
+            words = f"t^−{fit.exponent:.2g}"
+        return f"{name} {words} (confidence {fit.confidence:.2f})"
+
+    decided = [law(name) for name, fit in fits.items() if fit.confidence >= DECIDED]
+    undecided = [name for name, fit in fits.items() if fit.confidence < DECIDED]
+    rest = f" The horizon does not decide for {' and '.join(undecided)}." if undecided else ""
+    return (
+        f"Laws (lines) fitted to measured memories (marks; each a lower bound of the supremum over inputs): "
+        f"{', '.join(decided)}; in {precision}, whose rounding is shaded.{rest} Theory is the dashed line, "
+        f"what a plain average over the past remembers; that this is what attention does here is measured."
+    )
+
+
+def measure_your_model_report(data: FigureData) -> pd.DataFrame:
+    """Return the table of :func:`memory_report` for the memories in `data`."""
+
+    def memory(curve: pd.DataFrame) -> xr.DataArray:
+        told = {name: curve[name].iloc[0].item() for name in ("noise_floor", "parameters")}
+        return xr.DataArray(curve.memory, {"lag": curve.lag.to_numpy()}, ["lag"], "memory", told)
+
+    return memory_report({name: memory(c) for name, c in data.table.groupby("model", sort=False)})
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw memories with their laws and the noise, and gradient norms, over the lag, scaled to start at 1."""
+    curves = list(data.table.groupby("model", sort=False))
+    bottom = 1e-9 if data.parameters["precision"] == "float32" else 1e-18
+    with plotting.style():
+        figure, (memory, gradient) = plotting.canvas(2, width=10.4, height=4.3, sharey=True)
+        for (name, curve), (color, mark) in zip(curves, plotting.distinct(len(curves)), strict=True):
+            some = _marked(len(curve))
+            scale = curve.memory.max()
+            seen = curve.memory.iloc[some] / scale
+            memory.plot(curve.lag.iloc[some], seen.where(seen > 0), mark, color=color, label=name, alpha=0.85)
+            memory.plot(curve.lag, curve.law / scale, color=color)
+            first = curve.gradient.iloc[0]
+            gradient.plot(curve.lag.iloc[some], curve.gradient.iloc[some] / first, mark, color=color)
+            gradient.plot(curve.lag, curve.gradient / first, color=color, lw=0.8)
+        lags = curves[0][1].lag.to_numpy()
+        average, *_ = memory.plot(lags, 1 / (1 + lags), "--", color=plotting.INK, lw=1.2)
+        floors = data.table.groupby("model").apply(lambda c: c.noise_floor.iloc[0] / c.memory.max())
+        noise = memory.axhspan(bottom, floors.max(), color=plotting.GRID, zorder=0)
+        memory.set(
+            yscale="log",
+            ylim=(bottom, 2),
+            xlabel="lag $t$ (steps)",
+            ylabel="over its largest value",
+            title=r"Memory $M(t)\,/\max M$, impulse probe",
+        )
+        gradient.set(
+            xlabel="lag $s$ (steps)", title=r"Gradient $\|\partial y_T/\partial x_{T-s}\|$, relative"
+        )
+        handles, labels = memory.get_legend_handles_labels()
+        (line,) = memory.plot([], [], color=plotting.INK)
+        handles += [line, average, noise]
+        labels += ["fitted law", r"$1/(1+t)$, an average", f"rounding of {data.parameters['precision']}"]
+        figure.legend(handles, labels, loc="outside right upper")
+    return figure
+
+
+def _marked(count: int) -> np.ndarray:
+    """Return every lag at first, where the fast curves are, and fewer later."""
+    return np.unique(np.round(np.geomspace(1, count, 28)).astype(int)) - 1

@@ -1,0 +1,1 @@
+"""A figure as data, its record and files, its style, and the papers' numbers beside ours."""

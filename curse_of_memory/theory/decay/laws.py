@@ -1,0 +1,259 @@
+"""The law of the last part of a memory curve: exponential, power of time, or faster than both.
+
+What :func:`curse_of_memory.theory.decay.decay` fits, to which points of the curve, and how sure that is.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from curse_of_memory.theory.decay.noise import period
+
+__all__ = [
+    "ENOUGH",
+    "FEWEST",
+    "KINDS",
+    "Window",
+    "evidence",
+    "fit_law",
+    "oscillates",
+    "upper_envelope",
+    "windows",
+]
+
+KINDS = {-1: "faster", 0: "exponential", 1: "polynomial", 2: "none"}  # by the index nearest to theirs
+FEWEST, ENOUGH = 4, 15  # points: fewer than the first are no evidence, more than the second no further
+DECIDED = 0.75  # share of the likelihood that a class must have
+_BENDS = np.linspace(-7.0, 7.0, 141)  # of log(ℓ(start)/ℓ(stop)), where it is searched
+_AROUND = np.linspace(-8.0, 8.0, 65)  # standard errors around the best bend, where the likelihood is summed
+_NUMBERS = 2**20  # of all bends that are tried together
+_MEANS = 40  # over periods, at most about so many
+_STEPS = 40  # of Gauss and Newton; a dozen do
+
+
+def _shape(bend: ArrayLike, x: np.ndarray) -> np.ndarray:
+    """Return log(1 + e x)/e with e = exp(bend) − 1 and its limit x, for bends (...) as (..., n)."""
+    e = np.expm1(np.asarray(bend, dtype=float))[..., None]
+    small = np.abs(e) < 1e-12
+    e = np.where(small, 1.0, e)
+    return np.where(small, x, np.log1p(e * x) / e)
+
+
+def _shape_slope(bend: float, x: np.ndarray) -> np.ndarray:
+    """Return the derivative of :func:`_shape` by the bend."""
+    e = math.expm1(bend)
+    if abs(e) < 1e-4:
+        return (1 + e) * (-(x**2) / 2 + 2 * e * x**3 / 3)
+    return (1 + e) * (x / (1 + e * x) - np.log1p(e * x) / e) / e
+
+
+@dataclass(frozen=True)
+class Window:
+    """The points a law is fitted to: times, at least three of them, and log M there."""
+
+    lags: np.ndarray
+    logs: np.ndarray
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """Times from 0 to 1."""
+        return (self.lags - self.lags[0]) / (self.lags[-1] - self.lags[0])
+
+    def fit(self, bend: float) -> tuple[float, float, np.ndarray]:
+        """Return a and b of the law log M = a − b log(1 + e x)/e with e = exp(bend) − 1, and its residual."""
+        shape = _shape(bend, self.x)
+        centred = shape - shape.mean()
+        logs = self.logs - self.logs.mean()
+        b = -float(centred @ logs / (centred @ centred))
+        return float(self.logs.mean() + b * shape.mean()), b, logs + b * centred
+
+    def squares(self, bends: np.ndarray) -> np.ndarray:
+        """Return the sum of squared residuals at each bend."""
+        logs = self.logs - self.logs.mean()
+        at_once = max(1, _NUMBERS // self.x.size)
+        found = []
+        for first in range(0, bends.size, at_once):
+            shapes = _shape(bends[first : first + at_once], self.x)
+            centred = shapes - shapes.mean(1, keepdims=True)
+            b = (centred @ logs) / (centred**2).sum(1)
+            found.append(((logs - b[:, None] * centred) ** 2).sum(1))
+        return np.concatenate(found)
+
+    def bend(self) -> tuple[float, float]:
+        """Return the best bend = log(ℓ(start)/ℓ(stop)), and its standard error.
+
+        Of a smooth misfit neighbouring residuals are alike: there are at most twice as many independent ones
+        as runs of one sign, which is what white residuals have.
+        """
+        best = float(_BENDS[np.argmin(self.squares(_BENDS))])
+        residual, steepness, step = self._linearised(best)
+        for _ in range(_STEPS):
+            # a ten-thousandth of the standard error decides nothing; of exact laws that is rounding
+            if abs(step) * steepness <= 1e-4 * np.linalg.norm(residual) / math.sqrt(residual.size):
+                break
+            trial = min(max(best + step, _BENDS[0]), _BENDS[-1])
+            new = self._linearised(trial)
+            if new[0] @ new[0] < residual @ residual:
+                best, (residual, steepness, step) = trial, new
+            else:
+                step /= 4
+        variance = float(residual @ residual) / max(self.lags.size - 3, 1)
+        variance *= self.lags.size / self.independent(residual)
+        return best, math.sqrt(variance) / steepness if steepness else math.inf
+
+    def _linearised(self, bend: float) -> tuple[np.ndarray, float, float]:
+        """Return the residual, its steepness in the bend, and the step of Gauss and Newton."""
+        _, b, residual = self.fit(bend)
+        shape, slope = _shape(bend, self.x), -b * _shape_slope(bend, self.x)
+        shape, slope = shape - shape.sum() / shape.size, slope - slope.sum() / slope.size
+        slope = slope - shape * ((shape @ slope) / (shape @ shape))
+        square = float(slope @ slope)
+        return residual, math.sqrt(square), float(slope @ residual) / square if square else 0.0
+
+    @staticmethod
+    def independent(residual: np.ndarray) -> int:
+        """Return how many numbers a residual counts for: twice its runs of one sign, at most all."""
+        runs = 1 + int(np.count_nonzero(np.diff(np.signbit(residual))))
+        return min(2 * runs, residual.size)
+
+    def likelihood(self, bend: float, error: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return bends and the likelihood there, given the best one and its standard error.
+
+        With the scatter unknown it is S(bend)^{−ν/2}, S the sum of squares and ν the independent residuals
+        less three parameters; flat in the bend, from −7 to 7.
+        """
+        around = bend + (error if math.isfinite(error) else 1.0) * _AROUND
+        nodes = np.unique(np.clip(np.concatenate([_BENDS, around]), _BENDS[0], _BENDS[-1]))
+        residual = self.fit(bend)[2]
+        # rounding of log M is a scatter, too
+        rounding = residual.size * (np.finfo(float).eps * (1 + np.abs(self.logs).max())) ** 2
+        squares = self.squares(nodes) + rounding
+        power = max(self.independent(residual) - 3, 1) / 2
+        return nodes, (squares / squares.min()) ** -power
+
+
+def _share(nodes: np.ndarray, density: np.ndarray, low: float, high: float) -> float:
+    """Return the share of a density, linear between nodes, that lies between two ends."""
+    ends = np.clip([low, high], nodes[0], nodes[-1])
+    finer = np.unique(np.concatenate([nodes, ends]))
+    heights = np.interp(finer, nodes, density)
+    inside = (finer >= ends[0]) & (finer <= ends[1])
+    return float(np.trapezoid(heights[inside], finer[inside]) / np.trapezoid(heights, finer))
+
+
+def _spread(nodes: np.ndarray, density: np.ndarray) -> float:
+    """Return the standard deviation of a density given at nodes."""
+    whole = np.trapezoid(density, nodes)
+    mean = np.trapezoid(density * nodes, nodes) / whole
+    return math.sqrt(np.trapezoid(density * (nodes - mean) ** 2, nodes) / whole)
+
+
+def oscillates(values: np.ndarray, lags: np.ndarray) -> int:
+    """Return after how many lags the deviations of a curve from a smooth law repeat; 0 if they do not."""
+    if np.count_nonzero(values) < 2 * FEWEST or (np.diff(values) <= 0).all():
+        return 0
+    logs = np.log(np.maximum(values, values.max() * np.finfo(float).tiny))
+    seen = Window(lags, logs)
+    bend = float(_BENDS[np.argmin(seen.squares(_BENDS))])
+    return period(seen.fit(bend)[2])
+
+
+def windows(
+    values: np.ndarray, lags: np.ndarray, peak: int, first: int, stop: int, cycle: int
+) -> list[Window]:
+    """Return what the law may be fitted to: every value, or of oscillations peaks, and means over periods."""
+    if not cycle:
+        heard = first + np.flatnonzero(values[first : stop + 1])
+        return [Window(lags[heard], np.log(values[heard]))]
+    return [
+        upper_envelope(values[: stop + 1], lags, peak, first),
+        _means(values[: stop + 1], lags, first, cycle),
+    ]
+
+
+def _means(values: np.ndarray, lags: np.ndarray, first: int, cycle: int) -> Window:
+    """Return root mean squares over whole periods, at the middle of each."""
+    length = cycle * max(1, (values.size - first) // (cycle * _MEANS))
+    count = (values.size - first) // length
+    start = values.size - count * length
+    squares = (values[start:] ** 2).reshape(count, length).mean(1)
+    middles = lags[start] + lags[1] * (np.arange(count) * length + (length - 1) / 2)
+    heard = squares > 0
+    return Window(middles[heard], np.log(squares[heard]) / 2)
+
+
+def upper_envelope(section: np.ndarray, lags: np.ndarray, peak: int, first: int) -> Window:
+    """Return the peaks of max_{r ≥ t} M(r) from `first` on, or where there are few its values.
+
+    Where the curve oscillates at the end, but has few peaks from `first` on, the last eight count.
+    """
+    envelope = np.maximum.accumulate(section[::-1])[::-1]
+    records = np.flatnonzero(section > np.append(envelope[1:], -np.inf))
+    records = records[records >= peak]
+    interior = records[(records > 0) & (records < section.size - 1)]
+    peaks = interior[section[interior - 1] < section[interior]]
+    late, late_peaks = records[records >= first], peaks[peaks >= first]
+    if late_peaks.size < FEWEST <= peaks.size and late.size < 0.9 * (section.size - first):
+        late_peaks = peaks[-2 * FEWEST :]
+    if late_peaks.size >= FEWEST:
+        return _summits(section, lags, late_peaks)
+    chosen = late if late.size >= FEWEST else np.arange(first, section.size)
+    return Window(lags[chosen], np.log(envelope[chosen]))
+
+
+def _summits(values: np.ndarray, lags: np.ndarray, peaks: np.ndarray) -> Window:
+    """Return where the parabolas through log M at each peak and its neighbours have their maxima."""
+    before, at, behind = (np.log(np.maximum(values[peaks + i], values[peaks] / 1e3)) for i in (-1, 0, 1))
+    # a parabola through points far down the flanks is no longer the curve
+    broad = np.minimum(before, behind) > at - math.log(2)
+    curvature, slope = before - 2 * at + behind, broad * (behind - before) / 2
+    return Window(lags[peaks] - lags[1] * slope / curvature, at - slope**2 / (2 * curvature))
+
+
+def fit_law(window: Window, dt: float) -> dict:
+    """Return kind, margin, share, fit and parameters of the law of the window that its index names."""
+    start, stop = map(float, window.lags[[0, -1]])
+    scale = math.log(stop / max(start, dt))
+    bend, error = window.bend()
+    index = bend / scale
+    nearest = float(np.clip(np.round(index), -1, 2))
+    margin = 1 - 2 * abs(index - nearest) if -1 <= index <= 2 else 1.0
+    low = -math.inf if nearest == -1 else (nearest - 0.5) * scale
+    high = math.inf if nearest == 2 else (nearest + 0.5) * scale
+    likelihood = window.likelihood(bend, error)
+    share = _share(*likelihood, low, high)
+    _, fall, straight = window.fit(0.0)
+    level, slope, bent = window.fit(bend if nearest else 0.0)
+    if nearest == 2:
+        # what settles at a level no longer falls in the later half of the window
+        e = math.expm1(bend)
+        margin *= max(0.0, 1 - slope / e * math.log((1 + e) / (1 + e / 2)))
+    law = {
+        "kind": KINDS[int(nearest)] if share >= DECIDED else "unknown",
+        "index": index,
+        "index_error": _spread(*likelihood) / scale,
+        "misfit_exponential": _rms(straight),
+        "misfit_polynomial": _rms(bent if nearest else window.fit(bend)[2]),
+        "margin": margin,
+        "share": share,
+        "fit": max(0.0, 1 - _rms(bent) / max(fall, np.finfo(float).tiny)),
+        "level": math.exp(level),
+    }
+    if law["kind"] == "exponential":
+        law["rate"] = slope / (stop - start)
+    if law["kind"] == "polynomial":
+        e = math.expm1(bend)
+        law |= {"exponent": slope / e, "shift": (stop - start) / e - start}
+    return law
+
+
+def _rms(residual: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(residual**2)))
+
+
+def evidence(points: int) -> float:
+    """Return clip((points − 3)/12, 0, 1): none up to three points, all of it from fifteen on."""
+    return float(np.clip((points - FEWEST + 1) / (ENOUGH - FEWEST + 1), 0.0, 1.0))

@@ -1,0 +1,330 @@
+"""Sums of m exponentials, the memories of linear RNNs of m states, and weighted least-squares fits of them.
+
+With the weight b(s) of `curse_of_memory.bias` this is the least-squares problem that training on
+white noise solves (INTEREST (2307.11462), Theorem 3.3). A diagonal linear RNN with multipliers in
+(0, 1) is a sum with real rates, one with pairs of complex multipliers a sum with conjugate pairs, and
+any multipliers below one in size, negative ones too, are ``modes="discrete"``.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from curse_of_memory.theory.bias.lag_weights import lag_weights, unit_peak
+from curse_of_memory.theory.bias.memory_bias import Bias
+from curse_of_memory.theory.exponential_sums.lower_bounds import weighted_lower_bound
+from curse_of_memory.theory.exponential_sums.modes import FASTEST
+from curse_of_memory.theory.exponential_sums.rate_search import MODES, ROUNDING, LagFit, best_rates
+from curse_of_memory.theory.exponential_sums.variable_projection import WEAKEST
+from curse_of_memory.theory.targets.lagged import lag_step, lagged
+from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.tools import checks
+
+__all__ = ["ExponentialFit", "ExponentialSum", "fit_exponential_sum", "fit_exponential_sums"]
+
+_SAME = 1e-9  # relative difference up to which two numbers count as conjugate
+_ABOVE = 1.001  # error over that of the limit from which on rounding is to blame
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExponentialSum:
+    """ρ̂(t) = Σ cᵢ e^{−λᵢ t}, Re λᵢ > 0: the memory of a stable linear system of m states.
+
+    Parameters
+    ----------
+    rates : array_like, shape (m,)
+        λᵢ per unit time, real or in conjugate pairs, with positive real parts. A rate of the imaginary
+        part π/dt may be alone, with a real coefficient: on the lags it alternates in sign.
+    coefficients : array_like, shape (m,)
+        cᵢ per unit time; conjugate where the rates are.
+    error : float
+        (Σ w_s (ρ_s − ρ̂_s)² / Σ w_s ρ_s²)^{1/2} over the lags fitted; NaN if nothing was.
+    dt : float
+        Time step of the values fitted.
+    conditioning : float
+        The strongest over the weakest direction of the weighted exponentials on the lags fitted;
+        infinite if there were terms to spare.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the sum is not stable, not real, or of no terms.
+
+    Examples
+    --------
+    >>> float(ExponentialSum(rates=[1.0, 2.0], coefficients=[3.0, -1.0])(0.0))
+    2.0
+    >>> damped = ExponentialSum(rates=[0.1 + 1j, 0.1 - 1j], coefficients=[0.5, 0.5])
+    >>> float(damped(math.pi).round(6))  # e^{−t/10} cos t
+    -0.730403
+    """
+
+    rates: NDArray[np.inexact]
+    coefficients: NDArray[np.inexact]
+    error: float = math.nan
+    dt: float = 1.0
+    conditioning: float = math.nan
+
+    if TYPE_CHECKING:  # what is array_like becomes an array
+
+        def __init__(
+            self,
+            *,
+            rates: ArrayLike,
+            coefficients: ArrayLike,
+            error: float = math.nan,
+            dt: float = 1.0,
+            conditioning: float = math.nan,
+        ) -> None: ...
+
+    def __post_init__(self):
+        rates, c = _numbers("rates", self.rates), _numbers("coefficients", self.coefficients)
+        if rates.shape != c.shape:
+            raise ValueError(f"rates and coefficients must agree in length, got {rates.size}, {c.size}")
+        if not (rates.real > 0).all():
+            raise ValueError("rates must have positive real parts: a growing mode is no memory function")
+        alone = _alternating(rates, c, checks.positive("dt", self.dt))
+        if not _closed(rates[~alone], c[~alone]):
+            raise ValueError("rates and coefficients must be real or come in conjugate pairs")
+        object.__setattr__(self, "rates", rates)
+        object.__setattr__(self, "coefficients", c)
+
+    @property
+    def lower_bound(self) -> float:
+        """Lower bound of `error` over all linear systems of as many states; 0 if nothing was fitted."""
+        return 0.0
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether rounding, not `terms`, limits the error: `conditioning` beyond 1e9, or `error` below 1e-14.
+
+        Other sums of as many terms may then be closer, with coefficients that float64 cannot hold.
+        """
+        return bool(self.conditioning >= 0.1 / WEAKEST or self.error < ROUNDING)
+
+    @property
+    def alternates(self) -> bool:
+        """Whether a real term changes sign at each lag, Im λ = π/dt: no continuous-time system has one."""
+        return bool(_alternating(self.rates, self.coefficients, self.dt).any())
+
+    def __call__(self, t: ArrayLike) -> np.ndarray:
+        """Return ρ̂(t) for times t >= 0, any shape; between the lags an alternating term is a cosine."""
+        times = checks.finite_array("t", t)
+        if times.min() < 0:
+            raise ValueError(f"t must not be negative, got {times.min():g}")
+        return np.real(np.exp(-np.multiply.outer(times, self.rates)) @ self.coefficients)
+
+    def on_grid(self, horizon: int) -> xr.DataArray:
+        """Return ρ̂ at the lags 0, dt, ..., (horizon − 1) dt, over ``lag`` in time units."""
+        return lag_grid(
+            self(self.dt * np.arange(checks.positive_int("horizon", horizon))), self.dt, "rho_hat"
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExponentialFit(ExponentialSum):
+    """An :class:`ExponentialSum` together with the values and weights that it was fitted to.
+
+    Attributes
+    ----------
+    rates, coefficients, error, dt, conditioning
+        As in :class:`ExponentialSum`.
+    limit_error : float
+        Error of the best limit found where rates may coincide, as in t^k e^{−λt}, and coefficients are not
+        rounded: sums of as many terms come as close to it as one likes. Equal to `error` where rates stay
+        apart.
+    values, weight : numpy.ndarray, shape (n,)
+        ρ_s and w_s, the weights up to a factor.
+    """
+
+    limit_error: float
+    values: np.ndarray = field(repr=False)
+    weight: np.ndarray = field(repr=False)
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether rounding limits the error: as for a sum, or `error` more than 0.1 % above `limit_error`.
+
+        Directions of the exponentials weaker than 1e-10 of the strongest are not used, since their
+        coefficients would bring rounding errors that show.
+        """
+        return super().at_limit or self.error > _ABOVE * self.limit_error
+
+    @cached_property
+    def lower_bound(self) -> float:
+        """Lower bound of `error` over all linear systems of as many states; computed when first asked for."""
+        # a hundredth below the error it is as good as met
+        enough = 0.99 * self.error
+        return weighted_lower_bound(self.values, self.rates.size, self.weight, enough=enough).bound
+
+
+def fit_exponential_sum(
+    values: ArrayLike,
+    terms: int = 4,
+    weight: ArrayLike | Bias | None = None,
+    dt: float | None = None,
+    *,
+    modes: str = "real",
+) -> ExponentialFit:
+    """Fit Σ cᵢ e^{−λᵢ s dt} to `values` in weighted least squares, over c and λ, Re λ > 0.
+
+    The problem is not convex: the result is the best local minimum from deterministic starts, so its
+    error is an upper bound of the smallest one; ``lower_bound`` is a bound of that from below. It never
+    grows with `terms`, nor from real modes to complex and to discrete ones. Where no best sum exists (for
+    an oscillating or late memory real rates want to coincide), rates are nearly equal, and coefficients
+    large and of opposite signs, up to about 1e9 times the values: ``at_limit`` then says so, and
+    ``limit_error`` what sums with larger ones reach.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        ρ_s at the lags 0, dt, ..., (n − 1) dt, with or without labels
+        (:func:`curse_of_memory.theory.targets.lagged.lagged`).
+    terms : int
+        m, at most half the number of lags with positive weight.
+    weight : array_like, shape (n,), or Bias, optional
+        w_s >= 0, or a bias, which then gives ``weight.discrete(n, dt)``; ones by default.
+    dt : float, optional
+        Time step; that of the lags unless given, 1 without labels.
+    modes : {"real", "complex", "discrete"}
+        Real rates, that is multipliers e^{−λ dt} between 0 and 1; or any mix of real rates and conjugate
+        pairs, of which each counts two terms; or any multipliers of a stable linear recurrence: negative
+        ones too, as rates of the imaginary part π/dt.
+
+    Returns
+    -------
+    ExponentialFit
+        Rates ascending by real part; terms that rounding leaves nothing to do have coefficient 0.
+
+    Raises
+    ------
+    ValueError
+        If there are NaNs, negative weights, too many terms, nothing but zeros to fit, or unknown
+        `modes`; for lags that are not even, or contradict `dt`.
+
+    Examples
+    --------
+    >>> fit = fit_exponential_sum(0.5 ** np.arange(20.0), terms=1)
+    >>> float(fit.rates[0].round(6)), float(fit.coefficients[0].round(6))
+    (0.693147, 1.0)
+    >>> fit_exponential_sum(np.cos(np.arange(20.0)), terms=2, modes="complex").error < 1e-13
+    True
+    >>> fit_exponential_sum((-0.5) ** np.arange(20.0), terms=1, modes="discrete").error < 1e-13
+    True
+
+    Notes
+    -----
+    Real rates are searched on condensed lags: four terms take about half a second, however many lags there
+    are, and as much for every two terms more. Pairs take a few times as long, and end on all lags: one to
+    four seconds for 30 000. Modes that alternate double that.
+    """
+    return fit_exponential_sums(values, terms, weight, dt, modes=modes)[-1]
+
+
+def fit_exponential_sums(
+    values: ArrayLike,
+    terms: int = 4,
+    weight: ArrayLike | Bias | None = None,
+    dt: float | None = None,
+    *,
+    modes: str = "real",
+) -> list[ExponentialFit]:
+    """Return the best fits of 1, 2, ..., `terms` terms, in the time that the last takes by itself.
+
+    Parameters
+    ----------
+    values, terms, weight, dt, modes
+        As for :func:`fit_exponential_sum`.
+
+    Returns
+    -------
+    list of ExponentialFit
+
+    Raises
+    ------
+    ValueError
+        As :func:`fit_exponential_sum`.
+
+    Examples
+    --------
+    >>> fits = fit_exponential_sums(1 / (1 + np.arange(30.0)), terms=3)
+    >>> [fit.error < bound for fit, bound in zip(fits, (0.3, 0.05, 0.01))]
+    [True, True, True]
+    """
+    step = lag_step({"values": values, "weight": weight}, dt)
+    rho, dt = lagged("values", values, step)
+    terms = checks.positive_int("terms", terms)
+    checks.one_of("modes", modes, MODES)
+    w = lag_weights(weight, rho.size, dt)
+    if terms > (w > 0).sum() / 2:
+        raise ValueError(f"terms must be at most half the {(w > 0).sum()} weighted lags, got {terms}")
+    unit, exponent = unit_peak(rho, w)
+    search = enumerate(best_rates(unit, np.sqrt(w / w.max()), terms, modes), start=1)
+    return [_in_units(fit, m, dt, rho, w, exponent) for m, fit in search]
+
+
+def _in_units(
+    fit: LagFit, terms: int, dt: float, values: np.ndarray, w: np.ndarray, exponent: int
+) -> ExponentialFit:
+    """Return a fit in units of time and of the values, with spare terms of coefficient 0."""
+    rates, conditioning = fit.rates, fit.conditioning
+    with np.errstate(over="ignore"):
+        # in two steps: the power of two alone may overflow or underflow
+        c = fit.coefficients * 2.0 ** (exponent // 2) * 2.0 ** (exponent - exponent // 2)
+    if not np.isfinite(c).all():
+        raise ValueError("values must be smaller: coefficients of their fit are beyond float64")
+    if spare := terms - rates.size:
+        rates = np.append(rates, FASTEST / 2.0 ** np.arange(1, spare + 1))
+        c, conditioning = np.append(c, np.zeros(spare)), math.inf
+    order = np.lexsort([np.imag(rates), np.real(rates)])
+    return ExponentialFit(
+        rates=rates[order] / dt,
+        coefficients=c[order],
+        error=fit.error,
+        dt=dt,
+        conditioning=conditioning,
+        limit_error=fit.limit_error,
+        values=values,
+        weight=w,
+    )
+
+
+def _numbers(name: str, values: ArrayLike) -> NDArray[np.inexact]:
+    """Return `values` as a vector of floats, or of complex numbers if one of them is not real."""
+    if not (isinstance(values, list | tuple | np.ndarray) and _has_complex(values)):
+        return checks.finite_array(name, values, ndim=1)
+    numbers = np.asarray(values, dtype=complex)
+    real, imaginary = (
+        checks.finite_array(name, part, ndim=1) for part in (np.real(numbers), np.imag(numbers))
+    )
+    return numbers if imaginary.any() else real
+
+
+def _has_complex(values: ArrayLike) -> bool:
+    try:
+        return np.iscomplexobj(values)
+    except ValueError:  # lists of several lengths
+        return False
+
+
+def _alternating(rates: NDArray[np.inexact], c: NDArray[np.inexact], dt: float) -> NDArray[np.bool]:
+    """Tell which terms are real on the lags and alternate in sign."""
+    turns = np.abs(np.abs(rates.imag) * dt - math.pi) <= _SAME * math.pi
+    return turns & (np.abs(c.imag) <= _SAME * np.abs(c).max())
+
+
+def _closed(rates: NDArray[np.inexact], c: NDArray[np.inexact]) -> bool:
+    """Tell whether terms come in conjugate pairs, up to rounding."""
+    if not rates.size:
+        return True
+    if (rates.imag > 0).sum() != (rates.imag < 0).sum():
+        return False
+    apart = np.abs(rates[:, None] - rates.conj()) / np.abs(rates)
+    scale = np.abs(c).max() or 1.0
+    apart = np.maximum(apart, np.abs(c[:, None] - c.conj()) / scale)
+    return bool((apart.min(1) <= _SAME).all())

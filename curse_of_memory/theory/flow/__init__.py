@@ -1,1 +1,0 @@
-"""Gradient flow on the exact loss."""

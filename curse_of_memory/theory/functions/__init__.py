@@ -1,1 +1,0 @@
-"""Functions of time: memories and weights, read as formulas, evaluated and integrated."""

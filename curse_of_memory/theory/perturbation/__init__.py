@@ -1,1 +1,0 @@
-"""The largest error in a ball of weights, from below and from above."""

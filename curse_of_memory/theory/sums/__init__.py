@@ -1,1 +1,0 @@
-"""Sums of exponentials: searches for the best ones, and lower bounds of the error of all of them."""

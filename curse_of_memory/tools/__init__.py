@@ -1,0 +1,1 @@
+"""Checks of arguments, files, devices, random streams, places to run, and versions."""

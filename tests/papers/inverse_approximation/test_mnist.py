@@ -1,0 +1,61 @@
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+mpl.use("agg")
+
+from curse_of_memory.papers.inverse_approximation import mnist
+from curse_of_memory.tasks import available
+
+needs_mnist = pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
+TINY = {"hidden": 4, "steps": 3, "batch_size": 16, "seeds": 2, "validation_images": 50, "test_images": 40}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return mnist.data(
+        parameterizations=["direct", "softplus"], learning_rates=[0.01, 0.1], device="cpu", **TINY
+    )
+
+
+@needs_mnist
+def test_all_parameterisations_start_from_the_same_network(data):
+    first = data.table[(data.table.split == "validation") & (data.table.step == 0)]
+    assert len(first) == 8
+    for _, losses in first.groupby("seed").validation_loss:
+        # W = f(f⁻¹(W)) in float32, over 28 steps
+        np.testing.assert_allclose(losses, losses.iloc[0], rtol=28 * 8 * np.finfo(np.float32).eps)
+
+
+@needs_mnist
+def test_printed_table_and_paper_stand_beside_each_other(data):
+    assert data.printed.index.tolist() == ["direct", "softplus"]
+    assert data.printed.loc["softplus", "loss, paper"] == "0.8903 (0.0004)"
+    assert data.paper["test loss, direct, learning rate 0.1"] == 0.9177
+    test = data.table[(data.table.split == "test") & (data.table.learning_rate == 0.1)]
+    mean = test[test.parameterization == "direct"].validation_loss.mean()
+    assert data.headline["test loss, direct, learning rate 0.1"] == mean
+
+
+@needs_mnist
+def test_the_spread_is_over_the_seeds(data, expect_spread):
+    test = data.table[(data.table.split == "test") & (data.table.learning_rate == 0.1)]
+    losses = test[test.parameterization == "softplus"].validation_loss
+    expect_spread(data, "test loss, softplus, learning rate 0.1", losses)
+    assert set(data.spread) == set(data.headline)
+
+
+@needs_mnist
+def test_picture_is_drawn_with_and_without_direct(data):
+    assert len(mnist.plot(data).axes) == 3
+    one = mnist.data(parameterizations=["exp"], learning_rates=[0.01], device="cpu", **TINY)
+    assert len(mnist.plot(one).axes) == 2
+
+
+def test_differences_are_taken_under_the_same_seed():
+    rows = [("direct", 0, 1.0), ("direct", 1, 3.0), ("exp", 1, 3.5), ("exp", 0, 2.5)]
+    table = pd.DataFrame(rows, columns=["parameterization", "seed", "validation_loss"])
+    found = mnist.paired_differences(table.assign(learning_rate=0.1, split="test"))
+    assert found.loc[(0.1, "exp"), "mean"] == 1.0  # of 1.5 and 0.5
+    assert found.loc[(0.1, "exp"), "error"] == 0.5

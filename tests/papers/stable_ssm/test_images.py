@@ -1,0 +1,140 @@
+"""Images by learning rate: what starts growing stays at guessing; the table stands beside the paper's."""
+
+import inspect
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+
+mpl.use("agg")
+
+from curse_of_memory.experiments.sequence_classifiers import measured
+from curse_of_memory.papers.stable_ssm import _images, cifar10, mnist
+from curse_of_memory.papers.stable_ssm._by_rate import KINDS
+from curse_of_memory.papers.stable_ssm._maps import GROWING
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tasks import SequentialImages, available
+
+needs_mnist = pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
+needs_cifar10 = pytest.mark.skipif(not available("cifar10"), reason="no CIFAR-10 files on this machine")
+TINY = {"hidden": 8, "states": 8, "batch_size": 64, "validation_images": 100, "test_images": 100}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return mnist.data(
+        kinds=(GROWING, "direct", "best"),
+        learning_rates=(5e-2, 1.0),
+        steps=40,
+        seeds=2,
+        device="cpu",
+        **TINY,
+    )
+
+
+@needs_mnist
+def test_a_growing_start_stays_at_guessing_where_a_decaying_one_learns(data):
+    loss = data.table.pivot(index=["learning_rate", "seed"], columns="kind", values="loss")
+    assert not (loss[GROWING] < 2.0).any()
+    assert (loss.loc[0.05, ["direct", "best"]] < 1.9).all(axis=None)
+
+
+@needs_mnist
+def test_the_stable_map_ends_at_a_learning_rate_that_direct_does_not_bear(data):
+    loss = data.table[data.table.learning_rate == 1.0].pivot(index="seed", columns="kind", values="loss")
+    assert loss.best.notna().all()
+    assert loss.direct.isna().all()
+
+
+@needs_mnist
+@pytest.mark.parametrize("row_by_row", [True, False])
+def test_all_kinds_start_from_the_same_network_but_for_the_sign(row_by_row):
+    images = SequentialImages("mnist", "test", row_by_row=row_by_row, size=10)
+    steps = {}
+    for kind in KINDS:
+        layer = _images._classifier(kind, images, 4, 6, seed=1).blocks[0].mixing
+        z, _ = layer.multipliers()
+        steps[kind] = (layer.dt * layer.log_step.exp()).detach(), z.detach().abs().log()
+    duration, decay = steps["direct"]
+    assert ((duration > 1e-3 * 784 / images.horizon) & (duration < 1e-1 * 784 / images.horizon)).all()
+    tolerance = {"rtol": 1e-5, "atol": 5e-7}  # float32 through a map and its inverse, and log of almost one
+    torch.testing.assert_close(decay, (-duration / 2)[:, None].expand_as(decay), **tolerance)
+    for kind in ("softplus", "exp", "best"):
+        torch.testing.assert_close(steps[kind][1], decay, **tolerance)
+    torch.testing.assert_close(steps[GROWING][1], -decay, **tolerance)
+
+
+@needs_mnist
+def test_printed_table_and_paper_stand_beside_each_other(data):
+    assert data.printed.loc["0.05", "best, paper"] == "0.0891"
+    assert data.printed.loc["0.05", "direct, paper"] == "NaN"
+    assert data.paper["test loss, best, learning rate 0.05"] == 0.089073
+    assert "test loss, direct, learning rate 0.05" not in data.paper
+    of = (data.table.kind == "best") & (data.table.learning_rate == 0.05)
+    assert data.headline["test loss, best, learning rate 0.05"] == data.table.loss[of].mean()
+    assert data.headline["published training images found"] == 60000
+
+
+@needs_mnist
+def test_the_spread_is_over_the_seeds_and_none_where_one_diverged(data, expect_spread):
+    losses = data.table.set_index(["kind", "learning_rate", "seed"]).loss
+    for kind, rate in (("best", 0.05), ("best", 1.0), ("direct", 0.05)):
+        runs = [losses[kind, rate, seed] for seed in (0, 1)]
+        expect_spread(data, f"test loss, {kind}, learning rate {rate:g}", runs)
+    assert set(data.headline) - set(data.spread) == {"published training images found"}
+    gone = data.table.assign(loss=data.table.loss.where(data.table.seed == 0))
+    spread = _images._findings(gone, _images.quoted_losses("mnist")).spread[
+        "test loss, best, learning rate 0.05"
+    ]
+    assert math.isnan(spread.low)
+    assert spread.runs == 2
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_both_figures_have_the_same_parameters_under_their_own_name(name):
+    function = {"mnist": mnist, "cifar10": cifar10}[name].data
+    assert function.figure_name == f"stable_ssm/{name}"
+    assert inspect.signature(function) == inspect.signature(mnist.data)
+    assert "images_of" not in inspect.signature(function).parameters
+
+
+@needs_mnist
+def test_losses_are_means_over_all_images():
+    images = SequentialImages("mnist", "test", row_by_row=True, size=30)
+    model = _images._classifier("exp", images, 4, 6, seed=0)
+    loss, accuracy = measured(model, images)
+    with torch.no_grad():
+        x, y = next(images.batches(30, dtype=torch.float32))
+        logits = model(x)
+    assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, y).item(), rel=1e-5)
+    assert accuracy == (logits.argmax(1) == y).double().mean().item()
+
+
+@needs_mnist
+def test_picture_is_drawn(data):
+    other = mnist.data(kinds=("exp",), learning_rates=(0.03,), steps=1, seeds=1, device="cpu", **TINY)
+    assert other.printed.loc["0.03", "exp, paper"] == "—"
+    assert other.paper == {}
+    (axis,) = mnist.plot(data).axes
+    assert axis.get_xscale() == "log"
+
+
+@needs_cifar10
+def test_cifar10_says_what_was_found():
+    found = cifar10.data(kinds=("exp",), learning_rates=(0.01,), steps=2, seeds=1, device="cpu", **TINY)
+    assert found.headline["published training images found"] in range(10_000, 60_000, 10_000)
+    assert np.isfinite(found.table.loss).all()
+    cifar10.plot(found)
+
+
+def test_table_2_is_whole():
+    quoted = reference("stable_ssm/table2").pivot(
+        index="learning_rate", columns="parameterization", values="loss"
+    )
+    assert quoted.shape == (7, 4)
+    assert (
+        quoted.best.dropna()
+        <= quoted[["softplus", "exp"]].min(axis=1).reindex(quoted.best.dropna().index).fillna(math.inf)
+    ).all()
