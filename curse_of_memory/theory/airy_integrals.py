@@ -1,4 +1,4 @@
-"""The Airy function Ai: its size in the complex plane, and ∫_x^∞ |Ai| over millions of sign changes."""
+"""The Airy function Ai: values, bounds of |Ai(z)|, and ∫_x^∞ |Ai| over millions of sign changes."""
 
 import math
 
@@ -74,7 +74,9 @@ def _primitive(x: np.ndarray, ai: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 
 def tails_of_airy(x: np.ndarray, name: str) -> np.ndarray:
-    """Return ∫_x^∞ |Ai|, shaped like `x`: closed forms between zeros below -30, else 20 Gauss points a unit.
+    """Return ∫_x^∞ |Ai|, shaped like `x`.
+
+    Between zeros below −30 these are closed forms, elsewhere Gauss sums with 20 points per unit.
 
     Raises
     ------

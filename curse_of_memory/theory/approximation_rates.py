@@ -63,7 +63,7 @@ def _dual(target: Target, n: int, rate: float) -> float:
 
 
 def equispaced_error(target: Target, terms: int, rate: float = 1.0, extra: int = 8) -> EquispacedError:
-    """Bracket min_c ‖ρ − Σ cⱼ e^{−jβt}‖_{L¹[0,∞)} over the coefficients of m fixed exponents.
+    """Return a bracket of min_c ‖ρ − Σ cⱼ e^{−jβt}‖_{L¹[0,∞)} over the coefficients of m fixed exponents.
 
     Parameters
     ----------
@@ -84,13 +84,13 @@ def equispaced_error(target: Target, terms: int, rate: float = 1.0, extra: int =
     Raises
     ------
     ValueError
-        If ρ has no finite norm, or is found to be negative, which the tails ∫|ρ| do not show.
+        If ρ has no finite norm, or a negative value, which the tails ∫|ρ| do not show.
 
     Examples
     --------
     >>> from curse_of_memory.theory.targets import polynomial
-    >>> found = equispaced_error(polynomial(2.0), terms=4, rate=0.4)
-    >>> round(found.lower, 6), round(found.upper, 6)  # equal: no coefficients do better
+    >>> bracket = equispaced_error(polynomial(2.0), terms=4, rate=0.4)
+    >>> round(bracket.lower, 6), round(bracket.upper, 6)  # equal: no coefficients do better
     (0.116332, 0.116332)
     """
     m, rate = checks.positive_int("terms", terms), checks.positive("rate", rate)
@@ -178,7 +178,7 @@ def _on_panels(values: Callable, low: np.ndarray, half: np.ndarray, nodes: np.nd
 
 
 def best_spacing(target: Target, terms: int, extra: int = 0) -> EquispacedError:
-    """Return :func:`equispaced_error` at the spacing β of the smallest upper bound, found by search.
+    """Return the bracket of :func:`equispaced_error` at the spacing β with the smallest upper bound.
 
     The bracket certifies this β; that no other is better is only as sure as a search over 1e-7 <= β <= 10
     per unit time, on a grid of six to a decade and then locally.
@@ -195,8 +195,8 @@ def best_spacing(target: Target, terms: int, extra: int = 0) -> EquispacedError:
     Examples
     --------
     >>> from curse_of_memory.theory.targets import polynomial
-    >>> found = best_spacing(polynomial(2.0), terms=4)
-    >>> round(found.rate, 2), round(found.upper, 4)
+    >>> bracket = best_spacing(polynomial(2.0), terms=4)
+    >>> round(bracket.rate, 2), round(bracket.upper, 4)
     (0.35, 0.1141)
     """
     m = checks.positive_int("terms", terms)
@@ -208,12 +208,12 @@ def best_spacing(target: Target, terms: int, extra: int = 0) -> EquispacedError:
     grid = np.log(_SPACINGS)
     best = int(np.argmin([bound(log_rate) for log_rate in grid]))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)])
-    found = optimize.minimize_scalar(bound, bounds=around, method="bounded", options={"xatol": 1e-4})
-    return equispaced_error(target, m, math.exp(found.x), extra)
+    minimum = optimize.minimize_scalar(bound, bounds=around, method="bounded", options={"xatol": 1e-4})
+    return equispaced_error(target, m, math.exp(minimum.x), extra)
 
 
 def truncation_terms(omega: float, error: float) -> float:
-    """Return ω ε^{−1/ω}: the order of m by which a cut memory t^{−(1+ω)} reaches the error ε.
+    """Return ω ε^{−1/ω}: the order of the m at which truncation of t^{−(1+ω)} gives an error ε.
 
     An upper-bound argument without its constant ("Curse of memory" (2009.07799)): cut ρ at T ~ ε^{−1/ω},
     and approximate what is left at the Jackson rate.
@@ -235,7 +235,12 @@ def truncation_terms(omega: float, error: float) -> float:
 
 
 def l1_norm(target: Target) -> float:
-    """Return ‖ρ‖_{L¹}, and refuse a `target` that is none or whose norm is infinite.
+    """Return ‖ρ‖_{L¹} of a `target` with a finite norm.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no target, or its norm is infinite.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Formulas in one symbol: read exactly, compiled to numpy, their values checked, written for labels."""
+"""Formulas in one symbol: parsed, compiled to numpy, checked in their values, written as LaTeX for labels."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -28,7 +28,7 @@ _WRITTEN = {
 
 
 def exact(number: float) -> sympy.Rational:
-    """Read a parameter as the decimal it prints as: 1.1 is 11/10, not the nearest binary fraction.
+    """Return a number as the rational it prints as: 1.1 is 11/10, not the nearest binary fraction.
 
     Examples
     --------
@@ -52,7 +52,9 @@ def arguments(formula: sympy.Expr) -> list[sympy.Expr]:
 
 
 def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
-    """Return `expr`, or the expression it spells, in `symbol`, whatever its own symbol of that name assumes.
+    """Return the formula `expr`, an expression or its text, in terms of `symbol`.
+
+    A symbol of the same name but with other assumptions is replaced by `symbol`.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
 
 @lru_cache
 def compiled(formula: sympy.Expr, symbol: sympy.Symbol) -> Callable[[np.ndarray], ArrayLike]:
-    """Return the numpy function of a formula.
+    """Return a formula as a vectorised numpy function of its symbol.
 
     Examples
     --------
@@ -89,12 +91,17 @@ def compiled(formula: sympy.Expr, symbol: sympy.Symbol) -> Callable[[np.ndarray]
     array([1., 9.])
     """
     # scipy's own Ai is NaN where it has long underflowed
-    plain = formula.replace(sympy.airyai, sympy.Function("airy_values"))
-    return sympy.lambdify(symbol, plain, modules=[{"airy_values": airy_values}, "scipy", "numpy"])
+    ready = formula.replace(sympy.airyai, sympy.Function("airy_values"))
+    return sympy.lambdify(symbol, ready, modules=[{"airy_values": airy_values}, "scipy", "numpy"])
 
 
 def values_like(t: np.ndarray, values: ArrayLike, name: str) -> np.ndarray:
-    """Return finite float64 `values` in the shape of `t`; a constant is spread, another shape refused.
+    """Return `values` as finite float64 in the shape of `t`; a constant is repeated.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For another shape, or values that are not finite real numbers; `name` is what they are called.
 
     Examples
     --------

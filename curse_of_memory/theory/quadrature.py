@@ -1,7 +1,7 @@
-"""Integrals and maxima of functions that are known by samples alone, with their errors judged.
+"""Integrals and maxima of functions known by samples alone, with estimated errors.
 
-A number that has not settled is never returned. What lies between samples is another matter: no rule can know
-that. So every rule here says how wide, and how far, a feature must be to be seen; others have to be named.
+An integral that has not settled raises. What lies between the samples stays unknown: a feature is seen if it
+is at least t/1000 wide, for 2^-20 <= t <= 2^20; others have to be named.
 """
 
 import math
@@ -15,7 +15,7 @@ __all__ = ["FINEST", "integrals_to", "largest_magnitude"]
 Function = Callable[[np.ndarray], np.ndarray]
 
 FINEST = 1000
-"""A feature at t is seen if it is at least t/1000 wide."""
+"""A feature at t is seen if it is at least t/FINEST wide."""
 
 # octaves of the scan, of 56 panels with 21 nodes each: neighbours are less than t/1000 apart
 _EARLIEST, _LATEST, _PANELS = -20, 20, 56
@@ -25,7 +25,7 @@ _ROUNDS, _MOST_PANELS = 60, 100_000
 
 
 def scan(features: Sequence[tuple[float, float]] = (), last: float = math.inf) -> np.ndarray:
-    """Return panel edges up to `last`: 56 an octave for 2^-20 <= t <= 2^20, else octaves; more at features.
+    """Return panel edges up to `last`: 56 an octave for 2^-20 <= t <= 2^20, else one; finer at `features`.
 
     Examples
     --------
@@ -35,12 +35,12 @@ def scan(features: Sequence[tuple[float, float]] = (), last: float = math.inf) -
     """
     near = 2.0 ** np.linspace(_EARLIEST, _LATEST, (_LATEST - _EARLIEST) * _PANELS + 1)
     far = 2.0 ** np.arange(_LATEST + 1, 1001)
-    parts = [np.zeros(1), near, far]
+    grids = [np.zeros(1), near, far]
     for where, width in features:
         # half a width close by, wider panels farther off
         steps = width * np.concatenate([np.arange(0.0, 8.0, 0.5), 2.0 ** np.arange(3, 60)])
-        parts += [where + steps, where - steps[steps <= where]]
-    edges = np.unique(np.concatenate(parts))
+        grids += [where + steps, where - steps[steps <= where]]
+    edges = np.unique(np.concatenate(grids))
     return edges[edges <= last]
 
 
@@ -65,15 +65,15 @@ def integrals_to(
     name : str
         What is integrated, for the error message.
     features : sequence of (time, width)
-        What is narrower than 1/1000 of its distance from 0, or beyond 2^20; kinks have width 0.
+        Features narrower than 1/1000 of their time, or beyond 2^20; kinks have width 0.
     last : float
-        Where to cut an infinite integral at the latest: from where on f cannot be evaluated.
+        Where an infinite integral is cut at the latest, since f cannot be evaluated beyond.
 
     Returns
     -------
     numpy.ndarray
-        Integrals, shaped like `starts`, good to 1e-8 of the largest of them as far as two Gauss rules on
-        adaptive panels can tell: a feature that is narrower, and not named, may be missed.
+        Integrals, shaped like `starts`, good to 1e-8 of the largest of them, judged by two Gauss rules on
+        adaptive panels; features that are narrower, and not named, may be missed.
 
     Raises
     ------
@@ -121,9 +121,9 @@ def _on_panels(values: Function, low: np.ndarray, half: np.ndarray, nodes: np.nd
 def largest_magnitude(
     values: Function, features: Sequence[tuple[float, float]] = (), last: float = math.inf
 ) -> float:
-    """Return the largest |f(t)| found on t >= 0: a lower bound of the supremum.
+    """Return the largest sampled |f(t)| on t >= 0, a lower bound of the supremum.
 
-    The nodes of :func:`scan`, then a bounded search beside the best of them.
+    Sampled are the nodes of :func:`scan`, and then the surroundings of the best of them.
 
     Parameters
     ----------
@@ -148,5 +148,5 @@ def largest_magnitude(
     def negative(t: float) -> float:
         return -abs(float(values(np.asarray(t))))
 
-    found = minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-10})
-    return max(float(sizes[best]), -float(found.fun))
+    minimum = minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-10})
+    return max(float(sizes[best]), -float(minimum.fun))

@@ -77,9 +77,9 @@ def ranks(values: ArrayLike, tolerance: float = 1e-12) -> list[int]:
 
 
 def fit_tensor_train(values: ArrayLike, width: int, weight: ArrayLike | None = None) -> TensorTrain:
-    """Fit the memory of a linear dilated network of `width` channels to `values`.
+    """Return the memory of a linear dilated network of `width` channels fitted to `values`, a tensor train.
 
-    The problem is not convex: the error is an upper bound of the best one.
+    The problem is not convex: its error is an upper bound of the smallest one.
 
     Parameters
     ----------
@@ -155,16 +155,16 @@ def _truncated(values: np.ndarray, factors: np.ndarray, width: int) -> list[np.n
 
 
 def _improved(cores: list[np.ndarray], values: np.ndarray, w: np.ndarray) -> TensorTrain:
-    """Return the train that sweeps of least squares lead to."""
-    found = TensorTrain(tuple(cores), _error(cores, values, w))
+    """Return the best train of successive sweeps of least squares, from these cores on."""
+    best = TensorTrain(tuple(cores), _error(cores, values, w))
     for _ in range(SWEEPS):
         cores = _swept(cores, values, np.sqrt(w))
-        before, now = found.error, _error(cores, values, w)
+        before, now = best.error, _error(cores, values, w)
         if now < before:
-            found = TensorTrain(tuple(cores), now)
+            best = TensorTrain(tuple(cores), now)
         if now > (1 - STILL) * before:
             break
-    return found
+    return best
 
 
 def _left(cores) -> np.ndarray:
@@ -195,8 +195,8 @@ def _swept(cores: list[np.ndarray], values: np.ndarray, scale: np.ndarray) -> li
         design = np.zeros((*blocks.shape, 2, product.shape[-1]))
         for j in range(2):
             design[:, j, :, j] = blocks[:, j, :, None] * product
-        found = np.linalg.lstsq(design.reshape(target.size, -1), target)[0]
-        fitted = found.reshape(2, core.shape[0], core.shape[2]).transpose(1, 0, 2)
+        solution = np.linalg.lstsq(design.reshape(target.size, -1), target)[0]
+        fitted = solution.reshape(2, core.shape[0], core.shape[2]).transpose(1, 0, 2)
         if level + 1 < len(cores):
             # orthogonal cores below keep the next least-squares problem well conditioned
             q, r = np.linalg.qr(fitted.reshape(core.shape[0], -1).T)

@@ -1,4 +1,4 @@
-"""The memory bias b(s) of a temporally weighted error, as one object.
+"""A weight w(t) on errors and its memory bias b(s) = ∫_s^T w(r) dr: formulas, values, discrete sums.
 
 A weight w > 0 on the error at time t in (0, T] weighs the memory at lag s by b(s) = ∫_s^T w(r) dr
 (INTEREST (2307.11462), Theorem 3.3).
@@ -41,7 +41,7 @@ class Bias(ABC):
         """Return w(t) for checked t > 0."""
 
     def _relative_weight(self, t: np.ndarray) -> np.ndarray:
-        """Return w(t) up to one positive factor, for ascending t, where w or its sum might overflow."""
+        """Return c w(t) for ascending t, with a c > 0 that keeps w and its sum from overflowing."""
         weights = self._weight(t)
         return weights / weights.max()
 
@@ -49,7 +49,7 @@ class Bias(ABC):
         return integrals_to(self._weight, s, T, f"w = {self.name}")
 
     def _relative_integral(self, s: np.ndarray, T: float) -> np.ndarray:
-        """Return b(s) up to one positive factor."""
+        """Return c b(s) with some c > 0."""
         return self._integral(s, T)
 
     @property
@@ -203,7 +203,7 @@ class Bias(ABC):
         return _normalized(self._relative_integral(lags, times[-1]), normalize)
 
     def head_tail_ratio(self, horizon: int, dt: float = 1.0) -> float:
-        """Return b_0 / b_{T−1} of the discrete bias: how much dearer the first lag is than the last.
+        """Return b_0 / b_{T−1} of the discrete bias: how much more an error at lag 0 costs than at the last.
 
         About T/(p+1) for w = t^p; inf where that exceeds double precision.
         """
@@ -211,7 +211,7 @@ class Bias(ABC):
             return float(1 / self.discrete(horizon, dt, normalize="head")[-1])
 
     def mean_lag(self, horizon: int, dt: float = 1.0) -> float:
-        """Return Σ s b_s / Σ b_s of the discrete bias, in steps; T(p+2)/(2(p+3)) for w = t^p, large T."""
+        """Return Σ s b_s / Σ b_s of the discrete bias, in steps; about T(p+2)/(2(p+3)) for w = t^p."""
         return float(np.arange(horizon) @ self.discrete(horizon, dt, normalize="sum"))
 
 

@@ -1,7 +1,7 @@
-"""The memory bias b(s) of a temporally weighted error, and the exact error of a linear memory.
+"""Weights w(t) on errors with their memory biases b(s), and the exact weighted error of a linear memory.
 
 A weight w > 0 on the error at time t in (0, T] weighs the memory at lag s by b(s) = ∫_s^T w(r) dr
-(INTEREST (2307.11462), Theorem 3.3): strictly decreasing, so every such error prefers short memory.
+(INTEREST (2307.11462), Theorem 3.3): it decreases strictly, so every such error prefers short memory.
 
 >>> flat, late = power(0), power(2)
 >>> flat.head_tail_ratio(64), round(late.head_tail_ratio(64), 3)
@@ -52,25 +52,25 @@ class _Power(Bias):
         return (t / (t[-1] if self.p >= 0 else t[0])) ** self.p
 
     def _integral(self, s, T):
-        # r^p dr is largest at T for p > −1 and at s for p < −1; the root of it is taken twice, since r^p may
-        # overflow where the small part of it that is left does not
+        # r^p dr is largest at T for p > −1 and at s for p < −1; the factor r^p may overflow where the result
+        # does not, so its root is multiplied twice
         base = np.full(s.shape, T) if self.p > -1 else s
         with np.errstate(over="ignore", divide="ignore"):
             half = base ** (self.p / 2)
-            return half * (base * self._part(s, T)) * half
+            return half * (base * self._scaled(s, T)) * half
 
     def _relative_integral(self, s, T):
-        part = self._part(s, T)
-        return part if self.p > -1 else (s / s.min()) ** (self.p + 1) * part
+        scaled = self._scaled(s, T)
+        return scaled if self.p > -1 else (s / s.min()) ** (self.p + 1) * scaled
 
-    def _part(self, s, T):
+    def _scaled(self, s, T):
         """Return b(s) over T^{p+1}, or for p < −1 over s^{p+1}: (1 − (s/T)^{|p+1|})/|p+1|, or log(T/s)."""
         q = self.p + 1
         if q <= 0 and s.min() == 0:
             raise ValueError(f"b(0) = ∫_0^T t^p dt diverges for p = {self.p:g} <= -1; ask for s > 0")
         near = s > T / 2
         with np.errstate(divide="ignore"):
-            # each logarithm where it keeps its digits
+            # log(s/T) by the formula that keeps its digits
             log_ratio = np.where(near, np.log1p(np.where(near, (s - T) / T, 0.0)), np.log(s / T))
         finite = np.where(s > 0, log_ratio, -1.0)
         return np.where(s > 0, -finite * special.exprel(abs(q) * finite), 1 / q if q else math.inf)
@@ -140,7 +140,7 @@ class _Exponential(Bias):
             return half * self._relative_integral(s, T) * half
 
     def _relative_integral(self, s, T):
-        # growing weights are counted from T and falling ones from 0, so that neither overflows
+        # growing weights are scaled by their value at T and falling ones by that at 0: neither overflows
         gap = T - s
         return np.exp(min(self.rate, 0.0) * s) * gap * special.exprel(-abs(self.rate) * gap)
 
@@ -171,7 +171,7 @@ class _Opaque(Bias):
 
 
 def from_callable(func: Callable[[np.ndarray], ArrayLike], name: str = "callable") -> Bias:
-    """Weight errors by w = func, any positive function.
+    """w(t) = func(t), any positive function of time.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ class _Formula(Bias):
 
 
 def from_formula(expr: sympy.Expr | str, name: str | None = None) -> Bias:
-    """Weight errors by w = a sympy expression, or its text, in the one symbol ``t``, positive for t > 0.
+    """w(t) = a formula in the one symbol ``t``, a sympy expression or its text, positive for t > 0.
 
     Parameters
     ----------
@@ -214,8 +214,8 @@ def from_formula(expr: sympy.Expr | str, name: str | None = None) -> Bias:
     Raises
     ------
     ValueError
-        If another symbol is in it, or sympy knows that it is not positive; a weight that turns
-        out not to be positive raises where it is evaluated.
+        If `expr` has another symbol, or sympy knows that it is not positive; other weights that are not
+        positive raise where they are evaluated.
 
     Examples
     --------
@@ -238,7 +238,7 @@ def weighted_error(
     dt: float | None = None,
     unit_mean: bool = False,
 ) -> np.ndarray:
-    """Return the exact expected weighted mean-square error of a linear memory ρ̂ for a target ρ.
+    """Return the expected weighted mean-square error of a linear memory ρ̂ for a target ρ, exactly.
 
     For y_k = dt Σ_{j<=k} ρ_j x_{k−j}, k = 0..T−1, and the weight w at time (k+1) dt,
 

@@ -1,1 +1,1 @@
-"""What the papers prove, as things that can be computed and checked."""
+"""Lemmas and theorems of the papers as functions and bounds that can be checked in numbers."""

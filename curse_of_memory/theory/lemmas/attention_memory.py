@@ -47,7 +47,17 @@ PRESENTS = 512  # that expected errors are averaged over if there are several ch
 
 
 class Present(NamedTuple):
-    """What x settles: |θ|, ω, the limit, σV(ξ₀ − θ), σVθ/|θ|, and the squares of what σV has across θ."""
+    """What a present input x determines of the answer of attention, in the symbols of this module.
+
+    Attributes
+    ----------
+    tilt, own : float
+        |θ|, and ω, the logarithm of the weight of x itself.
+    limit, offset, along : arrays of shape ``(channels,)``
+        The limit of y, σV(ξ₀ − θ), and σVθ/|θ|.
+    across : float
+        The sum of squares of σV in the directions orthogonal to θ.
+    """
 
     tilt: float
     own: float
@@ -63,7 +73,7 @@ def no_projection(channels: int) -> np.ndarray:
 
 
 def presents(x: np.ndarray, maps: np.ndarray, variance: float = 1.0) -> Iterator[Present]:
-    """Return what each of the inputs `x` settles as the present one.
+    """Yield the :class:`Present` of each input in `x`.
 
     Parameters
     ----------
@@ -87,7 +97,7 @@ def presents(x: np.ndarray, maps: np.ndarray, variance: float = 1.0) -> Iterator
 def expected_errors(
     steps: Sequence[int], maps: np.ndarray, *, variance: float = 1.0, degrees: int = 3, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the mean squared error per channel of the best predictor of each kind, as integrals.
+    """Return the least mean squared error per channel of each family of predictors, as integrals.
 
     Parameters
     ----------
@@ -133,7 +143,7 @@ def expected_errors(
         chance = np.full(PRESENTS, 1 / PRESENTS)
     past = np.array([checks.positive_int("steps", n) - 1.0 for n in steps])
     given = [errors_given(x, past, degrees) for x in presents(math.sqrt(variance) * xi, maps, variance)]
-    errors, means = (np.tensordot(chance, np.stack(found), 1) for found in zip(*given, strict=True))
+    errors, means = (np.tensordot(chance, np.stack(values), 1) for values in zip(*given, strict=True))
     between = np.tensordot(chance, [((mean - means) ** 2).sum(-1) for _, mean in given], 1)
     names = ["limit", "memoryless", *(f"degree {p}" for p in range(1, degrees + 1)), "additive"]
     table = pd.DataFrame(errors / channels, columns=names)
@@ -143,12 +153,12 @@ def expected_errors(
 
 
 def errors_given(x: Present, past: np.ndarray, degrees: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the errors of all predictors, and E[y | x], for each number of past inputs.
+    """Return the errors of all predictors, and E[y | x], given the present, for each number of past inputs.
 
     Parameters
     ----------
     x : Present
-        What the present input settles.
+        What the present input determines.
     past : array
         Numbers of past inputs.
     degrees : int
@@ -183,16 +193,16 @@ def errors_given(x: Present, past: np.ndarray, degrees: int) -> tuple[np.ndarray
     known = np.stack([own * inverse, pull * inverse + ((m - 1) * first * all_but(2)) @ stays])
     degree = np.arange(degrees + 1)
     hermite = eval_hermitenorm(degree, z[:, None]) / np.sqrt(gamma(degree + 1)) * chance[:, None]
-    part, part_across = known @ hermite, (w * inverse) @ hermite
+    shares, shares_across = known @ hermite, (w * inverse) @ hermite
 
     vectors = np.stack([x.offset, x.along])
     form, mean = vectors @ vectors.T, means.T @ vectors
     limit = np.einsum("ij,ijn->n", form, moments) + x.across * (t * m * square * all_but(1)).sum(1)
     memoryless = limit - (mean**2).sum(1)
     # ξ across θ is of degree 1 by itself
-    gains = np.einsum("ij,inp,jnp->np", form, part, part)[:, 1:] + x.across * part_across[:, :-1] ** 2
+    gains = np.einsum("ij,inp,jnp->np", form, shares, shares)[:, 1:] + x.across * shares_across[:, :-1] ** 2
     polynomial = memoryless[:, None] - m * np.cumsum(gains, 1)
-    known -= part[..., :1]
+    known -= shares[..., :1]
     gain = np.einsum("ij,inz,jnz,z->n", form, known, known, chance) + x.across * (w * inverse) ** 2 @ chance
     return np.column_stack([limit, memoryless, polynomial, memoryless - past * gain]), x.limit + mean
 

@@ -57,14 +57,14 @@ def velocity_field(W: ArrayLike, v: ArrayLike) -> np.ndarray:
 
 
 def simulate(W: ArrayLike, drive: ArrayLike, times: ArrayLike) -> xr.Dataset:
-    """Integrate the tanh RNN from h = 0 under a constant drive, and its Heaviside dynamics beside it.
+    """Return dh/dt of a tanh RNN under a constant drive, from h itself and from its own equation.
 
     Parameters
     ----------
     W : array_like, shape (m, m)
         Recurrent weight, per unit time.
     drive : array_like, shape (m,)
-        U x + b.
+        U x + b; the RNN starts from h = 0.
     times : array_like, shape (n,)
         Ascending, from 0 on.
 
@@ -114,12 +114,12 @@ def _integrate(field, start: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ContractionRegion:
-    """A ball in which the Heaviside dynamics contracts, with the rate it then has at least.
+    """A ball in which the Heaviside dynamics contracts, and a lower bound of its rate there.
 
     Attributes
     ----------
     level : float
-        L, the share of the linear rate that is given away for a larger ball.
+        L: the rate is 1 − L of the linear one, and the radius grows like √L.
     radius : float
         Υ_L: dV/dt <= −rate · V for V = vᵀPv wherever |v|₂ <= Υ_L.
     rate : float
@@ -135,7 +135,7 @@ class ContractionRegion:
 
 
 def contraction_region(W: ArrayLike, level: float = 0.5) -> ContractionRegion:
-    """Return where V = vᵀPv, with Wᵀ P + P W = −1, is a Lyapunov function of dv/dt = (1 − v²) ∘ (W v).
+    """Return a ball where V = vᵀPv, Wᵀ P + P W = −1, is a Lyapunov function of dv/dt = (1 − v²) ∘ (W v).
 
     dV/dt = −|v|² − 2 vᵀP (v² ∘ W v) <= −(1 − 2|P||W||v|²) |v|² and |v|² >= V/|P|, so that within
 
@@ -174,7 +174,7 @@ def contraction_region(W: ArrayLike, level: float = 0.5) -> ContractionRegion:
     if level >= 1:
         raise ValueError(f"level must be below 1, got {level!r}")
     solved = lyapunov_norm(W)
-    # what the error of P could take away is taken away
+    # an upper bound of |P|, whatever its numerical error
     largest = solved.norm + solved.error
     radius = math.sqrt(level / (2 * largest * np.linalg.norm(square_matrix("W", W), 2)))
     condition = largest / (np.linalg.eigvalsh(solved.P)[0] - solved.error)

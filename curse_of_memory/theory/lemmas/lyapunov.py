@@ -36,13 +36,12 @@ from curse_of_memory.tools import checks
 
 __all__ = ["LyapunovNorm", "Shear", "envelope", "lyapunov_norm"]
 
-
 _SHARES = 0.5 ** np.arange(9)  # of β₀ that is left to e^{(W + β)t}
 
 
 @dataclass(frozen=True, eq=False)
 class LyapunovNorm:
-    """The solution P of Wᵀ P + P W = −1, its norm, and what bounds it.
+    """The solution P of Wᵀ P + P W = −1, its norm |P|₂, the claimed bound of it and the proven ones.
 
     Attributes
     ----------
@@ -58,7 +57,7 @@ class LyapunovNorm:
     lower, upper : float
         Proven bounds of |P|₂, see the module.
     is_normal : bool
-        Whether W is.
+        Whether W is normal, W Wᵀ = Wᵀ W.
     """
 
     P: np.ndarray
@@ -71,7 +70,7 @@ class LyapunovNorm:
 
 
 def lyapunov_norm(W: ArrayLike) -> LyapunovNorm:
-    """Solve Wᵀ P + P W = −1 and return |P|₂ with its error, the claimed bound and the proven ones.
+    """Return the solution P of Wᵀ P + P W = −1 with |P|₂, its error, the claimed and the proven bounds.
 
     Parameters
     ----------
@@ -95,8 +94,8 @@ def lyapunov_norm(W: ArrayLike) -> LyapunovNorm:
 
     Examples
     --------
-    >>> found = lyapunov_norm([[-1, 5], [0, -1]])
-    >>> round(found.norm, 2), found.claimed, found.is_normal
+    >>> solved = lyapunov_norm([[-1, 5], [0, -1]])
+    >>> round(solved.norm, 2), solved.claimed, solved.is_normal
     (6.99, 0.5, False)
     """
     W = square_matrix("W", W)
@@ -132,7 +131,7 @@ def _solution(W: np.ndarray) -> np.ndarray:
 
 
 def envelope(W: ArrayLike, times: ArrayLike) -> xr.Dataset:
-    """Return |e^{Wt}|₂ with the claimed bound e^{−β₀t} and the proven ones.
+    """Return |e^{Wt}|₂ over times, with the claimed bound e^{−β₀t} and the proven ones.
 
     Parameters
     ----------
@@ -167,7 +166,7 @@ def envelope(W: ArrayLike, times: ArrayLike) -> xr.Dataset:
     t = checks.finite_array("times", times, ndim=1)
     if t.min() < 0:
         raise ValueError(f"times must not be negative, got {t.min():g}")
-    lyapunov_norm(W)  # refuses what is not Hurwitz, or too close to that
+    lyapunov_norm(W)  # refuses a W that is not Hurwitz, or too close to instability
     alpha = spectral_abscissa(W)
     by_shift = []
     for share in _SHARES:

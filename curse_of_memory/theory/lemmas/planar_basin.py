@@ -24,9 +24,7 @@ CORNERS = ((1, 1), (-1, -1), (1, -1), (-1, 1))
 """The corners of the square (−1, 1)² in which v = tanh z lives."""
 
 _STEPS = {"method": "DOP853", "rtol": 1e-11, "atol": 1e-13}
-_START = (
-    1e-3  # of the distance to the origin: any point inside will do, backward time carries it to the orbit
-)
+_START = 1e-3  # distance from the origin: backward time carries any point inside to the orbit
 _LAPS = 60
 _CLOSED = 1e-9
 
@@ -44,8 +42,8 @@ class PeriodicOrbit:
     closure : float
         |v(period) − v(0)|: how far from periodic the computed orbit is.
     log_multiplier : float
-        ∮ Σ Wᵢᵢ (1 − vᵢ²) dt, the logarithm of what a lap does to a small distance from the orbit; positive:
-        it repels, and is the boundary of a basin.
+        ∮ Σ Wᵢᵢ (1 − vᵢ²) dt, the logarithm of the factor by which small distances from the orbit grow in one
+        lap. If it is positive the orbit repels, and bounds a basin.
     """
 
     points: np.ndarray
@@ -55,9 +53,10 @@ class PeriodicOrbit:
 
 
 def basin_boundary(W: ArrayLike, samples: int = 400) -> PeriodicOrbit:
-    """Find the repelling orbit around the basin of the origin, by going backwards in time.
+    """Return the repelling periodic orbit around the basin of the origin.
 
-    Integrated in z = artanh v, dz/dt = W tanh z, which keeps its digits close to the edge of the square.
+    It attracts in backward time. Integrated is z = artanh v, dz/dt = W tanh z, which keeps its digits close
+    to the edge of the square.
 
     Parameters
     ----------
@@ -90,7 +89,7 @@ def basin_boundary(W: ArrayLike, samples: int = 400) -> PeriodicOrbit:
 
     def backward(_, state):
         v = np.tanh(state[:2])
-        return np.append(-(W @ v), np.sum((1 - v * v) * np.diag(W)))  # and the divergence of dz/dt
+        return np.append(-(W @ v), np.sum((1 - v * v) * np.diag(W)))  # the last: divergence of dz/dt
 
     def section(_, state):
         return state[0]

@@ -1,4 +1,4 @@
-"""Exponential sums with poles wₖ or wₖ/k: what an error β of the weights w does to their memory.
+"""Exponential sums with poles wₖ or wₖ/k, and the worst error of their memory for weights off by β.
 
 Appendix C of "Inverse approximation theory" (2305.19190) sets the plain model Σ cₖ e^{wₖ t} against the
 rescaled one Σ cₖ e^{wₖ t/k}, on ρ(t) = Σ k^{−2} e^{−t/k} and on ρ(t) = Σ k^{−2} e^{−t/k²}.
@@ -68,7 +68,7 @@ class RescaledModes:
 
     @property
     def radius(self) -> float:
-        """Smallest β at which a mode stops to decay, min λₖ/sₖ."""
+        """Smallest β at which a mode stops decaying, min λₖ/sₖ."""
         return float((self.rates / self.scales).min())
 
     def norm(self, order: int = 1) -> float:

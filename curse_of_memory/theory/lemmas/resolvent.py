@@ -1,4 +1,4 @@
-"""How far a matrix is from instability: the smallest perturbation that puts an eigenvalue on the axis.
+"""Stability of a matrix: spectral and numerical abscissa, normality, and the distance to instability.
 
 d(W) = min_ω σ_min(iω − W) is the smallest spectral norm of a complex E for which W + E is not Hurwitz.
 It is at most −max Re λ(W), and equal to it for normal W; for others it can be much smaller.
@@ -25,8 +25,8 @@ _ROUNDS = 100  # convergence is quadratic: a handful do
 class Distance:
     """A bracket lower <= d(W) <= upper, per unit time.
 
-    Both ends leave room for the rounding of LAPACK's singular values and eigenvalues, 8 m eps times the
-    size of what they are of: a W that float64 does not tell from an unstable one has `lower` 0.
+    Both ends allow for the rounding of LAPACK's singular values and eigenvalues, 8 m eps times the size of
+    the matrix: a W that float64 does not tell from an unstable one has `lower` 0.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ def is_normal(W: ArrayLike) -> bool:
 
 
 def distance_to_instability(W: ArrayLike) -> Distance:
-    """Return a bracket of d(W) = min_ω σ_min(iω − W), of relative width 1e-6 and what rounding adds.
+    """Return a bracket of d(W) = min_ω σ_min(iω − W), of relative width 1e-6 plus rounding.
 
     γ >= d exactly if [[W, −γ], [γ, −Wᵀ]] has an eigenvalue on the imaginary axis (Byers 1988); the
     frequencies found there lead to a smaller γ until there is none (Boyd & Balakrishnan 1990).
@@ -135,8 +135,8 @@ def distance_to_instability(W: ArrayLike) -> Distance:
 
     Examples
     --------
-    >>> found = distance_to_instability([[-1, 10], [0, -1]])
-    >>> round(found.upper, 6), float((np.sqrt(26) - 5).round(6))
+    >>> distance = distance_to_instability([[-1, 10], [0, -1]])
+    >>> round(distance.upper, 6), float((np.sqrt(26) - 5).round(6))
     (0.09902, 0.09902)
     """
     W = square_matrix("W", W)

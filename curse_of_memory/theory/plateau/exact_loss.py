@@ -63,7 +63,7 @@ class ExactLoss:
 
 
 def _remembered(moments: Callable) -> Callable:
-    """Return `moments` that does not compute twice in a row for equal rates: J, ∇J and ∇²J share them."""
+    """Return `moments` with its last result kept: J, ∇J and ∇²J at the same rates share it."""
     last, known = np.empty(0), ()
 
     def remembered(w):
@@ -76,11 +76,11 @@ def _remembered(moments: Callable) -> Callable:
 
 
 def exact_loss(target: Target, power: float | None = None, horizon: float | None = None) -> ExactLoss:
-    """Return J for a target, on the half line or on [0, `horizon`] under the bias of the weight tᵖ.
+    """Return the expected loss J of a target, on [0, ∞) or on [0, `horizon`] with the bias of the weight tᵖ.
 
     On the half line every integral is a closed form. On [0, T] they are Gauss-Legendre sums on panels that
-    resolve the target (`Target.panels`), and a rule of fewer nodes agrees to 1e-9; rates may then be negative
-    too; those between −100/T and 10⁶/T are resolved.
+    resolve the target (`Target.panels`), and a rule of fewer nodes agrees to 1e-9; rates between −100/T and
+    10⁶/T are resolved, so that they may be negative.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def exact_loss(target: Target, power: float | None = None, horizon: float | None
     TypeError
         If the half line is asked for with a target that has no closed form there.
     ArithmeticError
-        If the quadrature does not settle: ρ jumps where nobody says so, or oscillates too long.
+        If the quadrature does not settle: ρ has a jump that is not declared, or oscillates too long.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def _on_half_line(target: Target) -> ExactLoss:
         raise TypeError(f"target must be a far_bump unless there is a horizon, got {target.name}")
 
     def moments(w):
-        # beyond w = 0 the integrals diverge, and their formulas would go on with another function
+        # for w <= 0 the integrals diverge, though their formulas have values
         inverse = 1 / np.add.outer(w, w) if w.min() > 0 else np.full((w.size, w.size), math.nan)
         square = inverse * inverse
         return np.array([inverse, square, 2 * square * inverse]), target.moments(w)
@@ -160,7 +160,7 @@ def _on_interval(target: Target, power: float | None, horizon: float) -> ExactLo
 def _rule(
     power: float | None, horizon: float, edges: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights b(t) dt of a composite rule of so many nodes a panel."""
+    """Return the nodes t and weights b(t) dt of a composite Gauss rule with `count` nodes a panel."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
     half = np.diff(edges)[:, None] / 2
     times = (edges[:-1, None] + half * (1 + nodes)).ravel()

@@ -107,10 +107,10 @@ def gradient_flow(
     method: str = "LSODA",
     tolerance: float = 1e-8,
 ) -> xr.Dataset:
-    """Follow d(a, v)/dτ = −∇J from a random start, with w = −f(v), to the time limit or a loss.
+    """Return the gradient flow d(a, v)/dτ = −∇J, w = −f(v), from a random start to a time or a loss.
 
-    The start is aᵢ ~ N(0, 1)/m and wᵢ ~ U(½, 2), the same function for every parameterisation. Gradient
-    and Jacobian are exact; the solver is implicit where the flow is stiff.
+    The start is aᵢ ~ N(0, 1)/m and wᵢ ~ U(½, 2), the same memory for every parameterisation. Gradient and
+    Jacobian are exact; the solver is implicit where the flow is stiff.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def gradient_flow(
     terms : int
         m.
     seed : int
-        Names the start, ``numpy.random.default_rng(seed)``.
+        Of the start, ``numpy.random.default_rng(seed)``.
     parameterization : str or Reparameterization
         f, in continuous time; ``direct`` is v = −w.
     power, horizon : float, optional
@@ -137,9 +137,9 @@ def gradient_flow(
     -------
     xarray.Dataset
         ``loss`` and ``descent`` = −dJ/dτ over ``time``, ``coefficients`` and ``rates`` over ``time, term``,
-        at the steps of the solver. Attributes: ``status`` is 'reached', 'time limit', or what the solver
-        stopped at; ``resolved`` says whether |∇J| stayed 1e4 times above its rounding errors: not
-        at a minimum reached, nor on the plateau of a bump at 1/ω > 25 or so.
+        at the steps of the solver. Attributes: ``status`` is 'reached', 'time limit', or why the solver
+        stopped; ``resolved`` says whether |∇J| stayed above 1e4 times its rounding error. It does not
+        close to a minimum, nor on the plateau of a bump beyond 1/ω of about 25.
 
     Raises
     ------
@@ -187,7 +187,7 @@ def _solve(flow, start, stop_below, time_limit, method, tolerance):
     patience = _patience()
     with warnings.catch_warnings(record=True) as said, np.errstate(all="ignore"):
         warnings.simplefilter("always")  # LSODA says why it stops in a warning
-        found = solve_ivp(
+        solution = solve_ivp(
             flow.velocity,
             (0.0, time_limit),
             start,
@@ -197,15 +197,17 @@ def _solve(flow, start, stop_below, time_limit, method, tolerance):
             rtol=tolerance,
             atol=tolerance / 100,
         )
-    if found.status == 1:
-        status = f"gave up after {_STEPS} steps" if found.t_events[0].size else "reached"
+    if solution.status == 1:
+        status = f"gave up after {_STEPS} steps" if solution.t_events[0].size else "reached"
+    elif solution.status == 0:
+        status = "time limit"
     else:
-        status = "time limit" if found.status == 0 else str(said[-1].message if said else found.message)
-    return status, found.t, found.y
+        status = str(said[-1].message if said else solution.message)
+    return status, solution.t, solution.y
 
 
 def _patience() -> Callable:
-    """Return an event for `solve_ivp` that stops at the end of step number _STEPS."""
+    """Return an event for `solve_ivp` that ends the integration after _STEPS steps."""
     steps = itertools.count()
     last = math.inf
 
@@ -220,7 +222,7 @@ def _patience() -> Callable:
 
 
 def _labelled(flow: _Flow, times: np.ndarray, states: np.ndarray, attributes: dict) -> xr.Dataset:
-    parts = [flow.split(state) for state in states.T]
+    weights = [flow.split(state) for state in states.T]
     descent = np.array([flow.descent(state) for state in states.T])
     # the terms of the gradient are of the size of the energy, and cancel on the plateau
     noise = np.finfo(float).eps * flow.loss.energy
@@ -228,8 +230,8 @@ def _labelled(flow: _Flow, times: np.ndarray, states: np.ndarray, attributes: di
         {
             "loss": ("time", [flow.value(state) for state in states.T]),
             "descent": ("time", descent),
-            "coefficients": (("time", "term"), np.array([a for a, _, _ in parts])),
-            "rates": (("time", "term"), np.array([w for _, _, w in parts])),
+            "coefficients": (("time", "term"), np.array([a for a, _, _ in weights])),
+            "rates": (("time", "term"), np.array([w for _, _, w in weights])),
         },
         {"time": times},
         attributes | {"resolved": bool(math.sqrt(descent.min()) > _MARGIN * noise)},

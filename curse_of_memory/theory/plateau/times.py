@@ -1,4 +1,4 @@
-"""How long training waits for a far memory.
+"""The plateau of training: how long gradient flow takes to find a far memory, and how that time grows.
 
 Where a target remembers something at t = 1/ω, the gradient towards it is of the size e^{−w/ω}, and gradient
 flow stays on a plateau of the loss for a time that grows exponentially in 1/ω ("Curse of memory"
@@ -15,6 +15,7 @@ from scipy import stats
 
 from curse_of_memory.theory.plateau.exact_loss import exact_loss
 from curse_of_memory.theory.plateau.gradient_flow import gradient_flow
+from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.theory.targets.far_bump import FarBump
 from curse_of_memory.tools import checks
 
@@ -23,14 +24,14 @@ __all__ = ["GrowthRate", "Plateau", "growth_rate", "plateau_time"]
 
 @dataclass(frozen=True, eq=False)
 class Plateau:
-    """When the loss left its plateau.
+    """The time τ at which the loss left its plateau, and the trajectory up to then.
 
     Attributes
     ----------
     time : float
-        τ, in units of the gradient flow; where it was not reached, how long was waited.
+        τ, in units of the gradient flow; where the flow was stopped, if it was not `reached`.
     reached : bool
-        Whether the loss came below the threshold.
+        Whether the loss fell below the threshold.
     threshold : float
         (1 − drop) ∫ b (bump)².
     trajectory : xarray.Dataset
@@ -44,13 +45,13 @@ class Plateau:
 
     @property
     def resolved(self) -> bool:
-        """Whether |∇J| stayed well above its rounding errors; if not, these may have decided τ."""
+        """Whether |∇J| stayed well above its rounding errors; if not, τ may depend on them."""
         return self.trajectory.attrs["resolved"]
 
 
 @dataclass(frozen=True)
 class GrowthRate:
-    """The slope of ln τ against 1/ω.
+    """The slope of ln τ against 1/ω, with a confidence interval over seeds.
 
     Attributes
     ----------
@@ -74,11 +75,23 @@ class GrowthRate:
     confidence: float
 
 
-def plateau_time(target: FarBump, terms: int = 4, *, drop: float = 0.03, **options) -> Plateau:
-    """Return the time at which gradient flow has fitted a share `drop` of the far bump.
+def plateau_time(
+    target: FarBump,
+    terms: int = 4,
+    *,
+    drop: float = 0.03,
+    seed: int = 0,
+    parameterization: str | Reparameterization = "direct",
+    power: float | None = None,
+    horizon: float | None = None,
+    time_limit: float = 1e10,
+    method: str = "LSODA",
+    tolerance: float = 1e-8,
+) -> Plateau:
+    """Return the first time τ of gradient flow at which the loss J is below (1 − drop) ∫ b (bump)².
 
-    That is the first τ with J < (1 − drop) ∫ b (bump)². The share must be small: one exponential more
-    removes only a few percent of a far bump.
+    By then a share `drop` of the far bump is fitted. The share must be small: one exponential more removes
+    only a few percent of a far bump.
 
     Parameters
     ----------
@@ -88,8 +101,8 @@ def plateau_time(target: FarBump, terms: int = 4, *, drop: float = 0.03, **optio
         m.
     drop : float
         Share of the energy of the bump, between 0 and 1.
-    **options
-        As of :func:`gradient_flow`: seed, parameterization, power, horizon, time_limit, method, tolerance.
+    seed, parameterization, power, horizon, time_limit, method, tolerance
+        As of :func:`curse_of_memory.theory.plateau.gradient_flow.gradient_flow`.
 
     Returns
     -------
@@ -107,21 +120,31 @@ def plateau_time(target: FarBump, terms: int = 4, *, drop: float = 0.03, **optio
     [7.1, 16.7, 59.1]
     """
     if not isinstance(target, FarBump) or target.height == 0:
-        raise TypeError("target must be a far_bump of a height other than 0: its bump is what is waited for")
+        raise TypeError("target must be a far_bump of a height other than 0: the plateau waits for its bump")
     if not 0 < checks.real("drop", drop) < 1:
         raise ValueError(f"drop must be between 0 and 1, got {drop!r}")
-    energy = exact_loss(target, options.get("power"), options.get("horizon")).bump_energy
-    threshold = (1 - drop) * energy
-    trajectory = gradient_flow(target, terms, stop_below=threshold, **options)
+    threshold = (1 - drop) * exact_loss(target, power, horizon).bump_energy
+    trajectory = gradient_flow(
+        target,
+        terms,
+        seed=seed,
+        parameterization=parameterization,
+        power=power,
+        horizon=horizon,
+        stop_below=threshold,
+        time_limit=time_limit,
+        method=method,
+        tolerance=tolerance,
+    )
     reached = trajectory.attrs["status"] == "reached"
     return Plateau(float(trajectory.time[-1]), reached, threshold, trajectory)
 
 
 def growth_rate(delays: ArrayLike, times: ArrayLike, confidence: float = 0.95) -> GrowthRate:
-    """Fit ln τ = intercept + slope · delay to the times of several seeds.
+    """Return the line ln τ = intercept + slope · delay fitted to the times of several seeds.
 
-    The times of one seed share their start and are not independent, so each seed gives one slope, and
-    the interval is Student's over the seeds.
+    The times of one seed share their start and are not independent: each seed gives one slope, and the
+    interval is Student's over the seeds.
 
     Parameters
     ----------

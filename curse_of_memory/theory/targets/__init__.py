@@ -1,4 +1,4 @@
-"""Memory functions ρ: families, your own, and the kernels that papers and public code use, by name.
+"""Memory functions ρ(t): families in closed form, your own, and those of papers and their code by name.
 
 >>> rho = polynomial(exponent=1.5)
 >>> float(rho(3.0)), float(rho.tail(3.0)), rho.norm(1)

@@ -1,6 +1,6 @@
-"""Certified integrals and maxima of piecewise analytic functions, from their size in the complex plane.
+"""Certified integrals and maxima of piecewise analytic functions, from bounds of |f(z)| near the real axis.
 
-Samples cannot show that nothing lies between them; a bound of |f(z)| around a panel [a, b] can. If |f| <= M
+Samples do not show what lies between them; a bound of |f(z)| around a panel [a, b] does. If |f| <= M
 in the ellipse with foci a, b and half-axes of sum r (b − a)/2, the Chebyshev coefficients of f on the panel
 are at most 2M r^{−k}, hence n Gauss points are off by at most (64/15) (b − a)/2 M r^{−2n}/(1 − r^{−2}), and
 by Cauchy's formula |f^{(j)}| <= j! M/d^j where |f| <= M within a distance d. Panels are halved until these
@@ -57,7 +57,7 @@ def octaves() -> np.ndarray:
 
 
 def gauss_bound(magnitude: Magnitude, low: np.ndarray, high: np.ndarray, nodes: int) -> np.ndarray:
-    """Return how far the Gauss sum with so many nodes is at most from ∫_low^high f, panel by panel.
+    """Return a bound of the error of Gauss sums of ∫_low^high f with so many `nodes`, panel by panel.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def gauss_bound(magnitude: Magnitude, low: np.ndarray, high: np.ndarray, nodes: 
 
 
 def around(low: np.ndarray, high: np.ndarray, r: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the rectangles (low, high, height) that hold the ellipses of the panels.
+    """Return the rectangles (low, high, height) around the ellipses with parameter `r` of the panels.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def around(low: np.ndarray, high: np.ndarray, r: float) -> tuple[np.ndarray, np.
 
 
 def gauss_factor(low: np.ndarray, high: np.ndarray, nodes: int, r: float) -> np.ndarray:
-    """Return the factor of M in the bound of the Gauss sum of so many nodes.
+    """Return (64/15) h r^{−2n}/(1 − r^{−2}), the factor of M in the bound of a Gauss sum with n `nodes`.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def gauss_factor(low: np.ndarray, high: np.ndarray, nodes: int, r: float) -> np.
 
 
 def derivative_bound(magnitude: Magnitude, low: np.ndarray, high: np.ndarray, order: int) -> np.ndarray:
-    """Return a bound of the derivative of that order on [low, high], panel by panel.
+    """Return a bound of |f^{(order)}| on [low, high], panel by panel.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def absolute_integrals(
     *,
     signed: bool = True,
 ) -> np.ndarray:
-    """Return ∫_a^∞ |f| for every a of `starts`, shaped like it, certified to 1e-8 of the largest of them.
+    """Return ∫_a^∞ |f| for every a in `starts` (any shape), certified to 1e-8 of the largest integral.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def absolute_integrals(
     starts : numpy.ndarray
         Times a.
     edges : numpy.ndarray
-        First panels, ascending, the last of which must not count; f is analytic between them.
+        Edges of the first panels, ascending; f is analytic between them, and negligible on the last panel.
     name : str
         What is integrated, for the message.
     signed : bool
@@ -146,19 +146,19 @@ def absolute_integrals(
     Raises
     ------
     ArithmeticError
-        If the bounds do not come down to that: the integral diverges, or takes too many panels.
+        If the bound of the error stays larger: the integral diverges, or takes too many panels.
 
     Examples
     --------
     >>> exp = lambda low, high, height: np.exp(-low)
-    >>> found = absolute_integrals(lambda t: np.exp(-t), exp, np.array([0.0, 1.0]), octaves(), "exp")
-    >>> found.round(9)
+    >>> integrals = absolute_integrals(lambda t: np.exp(-t), exp, np.array([0.0, 1.0]), octaves(), "exp")
+    >>> integrals.round(9)
     array([1.        , 0.36787944])
     """
     edges = np.unique(np.concatenate([starts.ravel(), edges[edges > starts.min()]]))
     low, high, owner = edges[:-1], edges[1:], np.arange(edges.size - 1)
     totals, errors, spent = np.zeros(owner.size), 0.0, 0
-    # what bounds a slope on a panel does so on its halves, whose own circles would be too small
+    # a bound of the slope on a panel holds on its halves, too, whose own circles may give a worse one
     slopes = np.full(owner.size, np.inf)
     for _ in range(_ROUNDS):
         half = (high - low) / 2
@@ -166,7 +166,7 @@ def absolute_integrals(
         sums, definite = _on_panels(values, slopes, low, high)
         smooth = gauss_bound(magnitude, low, high, GAUSS[0].size)
         with np.errstate(all="ignore"):
-            # any |f| is within a Lipschitz sum of its samples; nothing is further off than all there is
+            # the Lipschitz bound holds where f changes its sign; no error exceeds the whole of the panel
             rough = np.fmin(slopes * half**2 * _CELLS, sums + 2 * half * magnitude(low, high, 0 * low))
             off = np.fmin(rough, np.where(definite | (not signed), smooth, np.inf))
         done = off <= 1e-12 * (totals.sum() + sums[np.isfinite(sums)].sum())
@@ -180,17 +180,17 @@ def absolute_integrals(
         owner, slopes = np.tile(owner, 2), np.tile(slopes, 2)
     whole = np.append(np.cumsum(totals[::-1])[::-1], 0.0)
     settled = done.all() and math.isfinite(whole[0]) and errors <= _SETTLED * whole[0]
-    # what falls so slowly that the last octave counts does not end there
+    # where the last octave still counts, the integral goes on beyond it
     if not settled or totals[-1] > _LAST * whole[0]:
         raise ArithmeticError(
-            f"the integral of {name} does not settle to 1e-8, {whole[0]:.6g} found so far: does it diverge, "
+            f"the integral of {name} does not settle to 1e-8, {whole[0]:.6g} so far: does it diverge, "
             "or oscillate too long?"
         )
     return whole[np.searchsorted(edges, starts)]
 
 
 def _on_panels(values: Function, slopes: np.ndarray, low: np.ndarray, high: np.ndarray):
-    """Return the Gauss sums of |f|, and where f certainly keeps its sign."""
+    """Return the Gauss sums of |f|, and whether f certainly keeps its sign, panel by panel."""
     half, middle = (high - low) / 2, (high + low) / 2
     times = middle[:, None] + half[:, None] * np.append(GAUSS[0], 0.0)
     with np.errstate(all="ignore"):
@@ -205,7 +205,7 @@ def _halved(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def largest_value(values: Function, magnitude: Magnitude, edges: np.ndarray, name: str) -> float:
-    """Return sup|f| on the panels: a value that is reached, and exceeded by no more than 1e-9 of it.
+    """Return sup|f| on the panels from below: a value of |f| that none exceeds by more than 1e-9 of it.
 
     Parameters
     ----------
@@ -215,17 +215,17 @@ def largest_value(values: Function, magnitude: Magnitude, edges: np.ndarray, nam
     Raises
     ------
     ArithmeticError
-        If the bounds do not come down to that.
+        If the bound of the rest stays larger.
 
     Examples
     --------
-    >>> found = largest_value(lambda t: np.exp(-t), lambda low, high, height: np.exp(-low), octaves(), "exp")
-    >>> round(found, 9)
+    >>> top = largest_value(lambda t: np.exp(-t), lambda low, high, height: np.exp(-low), octaves(), "exp")
+    >>> round(top, 9)
     1.0
     """
     low, high, best, spent = edges[:-1], edges[1:], 0.0, 0
     bends = slopes = np.full(low.size, np.inf)
-    # what is known inside a panel may not include the ends, where f may jump
+    # f may jump at the ends of a panel: samples stay inside
     inner = 1e-12
     while low.size:
         width = high - low
@@ -239,7 +239,7 @@ def largest_value(values: Function, magnitude: Magnitude, edges: np.ndarray, nam
         best = max(best, float(sampled.max()))
         spent += low.size
         if spent > _MOST_PANELS:
-            raise ArithmeticError(f"the supremum of {name} does not settle to 1e-9, {best:.6g} found so far")
+            raise ArithmeticError(f"the supremum of {name} does not settle to 1e-9, {best:.6g} so far")
         left = ~(bound <= best * (1 + 1e-9))
         low, high = _halved(low[left], high[left])
         bends, slopes = np.tile(bends[left], 2), np.tile(slopes[left], 2)

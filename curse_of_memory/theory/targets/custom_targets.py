@@ -92,8 +92,7 @@ def sign_changes(*, coefficients: ArrayLike, rates: ArrayLike) -> np.ndarray:
         last *= 2
     edges = np.append(edges, last)
     brackets = [(a, b) for a, b in itertools.pairwise(edges) if scaled(a) * scaled(b) < 0]
-    found = [optimize.brentq(scaled, a, b, xtol=1e-300) for a, b in brackets]
-    return np.array(found)
+    return np.array([optimize.brentq(scaled, a, b, xtol=1e-300) for a, b in brackets])
 
 
 def exponential_sum(*, coefficients: ArrayLike, rates: ArrayLike) -> Target:
@@ -142,7 +141,7 @@ class _Opaque(Target):
 
 
 def _evaluable(func: Callable) -> float:
-    """Return the largest power of two up to which all have finite values: t² e^{−t} is NaN from 1e154 on."""
+    """Return the largest power of two up to which `func` is finite at all of them: t² e^{−t} up to 1e154."""
     times = octaves()[1:]
     with np.errstate(all="ignore"):
         finite = np.isfinite(np.broadcast_to(func(times), times.shape))
@@ -150,7 +149,7 @@ def _evaluable(func: Callable) -> float:
 
 
 def _features(features: ArrayLike) -> tuple[tuple[float, float], ...]:
-    """Return pairs (time, width) as numbers, or refuse them."""
+    """Return checked pairs (time, width)."""
     if isinstance(features, Sequence | np.ndarray) and len(features) == 0:
         return ()
     pairs = checks.finite_array("features", features, ndim=2)
@@ -165,11 +164,11 @@ def from_callable(
     decay: Decay = _UNKNOWN,
     features: ArrayLike = (),
 ) -> Target:
-    """ρ = func, any callable that takes an array of times and returns values of its shape.
+    """ρ = func, any callable that takes an array of times and returns values of the same shape.
 
-    Tails and norms are estimates from samples; a tail that `decay` says diverges is inf. Unasked, they see
-    what is at least t/1000 wide for 1e-6 <= t <= 1e6; nothing can be promised of what is narrower or
-    farther and is not in `features`. A formula (:func:`from_formula`) has no such limits.
+    Tails and norms are estimates from samples; tails are inf where `decay` says that they diverge. Samples
+    see what is at least t/1000 wide at 1e-6 <= t <= 1e6; what is narrower, or elsewhere, may be missed unless
+    it is among `features`. A formula (:func:`from_formula`) has no such limits.
 
     Parameters
     ----------
@@ -180,12 +179,12 @@ def from_callable(
     decay : Decay
         How ρ decays, where that is known.
     features : array_like, shape (k, 2)
-        Pairs (time, width) of what is narrow, or far: bumps, wiggles, and with width 0 jumps and kinks.
+        Pairs (time, width) of bumps and wiggles that are narrow or far; jumps and kinks have width 0.
 
     Raises
     ------
     TypeError, ValueError
-        If `func` is not callable, or the features are no such pairs.
+        If `func` is not callable, or the features are not such pairs.
 
     Examples
     --------
@@ -227,11 +226,11 @@ class _Formula(Target):
 def from_formula(
     expr: sympy.Expr | str, name: str | None = None, decay: Decay = _UNKNOWN, features: ArrayLike = ()
 ) -> Target:
-    """ρ = a sympy expression, or its text, in the one symbol ``t``.
+    """ρ = a formula in the one symbol ``t``, a sympy expression or its text.
 
-    Tails and norms are numerical; a tail that `decay` says diverges is inf. For formulas of sums, products,
+    Tails and norms are numerical; tails are inf where `decay` says that they diverge. For sums, products,
     powers, exp, log, sin, cos, sinh, cosh, erf, erfc and airyai they are certified by complex interval
-    arithmetic (``certified``); others are sampled, as in :func:`from_callable`.
+    arithmetic (``certified``); other formulas are sampled, as in :func:`from_callable`.
 
     Parameters
     ----------
@@ -247,7 +246,7 @@ def from_formula(
     Raises
     ------
     ValueError
-        If another symbol is in it, or it is no formula, or the features are no pairs.
+        If `expr` has another symbol or is no formula, or the features are not such pairs.
 
     Examples
     --------

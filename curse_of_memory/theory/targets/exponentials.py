@@ -1,11 +1,11 @@
-"""Sums of real exponentials where the terms cancel: values, and the energy, with the digits that survive.
+"""Sums of real exponentials: their formula, values and energy, accurate also where the terms cancel.
 
 Nearly equal rates with opposite coefficients leave divided differences. The first order is taken out exactly,
-Σ cᵢ e^{−λᵢt} = e^{−λ₁t} (Σcᵢ + Σ cᵢ expm1((λ₁ − λᵢ)t)); what still cancels is added up in longer arithmetic.
+Σ cᵢ e^{−λᵢt} = e^{−λ₁t} (Σcᵢ + Σ cᵢ expm1((λ₁ − λᵢ)t)); what still cancels is summed in longer arithmetic.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import mpmath
 import numpy as np
@@ -18,17 +18,17 @@ from curse_of_memory.tools import checks
 __all__ = ["coefficients_and_rates", "exponential_formula", "exponential_values", "gram_form"]
 
 # the least share of the size of its terms, each good to rounding, at which a sum keeps its digits
-_PLAIN = 1 / 64
+_DIGITS_KEPT = 1 / 64
 _PRECISION, _LONGEST = 120, 1 << 16
 
 
 def coefficients_and_rates(coefficients: ArrayLike, rates: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return as many finite coefficients cᵢ as rates λᵢ > 0, two arrays of shape (m,).
+    """Return checked coefficients cᵢ and rates λᵢ > 0, two arrays of shape (m,).
 
     Raises
     ------
     ValueError, TypeError
-        If they are no such numbers; names the argument.
+        If they are not such numbers, or differ in length; the message names the argument.
     """
     c = checks.finite_array("coefficients", coefficients, ndim=1)
     lam = checks.finite_array("rates", rates, ndim=1)
@@ -56,9 +56,9 @@ def exponential_formula(
 def exponential_values(
     coefficients: ArrayLike, rates: ArrayLike, t: ArrayLike, *, integrals: int = 0
 ) -> np.ndarray:
-    """Return Σ cᵢ λᵢ^{−k} e^{−λᵢ t}, shaped like `t`, by a formula of small rounding error at each time.
+    """Return Σ cᵢ λᵢ^{−k} e^{−λᵢ t}, shaped like `t`, accurate also where the terms cancel.
 
-    Where terms cancel the numbers are summed one by one in longer arithmetic, some ten microseconds a term.
+    There the terms are summed in longer arithmetic, which takes about ten microseconds a term.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def exponential_values(
         values, size = np.where(split_size < size, split, values), np.minimum(split_size, size)
     values = np.array(values)
     if c.size > 1:
-        for at in np.argwhere(np.abs(values) < _PLAIN * size):
+        for at in np.argwhere(np.abs(values) < _DIGITS_KEPT * size):
             at = tuple(at)
             values[at] = _exact_sum(c, lam, float(t[at]), integrals)
     return np.exp(-lam[0] * t) * values
@@ -97,7 +97,7 @@ def exponential_values(
 def _exact_sum(c: np.ndarray, lam: np.ndarray, t: float, integrals: int) -> float:
     """Return Σ cᵢ λᵢ^{−k} e^{(λ₁ − λᵢ) t}, right to the last digit unless 300 digits cancel."""
 
-    def parts():
+    def terms():
         for a, rate in zip(c.tolist(), lam.tolist(), strict=True):
             yield (
                 mpmath.mpf(a)
@@ -105,24 +105,24 @@ def _exact_sum(c: np.ndarray, lam: np.ndarray, t: float, integrals: int) -> floa
                 * mpmath.exp((lam[0].item() - mpmath.mpf(rate)) * t)
             )
 
-    return _added(parts, 1 << 10)
+    return _added(terms, 1 << 10)
 
 
-def _added(parts, longest: int) -> float:
-    """Return the sum of the numbers that `parts()` makes, at a precision that leaves 64 bits of it."""
+def _added(terms: Callable[[], Iterable[mpmath.mpf]], longest: int) -> float:
+    """Return the sum of `terms()`, computed at a precision at which 64 bits of it are right."""
     precision = _PRECISION
     while precision <= longest:
         with mpmath.workprec(precision):
-            terms = list(parts())
-            exact, size = mpmath.fsum(terms), mpmath.fsum(terms, absolute=True)
-            if abs(exact) > mpmath.ldexp(size, 64 - precision):
-                return float(exact)
+            numbers = list(terms())
+            total, size = mpmath.fsum(numbers), mpmath.fsum(numbers, absolute=True)
+            if abs(total) > mpmath.ldexp(size, 64 - precision):
+                return float(total)
         precision *= 2
     return 0.0
 
 
 def gram_form(coefficients: ArrayLike, rates: ArrayLike, t: float = 0.0) -> float:
-    """Return ∫_t^∞ (Σ cᵢ e^{−λᵢ s})² ds = Σ cᵢcⱼ e^{−(λᵢ + λⱼ)t}/(λᵢ + λⱼ), however far the terms cancel.
+    """Return ∫_t^∞ (Σ cᵢ e^{−λᵢ s})² ds = Σ cᵢcⱼ e^{−(λᵢ + λⱼ)t}/(λᵢ + λⱼ), accurate where terms cancel.
 
     Parameters
     ----------
@@ -142,17 +142,17 @@ def gram_form(coefficients: ArrayLike, rates: ArrayLike, t: float = 0.0) -> floa
         return 0.0
     slowest = float(lam.min())
     begun = c * np.exp((slowest - lam) * t)
-    terms = np.outer(begun, begun) / np.add.outer(lam, lam)
-    total = float(terms.sum())
+    products = np.outer(begun, begun) / np.add.outer(lam, lam)
+    total = float(products.sum())
 
-    def parts():
-        exact = [mpmath.mpf(rate) for rate in lam.tolist()]
-        sizes = [a * mpmath.exp((slowest - rate) * t) for a, rate in zip(c.tolist(), exact, strict=True)]
-        for a, p in zip(sizes, exact, strict=True):
-            for b, q in zip(sizes, exact, strict=True):
+    def terms():
+        rates = [mpmath.mpf(rate) for rate in lam.tolist()]
+        sizes = [a * mpmath.exp((slowest - rate) * t) for a, rate in zip(c.tolist(), rates, strict=True)]
+        for a, p in zip(sizes, rates, strict=True):
+            for b, q in zip(sizes, rates, strict=True):
                 yield a * b / (p + q)
 
-    if total <= _PLAIN * float(np.abs(terms).sum()):
-        # distinct rates make the form positive definite, so that some precision shows it
-        total = _added(parts, _LONGEST)
+    if total <= _DIGITS_KEPT * float(np.abs(products).sum()):
+        # distinct rates make the form positive definite: some precision shows its digits
+        total = _added(terms, _LONGEST)
     return total * math.exp(-2 * slowest * t)

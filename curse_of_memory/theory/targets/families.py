@@ -1,4 +1,4 @@
-"""Memory functions ρ with closed forms of tails and norms, and bounds of their size in the complex plane.
+"""Families of memory functions ρ(t) with closed forms of tails and norms, and bounds of |ρ(z)|.
 
 They are exposed as `curse_of_memory.targets`.
 """
@@ -225,7 +225,7 @@ class _Airy(Target):
 
 
 def airy(shift: float = 6.0) -> Target:
-    """ρ(t) = Ai(t − shift): oscillates up to `shift`, then dies (public code of IAT (2305.19190)).
+    """ρ(t) = Ai(t − shift): oscillates before t = shift, then decays (public code of IAT (2305.19190)).
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A near memory and a far one: exponentials plus a Gaussian bump, with every inner product in closed form.
+"""Exponentials plus a Gaussian bump far back in time, with every inner product in closed form.
 
 The target of the plateau analysis of "Curse of memory" (2009.07799), ρ_ω(t) = ρ̄(t) + ρ₀(t − 1/ω): training
 fits the exponentials ρ̄ at once, and waits for the bump at t = 1/ω.
@@ -44,7 +44,7 @@ class FarBump(Target):
     rates: tuple[float, ...]
 
     def bump(self, t: ArrayLike) -> np.ndarray:
-        """Return h N(t; μ, s), the far part alone, for times t of any shape."""
+        """Return the bump h N(t; μ, s) alone, for times t of any shape."""
         z = np.minimum((np.asarray(t, dtype=float) - self.center) / self.width, 1e3)
         return self.height / (math.sqrt(2 * math.pi) * self.width) * np.exp(-(z**2) / 2)
 
@@ -53,7 +53,7 @@ class FarBump(Target):
 
     @property
     def closed(self):
-        """Whether nothing changes its sign, so that tails are closed forms."""
+        """Whether tails are closed forms: no coefficient is negative, hence |ρ| = ρ."""
         return self.height >= 0 and min(self.coefficients) >= 0
 
     def _tail(self, t):
@@ -108,7 +108,7 @@ class FarBump(Target):
     def moments(self, w: np.ndarray) -> np.ndarray:
         """Return ∫_0^∞ tᵏ e^{−wt} ρ(t) dt for k = 0, 1, 2.
 
-        The bump's are B₀ = h e^{−wμ + w²s²/2} erfc((ws² − μ)/(√2 s))/2, and by parts, with ν = μ − ws²,
+        The bump's are B₀ = h e^{−wμ + w²s²/2} erfc((ws² − μ)/(√2 s))/2 and, with ν = μ − ws²,
         B₁ = ν B₀ + s² h N(0; μ, s), B₂ = ν B₁ + s² B₀; good to rounding of the larger term of each sum.
 
         Parameters
@@ -157,7 +157,8 @@ def far_bump(
     Raises
     ------
     ValueError
-        If a rate or the width is not positive, the center is negative, or there is a rate too many.
+        If a rate or the width is not positive, the center is negative, or there are not as many rates as
+        coefficients.
 
     Examples
     --------

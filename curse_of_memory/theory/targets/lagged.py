@@ -1,4 +1,4 @@
-"""Kernels sampled at the lags 0, dt, 2 dt, ...: their values, and the step that their labels say."""
+"""Sampled kernels: values at the lags 0, dt, 2 dt, ..., and the time step that their labels give."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _UNEVEN = 1e-3  # of a step: what rounding of summed lags may never exceed
 
 
 class Lagged(NamedTuple):
-    """The values of a kernel at the lags 0, dt, 2 dt, ..."""
+    """The values of a kernel at the lags 0, dt, 2 dt, ..., and dt."""
 
     values: np.ndarray
     dt: float
@@ -49,8 +49,8 @@ def lagged(name: str, values: ArrayLike, dt: float | None = None, ndim: int | No
 
     Notes
     -----
-    Lags are even if each is k dt up to its rounding; lags that were added up step by step may be off by n
-    roundings of the last, but by no more than a thousandth of a step.
+    Lags are even if lag k is k dt up to rounding; lags that were summed step by step may be off by n
+    roundings of the last one, but by no more than a thousandth of a step.
 
     Examples
     --------
@@ -64,14 +64,14 @@ def lagged(name: str, values: ArrayLike, dt: float | None = None, ndim: int | No
 
 
 def lag_step(kernels: Mapping[str, object], dt: float | None = None) -> float:
-    """Return the time step on which the labels of all `kernels`, by name, and `dt` agree.
+    """Return the common time step of `kernels`, by their labels and `dt`.
 
     Parameters
     ----------
     kernels : mapping from name to anything
-        Sampled kernels, as :func:`lagged` takes them; what has no labels says nothing.
+        Sampled kernels, as :func:`lagged` takes them; those without labels fit any step.
     dt : float, optional
-        The step the caller gives.
+        The time step, with which the labels must agree.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def lag_step(kernels: Mapping[str, object], dt: float | None = None) -> float:
     Raises
     ------
     ValueError, TypeError
-        For labels that are no even grid from 0, or contradict each other or `dt`.
+        For labels that are not an even grid from 0, or contradict each other or `dt`.
 
     Examples
     --------

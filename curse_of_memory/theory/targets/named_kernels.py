@@ -1,4 +1,4 @@
-"""The kernels of IAT (2305.19190), of its paper and of its public code, by name."""
+"""The memory functions of IAT (2305.19190), of its paper and of its public code, by name."""
 
 import dataclasses
 import math
@@ -30,11 +30,11 @@ def _named() -> Iterator[tuple[str, Target]]:
 NAMED: Mapping[str, Target] = MappingProxyType(
     {name: dataclasses.replace(rho, name=name) for name, rho in _named()}
 )
-"""The kernels of IAT (2305.19190): figures 1 and 2 of the paper, and its public code, which differs."""
+"""The memory functions of IAT (2305.19190): of its figures 1 and 2, and of its public code, which differs."""
 
 
 def named(name: str) -> Target:
-    """Return the kernel that a paper or its public code uses.
+    """Return the memory function that a paper or its public code uses, from :data:`NAMED`.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def named(name: str) -> Target:
     Raises
     ------
     ValueError
-        If there is no such kernel; names them all, and the nearest.
+        For another name; the message lists all names, and the nearest.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Memories that tell approximation rates apart: one of limited smoothness, one that is smooth and no sum."""
+"""Targets for approximation rates: `kink` has few derivatives; `damped` is smooth, and no finite sum."""
 
 import math
 from dataclasses import dataclass
@@ -97,9 +97,9 @@ class _Damped(Target):
 
 
 def damped(exponent: int = 1, rate: float = 1.0) -> Target:
-    """ρ(t) = e^{−rate t} (1 + t)^{−exponent}: smooth, and forgotten exponentially, yet no finite sum.
+    """ρ(t) = e^{−rate t} (1 + t)^{−exponent}: smooth, of exponential decay, and no finite sum.
 
-    A mixture of the exponentials e^{−λt} with λ > rate.
+    It is a mixture of all e^{−λt} with λ > rate.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Formulas on rectangles of the complex plane: interval arithmetic that bounds |f(z)| where f is analytic.
 
-Every intermediate value is held in a rectangle and in a disk, of which the narrower counts; of the disk the
-logarithm is kept, since e^{−t} underflows where cosh t overflows.
-Where a formula leaves what is known to be analytic (a pole, a branch cut), its bound is infinite.
+Every intermediate value is enclosed by a rectangle and by a disk around 0, of which the narrower counts; the
+disk is kept as the logarithm of its radius, since e^{−t} underflows where cosh t overflows.
+Where a formula may not be analytic (a pole, a branch cut), its bound is infinite.
 """
 
 import math
@@ -35,7 +35,7 @@ class _Rectangle:
 
     @staticmethod
     def of(left, right, bottom, top, log: ArrayLike = np.inf) -> "_Rectangle":
-        """Return the rectangle, its disk no larger than to its farthest corner; NaN is everything."""
+        """Return the rectangle with these bounds, and the smaller disk; a NaN is an infinite bound."""
         left, right, bottom, top = (
             np.where(np.isnan(x), sign * np.inf, x)
             for x, sign in ((left, -1), (right, 1), (bottom, -1), (top, 1))
@@ -48,14 +48,14 @@ class _Rectangle:
 
     @staticmethod
     def disk(log) -> "_Rectangle":
-        """Return the values with ln|z| <= log."""
+        """Return the disk of all z with ln|z| <= log."""
         log = np.where(np.isnan(log), np.inf, log)
         size = np.exp(log)
         return _Rectangle(-size, size, -size, size, log)
 
     @property
     def nearest(self) -> np.ndarray:
-        """The least |z|."""
+        """The smallest |z|."""
         across = np.maximum(np.maximum(self.left, -self.right), 0.0)
         along = np.maximum(np.maximum(self.bottom, -self.top), 0.0)
         return np.hypot(across, along)
@@ -74,14 +74,14 @@ class _Rectangle:
         return _Rectangle.of(low - minus_high, high - minus_low, one[0] + two[0], one[1] + two[1], size)
 
     def squared(self) -> "_Rectangle":
-        """Return z², whose real part x² − y² knows that both factors are one."""
+        """Return z², with the real part x² − y²: narrower than the product of two different z."""
         x_low, x_high = _square(self.left, self.right)
         y_low, y_high = _square(self.bottom, self.top)
         low, high = _product(self.left, self.right, self.bottom, self.top)
         return _Rectangle.of(x_low - y_high, x_high - y_low, 2 * low, 2 * high, 2 * self.log)
 
     def power(self, exponent: sympy.Expr) -> "_Rectangle":
-        """Return z^p of the principal branch; the size alone, unless p is a whole number or a root."""
+        """Return the principal z^p; a disk only, unless p is a whole number > 0 or 0 < p < 1."""
         p = float(exponent)
         if exponent.is_Integer and p > 0:
             if p == 1:
@@ -89,7 +89,7 @@ class _Rectangle:
             if p % 2 == 0:
                 return self.power(exponent / 2).squared()
             return self * self.power(exponent - 1)
-        # a branch cut may begin at the edge of a rectangle, not inside
+        # a branch cut may touch the edge of a rectangle, but not enter it
         analytic = (self.nearest > 0) if exponent.is_Integer else (self.left >= 0)
         log = p * (np.log(self.nearest) if p < 0 else self.log)
         if not 0 < p < 1:
@@ -101,7 +101,7 @@ class _Rectangle:
         return _Rectangle.of(left, np.exp(log), -up, up, log)
 
     def exp(self) -> "_Rectangle":
-        """Return e^z, a sector of a ring; of the sector no more than the half plane is used."""
+        """Return the rectangle around e^z, a sector of a ring; its angle counts up to a right one."""
         low, high = np.exp(self.left), np.exp(self.right)
         turned = self.height
         # beyond a right angle the real part may be anything
@@ -130,7 +130,7 @@ class _Rectangle:
 
 
 def _product(a, b, c, d):
-    """Return the range of xy for a <= x <= b, c <= y <= d, where 0 times infinity is 0."""
+    """Return the range of xy for a <= x <= b, c <= y <= d; here 0 times infinity is 0."""
     with np.errstate(invalid="ignore", over="ignore"):
         corners = [np.where((x == 0) | (y == 0), 0.0, x * y) for x in (a, b) for y in (c, d)]
     return np.minimum.reduce(corners), np.maximum.reduce(corners)
@@ -216,7 +216,9 @@ def _enclosure(expr: sympy.Expr, z: _Rectangle) -> _Rectangle:
 
 @lru_cache
 def magnitude_of(formula: sympy.Expr) -> Callable | None:
-    """Return a bound of |f(z)| on rectangles, (low, high, height) -> array, or None if a part is unknown.
+    """Return a bound of |f(z)| on rectangles, (low, high, height) -> array; None for unknown functions.
+
+    The bound holds for low <= Re z <= high, |Im z| <= height.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The memory function ρ of a linear functional, as one object.
+"""A memory function ρ(t) and its decay: values, tails ∫_t^∞|ρ|, norms, sampling grid, label.
 
 H_t(x) = ∫_0^∞ ρ(s) x_{t−s} ds with ρ in L¹ and ‖H‖ = ‖ρ‖_{L¹} (Riesz; Curse of memory
 (2009.07799), IAT (2305.19190)). ρ is a density per unit time on t >= 0.
@@ -38,7 +38,7 @@ DECAYS = ("exponential", "polynomial", "faster", "compact", "none", "unknown")
 
 @dataclass(frozen=True)
 class Decay:
-    """How fast a memory function forgets.
+    """The class of a decay as t → ∞ (exponential, polynomial, ...) and its rate.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Decay:
         ``"exponential"``, ``"polynomial"``, ``"faster"`` than every exponential, ``"compact"``
         support, ``"none"`` (does not tend to 0), or ``"unknown"``.
     rate : float, optional
-        λ of e^{−λt} (per unit time), or the exponent ω of t^{−ω}; only these two kinds have one.
+        λ of e^{−λt} (per unit time), or the exponent ω of t^{−ω}; None for the other classes.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Decay:
 
 
 def lag_grid(values: np.ndarray, dt: float, name: str) -> xr.DataArray:
-    """Label `values` (horizon,) by their lag 0, dt, 2 dt, ... in time units.
+    """Return `values` (horizon,) as a labelled array over ``lag`` = 0, dt, 2 dt, ... in time units.
 
     Examples
     --------
@@ -158,15 +158,15 @@ class Target(ABC):
 
     @property
     def certified(self) -> bool:
-        """Whether tails and norms are certified: closed forms, or bounds of ρ in the complex plane.
+        """Whether tails and norms are certified, by closed forms or by bounds of |ρ| in the complex plane.
 
-        Otherwise they are estimates from samples, which may miss a narrow feature.
+        If not, they are estimates from samples, which may miss a narrow feature.
         """
         return type(self)._magnitude is not Target._magnitude
 
     @property
     def closed(self) -> bool:
-        """Whether tails are closed forms, good to rounding, and not to 1e-8."""
+        """Whether tails are closed forms, exact to rounding; if not, they are good to 1e-8."""
         return type(self)._tail is not Target._tail
 
     @property
@@ -176,7 +176,7 @@ class Target(ABC):
 
     @property
     def features(self) -> tuple[tuple[float, float], ...]:
-        """Where else than near 0 samples have to be close: pairs of a time and a width."""
+        """Pairs (time, width) of narrow features of ρ, around which samples are placed closely."""
         return ()
 
     @property
@@ -186,7 +186,7 @@ class Target(ABC):
 
     @property
     def edges(self) -> np.ndarray:
-        """Octaves up to `last`, and the times between which ρ is analytic."""
+        """Edges of the panels of quadratures: powers of two up to `last`, and `breaks`."""
         powers = octaves()
         return np.unique(np.concatenate([powers[powers <= self.last], self.breaks]))
 
@@ -196,10 +196,10 @@ class Target(ABC):
         return self.decay.kind == "none"
 
     def panels(self, edges: np.ndarray) -> np.ndarray:
-        """Return finer edges, so that 16 Gauss points on each panel integrate ρ and ρ² as far as is known.
+        """Return a refinement of `edges` on whose panels 16 Gauss points integrate ρ and ρ².
 
-        Certified targets are resolved to 1e-13 of what is integrated; of others samples are compared with the
-        integrals of a scan that sees what `from_callable` says.
+        The error of a panel is at most 1e-13 of the integral of ρ² where the target is `certified`; of others
+        it is estimated, to 1e-10, by comparison with a scan that sees what :func:`from_callable` says.
 
         Parameters
         ----------
@@ -293,7 +293,7 @@ class Target(ABC):
         ValueError
             If a time is negative, NaN or infinite.
         ArithmeticError
-            If there is no closed form and what is certified, or estimated, does not settle to 1e-8.
+            If there is no closed form and the integral does not settle to 1e-8.
         """
         return self._tail(_times(t))[()]
 
@@ -303,16 +303,16 @@ class Target(ABC):
         Parameters
         ----------
         order : {1, 2, math.inf}
-            ∫|ρ|, (∫ρ²)^{1/2}, or sup|ρ|. Good to 1e-8 where the target is `certified`; of what is
-            sampled they are estimates that see no feature narrower than t/1000 unless it is named, and
-            the supremum is the largest value found, a lower bound.
+            ∫|ρ|, (∫ρ²)^{1/2}, or sup|ρ|. Good to 1e-8 where the target is `certified`. Otherwise they
+            are estimates from samples, which miss features narrower than t/1000 that are not among
+            `features`; the supremum is then the largest sampled value, a lower bound.
 
         Raises
         ------
         ValueError
             If `order` is another number.
         ArithmeticError
-            If there is no closed form and what is certified, or estimated, does not settle to 1e-8.
+            If there is no closed form and the integral does not settle to 1e-8.
         """
         if np.ndim(order):
             raise TypeError(f"order must be 1, 2 or math.inf, got {checks.shown(order)}")
@@ -345,12 +345,12 @@ class Target(ABC):
 
 
 def _resolved(edges: np.ndarray, values: Callable, off: Callable, share: float, name: str) -> np.ndarray:
-    """Return edges halved until `off(low, high, sums)` is a small share of the Gauss sums of ρ²."""
+    """Return edges, halved until the error `off(low, high, sums)` is below `share` of the integral of ρ²."""
     low, high, good, total = edges[:-1], edges[1:], np.empty(0), 0.0
     while low.size:
         half = (high - low) / 2
         sums = half * (values(low[:, None] + half[:, None] * (1 + GAUSS[0])) ** 2 @ GAUSS[1])
-        # a first look may miss everything, and a later one sees it
+        # the first, coarse sums may miss a feature that later ones see
         total = max(total, float(sums.sum()))
         wrong = off(low, high, sums) > share * (total + np.finfo(float).tiny)
         good = np.concatenate([good, low[~wrong]])

@@ -1,4 +1,4 @@
-"""Units in which numbers of any size can be squared: powers of two, so that no digit changes."""
+"""Powers of two as units: division by one changes no digit, and its quotients can be squared safely."""
 
 import math
 
