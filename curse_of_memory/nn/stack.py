@@ -9,11 +9,13 @@ Equation.   A block with mixing layer S, activation σ, output map V and norm N 
             affine readout.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn.activations import ACTIVATIONS, STACKED
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.streaming import Streaming
@@ -22,14 +24,11 @@ from curse_of_memory.tools import checks
 
 __all__ = ["SequenceStack"]
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": nn.functional.gelu,
-    "hardtanh": nn.functional.hardtanh,
-    "linear": lambda x: x,
-    "relu": torch.relu,
-    "tanh": torch.tanh,
+NORMS: dict[str, Callable[..., nn.Module]] = {
+    "none": nn.Identity,
+    "layer": nn.LayerNorm,
+    "batch": nn.BatchNorm1d,
 }
-NORMS = {"none": None, "layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
 PLACES = ("pre", "post")
 OUTPUTS = ("glu", "linear", "none")
 POOLINGS = ("none", "mean", "last")
@@ -38,11 +37,21 @@ POOLINGS = ("none", "mean", "last")
 class _Block(nn.Module):
     """One block; the mixing layer is a part of it, whatever its kind."""
 
-    def __init__(self, mixing, width, activation, output, norm, norm_first, dropout, residual):
+    def __init__(
+        self,
+        mixing: nn.Module,
+        width: int,
+        activation: str,
+        output: str,
+        norm: str,
+        norm_first: bool,
+        dropout: float,
+        residual: bool,
+    ):
         super().__init__()
         self.mixing, self.residual, self.norm_first = mixing, residual, norm_first
         self.activation = activation
-        self.norm = nn.Identity() if NORMS[norm] is None else NORMS[norm](width, **DRAWN)
+        self.norm = NORMS[norm](width, **DRAWN)
         self.dropout = nn.Dropout(dropout)
         wide = {"glu": 2 * width, "linear": width, "none": 0}[output]
         self.gated = output == "glu"
@@ -56,6 +65,7 @@ class _Block(nn.Module):
         return self._after(x, z)
 
     def run(self, x: Tensor, state) -> Outputs:
+        assert can_run_chunks(self.mixing)  # the stack has asked
         z, last = self.mixing.run(self._normed(x) if self.norm_first else x, state)
         return Outputs(self._after(x, z), last)
 
@@ -146,7 +156,7 @@ class SequenceStack(Streaming[tuple]):
         checks.positive_int("layers", layers)
         self.input_size = checks.positive_int("input_size", input_size)
         self.output_size = checks.positive_int("output_size", output_size)
-        checks.one_of("activation", activation, ACTIVATIONS)
+        checks.one_of("activation", activation, STACKED)
         checks.one_of("output", output, OUTPUTS)
         checks.one_of("norm", norm, NORMS)
         norm_first = checks.one_of("placement", placement, PLACES) == "pre"
@@ -209,7 +219,8 @@ class SequenceStack(Streaming[tuple]):
         inputs.state_of_each(state, len(self.blocks), "blocks")
         z = self.embed(x)
         last = []
-        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+        blocks = cast(Iterable[_Block], self.blocks)
+        for block, before in zip(blocks, state or [None] * len(self.blocks), strict=True):
             z, after = block.run(z, before)
             last.append(after)
         return Outputs(self.readout(z), tuple(last))
@@ -217,7 +228,7 @@ class SequenceStack(Streaming[tuple]):
     def _refuse_streaming(self) -> None:
         if self.pooling != "none":
             raise ValueError(f"pooling={self.pooling!r} has an answer only at the end: call the model itself")
-        for block in self.blocks:
+        for block in cast(Iterable[_Block], self.blocks):
             if not can_run_chunks(block.mixing):
                 kind = type(block.mixing).__name__
                 raise TypeError(f"mixing layer {kind} has no run(x, state): it cannot go on from a state")

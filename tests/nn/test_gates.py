@@ -65,7 +65,7 @@ def test_the_network_is_its_equations(kind, layers, bias):
 def test_it_is_torchs_with_a_readout(kind):
     model = network(kind)
     torch.manual_seed(1)
-    theirs = kind.kind(2, 4, num_layers=2, batch_first=True, dtype=torch.float64)
+    theirs = kind.cell(2, 4, num_layers=2, batch_first=True, dtype=torch.float64)
     readout = nn.Linear(4, 3, dtype=torch.float64)
     x = noise(1, 2, 20, 2)
     assert torch.equal(model(x), readout(theirs(x)[0]))

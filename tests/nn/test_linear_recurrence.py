@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from curse_of_memory.nn.recurrence.linear import convolution
 from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
-from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel, modal_kernel_plain
+from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel, naive_modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import (
     _in_blocks,
     linear_scan,
-    linear_scan_loop,
     linear_step,
+    naive_linear_scan,
 )
 
 EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}
@@ -33,8 +33,8 @@ def recurrence(seed: int, batch: int, time: int, state: int, dtype, radius: floa
 
 def tolerance(a, v, initial):
     """One rounding of every product and sum, each of which decays as the states do."""
-    size = linear_scan_loop(a.abs(), v.abs(), initial.abs())
-    lasting = linear_scan_loop(a.abs(), torch.ones_like(size), torch.zeros_like(initial.abs()))
+    size = naive_linear_scan(a.abs(), v.abs(), initial.abs())
+    lasting = naive_linear_scan(a.abs(), torch.ones_like(size), torch.zeros_like(initial.abs()))
     largest = size.amax(1, keepdim=True) if size.numel() else size
     return 4 * EPS[v.dtype] * lasting * largest
 
@@ -49,7 +49,7 @@ def tolerance(a, v, initial):
 )
 def test_every_form_is_the_plain_loop(seed, batch, time, state, dtype):
     a, v, initial = recurrence(seed, batch, time, state, dtype)
-    plain = linear_scan_loop(a, v, initial)
+    plain = naive_linear_scan(a, v, initial)
     bound = tolerance(a, v, initial)
     assert ((linear_scan(a, v, initial) - plain).abs() <= bound).all()
     if time:
@@ -68,7 +68,7 @@ def test_gradients_to_second_order_and_forward_mode(dtype):
 def test_gradients_are_those_of_the_plain_loop(dtype):
     inputs = recurrence(3, 3, 50, 4, dtype)
     gradients = []
-    for form in (linear_scan, linear_scan_loop):
+    for form in (linear_scan, naive_linear_scan):
         leaves = [t.clone().requires_grad_() for t in inputs]
         form(*leaves).abs().square().sum().backward()
         gradients.append([t.grad for t in leaves])
@@ -138,7 +138,7 @@ def test_the_kernel_in_blocks_is_the_plain_one(seed, channels, modes, horizon, p
     dtype = torch.complex128 if pairs else torch.float64
     z, _, _ = recurrence(seed, 1, 1, modes, dtype)
     c = noise(seed, channels, modes, dtype=dtype)
-    fast, plain = (f(z, c, horizon, pairs=pairs) for f in (modal_kernel, modal_kernel_plain))
+    fast, plain = (f(z, c, horizon, pairs=pairs) for f in (modal_kernel, naive_modal_kernel))
     assert fast.shape == (channels, horizon)
     assert fast.dtype == torch.float64
     # a power z^s by exp(s log z) has s |log z| roundings, and s |log z| |z|^s <= 1/e

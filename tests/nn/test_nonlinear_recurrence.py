@@ -12,7 +12,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
 from curse_of_memory.nn.recurrence.nonlinear import products, vector_math
 from curse_of_memory.nn.recurrence.nonlinear.cells import GATED, Cell, Stage, euler_cell
-from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence, recurrence_loop
+from curse_of_memory.nn.recurrence.nonlinear.forward import naive_recurrence, recurrence
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 CELLS = {name: euler_cell(name) for name in ("linear", "tanh", "hardtanh", "relu", "sigmoid")} | {
@@ -97,7 +97,7 @@ def assert_same(fast, plain, terms):
 def test_any_size_equals_the_plain_loop(name, batch, time, inputs, m, outputs, models, diagonal, dtype):
     made = problem(name, batch, time, inputs, m, outputs, models=models, diagonal=diagonal, dtype=dtype)
     terms = 8 * (m + inputs) + 4 * math.isqrt(1 + batch * time)
-    assert_same(results(recurrence, *made), results(recurrence_loop, *made), terms)
+    assert_same(results(recurrence, *made), results(naive_recurrence, *made), terms)
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
@@ -105,7 +105,7 @@ def test_any_size_equals_the_plain_loop(name, batch, time, inputs, m, outputs, m
 @pytest.mark.parametrize("name", CELLS)
 def test_both_engines_equal_the_plain_loop(engine, name, models, diagonal):
     made = problem(name, 67, 300, 2, 6, 2, models=models, diagonal=diagonal)
-    assert_same(results(recurrence, *made), results(recurrence_loop, *made), 1000)
+    assert_same(results(recurrence, *made), results(naive_recurrence, *made), 1000)
 
 
 @pytest.mark.parametrize("left_out", ["bias", "readout", "initial"])
@@ -152,7 +152,7 @@ def test_arrays_need_not_be_contiguous(engine, name):
 def test_long_sequences_equal_the_plain_loop(name):
     cell, arguments, options = problem(name, 1, 100_000, 1, 2, 1, diagonal=True)
     with torch.no_grad():
-        fast, plain = (run(cell, **arguments, **options) for run in (recurrence, recurrence_loop))
+        fast, plain = (run(cell, **arguments, **options) for run in (recurrence, naive_recurrence))
     assert_same(fast._asdict(), plain._asdict(), 1000)
 
 
@@ -223,7 +223,7 @@ def test_saturated_states_have_no_gradient_and_no_nan(engine, name):
     arguments["bias"] = torch.full_like(arguments["bias"], 1e3)
     fast, plain = (
         results(recurrence, cell, arguments, options),
-        results(recurrence_loop, cell, arguments, options),
+        results(naive_recurrence, cell, arguments, options),
     )
     assert_same(fast, plain, 100)
     assert not fast["bias"].any()
@@ -237,7 +237,7 @@ def test_what_overflows_is_not_finite_where_the_plain_loop_is_not(engine, name, 
     arguments |= {k: arguments[k].abs() for k in ("x", "inputs", "bias", "initial")}
     fast, plain = (
         results(recurrence, cell, arguments, options),
-        results(recurrence_loop, cell, arguments, options),
+        results(naive_recurrence, cell, arguments, options),
     )
     assert not plain["y"].isfinite().all()
     for name in ("y", "last"):
@@ -252,7 +252,7 @@ def test_a_bad_input_spoils_its_own_sequence_from_its_own_time_on(engine, name, 
     good = recurrence(cell, **arguments, **options).y
     arguments["x"][65, 5] = bad
     y = recurrence(cell, **arguments, **options).y
-    plain = recurrence_loop(cell, **arguments, **options).y
+    plain = naive_recurrence(cell, **arguments, **options).y
     assert torch.equal(y[:65], good[:65])
     assert torch.equal(y[65, :5], good[65, :5])
     torch.testing.assert_close(y, plain, rtol=0, atol=1e-14, equal_nan=True)
@@ -297,7 +297,7 @@ def test_second_derivatives_count_an_argument_that_another_depends_on_once(engin
         (first,) = torch.autograd.grad(run(cell, **changed, **options).y.square().sum(), w, create_graph=True)
         return torch.autograd.grad(first, w)[0]
 
-    torch.testing.assert_close(curvature(recurrence), curvature(recurrence_loop), rtol=1e-13, atol=0)
+    torch.testing.assert_close(curvature(recurrence), curvature(naive_recurrence), rtol=1e-13, atol=0)
 
 
 def test_a_graph_that_is_kept_can_be_gone_through_twice(engine):
@@ -419,7 +419,7 @@ def test_a_cell_that_cannot_be_is_refused(stages, message):
         ({"bias": torch.zeros(3, dtype=torch.float64)}, TypeError, "bias must have the dtype of x"),
     ],
 )
-@pytest.mark.parametrize("run", [recurrence, recurrence_loop])
+@pytest.mark.parametrize("run", [recurrence, naive_recurrence])
 def test_arguments_that_do_not_fit_are_named(run, change, kind, message):
     arguments = {"x": torch.zeros(2, 5, 1), "recurrent": torch.zeros(3, 3), "inputs": torch.zeros(3, 1)}
     with pytest.raises(kind, match=message):

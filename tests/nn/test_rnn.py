@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn import RNN
-from curse_of_memory.nn.recurrent.rnn import ACTIVATIONS
+from curse_of_memory.nn.activations import RECURRENT
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
@@ -73,7 +73,7 @@ def rounding(model, steps, size, dtype):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("parameterization", "diagonal"), SHAPES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", RECURRENT)
 def test_forward_is_the_plain_loop(activation, parameterization, diagonal, dtype, device):
     model = network(
         activation=activation,
@@ -158,7 +158,7 @@ def test_a_linear_network_superposes(seed, kind, a, b):
 
 
 @steady
-@given(seed=seeds, kind=kinds, activation=st.sampled_from(list(ACTIVATIONS)), cut=st.integers(0, 19))
+@given(seed=seeds, kind=kinds, activation=st.sampled_from(RECURRENT), cut=st.integers(0, 19))
 def test_networks_are_causal(seed, kind, activation, cut):
     parameterization, diagonal = kind
     model = network(parameterization=parameterization, diagonal=diagonal, activation=activation, seed=seed)
@@ -172,7 +172,7 @@ def test_networks_are_causal(seed, kind, activation, cut):
 
 
 @steady
-@given(seed=seeds, kind=kinds, activation=st.sampled_from(list(ACTIVATIONS)), wait=st.integers(1, 10))
+@given(seed=seeds, kind=kinds, activation=st.sampled_from(RECURRENT), wait=st.integers(1, 10))
 def test_networks_without_bias_commute_with_shifts(seed, kind, activation, wait):
     parameterization, diagonal = kind
     model = network(
@@ -343,7 +343,7 @@ def test_every_exponential_sum_is_a_network(rates, coefficients, dt, parameteriz
 
 
 @pytest.mark.parametrize(("parameterization", "diagonal"), SHAPES)
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", RECURRENT)
 @pytest.mark.parametrize("bias", [True, False])
 def test_many_networks_are_one_after_the_other(activation, parameterization, diagonal, bias):
     model = network(activation=activation, parameterization=parameterization, diagonal=diagonal, bias=bias)

@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from curse_of_memory.measure import gradient_norms, memory_function
+from curse_of_memory.nn.activations import RECURRENT
 from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
 from curse_of_memory.nn.convolutional.tcn import TCN
-from curse_of_memory.nn.recurrent.rnn import ACTIVATIONS
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.training import fit_expected
@@ -109,7 +109,7 @@ def test_normalised_filters_start_as_the_same_network():
     ],
     ids=str,
 )
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", RECURRENT)
 def test_the_network_is_that_of_the_docstring(activation, options):
     model = network(activation=activation, **options)
     x = noise(3, 2, 25, 2)
@@ -144,7 +144,7 @@ def test_memory_and_gradients_end_at_the_receptive_field(taps, dilations, convol
     assert not impulse.values[R:].any()
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", RECURRENT)
 @pytest.mark.parametrize("cut", [0, 1, 7, 18, 19])
 def test_networks_are_causal(activation, cut):
     model = network(activation=activation)

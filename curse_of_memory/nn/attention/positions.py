@@ -32,7 +32,8 @@ def waves(start: int, steps: int, width: int, like: Tensor) -> Tensor:
 
 def rotated(x: Tensor, start: int) -> Tensor:
     """Return `x`, ``(..., time, width)``, rotated by the angles of its steps, from step `start` on."""
-    angles = _angles(start, *x.shape[-2:], x)
+    steps, width = x.shape[-2:]
+    angles = _angles(start, steps, width, x)
     sin, cos = angles.sin(), angles.cos()
     even, odd = x[..., 0::2], x[..., 1::2]
     return torch.stack([cos * even - sin * odd, sin * even + cos * odd], -1).flatten(-2)

@@ -11,11 +11,13 @@ Algorithm.  Blocks in turn, each with the cache of its attention (``attention``)
             from the length of the cache.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn.activations import ACTIVATIONS, FEEDFORWARD
 from curse_of_memory.nn.attention.causal_attention import Cache, CausalSelfAttention
 from curse_of_memory.nn.attention.positions import POSITIONS, waves
 from curse_of_memory.nn.building import inputs
@@ -26,14 +28,15 @@ from curse_of_memory.tools import checks
 
 __all__ = ["CausalTransformer"]
 
-FEEDFORWARD = {"gelu": nn.functional.gelu, "relu": torch.relu}
 NORMS = ("pre", "post")
 
 
 class _Block(nn.Module):
     """Attention and a feed-forward part, each with its norm and around it the identity."""
 
-    def __init__(self, attention, feedforward, activation, norm, dropout):
+    def __init__(
+        self, attention: CausalSelfAttention, feedforward: int, activation: str, norm: str, dropout: float
+    ):
         super().__init__()
         width = attention.input_size
         self.attention = attention
@@ -53,7 +56,7 @@ class _Block(nn.Module):
         return Outputs(second(x + self._feedforward(x)), last)
 
     def _feedforward(self, x: Tensor) -> Tensor:
-        sigma = FEEDFORWARD[self.activation]
+        sigma = ACTIVATIONS[self.activation]
         return self.dropout(self.narrow(self.dropout(sigma(self.widen(x)))))
 
 
@@ -144,16 +147,18 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
         self.input_size = checks.positive_int("input_size", input_size)
         outputs = vocabulary or 1 if output_size is None else checks.positive_int("output_size", output_size)
         self.output_size = outputs
-        options = {"rotary": positions == "rotary", "dropout": dropout} | DRAWN
         with seeded(seed):
             if vocabulary is None:
                 self.embed = nn.Linear(input_size, width, **DRAWN)
             else:
                 self.embed = nn.Embedding(checks.positive_int("vocabulary", vocabulary), width, **DRAWN)
             self.places = None if horizon is None else nn.Embedding(horizon, width, **DRAWN)
-            self.blocks = nn.ModuleList(
-                _Block(CausalSelfAttention(width, heads, **options), feedforward, activation, norm, dropout)
+            attentions = (
+                CausalSelfAttention(width, heads, rotary=positions == "rotary", dropout=dropout, **DRAWN)
                 for _ in range(layers)
+            )
+            self.blocks = nn.ModuleList(
+                _Block(attention, feedforward, activation, norm, dropout) for attention in attentions
             )
             self.last_norm = nn.LayerNorm(width, **DRAWN) if norm == "pre" else nn.Identity()
             self.readout = nn.Linear(width, self.output_size, **DRAWN)
@@ -215,7 +220,8 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
         past = 0 if state is None else state[0].keys.shape[2]
         z = self.dropout(self._placed(self.embed(x), past))
         last = []
-        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+        blocks = cast(Iterable[_Block], self.blocks)
+        for block, before in zip(blocks, state or [None] * len(self.blocks), strict=True):
             z, after = block.run(z, before)
             last.append(after)
         return Outputs(self.readout(self.last_norm(z)), tuple(last))
@@ -225,7 +231,7 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
         steps = z.shape[1]
         if self.positions == "sinusoidal":
             return z + waves(past, steps, self.width, z)
-        if self.positions == "learnt":
+        if self.places is not None:
             if past + steps > len(self.places.weight):
                 longest = len(self.places.weight)
                 raise ValueError(

@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn._torch_private import is_traced, is_transformed
 from curse_of_memory.nn.building.own_precision import first_weight, widened
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -127,7 +128,7 @@ def tensor(name: str, value, expected: str) -> None:
     """Refuse a `value` that is no tensor; `expected` says what shape it should have."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, {expected}; got {type(value).__name__}")
-    if not torch.compiler.is_compiling() and torch.jit.is_tracing():
+    if not torch.compiler.is_compiling() and is_traced():
         raise RuntimeError("torch.jit.trace would keep the sizes of one batch: use torch.export instead")
 
 
@@ -182,7 +183,7 @@ def all_finite(*tensors: Tensor) -> bool:
         return False
     for t in tensors:
         ordinary = type(t) in (Tensor, nn.Parameter) and t.device.type == "cpu"
-        if not ordinary or torch._C._functorch.is_functorch_wrapped_tensor(t):
+        if not ordinary or is_transformed(t):
             return False
         if not math.isfinite(t.detach().sum().item()):  # an overflow costs a second look, no more
             return False

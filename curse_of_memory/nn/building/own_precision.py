@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn._torch_private import own_weights
 from curse_of_memory.protocols import Outputs
 
 __all__ = ["first_weight", "in_own_precision", "widened"]
@@ -25,7 +26,7 @@ Method = TypeVar("Method", bound=Callable)
 
 def first_weight(layer: nn.Module) -> Tensor:
     """Return a weight of the `layer`, to see dtype and device: one of its own, if it has any."""
-    for weight in layer._parameters.values():
+    for weight in own_weights(layer):
         if weight is not None:
             return weight
     return next(layer.parameters())  # takes longer than all other looks at an input

@@ -1,7 +1,8 @@
-"""Initial weights from a seed of their own."""
+"""Where layers draw their initial weights, with a seed of their own, and how these are moved afterwards."""
 
 import contextlib
 from collections.abc import Iterator
+from typing import TypedDict
 
 import torch
 from torch import nn
@@ -9,22 +10,30 @@ from torch import nn
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import resolve_device, torch_draws
 
-__all__ = ["DRAWN", "place", "seeded"]
+__all__ = ["DRAWN", "Place", "place", "seeded"]
 
-DRAWN = {"device": "cpu", "dtype": torch.float64}
-"""Where parts of a module draw their weights, so that neither device nor dtype changes the draw."""
+
+class Place(TypedDict):
+    """Keyword arguments of torch's factories and modules that say where numbers are, and how precise."""
+
+    device: str
+    dtype: torch.dtype
+
+
+DRAWN: Place = {"device": "cpu", "dtype": torch.float64}
+"""Where layers draw their weights: always here, so that neither device nor dtype changes what is drawn."""
 
 
 @contextlib.contextmanager
 def seeded(seed: int | None) -> Iterator[None]:
-    """Let torch's generator of the CPU draw from `seed` inside this context, and go on as before after it.
+    """Seed torch's generator of the CPU inside this context; after it the generator goes on as before.
 
-    Without a seed it goes on as it is.
+    With a `seed` of None nothing is changed: weights then depend on ``torch.manual_seed`` as in any module.
 
     Raises
     ------
     ValueError, TypeError
-        If the seed is no whole number from 0 to 2⁶³ − 1.
+        If the seed is not a whole number from 0 to 2⁶³ − 1.
 
     Examples
     --------
@@ -43,14 +52,21 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 
 def place(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> None:
-    """Move a module whose weights are :data:`DRAWN` to where and to what they are asked for.
+    """Move a module whose weights were drawn in float64 on the CPU to the requested device and dtype.
 
-    A device of None is torch's default device, a dtype of None its default dtype.
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its weights are as :data:`DRAWN`.
+    device : torch.device, str or None
+        A device, or ``"auto"`` for CUDA where there is one; torch's default device if None.
+    dtype : torch.dtype or None
+        A real floating-point one; torch's default dtype if None.
 
     Raises
     ------
     ValueError, TypeError
-        If the device is none, or the dtype no real floating-point one.
+        If there is no such device, or the dtype is another one.
     """
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be a torch.dtype, got {dtype!r}")

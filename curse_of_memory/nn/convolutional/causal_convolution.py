@@ -86,6 +86,8 @@ class CausalConvolution(Streaming[Tensor]):
             weight = torch.empty(output_size, input_size, kernel_size, **DRAWN).uniform_(-bound, bound)
             shift = torch.empty(output_size, **DRAWN).uniform_(-bound, bound) if bias else None
         self.weight = nn.Parameter(weight)
+        self.bias: nn.Parameter | None
+        self.gain: nn.Parameter | None
         self.register_parameter("bias", None if shift is None else nn.Parameter(shift))
         gain = nn.Parameter(_norm(weight)) if checks.flag("weight_norm", weight_norm) else None
         self.register_parameter("gain", gain)

@@ -11,15 +11,16 @@ Equation.   A block of n causal convolutions ∗_d with dilation d (two in the p
 Algorithm.  Convolutions (``causal_convolution``) in turn, each with a buffer of the inputs it still needs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
-from curse_of_memory.nn.recurrent.rnn import ACTIVATIONS
 from curse_of_memory.nn.streaming import Streaming
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -30,10 +31,22 @@ __all__ = ["TCN"]
 class _Block(nn.Module):
     """A residual block σ(z^{(n)} + P x)."""
 
-    def __init__(self, convolutions, activation, skip, residual, dropout):
+    def __init__(
+        self,
+        convolutions: list[CausalConvolution],
+        activation: str,
+        skip: nn.Linear | None,
+        residual: bool,
+        dropout: float,
+    ):
         super().__init__()
         self.convolutions, self.skip = nn.ModuleList(convolutions), skip
         self.activation, self.residual, self.dropout = activation, residual, nn.Dropout(dropout)
+
+    @property
+    def each(self) -> Iterable[CausalConvolution]:
+        """Its convolutions, in order."""
+        return cast(Iterable[CausalConvolution], self.convolutions)
 
     def advance(
         self, x: Tensor, buffers: Iterator[Tensor | None], lost: Tensor | None, finite: bool
@@ -44,7 +57,7 @@ class _Block(nn.Module):
         buffers may be known to be `finite`.
         """
         sigma, z, last, known = ACTIVATIONS[self.activation], x, [], lost
-        for convolution, before in zip(self.convolutions, buffers, strict=False):
+        for convolution, before in zip(self.each, buffers, strict=False):
             z, after, lost = convolution.advance(z, before, lost, finite=finite)
             z = self.dropout(sigma(z))
             last.append(after)
@@ -137,16 +150,24 @@ class TCN(Streaming[tuple[Tensor, ...]]):
         self.input_size = checks.positive_int("input_size", input_size)
         self.output_size = checks.positive_int("output_size", output_size)
         self.kernel_size = checks.positive_int("kernel_size", kernel_size)
-        self.activation = checks.one_of("activation", activation, ACTIVATIONS)
+        self.activation = checks.one_of("activation", activation, RECURRENT)
         self.dropout = inputs.dropout_probability(dropout)
         bias, residual = checks.flag("bias", bias), checks.flag("residual", residual)
-        options = {"weight_norm": checks.flag("weight_norm", weight_norm), "bias": bias} | DRAWN
+        weight_norm = checks.flag("weight_norm", weight_norm)
         with seeded(seed):
             blocks, before = [], self.input_size
             for width, dilation in zip(widths, self.dilations, strict=True):
                 sizes = [before] + [width] * convolutions
                 filters = [
-                    CausalConvolution(sizes[i], width, self.kernel_size, dilation=dilation, **options)
+                    CausalConvolution(
+                        sizes[i],
+                        width,
+                        self.kernel_size,
+                        dilation=dilation,
+                        weight_norm=weight_norm,
+                        bias=bias,
+                        **DRAWN,
+                    )
                     for i in range(convolutions)
                 ]
                 needs_matrix = residual and before != width
@@ -158,9 +179,13 @@ class TCN(Streaming[tuple[Tensor, ...]]):
         place(self, device, dtype)
 
     @property
+    def _each_block(self) -> Iterable[_Block]:
+        return cast(Iterable[_Block], self.blocks)
+
+    @property
     def receptive_field(self) -> int:
         """Number R = 1 + n (k − 1) Σ d of lags, from zero on, that an output can see."""
-        return 1 + sum(convolution.waits for block in self.blocks for convolution in block.convolutions)
+        return 1 + sum(convolution.waits for block in self._each_block for convolution in block.each)
 
     @property
     def is_linear(self) -> bool:
@@ -200,13 +225,13 @@ class TCN(Streaming[tuple[Tensor, ...]]):
         True
         """
         inputs.sequence(self, x)
-        count = sum(len(block.convolutions) for block in self.blocks)
+        count = sum(len(block.convolutions) for block in self._each_block)
         inputs.state_of_each(state, count, "convolutions")
         buffers, last, lost = iter([None] * count if state is None else state), [], None
         if not inputs.all_finite(x):
             numbers = x.isfinite()
             x, lost = x.where(numbers, 0), ~numbers.all(-1)
-        for block in self.blocks:
+        for block in self._each_block:
             x, after, lost = block.advance(x, buffers, lost, finite=state is None and lost is None)
             last += after
         y = self.readout(x)

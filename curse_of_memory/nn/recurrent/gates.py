@@ -17,7 +17,7 @@ __all__ = ["GRU", "LSTM", "ElmanRNN"]
 class _Gated(Streaming[Tensor]):
     """Layers of torch's recurrent networks and ŷ = C h + c of the last of them."""
 
-    kind: ClassVar[type[nn.RNNBase]]
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]]
     states: ClassVar[int]
 
     def __init__(
@@ -42,14 +42,17 @@ class _Gated(Streaming[Tensor]):
             raise ValueError(
                 f"dropout must be 0 with one layer, since it works between layers, got {dropout!r}"
             )
-        options = {
-            "num_layers": layers,
-            "bias": checks.flag("bias", bias),
-            "dropout": float(dropout),
-            "batch_first": True,
-        }
+        bias = checks.flag("bias", bias)
         with seeded(seed):
-            self.network = self.kind(input_size, hidden, **options, **DRAWN)
+            self.network = self.cell(
+                input_size,
+                hidden,
+                num_layers=layers,
+                bias=bias,
+                dropout=float(dropout),
+                batch_first=True,
+                **DRAWN,
+            )
             self.readout = nn.Linear(hidden, output_size, bias=bias, **DRAWN)
         place(self, device, dtype)
 
@@ -126,7 +129,7 @@ class LSTM(_Gated):
     torch.Size([8, 100, 1])
     """
 
-    kind, states = nn.LSTM, 2
+    cell, states = nn.LSTM, 2
 
 
 class GRU(_Gated):
@@ -168,7 +171,7 @@ class GRU(_Gated):
     torch.Size([8, 100, 1])
     """
 
-    kind, states = nn.GRU, 1
+    cell, states = nn.GRU, 1
 
 
 class ElmanRNN(_Gated):
@@ -209,4 +212,4 @@ class ElmanRNN(_Gated):
     torch.Size([8, 100, 1])
     """
 
-    kind, states = nn.RNN, 1
+    cell, states = nn.RNN, 1

@@ -1,12 +1,14 @@
 """The recurrent networks of the papers: linear and nonlinear, diagonal and dense."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from curse_of_memory.nn.activations import RECURRENT
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.free_response import free_response
 from curse_of_memory.nn.building.initial_weights import initial_weights
@@ -23,12 +25,7 @@ from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks
 
-__all__ = ["ACTIVATIONS", "RNN"]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    name: nonlinear_cells.ACTIVATIONS[name] for name in ("linear", "tanh", "hardtanh", "relu")
-}
-"""Activations σ by name."""
+__all__ = ["RNN"]
 
 
 class RNN(KeepsMap, Streaming[Tensor]):
@@ -99,7 +96,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         self.hidden = checks.positive_int("hidden", hidden)
         self.input_size = checks.positive_int("input_size", input_size)
         self.output_size = checks.positive_int("output_size", output_size)
-        self.activation = checks.one_of("activation", activation, ACTIVATIONS)
+        self.activation = checks.one_of("activation", activation, RECURRENT)
         reparameterization.get(parameterization)
         self.parameterization = parameterization
         self.diagonal = checks.flag("diagonal", diagonal)
@@ -107,9 +104,11 @@ class RNN(KeepsMap, Streaming[Tensor]):
         with_bias = checks.flag("bias", bias)
         sizes = self.hidden, self.input_size, self.output_size
         with seeded(seed):
-            weights = initial_weights(self._map, *sizes, self.diagonal, self.dt)
-        for name, value in weights.items():
-            self.register_parameter(name, nn.Parameter(value))
+            initial = initial_weights(self._map, *sizes, self.diagonal, self.dt)
+        self.recurrent_weight = nn.Parameter(initial.recurrent)
+        self.register_parameter("basis", None if initial.basis is None else nn.Parameter(initial.basis))
+        self.input_weight = nn.Parameter(initial.inputs)
+        self.output_weight = nn.Parameter(initial.outputs)
         self.register_parameter("bias", nn.Parameter(torch.zeros(hidden, **DRAWN)) if with_bias else None)
         place(self, device, dtype)
 
@@ -155,8 +154,15 @@ class RNN(KeepsMap, Streaming[Tensor]):
             raise ValueError(f"rates and coefficients must agree in length, got {sizes}")
         if not (rates > 0).all():
             raise ValueError("rates must be positive: a growing mode is no memory function")
-        fixed = {"diagonal": True, "bias": False, "seed": 0}
-        model = cls(rates.size, parameterization=parameterization, dt=dt, dtype=dtype, **fixed)
+        model = cls(
+            rates.size,
+            parameterization=parameterization,
+            diagonal=True,
+            bias=False,
+            dt=dt,
+            seed=0,
+            dtype=dtype,
+        )
         recurrent = torch.from_numpy(np.expm1(-rates * dt) / dt)
         half = np.sqrt(np.abs(coefficients))
         values = {
@@ -189,7 +195,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         w = p["recurrent_weight"]
         if w.ndim == 2:
             return w
-        lam = self._map.recurrent_weight(w, self.dt)
+        lam = cast(Tensor, self._map.recurrent_weight(w, self.dt))
         return lam if self.diagonal else (p["basis"].T * lam) @ p["basis"]
 
     def forward(self, x: Tensor) -> Tensor:

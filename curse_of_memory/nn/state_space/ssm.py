@@ -7,29 +7,25 @@ Algorithm.  All inputs of the modes in one product, a scan over time, all output
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from curse_of_memory.nn.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.inputs import guarded, initial_state
 from curse_of_memory.nn.building.own_precision import in_own_precision
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
-from curse_of_memory.nn.recurrence.nonlinear import cells as nonlinear_cells
 from curse_of_memory.nn.state_space.ssm_modes import RING, DiagonalModes
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks
 
 __all__ = ["SSM"]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    name: nonlinear_cells.ACTIVATIONS[name] for name in ("linear", "tanh", "hardtanh", "relu")
-}
 
 
 class SSM(DiagonalModes):
@@ -112,7 +108,7 @@ class SSM(DiagonalModes):
             self.hidden = hidden
             self.input_size = checks.positive_int("input_size", input_size)
             self.output_size = checks.positive_int("output_size", output_size)
-            self.activation = checks.one_of("activation", activation, ACTIVATIONS)
+            self.activation = checks.one_of("activation", activation, RECURRENT)
             if self.has_pairs and not self.is_linear:
                 raise ValueError(f"activation must be 'linear' for complex modes, got {activation!r}")
             self.input_weight = nn.Parameter(self._initial_input())

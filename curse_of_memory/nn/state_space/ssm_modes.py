@@ -23,6 +23,7 @@ Starts.     With n = 0 … N/2 − 1 for N states in pairs, or n = 0 … N − 1
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -134,7 +135,7 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
             decay = torch.expm1(delta * decay) / self.dt
         decay = decay.clamp(min=-0.95 * self._map.fastest(self.dt))
         try:
-            weight = self._map.free_weight(decay, self.dt)
+            weight = cast(Tensor, self._map.free_weight(decay, self.dt))
         except ValueError as error:
             raise ValueError(f"initial must hold what the parameterization can be: {error}") from None
         self.recurrent_weight = nn.Parameter(weight.clone())
@@ -158,7 +159,7 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
         `parameters` stand in for the module's own, by name.
         """
         p = self._weights(parameters)
-        decay = self._map.f(p["recurrent_weight"])
+        decay = self._mapped(p["recurrent_weight"])
         step = (
             self.dt * p["log_step"].exp()[..., None] if "log_step" in p else torch.full_like(decay, self.dt)
         )
@@ -168,6 +169,7 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
                 decay = torch.complex(decay * angle.cos(), decay * angle.sin())
             return decay, step * torch.ones_like(decay)
         eigenvalues = torch.complex(decay, p["frequency"]) if self.has_pairs else decay
+        assert self.discretization is not None  # of continuous time
         return discretize(eigenvalues, step, self.discretization)
 
     def _number(self, weight: Tensor) -> Tensor:
@@ -214,7 +216,7 @@ def _initial_eigenvalues(
 
 def _given(eigenvalues: ArrayLike, states: int) -> Tensor:
     values = np.asarray(eigenvalues)
-    for part in (values.real, values.imag):
+    for part in (np.real(values), np.imag(values)):
         checks.finite_array("initial", part, ndim=1)
     modes, kind = (states / 2, "pairs") if np.iscomplexobj(values) else (states, "real modes")
     if values.size != modes:

@@ -212,7 +212,9 @@ _correlation_operator.register_autograd(
 
 def _lengths(x: Tensor) -> tuple[int, int]:
     """Return the number of steps, and of points of a transform in which a convolution does not wrap."""
-    return x.shape[1], next_fast_len(max(1, 2 * x.shape[1] - 1), real=True)
+    length = next_fast_len(max(1, 2 * x.shape[1] - 1), real=True)
+    assert length is not None  # scipy's stubs allow for a number that is none
+    return x.shape[1], length
 
 
 def _parts(x: Tensor, length: int) -> Iterator[tuple[slice, list[slice]]]:

@@ -13,10 +13,10 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["modal_kernel", "modal_kernel_plain"]
+__all__ = ["modal_kernel", "naive_modal_kernel"]
 
 
-def modal_kernel_plain(
+def naive_modal_kernel(
     multipliers: Tensor, coefficients: Tensor, horizon: int, *, pairs: bool = False
 ) -> Tensor:
     """Return what :func:`modal_kernel` returns, with the Vandermonde matrix written out.

@@ -22,7 +22,7 @@ from torch import Tensor
 from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
 from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu, over_batch
 
-__all__ = ["linear_scan", "linear_scan_loop", "linear_step"]
+__all__ = ["linear_scan", "linear_step", "naive_linear_scan"]
 
 BLOCK = 16
 
@@ -45,7 +45,7 @@ def linear_step(multipliers: Tensor, state: Tensor, drive: Tensor) -> Tensor:
     return multipliers * state + drive
 
 
-def linear_scan_loop(multipliers: Tensor, drive: Tensor, initial: Tensor | None = None) -> Tensor:
+def naive_linear_scan(multipliers: Tensor, drive: Tensor, initial: Tensor | None = None) -> Tensor:
     """Return what :func:`linear_scan` returns for the same arguments, one step after the other.
 
     The plain form of the equation with `multipliers`, `drive` and `initial`, which the fast one must equal.

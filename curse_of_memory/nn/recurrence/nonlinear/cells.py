@@ -21,20 +21,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["ACTIVATIONS", "GATED", "Cell", "Stage", "euler_cell"]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda z: z,
-    "tanh": torch.tanh,
-    "hardtanh": nn.functional.hardtanh,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-}
-"""Activations σ by name."""
+__all__ = ["GATED", "SLOPES", "Cell", "Stage", "euler_cell"]
 
 SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": torch.ones_like,
@@ -43,7 +34,7 @@ SLOPES: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda s: 1 - (s <= 0).to(s.dtype),
     "sigmoid": lambda s: s * (1 - s),
 }
-"""Derivatives σ' as functions of the value s = σ(a)."""
+"""Derivatives σ' of the activations that a cell can have, by name, as functions of the value s = σ(a)."""
 
 
 def euler(h, s, dt):
@@ -65,6 +56,24 @@ def leak_adjoint(p, h, rate, goal, dt):
     """Return p ∂/∂h, p ∂/∂rate and p ∂/∂goal of :func:`leak`, for the adjoint `p`; `h` … `dt` as there."""
     step = dt * rate
     return p - step * p, dt * (goal - h) * p, step * p
+
+
+def moved(h, values, dt):
+    """Return the state `h` after a step `dt`: an Euler step of one of `values`, or a leak of two."""
+    if len(values) == 1:
+        return euler(h, values[0], dt)
+    rate, goal = values
+    return leak(h, rate, goal, dt)
+
+
+def moved_adjoint(p, h, values, dt):
+    """Return p ∂/∂h, and p ∂/∂s for each of `values`, of :func:`moved`, for the adjoint `p`."""
+    if len(values) == 1:
+        back, of_value = euler_adjoint(p, dt)
+        return back, [of_value]
+    rate, goal = values
+    back, of_rate, of_goal = leak_adjoint(p, h, rate, goal, dt)
+    return back, [of_rate, of_goal]
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,7 @@ class Cell:
         if not all(0 <= stage.source < self.states for stage in self.stages):
             raise ValueError(f"source must be one of {self.states} states, by number, got {self.stages}")
         for name in self.activations:
-            checks.one_of("activation", name, ACTIVATIONS)
+            checks.one_of("activation", name, SLOPES)
         reads = sorted(i for stage in self.stages for i in stage.reads)
         if reads != list(range(len(self.activations))):
             raise ValueError(f"every one of {len(self.activations)} values must be read once, got {reads}")

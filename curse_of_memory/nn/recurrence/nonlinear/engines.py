@@ -30,13 +30,15 @@ class Options(NamedTuple):
     models: int | None
 
 
-def forward(options: Options, *tensors: Tensor | None) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+def forward(
+    options: Options, x: Tensor, *tensors: Tensor | None
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return outputs, last states and what :func:`backward` wants to be kept.
 
-    The tensors are x, W, U, b, C and the initial states of ``nonlinear.recurrence``.
+    After `x` the `tensors` are W, U, b, C and the initial states of ``nonlinear.recurrence``.
     """
-    arguments = _arranged(options, *tensors)
-    y, last, kept = _engine(tensors[0]).forward(options.cell, options.dt, *arguments)
+    arguments = _arranged(options, x, *tensors)
+    y, last, kept = _engine(x).forward(options.cell, options.dt, *arguments)
     return (y[0], last[0], kept) if options.models is None else (y, last, kept)
 
 
@@ -144,10 +146,11 @@ def _backward_operator(
     wants_x: bool,
 ) -> list[Tensor]:
     options, given = _options(cell, dt, diagonal, models), dict(zip(which, tensors, strict=True))
-    arguments = [given.get(i) for i in range(6)]
+    arguments = given[0], *(given.get(i) for i in range(1, 6))
     _, _, kept = forward(options, *arguments)
-    found = backward(options, arguments, kept, dy, dlast, wants_x)
-    return [found[i].contiguous() for i in which if i or wants_x]
+    gradients = backward(options, arguments, kept, dy, dlast, wants_x)
+    wanted = (gradients[i] for i in which if i or wants_x)
+    return [gradient.contiguous() for gradient in wanted if gradient is not None]  # none is None
 
 
 @_backward_operator.register_fake

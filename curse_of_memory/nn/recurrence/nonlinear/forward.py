@@ -20,15 +20,17 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from curse_of_memory.nn._torch_private import is_transformed
+from curse_of_memory.nn.activations import ACTIVATIONS
 from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
-from curse_of_memory.nn.recurrence.nonlinear.cells import ACTIVATIONS, Cell, euler, leak
+from curse_of_memory.nn.recurrence.nonlinear.cells import Cell, moved
 from curse_of_memory.nn.recurrence.nonlinear.engines import Options
 from curse_of_memory.protocols import Outputs
 
-__all__ = ["recurrence", "recurrence_loop"]
+__all__ = ["naive_recurrence", "recurrence"]
 
 
-def recurrence_loop(
+def naive_recurrence(
     cell: Cell,
     x: Tensor,
     recurrent: Tensor,
@@ -81,9 +83,7 @@ def _step(cell, drives, weights, states, dt, diagonal) -> list[Tensor]:
             recurrent = (h if count == 1 else torch.cat([h] * count, -1)) * weight if diagonal else h @ weight
             parts = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
             values += [ACTIVATIONS[name](part) for name, part in zip(stage.computes, parts, strict=True)]
-        read = [values[i] for i in stage.reads]
-        update = euler if len(read) == 1 else leak
-        states[stage.target] = update(states[stage.target], *read, dt)
+        states[stage.target] = moved(states[stage.target], [values[i] for i in stage.reads], dt)
     return states
 
 
@@ -147,7 +147,7 @@ def recurrence(
     tensors = x, recurrent, inputs, bias, readout, initial
     traced = torch.compiler.is_compiling()
     if not traced and any(t is not None and _transformed(t) for t in tensors):
-        return recurrence_loop(cell, *tensors, dt=dt, diagonal=diagonal)
+        return naive_recurrence(cell, *tensors, dt=dt, diagonal=diagonal)
     options = Options(cell, float(dt), diagonal, _sizes(cell, *tensors, diagonal).models)
     if traced:
         return Outputs(*nonlinear_engines.operator(options, *tensors))
@@ -156,7 +156,7 @@ def recurrence(
 
 def _transformed(t: Tensor) -> bool:
     """Whether torch.func or forward-mode differentiation is at work on a tensor."""
-    return torch._C._functorch.is_functorch_wrapped_tensor(t) or forward_ad.unpack_dual(t).tangent is not None
+    return is_transformed(t) or forward_ad.unpack_dual(t).tangent is not None
 
 
 class _Sizes(NamedTuple):
@@ -215,11 +215,15 @@ class _Recurrence(torch.autograd.Function):
         return None, *nonlinear_engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x)
 
 
-def _derived_by_torch(options: Options, tensors, dy, dlast) -> tuple[Tensor, ...]:
+def _derived_by_torch(
+    options: Options, tensors: tuple, dy: Tensor, dlast: Tensor
+) -> tuple[Tensor | None, ...]:
     """Return the gradients by way of the plain loop, so that they have derivatives themselves."""
     # derivatives by each argument alone, should one depend on another
-    arguments = [None if t is None else t.view_as(t) for t in tensors]
+    x, recurrent, inputs = (t.view_as(t) for t in tensors[:3])
+    bias, readout, initial = (None if t is None else t.view_as(t) for t in tensors[3:])
+    arguments = x, recurrent, inputs, bias, readout, initial
     wanted = [t for t in arguments if t is not None and t.requires_grad]
-    results = recurrence_loop(options.cell, *arguments, dt=options.dt, diagonal=options.diagonal)
+    results = naive_recurrence(options.cell, *arguments, dt=options.dt, diagonal=options.diagonal)
     found = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
     return tuple(next(found) if t is not None and t.requires_grad else None for t in arguments)

@@ -19,7 +19,7 @@ __all__ = [
     "slope",
 ]
 
-ACTIVATION_CODES = {name: code for code, name in enumerate(cells.ACTIVATIONS)}
+ACTIVATION_CODES = {name: code for code, name in enumerate(cells.SLOPES)}
 _TANH, _HARDTANH, _RELU, _SIGMOID = (ACTIVATION_CODES[n] for n in ("tanh", "hardtanh", "relu", "sigmoid"))
 
 

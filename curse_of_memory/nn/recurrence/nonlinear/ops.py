@@ -11,14 +11,12 @@ Algorithm.  All shares of the inputs in one product before the loop. A step writ
 import torch
 from torch import Tensor
 
+from curse_of_memory.nn.activations import ACTIVATIONS
 from curse_of_memory.nn.recurrence.nonlinear.cells import (
-    ACTIVATIONS,
     SLOPES,
     Cell,
-    euler,
-    euler_adjoint,
-    leak,
-    leak_adjoint,
+    moved,
+    moved_adjoint,
 )
 
 __all__ = ["backward", "forward"]
@@ -43,8 +41,11 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
     h = a.new_empty(len(a) + 1, *initial.shape)
     h[0] = initial
     for k in range(len(a)):
-        for stage, moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True):
-            share, read = _block(a[k], start, end, m), _block(h[k + moved], stage.source, stage.source + 1, m)
+        for stage, was_moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True):
+            share, read = (
+                _block(a[k], start, end, m),
+                _block(h[k + was_moved], stage.source, stage.source + 1, m),
+            )
             weight = W[:, start * m : end * m]
             if W.shape[2] < m:
                 share += read.tile(end - start) * weight.mT
@@ -55,7 +56,7 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
                 value.copy_(ACTIVATIONS[name](value))
             old, new = (_block(h[j], stage.target, stage.target + 1, m) for j in (k, k + 1))
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
-            new.copy_((euler if len(values) == 1 else leak)(old, *values, dt))
+            new.copy_(moved(old, values, dt))
     y = h[1:, ..., :m]
     return (y @ C.mT if C.shape[1] else y).movedim(0, 2).contiguous(), h[-1].clone(), (a, h)
 
@@ -75,11 +76,8 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
         for stage, (start, end) in reversed(stages):
             target = _block(p, stage.target, stage.target + 1, m)
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
-            if len(values) == 1:
-                through, *parts = euler_adjoint(target, dt)
-            else:
-                old = _block(h[k], stage.target, stage.target + 1, m)
-                through, *parts = leak_adjoint(target, old, *values, dt)
+            old = _block(h[k], stage.target, stage.target + 1, m)
+            through, parts = moved_adjoint(target, old, values, dt)
             for i, value, part in zip(stage.reads, values, parts, strict=True):
                 _block(delta[k], i, i + 1, m).copy_(part * SLOPES[cell.activations[i]](value))
             target.copy_(through)
@@ -90,8 +88,8 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
             else:
                 source += share @ weight
     dW = torch.empty_like(W)
-    for stage, moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True):
-        read = _block(h[1:] if moved else h[:-1], stage.source, stage.source + 1, m)
+    for stage, was_moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True):
+        read = _block(h[1:] if was_moved else h[:-1], stage.source, stage.source + 1, m)
         share = _block(delta, start, end, m)
         if W.shape[2] < m:
             gradient = (share * read.tile(end - start)).sum((0, 2))[..., None]

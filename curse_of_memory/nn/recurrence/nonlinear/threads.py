@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from curse_of_memory.nn._torch_private import is_transformed
+
 __all__ = ["on_cpu", "over_batch"]
 
 # below so many numbers a second thread costs more than it saves
@@ -19,9 +21,7 @@ SHARES = 4
 
 def on_cpu(*tensors: Tensor) -> bool:
     """Whether all `tensors` are ordinary ones in the memory of the CPU, which compiled loops can read."""
-    return all(
-        t.device.type == "cpu" and not torch._C._functorch.is_functorch_wrapped_tensor(t) for t in tensors
-    )
+    return all(t.device.type == "cpu" and not is_transformed(t) for t in tensors)
 
 
 @lru_cache

@@ -1,0 +1,36 @@
+"""What this package uses of torch that is no part of torch's public interface: here, and nowhere else.
+
+Tried with torch 2.13, and held below 2.14 by ``pyproject.toml``. Raise that bound when the tests of ``nn``
+have passed with a later torch; what has moved there is mended here.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["is_traced", "is_transformed", "own_weights"]
+
+try:
+    _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]  # a module in C++ without stubs
+except AttributeError:
+    raise ImportError(
+        f"curse_of_memory needs torch 2.9 to 2.13: torch {torch.__version__} has no "
+        "torch._C._functorch.is_functorch_wrapped_tensor"
+    ) from None
+
+
+def is_transformed(t: Tensor) -> bool:
+    """Whether a transformation of ``torch.func``, such as vmap or grad, is at work on a tensor."""
+    return _is_wrapped(t)
+
+
+def is_traced() -> bool:
+    """Whether ``torch.jit.trace`` is at work."""
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]  # documented, but not in __all__
+
+
+def own_weights(layer: nn.Module) -> Iterable[Tensor | None]:
+    """Return the weights that are the layer's own, and not of one of its parts; None for those it lacks."""
+    # named_parameters(recurse=False) takes longer than all else that is done to look at an input
+    return layer._parameters.values()
