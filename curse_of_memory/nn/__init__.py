@@ -3,7 +3,7 @@
 What all of them share:
 
 - Inputs are tensors of real numbers, of the dtype and on the device of the weights. Anything else is refused
-  in one line (``nn.inputs``).
+  in one line (``nn.building.inputs``).
 - NaN or inf at a step reaches outputs, states and gradients of its own sequence from that step on, and
   nothing else: neither what came before nor the other sequences. Layers with a finite memory recover after
   it; all others answer NaN to the end, and a stack does whatever is in it. Batch normalisation in training

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu
+from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
 from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched_adam import Stacked
 from curse_of_memory.training.batches import copied

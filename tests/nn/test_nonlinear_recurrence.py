@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn import RNN
+from curse_of_memory.nn.recurrence.compiled import vector_math
 from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
-from curse_of_memory.nn.recurrence.nonlinear import products, vector_math
+from curse_of_memory.nn.recurrence.nonlinear import products
 from curse_of_memory.nn.recurrence.nonlinear.cells import GATED, Cell, Stage, euler_cell
 from curse_of_memory.nn.recurrence.nonlinear.forward import naive_recurrence, recurrence
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn import RNN
-from curse_of_memory.nn.activations import RECURRENT
+from curse_of_memory.nn.building.activations import RECURRENT
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from curse_of_memory.measure import gradient_norms, memory_function
-from curse_of_memory.nn.activations import RECURRENT
+from curse_of_memory.nn.building.activations import RECURRENT
 from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
 from curse_of_memory.nn.convolutional.tcn import TCN
 from curse_of_memory.tasks import LinearFunctional

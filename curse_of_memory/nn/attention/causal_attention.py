@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from curse_of_memory.nn.attention.positions import rotated
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
-from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
 

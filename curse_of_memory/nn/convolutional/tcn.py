@@ -17,11 +17,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.nn.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
-from curse_of_memory.nn.streaming import Streaming
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
 

@@ -8,18 +8,18 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from curse_of_memory.nn.activations import RECURRENT
 from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.activations import RECURRENT
 from curse_of_memory.nn.building.free_response import free_response
 from curse_of_memory.nn.building.initial_weights import initial_weights
 from curse_of_memory.nn.building.inputs import guarded, initial_state
 from curse_of_memory.nn.building.kept_map import KeepsMap
 from curse_of_memory.nn.building.own_precision import in_own_precision, widened
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
+from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
 from curse_of_memory.nn.recurrence.nonlinear import cells as nonlinear_cells
 from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence
-from curse_of_memory.nn.streaming import Streaming
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from curse_of_memory.nn.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building.inputs import guarded, initial_state
 from curse_of_memory.nn.building.own_precision import in_own_precision
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded

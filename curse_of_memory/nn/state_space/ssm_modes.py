@@ -34,7 +34,7 @@ from curse_of_memory.nn.building.initial_weights import FASTEST_RATE, SLOWEST_RA
 from curse_of_memory.nn.building.kept_map import KeepsMap
 from curse_of_memory.nn.building.own_precision import widened
 from curse_of_memory.nn.building.seeding import DRAWN
-from curse_of_memory.nn.streaming import Streaming
+from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks

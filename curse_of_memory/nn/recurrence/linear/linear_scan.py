@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
-from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu, over_batch
+from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
+from curse_of_memory.nn.recurrence.compiled.threads import on_cpu, over_batch
 
 __all__ = ["linear_scan", "linear_step", "naive_linear_scan"]
 

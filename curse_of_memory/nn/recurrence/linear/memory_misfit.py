@@ -21,8 +21,8 @@ Work.       Diagonal: 5 T m multiply-adds for every entry of k_s. Dense: 3 T m²
 
 import numpy as np
 
-from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
-from curse_of_memory.nn.recurrence.nonlinear.vector_math import OPTIONS
+from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
+from curse_of_memory.nn.recurrence.compiled.vector_math import OPTIONS
 
 __all__ = ["dense_misfit", "diagonal_misfit", "krylov_rows"]
 

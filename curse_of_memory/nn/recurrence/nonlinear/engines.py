@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
 from curse_of_memory.nn.recurrence.nonlinear import loops as nonlinear_loops
 from curse_of_memory.nn.recurrence.nonlinear import ops as nonlinear_ops
 from curse_of_memory.nn.recurrence.nonlinear.cells import Cell, Stage
-from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu
 
 __all__ = ["Options", "backward", "forward", "operator"]
 

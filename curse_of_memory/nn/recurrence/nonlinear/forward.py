@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from curse_of_memory.nn._torch_private import is_transformed
-from curse_of_memory.nn.activations import ACTIVATIONS
+from curse_of_memory.nn.building.activations import ACTIVATIONS
 from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
 from curse_of_memory.nn.recurrence.nonlinear.cells import Cell, moved
 from curse_of_memory.nn.recurrence.nonlinear.engines import Options

@@ -5,9 +5,9 @@ once, so that the processor computes several of them per instruction. inf and Na
 in torch make of them.
 """
 
+from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
+from curse_of_memory.nn.recurrence.compiled.vector_math import SMALL, logistic, tanh
 from curse_of_memory.nn.recurrence.nonlinear import cells
-from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
-from curse_of_memory.nn.recurrence.nonlinear.vector_math import SMALL, logistic, tanh
 
 __all__ = [
     "ACTIVATION_CODES",

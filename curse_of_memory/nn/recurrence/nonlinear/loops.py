@@ -28,8 +28,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
+from curse_of_memory.nn.recurrence.compiled.threads import over_batch
+from curse_of_memory.nn.recurrence.compiled.vector_math import OPTIONS, SMALL
 from curse_of_memory.nn.recurrence.nonlinear.cells import Cell
-from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
 from curse_of_memory.nn.recurrence.nonlinear.lanes import (
     ACTIVATION_CODES,
     activate,
@@ -46,8 +48,6 @@ from curse_of_memory.nn.recurrence.nonlinear.products import (
     set_product,
     workspace,
 )
-from curse_of_memory.nn.recurrence.nonlinear.threads import over_batch
-from curse_of_memory.nn.recurrence.nonlinear.vector_math import OPTIONS, SMALL
 
 __all__ = ["backward", "forward"]
 

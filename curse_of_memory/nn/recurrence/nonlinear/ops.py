@@ -11,7 +11,7 @@ Algorithm.  All shares of the inputs in one product before the loop. A step writ
 import torch
 from torch import Tensor
 
-from curse_of_memory.nn.activations import ACTIVATIONS
+from curse_of_memory.nn.building.activations import ACTIVATIONS
 from curse_of_memory.nn.recurrence.nonlinear.cells import (
     SLOPES,
     Cell,

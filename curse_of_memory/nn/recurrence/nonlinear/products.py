@@ -14,11 +14,11 @@ as a transpose is; of all other arrays the last axis are the lanes, without gaps
 
 import numpy as np
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba import types
 
-from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
-from curse_of_memory.nn.recurrence.nonlinear.vector_math import OPTIONS, SMALL
+from curse_of_memory.nn.recurrence.compiled._numba_private import cgutils, intrinsic
+from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
+from curse_of_memory.nn.recurrence.compiled.vector_math import OPTIONS, SMALL
 
 __all__ = ["LANES", "add_outer", "add_product", "set_product", "workspace"]
 
@@ -89,7 +89,7 @@ class _Blocks:
         return self.builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _product_block(typing, rows, vectors, added, W, h, a, row, lane):
     """Write W h to `rows` rows of a from `row`, or add it if `added`.
 
@@ -124,7 +124,7 @@ def _product_block(typing, rows, vectors, added, W, h, a, row, lane):
     return types.void(rows, vectors, added, W, h, a, types.intp, types.intp), write
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
     """Add Σ d hᵀ over steps and lanes to `rows` rows from `row` and `columns` columns from `column` of G.
 

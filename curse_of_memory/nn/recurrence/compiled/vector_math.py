@@ -15,14 +15,15 @@ import math
 
 import numpy as np
 
-from curse_of_memory.nn.recurrence.nonlinear.compile_cache import compiled
+from curse_of_memory.nn.recurrence.compiled._numba_private import WITHOUT_COUNTS
+from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
 
 __all__ = ["logistic", "tanh"]
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 """How loops are compiled: fused multiply-adds are allowed, nothing that could lose an inf or a NaN."""
 
-SMALL = OPTIONS | {"_nrt": False}
+SMALL = OPTIONS | WITHOUT_COUNTS
 """The same for functions that make no arrays: that slices refer to arrays of the caller is not counted, which
 for small states takes as long as the arithmetic."""
 

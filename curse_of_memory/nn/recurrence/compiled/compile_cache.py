@@ -3,7 +3,7 @@
 numba's own cache looks at the date of the file that a function is in. It does not see a change in a function
 that is called from another file, nor in a file with an older date than what was compiled, as files out of an
 archive have; and then it goes on running what it has. Here what was compiled is found by content alone: by a
-hash of the text of all modules in this room and of the versions that compile, and of the function, its
+hash of the text of all modules of ``recurrence`` and of the versions that compile, and of the function, its
 options, the types of its arguments and the processor. What has changed has another name, and is compiled.
 
 Where.      The folder of numba's variable ``NUMBA_CACHE_DIR``, if it is set; else ``__pycache__`` beside this
@@ -13,14 +13,11 @@ Where.      The folder of numba's variable ``NUMBA_CACHE_DIR``, if it is set; el
 
 Files.      A checksum, and numba's description of the machine code; written whole or not at all. One that is
             damaged counts as not there, and is written again.
-
-What is used of numba that is no part of its public interface, is used here and nowhere else.
 """
 
 import contextlib
 import hashlib
 import os
-import pickle
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -28,37 +25,44 @@ from pathlib import Path
 
 import llvmlite
 import numba
-from numba.core import caching, compiler, dispatcher, serialize
 
+from curse_of_memory.nn.recurrence.compiled._numba_private import (
+    Cache,
+    chosen_folder,
+    description,
+    from_description,
+    keep,
+)
 from curse_of_memory.tools.files import whole_file
 
 __all__ = ["compiled"]
 
 HERE = Path(__file__).parent
+ROOM = HERE.parent  # all of recurrence: whatever is compiled, and whatever it calls
 CHECKSUM = hashlib.sha256().digest_size
 EARLIER = 3  # folders of other versions that stay
 
 
 def _hash_of_sources(folder: Path) -> str | None:
     """Return a hash of all modules in a folder and of what compiles them; None where there is no source."""
-    sources = sorted(folder.glob("*.py"))
+    sources = sorted(folder.rglob("*.py"))
     if not sources:
         return None
     found = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2])).encode())
     for path in sources:
         text = path.read_bytes()
-        found.update(f"{path.name} {len(text)} ".encode() + text)
+        found.update(f"{path.relative_to(folder).as_posix()} {len(text)} ".encode() + text)
     return found.hexdigest()[:16]
 
 
 # when this is imported, not later: what is compiled is what was imported, whatever has become of the files
-SOURCES = _hash_of_sources(HERE)
+SOURCES = _hash_of_sources(ROOM)
 
 
 def _folders() -> Iterator[Path]:
     """Yield where compiled loops of these sources may be, best first."""
-    if numba.config.CACHE_DIR:
-        yield Path(numba.config.CACHE_DIR) / "curse_of_memory" / f"compiled-{SOURCES}"
+    if chosen := chosen_folder():
+        yield Path(chosen) / "curse_of_memory" / f"compiled-{SOURCES}"
         return
     yield HERE / "__pycache__" / f"compiled-{SOURCES}"
     with contextlib.suppress(RuntimeError):  # there is no home
@@ -66,7 +70,7 @@ def _folders() -> Iterator[Path]:
         yield caches / "curse_of_memory" / f"compiled-{SOURCES}"
 
 
-class _Kept(caching._Cache):
+class _Kept(Cache):
     """What there is on disk of one function: numba asks for it before it compiles, and tells it after."""
 
     def __init__(self, function: Callable, options: dict):
@@ -90,13 +94,12 @@ class _Kept(caching._Cache):
             with contextlib.suppress(Exception):  # whatever the damage is: then it is compiled
                 data = (folder / name).read_bytes()
                 if hashlib.sha256(data[CHECKSUM:]).digest() == data[:CHECKSUM]:
-                    return compiler.CompileResult._rebuild(target_context, *pickle.loads(data[CHECKSUM:]))
+                    return from_description(data[CHECKSUM:], target_context)
         return None
 
     def save_overload(self, signature, result) -> None:
-        if result.lifted or result.library.has_dynamic_globals:
+        if (data := description(result)) is None:
             return
-        data = serialize.dumps(result._reduce())
         for folder in _folders():
             with contextlib.suppress(OSError):
                 if not folder.exists():
@@ -123,7 +126,7 @@ def _drop_earlier(folder: Path) -> None:
 
 
 def compiled(**options) -> Callable[[Callable], Callable]:
-    """Return a decorator that compiles a function as ``numba.njit`` does, and keeps those of this room.
+    """Return a decorator that compiles a function as ``numba.njit`` does, and keeps those of ``recurrence``.
 
     Parameters
     ----------
@@ -141,10 +144,9 @@ def compiled(**options) -> Callable[[Callable], Callable]:
 
     def decorate(function: Callable) -> Callable:
         loop = numba.njit(**options)(function)
-        # numba can be told to compile nothing; and of other functions the hash knows nothing
-        known = SOURCES is not None and Path(function.__code__.co_filename).parent == HERE
-        if known and isinstance(loop, dispatcher.Dispatcher):
-            loop._cache = _Kept(function, options)
+        # of functions elsewhere the hash knows nothing
+        if SOURCES is not None and ROOM in Path(function.__code__.co_filename).parents:
+            keep(loop, _Kept(function, options))
         return loop
 
     return decorate

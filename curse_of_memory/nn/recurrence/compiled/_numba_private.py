@@ -1,0 +1,65 @@
+"""What this package uses of numba that is no part of numba's public interface: here, and nowhere else.
+
+Tried with numba 0.68 and llvmlite 0.50, and held below the next of each by ``pyproject.toml``. Raise the
+bounds when the tests of ``nn`` have passed with later ones; what has moved there is mended here.
+"""
+
+import pickle
+from collections.abc import Callable
+
+import numba
+
+try:
+    from numba.core import caching, cgutils, compiler, config, dispatcher, serialize
+
+    Cache = caching._Cache
+    """What numba asks for compiled code before it compiles a function, and tells of it afterwards."""
+except (ImportError, AttributeError) as error:
+    raise ImportError(f"curse_of_memory needs numba 0.61 to 0.68, got {numba.__version__}: {error}") from None
+
+__all__ = [
+    "WITHOUT_COUNTS",
+    "Cache",
+    "cgutils",
+    "chosen_folder",
+    "description",
+    "from_description",
+    "intrinsic",
+    "keep",
+]
+
+WITHOUT_COUNTS = {"_nrt": False}
+"""The option of a compiled function by which it does not count who refers to its caller's arrays."""
+
+
+def chosen_folder() -> str:
+    """Return the folder that numba's variable ``NUMBA_CACHE_DIR`` names, or an empty text."""
+    return config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]  # set when numba is imported
+
+
+def keep(loop: Callable, cache: Cache) -> None:
+    """Let a compiled function look for its code in `cache`; where numba compiles nothing, do nothing."""
+    if isinstance(loop, dispatcher.Dispatcher):
+        loop._cache = cache  # pyright: ignore[reportAttributeAccessIssue]  # as numba's own enable_caching
+
+
+def description(result) -> bytes | None:
+    """Return machine code as bytes, or None if it refers to what another process does not have."""
+    if result.lifted or result.library.has_dynamic_globals:
+        return None
+    return serialize.dumps(result._reduce())
+
+
+def from_description(data: bytes, target_context):
+    """Return the machine code that :func:`description` wrote."""
+    return compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
+
+
+def intrinsic(function: Callable) -> Callable[..., None]:
+    """Return ``numba.extending.intrinsic(function)``, for a function of literals that returns nothing.
+
+    To a type checker it does not have the first argument, which numba fills in.
+    """
+    from numba.extending import intrinsic as numbas_own
+
+    return numbas_own(prefer_literal=True)(function)
