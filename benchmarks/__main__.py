@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import torch
 
-from benchmarks.table import ROWS, report
+from benchmarks.all_rows import ROWS
+from benchmarks.table import report
 from curse_of_memory.tools.files import whole_file
 
 RESULTS = Path(__file__).parent / "results"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.all_rows import ROWS
+
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -28,8 +30,6 @@ def _resident(entry: str) -> int:
 
 
 def _measure(name: str, way: str, device: str) -> int:
-    from benchmarks.table import ROWS
-
     row = next(row for row in ROWS if row.name == name)
     getattr(row.make(device, True), way)()  # libraries take memory of their own at their first use
     work = getattr(row.make(device, False), way)

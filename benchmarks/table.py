@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks import growth, layers, linear, nonlinear
+from benchmarks import growth
 from benchmarks.memory import peak
 from benchmarks.rows import Row
 from benchmarks.timing import Machine, measure_machine, take_turns
 
-ROWS: list[Row] = [*linear.ROWS, *nonlinear.ROWS, *layers.ROWS]
 COLUMNS = ("work", "plain way", "plain", "ours", "ratio (quartiles)", "goal", "reached", "bound", "at bound")
 COLUMNS += ("remarks",)
 
