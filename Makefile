@@ -6,7 +6,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test bench lab check lock clean
+.PHONY: help figures test quick types oldest newest bench lab check lock clean
+
+# Processes take whole files, in the order of collection: long notebooks first (notebooks/conftest.py), so that
+# none is left alone with one at the end.
+PYTEST = -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+QUICK = -m 'not slow and not notebook' --no-header tests curse_of_memory README.md
 
 help:  ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */|/' | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -15,9 +20,12 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 	$(BIN)/curse-of-memory figures --jobs $(JOBS) $(if $(PRESET),--preset $(PRESET))
 
 # one thread a process: two processes share the cores, and sums come out the same on every machine
-test: export OMP_NUM_THREADS = 1
-test: $(READY)  ## run every test: theory, models, notebooks, style
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadscope
+test quick oldest newest: export OMP_NUM_THREADS = 1
+test: $(READY)  ## run every test: theory, models, notebooks, style (minutes)
+	$(BIN)/python $(PYTEST)
+
+quick: $(READY)  ## run the tests for the edit loop: theory, layers, measures, contracts (under two minutes)
+	$(BIN)/python $(PYTEST) $(QUICK)
 
 bench: $(READY)  ## measure the fast ways against the plain ones, and keep the table
 	$(BIN)/python -m benchmarks

@@ -7,6 +7,15 @@ import pytest
 
 from curse_of_memory.tasks.data_files import available
 
+HERE = Path(__file__).parent
+FIGURES = HERE.parent / "figures"
+
+
+def seconds(path: Path) -> float:
+    """Return what the figure of a notebook took when it was made last; of one without a figure, for ever."""
+    record = (FIGURES / path.relative_to(HERE)).with_suffix(".json")
+    return json.loads(record.read_text())["seconds"] if record.exists() else float("inf")
+
 
 def pytest_collectstart(collector):
     """Compare what the notebooks print and show; progress bars and warnings on stderr are no result."""
@@ -15,16 +24,23 @@ def pytest_collectstart(collector):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip the notebooks whose data are not on this machine: tests download nothing."""
-    missing = {}
+    """Mark the notebooks, skip those whose data are not here, and put the longest ones first.
+
+    Tests download nothing. Processes that share the work are done at about one time if what is left at the end is
+    short.
+    """
+    notebooks = dict.fromkeys(item.path for item in items if item.path.suffix == ".ipynb")
+    missing, length = {}, {}
+    for path in notebooks:
+        needs = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("needs_data", [])
+        try:
+            missing[path] = [name for name in needs if not available(name)]
+        except FileNotFoundError as error:
+            raise pytest.UsageError(str(error)) from None
+        length[path] = seconds(path)
     for item in items:
-        if item.path.suffix != ".ipynb":
-            continue
-        if item.path not in missing:
-            needs = json.loads(item.path.read_text(encoding="utf-8"))["metadata"].get("needs_data", [])
-            try:
-                missing[item.path] = [name for name in needs if not available(name)]
-            except FileNotFoundError as error:
-                raise pytest.UsageError(str(error)) from None
-        if missing[item.path]:
-            item.add_marker(pytest.mark.skip(reason=f"no data here: {', '.join(missing[item.path])}"))
+        if item.path in notebooks:
+            item.add_marker(pytest.mark.notebook)
+            if missing[item.path]:
+                item.add_marker(pytest.mark.skip(reason=f"no data here: {', '.join(missing[item.path])}"))
+    items.sort(key=lambda item: -length.get(item.path, -1.0))

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from benchmarks import growth, rows, table, timing
+from benchmarks.all_rows import ROWS
 
 
-@pytest.mark.parametrize("row", table.ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_plain_and_the_fast_way_give_the_same_numbers(row):
     plain, fast = row.make("cpu", True).agree()
     assert len(plain) == len(fast) > 0
@@ -19,7 +20,7 @@ def test_the_plain_and_the_fast_way_give_the_same_numbers(row):
         )
 
 
-@pytest.mark.parametrize("row", table.ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_what_is_timed_runs(row):
     case = row.make("cpu", True)
     for way in (case.plain, case.fast, *case.others.values()):
@@ -29,7 +30,7 @@ def test_what_is_timed_runs(row):
 
 
 def test_names_tell_rows_apart():
-    assert len({row.name for row in table.ROWS}) == len(table.ROWS)
+    assert len({row.name for row in ROWS}) == len(ROWS)
 
 
 def test_ratios_are_those_of_the_turns(monkeypatch):
@@ -48,7 +49,7 @@ def test_the_slope_of_a_power_is_its_exponent():
 
 
 def test_a_line_of_the_table_has_all_columns(monkeypatch):
-    row = next(row for row in table.ROWS if "gated" in row.name)
+    row = next(row for row in ROWS if "gated" in row.name)
     small = rows.Row("work", "plain way", 2, lambda device, _: row.make(device, True), against="nn.LSTM")
     machine = timing.Machine({torch.float32: 1e10, torch.float64: 1e10}, 1e10)
     monkeypatch.setattr(timing, "SHORTEST", 0.0)
