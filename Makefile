@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test quick types oldest newest bench lab check lock clean
+.PHONY: help figures test quick bench lab check lock clean
 
 # Processes take whole files, in the order of collection: long notebooks first (notebooks/conftest.py), so that
 # none is left alone with one at the end.
@@ -20,7 +20,7 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 	$(BIN)/curse-of-memory figures --jobs $(JOBS) $(if $(PRESET),--preset $(PRESET))
 
 # one thread a process: two processes share the cores, and sums come out the same on every machine
-test quick oldest newest: export OMP_NUM_THREADS = 1
+test quick: export OMP_NUM_THREADS = 1
 test: $(READY)  ## run every test: theory, models, notebooks, style (minutes)
 	$(BIN)/python $(PYTEST)
 

@@ -26,8 +26,7 @@ def pytest_collectstart(collector):
 def pytest_collection_modifyitems(items):
     """Mark the notebooks, skip those whose data are not here, and put the longest ones first.
 
-    Tests download nothing. Processes that share the work are done at about one time if what is left at the end is
-    short.
+    Tests download nothing. Processes that share the work end at about one time if what is left then is short.
     """
     notebooks = dict.fromkeys(item.path for item in items if item.path.suffix == ".ipynb")
     missing, length = {}, {}

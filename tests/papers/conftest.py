@@ -7,7 +7,6 @@ import torch
 
 from curse_of_memory.tasks.sampling import Batch
 
-
 HERE = Path(__file__).parent
 
 
