@@ -13,7 +13,7 @@ import click
 
 from curse_of_memory import __version__
 from curse_of_memory.gallery.notebooks import Notebook, find_clone, find_notebooks, find_root, select
-from curse_of_memory.gallery.parameters import read_presets
+from curse_of_memory.gallery.registry import Registry, read_registry
 
 if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
     from curse_of_memory.gallery.batch import Outcome
@@ -35,13 +35,13 @@ class Project:
 
     @cached_property
     def notebooks(self) -> dict[str, Notebook]:
-        """All notebooks by name."""
-        return find_notebooks(self.root)
+        """All notebooks by name; those of a paper whose description is not in order say so."""
+        return self.registry.stopped(find_notebooks(self.root))
 
     @cached_property
-    def presets(self) -> dict[str, dict]:
-        """All presets by name."""
-        return read_presets(self.root)
+    def registry(self) -> Registry:
+        """The papers, with their figures and presets."""
+        return read_registry()
 
     def out(self, given: Path | None) -> Path | None:
         """Return the folder of the figures: the one that was given, else that of the clone, if it is one."""
@@ -162,7 +162,7 @@ def figures(
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
         chosen = select(project.notebooks, names)
         planned, reasons = batch.plan(
-            chosen, project.notebooks, project.presets, preset, dict(texts), this_machine()
+            chosen, project.notebooks, project.registry.presets, preset, dict(texts), this_machine()
         )
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
     outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
@@ -204,16 +204,16 @@ def list_(project: Project, verbose: bool, out: Path | None) -> None:
 
     with refusals():
         out = project.out(out) or Path(os.devnull)  # where there are no figures
-        found = standings(project.notebooks, project.presets, out)
-        stale = staleness(project.notebooks, project.presets, out, this_machine())
+        found = standings(project.notebooks, project.registry.presets, out)
+        stale = staleness(project.notebooks, project.registry.presets, out, this_machine())
     width = max(map(len, found), default=0)
-    for name, state in statuses(found).items():
+    for name, state in statuses(found, project.registry.items).items():
         notebook = project.notebooks[name]
         said = f"{state}; stale: {', '.join(stale[name])}" if name in stale else state
         click.echo(f"{name:<{width}}  {notebook.title} ({said})")
         for p in notebook.parameters.values() if verbose and not notebook.trouble else ():
             click.echo(f"    {p.name}: {p.kind} = {p.default!r}  {p.help}".rstrip())
-    if troubles := troubles_of(found):
+    if troubles := troubles_of(project, found):
         for trouble in troubles:
             click.echo(f"Error: {trouble}", err=True)
         sys.exit(1)
@@ -222,15 +222,14 @@ def list_(project: Project, verbose: bool, out: Path | None) -> None:
 @main.command()
 @click.pass_obj
 def check(project: Project) -> None:
-    """Check that notebooks, parameters, presets and the ledger agree."""
-    from curse_of_memory.gallery.audit import findings
-    from curse_of_memory.gallery.ledger import read_inventory
+    """Check that notebooks, parameters, papers and presets agree."""
+    from curse_of_memory.gallery.lint import lint
 
     with refusals():
-        found = findings(project.notebooks, project.presets, read_inventory())
-    for line in found:
+        complaints = lint(project.notebooks, project.registry)
+    for line in complaints:
         click.echo(line)
-    if found:
+    if complaints:
         sys.exit(1)
     click.echo(f"{len(project.notebooks)} notebooks, all in order.")
 
@@ -275,11 +274,11 @@ def write_pages(project: Project, out: Path) -> list[str]:
     from curse_of_memory.gallery.ledger import standings
     from curse_of_memory.gallery.ledger_text import write_ledger
 
-    found = standings(project.notebooks, project.presets, out)
-    troubles = troubles_of(found)
+    found = standings(project.notebooks, project.registry.presets, out)
+    troubles = troubles_of(project, found)
     for write in (write_index, write_ledger):
         try:
-            write(project.notebooks, found, out)
+            write(project.registry, project.notebooks, found, out)
         except (OSError, ValueError) as error:
             said = said_by_system(error) if isinstance(error, OSError) else str(error)
             troubles.append(
@@ -288,9 +287,10 @@ def write_pages(project: Project, out: Path) -> list[str]:
     return troubles
 
 
-def troubles_of(found: Mapping[str, "Standing"]) -> list[str]:
-    """Return what is the matter with notebooks and figures, a line each."""
-    return [standing.trouble for standing in found.values() if standing.trouble]
+def troubles_of(project: Project, found: Mapping[str, "Standing"]) -> list[str]:
+    """Return what is the matter with notebooks, figures and descriptions of papers, a line each."""
+    troubles = [standing.trouble for standing in found.values() if standing.trouble]
+    return list(dict.fromkeys([*troubles, *project.registry.troubles.values()]))
 
 
 def report(outcomes: Iterable["Outcome"], out: Path) -> None:

@@ -70,7 +70,7 @@ def plan(
     selected, notebooks
         Those to run, and all there are.
     presets, preset
-        From `read_presets`, and the name of the one to use.
+        All presets of the registry, and the name of the one to use.
     texts
         Parameters as typed on the command line; they win over the preset.
     machine

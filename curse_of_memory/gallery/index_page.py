@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from curse_of_memory import __version__
-from curse_of_memory.gallery.ledger import Paper, read_inventory, read_papers, statuses
+from curse_of_memory.gallery.ledger import statuses
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.registry import Paper, Registry
 from curse_of_memory.gallery.results import Result, Row
 from curse_of_memory.gallery.standing import Standing
 from curse_of_memory.tools.files import is_plain_file, whole_file
@@ -39,16 +40,17 @@ class Card:
     links: list[tuple[str, str]]
 
 
-def index_html(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path) -> str:
+def index_html(
+    registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
+) -> str:
     """Return the page for the figures in `out`; of those that are incomplete it has the names only."""
     from jinja2 import Environment, PackageLoader
 
-    papers = read_papers()
-    sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in papers] + [(None, [])]
+    sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in (*registry.papers, None)]
     by_folder = {paper.folder: cards for paper, cards in sections if paper}
-    states = statuses(standings)
+    states = statuses(standings, registry.items)
     results = []
-    places = [item.notebook for item in read_inventory()]
+    places = [item.notebook for item in registry.items]
     in_order = sorted(notebooks, key=lambda name: places.index(name) if name in places else len(places))
     for name in in_order:
         notebook = notebooks[name]
@@ -74,10 +76,12 @@ def index_html(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standi
     )
 
 
-def write_index(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path) -> None:
+def write_index(
+    registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
+) -> None:
     """Write ``index.html`` into `out`."""
     with whole_file(out / "index.html") as draft:
-        draft.write_text(index_html(notebooks, standings, out), encoding="utf-8")
+        draft.write_text(index_html(registry, notebooks, standings, out), encoding="utf-8")
 
 
 def _card(notebook: Notebook, result: Result, state: str, preset: str, out: Path) -> Card:

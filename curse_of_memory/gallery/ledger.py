@@ -1,26 +1,21 @@
 """The ledger: every figure and table of every paper, and how far it is reproduced.
 
-What the papers show is data (``inventory.csv``); every status and number is computed.
+What the papers show is data (the registry); every status and number is computed.
 """
 
-import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.registry import Item, Paper, Registry
 from curse_of_memory.gallery.results import Result
 from curse_of_memory.gallery.standing import FULL_SCALE, Standing, standing
 
 __all__ = [
     "STATUSES",
     "Entry",
-    "Item",
-    "Paper",
     "Section",
-    "read_inventory",
-    "read_papers",
     "sections",
     "standings",
     "status",
@@ -32,34 +27,6 @@ STATUSES = (
     *(REPRODUCED, f"{REPRODUCED} at reduced scale", STAND_IN, f"{STAND_IN} at reduced scale"),
     *(INCOMPLETE, "needs data", "needs GPU", "not yet"),
 )
-
-
-@dataclass(frozen=True)
-class Paper:
-    """One paper; `folder` is where its notebooks are."""
-
-    key: str
-    title: str
-    authors: str
-    venue: str
-    arxiv: str
-    folder: str
-
-
-@dataclass(frozen=True)
-class Item:
-    """One figure or table of a paper; `notebook` and `needs` may be empty.
-
-    So may `stand_in`: what the notebook has in place of models or data of the paper that cannot be had here.
-    """
-
-    paper: str
-    key: str
-    title: str
-    notebook: str
-    needs: str
-    source: str
-    stand_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,22 +56,6 @@ class Section:
     entries: list[Entry]
 
 
-def _rows(file: str, row: type) -> list:
-    """Read a data file of this package; the columns are the fields of `row`."""
-    text = resources.files(__package__).joinpath(file).read_text(encoding="utf-8")
-    return [row(**{f.name: line[f.name] for f in fields(row)}) for line in csv.DictReader(text.splitlines())]
-
-
-def read_papers() -> list[Paper]:
-    """Return the papers in the order in which they are shown."""
-    return _rows("papers.csv", Paper)
-
-
-def read_inventory() -> list[Item]:
-    """Return every figure and table of every paper."""
-    return _rows("inventory.csv", Item)
-
-
 def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
     """Return how far a figure is reproduced.
 
@@ -127,9 +78,9 @@ def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: boo
     return word if found.preset == FULL_SCALE else f"{word} at reduced scale"
 
 
-def statuses(found: Mapping[str, Standing]) -> dict[str, str]:
-    """Return the status of every notebook's figure, from how they stand, by name."""
-    stand_ins = {item.notebook: bool(item.stand_in) for item in read_inventory()}
+def statuses(found: Mapping[str, Standing], items: Iterable[Item]) -> dict[str, str]:
+    """Return the status of every notebook's figure, by name, from how they stand and what the papers show."""
+    stand_ins = {item.notebook: bool(item.stand_in) for item in items}
     return {
         name: status(one, own=name not in stand_ins, stand_in=stand_ins.get(name, False))
         for name, one in found.items()
@@ -144,18 +95,17 @@ def standings(
 
 
 def sections(
-    inventory: Iterable[Item], notebooks: Mapping[str, Notebook], found: Mapping[str, Standing]
+    registry: Registry, notebooks: Mapping[str, Notebook], found: Mapping[str, Standing]
 ) -> list[Section]:
     """Return what the ledger says, by paper; what no paper has comes last.
 
     Parameters
     ----------
-    inventory, notebooks
+    registry, notebooks
         What there should be, and what there is.
     found : mapping
         From `standings`.
     """
-    inventory = list(inventory)
 
     def entry(item: Item) -> Entry:
         one = found.get(item.notebook, Standing())
@@ -163,10 +113,10 @@ def sections(
         return Entry(item, notebooks.get(item.notebook), one, state)
 
     by_paper = [
-        Section(paper, [entry(item) for item in inventory if item.paper == paper.key])
-        for paper in read_papers()
+        Section(paper, [entry(item) for item in registry.items if item.paper == paper.key])
+        for paper in registry.papers
     ]
-    named = {item.notebook for item in inventory}
+    named = {item.notebook for item in registry.items}
     own = []
     for name, notebook in notebooks.items():
         if name not in named:

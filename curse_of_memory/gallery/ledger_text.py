@@ -8,16 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from curse_of_memory.gallery.ledger import (
-    INCOMPLETE,
-    STATUSES,
-    Entry,
-    Paper,
-    Section,
-    read_inventory,
-    sections,
-)
+from curse_of_memory.gallery.ledger import INCOMPLETE, STATUSES, Entry, Section, sections
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.registry import Paper, Registry
 from curse_of_memory.gallery.results import NOTHING
 from curse_of_memory.gallery.standing import Standing
 from curse_of_memory.report.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
@@ -44,9 +37,11 @@ UNSOUND = (
 )
 
 
-def write_ledger(notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path) -> None:
+def write_ledger(
+    registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
+) -> None:
     """Write ``ledger.md`` and ``ledger.tex`` into `out`."""
-    found = sections(read_inventory(), notebooks, standings)
+    found = sections(registry, notebooks, standings)
     for name, text in (("ledger.md", ledger_markdown(found, out)), ("ledger.tex", ledger_latex(found))):
         with whole_file(out / name) as draft:
             draft.write_text(text, encoding="utf-8")

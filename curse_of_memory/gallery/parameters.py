@@ -1,4 +1,4 @@
-"""The parameters of notebooks: what a cell declares, what a value must be, what a preset sets.
+"""The parameters of notebooks: what a cell declares, what a value must be, what a preset may set.
 
 papermill itself lets an unknown parameter pass with a log line and reads declarations by a
 regular expression. Here a declaration is parsed as Python and every value is checked against it
@@ -11,16 +11,13 @@ import math
 import tokenize
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.core_yaml import read_yaml
 from curse_of_memory.tools.checks import near_match, one_of
-from curse_of_memory.tools.files import read_file
 
 __all__ = [
-    *("COMMON", "Parameter", "plain_values", "preset_of", "read_parameters", "read_presets", "read_value"),
-    "resolve",
+    *("COMMON", "Parameter", "plain_values", "preset_of", "read_parameters", "read_value", "resolve"),
 ]
 
 SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
@@ -31,7 +28,6 @@ COMMON = {"seed": ("int", None), "device": ("str", "auto"), "output_dir": ("str"
 # set through --out, so that a batch knows where its figures are
 RESERVED = "output_dir"
 WORDS = ("inf", "-inf", "nan")  # floats that JSON and YAML have no other simple words for
-LARGEST = 1_000_000  # bytes of the presets
 
 
 @dataclass(frozen=True)
@@ -127,30 +123,6 @@ def read_value(parameter: Parameter, text: str) -> Any:
     return parameter.accept(value)
 
 
-def read_presets(root: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Read ``notebooks/presets.yaml``: preset, then notebook, then parameter and value.
-
-    The preset ``fast`` is there always: it is the defaults of the notebooks.
-
-    Raises
-    ------
-    ValueError
-        If the file is not such a mapping.
-    """
-    path = root / "notebooks" / "presets.yaml"
-    try:
-        content = read_yaml(read_file(path, LARGEST)) if path.exists() else {}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"presets.yaml cannot be read: {error}") from None
-    presets: dict[str, dict[str, dict[str, Any]]] = {"fast": {}}
-    for preset, notebooks in _mapping("presets.yaml", content).items():
-        presets[preset] = {
-            name: _mapping(f"presets.yaml, {preset}, {name}", values)
-            for name, values in _mapping(f"presets.yaml, {preset}", notebooks).items()
-        }
-    return presets
-
-
 def preset_of(presets: Mapping[str, Mapping], preset: str, notebooks: Mapping) -> Mapping[str, Mapping]:
     """Return one preset after checking that it exists and names only notebooks there are.
 
@@ -220,12 +192,3 @@ def same_value(first: Any, second: Any) -> bool:
     if isinstance(first, float) and isinstance(second, float) and math.isnan(first):
         return math.isnan(second)
     return first == second
-
-
-def _mapping(what: str, value: Any) -> dict[str, Any]:
-    """Return `value` as a mapping with words for keys; an empty entry is an empty mapping."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{what}: expected a mapping, got {type(value).__name__}")
-    return value

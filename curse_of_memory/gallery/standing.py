@@ -50,20 +50,25 @@ def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, M
         )
     try:
         result = find_result(out, notebook)
-    except ValueError as error:
+        preset = preset_used(notebook, result, presets)
+        reduced = _other_than(FULL_SCALE, notebook, result, presets) if result else ()
+    except (TypeError, ValueError) as error:  # the record, or a preset that sets what cannot be set
         return Standing(trouble=str(error))
-    preset = preset_used(notebook, result, presets)
-    reduced = _other_than(FULL_SCALE, notebook, result, presets) if result else ()
     return Standing(result, preset, reduced)
 
 
 def preset_used(
     notebook: Notebook, result: Result | None, presets: Mapping[str, Mapping[str, Mapping]]
 ) -> str:
-    """Return the preset whose parameters a result was computed with, as its own record says.
+    """Return the preset whose values are those that the record of a figure has.
 
-    The paper's wins where several agree, which they do where there is nothing to scale. ``custom`` is a scale
-    that no preset has; the text is empty where there is no result.
+    Where several presets agree, as they do where there is nothing to scale, it is ``paper``; where none has
+    these values, ``custom``; and where there is no record, an empty text.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a preset sets what the notebook has not, or a value of another type.
     """
     if result is None:
         return ""

@@ -8,9 +8,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curse_of_memory.cli import main
+from curse_of_memory.gallery import registry
+from curse_of_memory.gallery.core_yaml import read_yaml
 from curse_of_memory.gallery.ledger import standings
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, find_notebooks, read_notebook
 from curse_of_memory.gallery.origin import Machine
+from curse_of_memory.gallery.registry import Registry, read_registry
 from curse_of_memory.gallery.standing import Standing
 
 # one without torch, GPU and data
@@ -52,9 +55,14 @@ class Project:
     def __init__(self, root: Path):
         self.root = root
         self.out = root / "figures"
+        self.papers = root / "papers"
         (root / "notebooks").mkdir(parents=True)
         (root / "pyproject.toml").write_text('[project]\nname = "curse-of-memory"\n')
         (root / "curse_of_memory").symlink_to(PACKAGE)
+        for described in (PACKAGE / "papers").glob("*/paper.yaml"):  # the true papers, without presets
+            own = self.papers / described.parent.name / described.name
+            own.parent.mkdir(parents=True)
+            own.write_text(described.read_text().partition("presets:")[0])
 
     def write(self, name: str, *cells: str, parameters: str = PARAMETERS, title: str = "A title") -> Path:
         """Write a notebook whose code cells are `cells`, or ones that write a figure."""
@@ -78,8 +86,20 @@ class Project:
     def standings(self, presets: dict | None = None) -> dict[str, Standing]:
         return standings(find_notebooks(self.root), presets or {}, self.out)
 
+    def registry(self) -> Registry:
+        return read_registry(self.papers)
+
     def presets(self, text: str) -> None:
-        (self.root / "notebooks" / "presets.yaml").write_text(text)
+        """Write presets, from preset to notebook to parameter, into the descriptions of the papers."""
+        by_folder: dict[str, dict] = {path.name: {} for path in self.papers.iterdir()}
+        for preset, notebooks in read_yaml(text).items():
+            for name, values in notebooks.items():
+                folder, _, stem = name.partition("/")
+                by_folder[folder].setdefault(preset, {})[stem] = values
+        for folder, presets in by_folder.items():
+            place = self.papers / folder / "paper.yaml"
+            described = place.read_text().partition("presets:")[0]
+            place.write_text(f"{described}presets: {json.dumps(presets)}\n")
 
     def result(self, name: str, /, **changes) -> Path:
         """Put a result where a batch would have put it."""
@@ -126,4 +146,5 @@ class Project:
 def project(tmp_path, monkeypatch):
     made = Project(tmp_path / "project")
     monkeypatch.chdir(made.root)
+    monkeypatch.setattr(registry, "PAPERS", made.papers)
     return made

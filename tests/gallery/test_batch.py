@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,35 +15,39 @@ from curse_of_memory.gallery import batch
 # as a terminal starts it: whoever runs the tests may have told us to ignore Ctrl-C
 COMMAND = """\
 import signal
+from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
+from curse_of_memory.gallery import registry
+registry.PAPERS = Path("papers").resolve()
 from curse_of_memory.cli import main
 main()
 """
 
+# the test waits for events, not for a time; what nobody ends, ends here, and says that it was forgotten
 WAIT = """\
 import os, subprocess, sys, time
 from pathlib import Path
 if output_dir:
-    command, nothing = [sys.executable, "-c", "import time; time.sleep(60)"], subprocess.DEVNULL
-    child = subprocess.Popen(command, stdout=nothing, stderr=nothing)
+    forgotten = "import time; from pathlib import Path; time.sleep(600); Path(r'{started}.forgotten').touch()"
+    nothing = subprocess.DEVNULL
+    child = subprocess.Popen([sys.executable, "-c", forgotten], stdout=nothing, stderr=nothing)
     (Path(output_dir) / "{stem}.csv").write_text("half a fig")
-    Path(r"{started}").write_text(f"{{os.getpid()}} {{child.pid}}")
-    while not Path(r"{go}").exists():
+    draft = Path(r"{started}.draft")
+    draft.write_text(f"{{os.getpid()}} {{child.pid}}")
+    draft.rename(r"{started}")
+    while not Path(r"{go}").exists() and child.poll() is None:
         time.sleep(0.05)
     child.kill()
 """
 
 
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
+def wait_until_ended(pid):
+    """Wait, however long a loaded machine takes, until a process has ended; a zombie has."""
+    while True:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+        if not state or state.startswith("Z"):
+            return
         time.sleep(0.05)
-
-
-def is_running(pid):
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
-    return bool(state) and not state.startswith("Z")
 
 
 def test_a_batch_makes_figures_and_then_only_what_is_left(project):
@@ -133,7 +138,7 @@ def test_a_failure_harms_nothing_and_is_reported(project):
 def test_bad_requests_are_refused_before_anything_runs(project, arguments, message):
     project.write("interest/a")
     project.write("interest/b", parameters="extra: int = 0  # x\nhorizon: float = 1.0\nfail: bool = True")
-    project.presets("paper: {}")
+    project.presets("paper: {interest/a: {}}")
     outcome = project.run("figures", *arguments)
     assert outcome.exit_code == 2
     assert message in outcome.stderr
@@ -200,17 +205,21 @@ def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(lambda: started.is_file() and started.read_text())
+    while not started.exists():  # it is there whole, or not yet
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
     process.send_signal(how)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate()
     kernel, child = map(int, started.read_text().split())
-    wait_for(lambda: not is_running(kernel))
+    wait_until_ended(kernel)
+    assert not Path(f"{started}.forgotten").exists()
 
     assert {file.partition(".")[0] for file in project.files()} == {"interest/first"}
     if how is signal.SIGKILL:
         os.kill(child, signal.SIGKILL)  # nobody is left who could
     else:
-        wait_for(lambda: not is_running(child))
+        wait_until_ended(child)
+        assert not Path(f"{started}.forgotten").exists()
         assert process.returncode == 128 + how
         assert said == "Interrupted; finished figures are kept. Start again to go on.\n"
         assert not (project.out / ".batch" / "staging").exists()

@@ -13,8 +13,9 @@ import pytest
 
 from curse_of_memory import cli
 from curse_of_memory.cli import stoppable
-from curse_of_memory.gallery import batch, notebooks
+from curse_of_memory.gallery import batch, notebooks, registry
 from curse_of_memory.gallery.origin import Machine, origin
+from curse_of_memory.gallery.registry import read_registry
 from curse_of_memory.gallery.state import State, write_state
 from tests.gallery.conftest import MACHINE
 
@@ -51,13 +52,14 @@ def test_list_names_titles_and_statuses(project):
     assert "    horizon: int = 8  number of steps" in project.run("list", "-v").stdout.splitlines()
 
 
-def test_check_lists_findings_and_fails(project):
+def test_check_lists_complaints_and_fails(project):
     project.write("interest/a", "print(1)")
     outcome = project.run("check")
     assert outcome.exit_code == 1
     assert "interest/a: the cells were not run once each from the top" in outcome.stdout
-    # the ledger's own inventory is checked too, and this project has none of its notebooks
-    assert "inventory.csv names interest/memory_bias, which is no notebook" in outcome.stdout
+    # what the papers show is checked too, and this project has none of their notebooks
+    said = "paper.yaml of INTEREST: Memory-bias figure names interest/memory_bias, which is no notebook"
+    assert said in outcome.stdout
 
 
 def test_a_spoilt_record_is_named_and_the_others_are_listed(project):
@@ -167,12 +169,13 @@ def test_an_installed_package_lists_and_makes_what_came_with_it(outside, project
     assert ".ipynb" not in project.files()["index.html"]
 
 
-def test_the_wheel_has_the_notebooks_and_presets_where_they_are_looked_for():
+def test_the_wheel_has_the_notebooks_and_papers_where_they_are_looked_for():
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     shipped = notebooks.SHIPPED.relative_to(notebooks.PACKAGE.parent)
     assert set(wheel["only-include"]) == {notebooks.PACKAGE.name, "notebooks"}
     assert wheel["sources"] == {"notebooks": f"{shipped.as_posix()}/notebooks"}
-    assert (ROOT / "notebooks" / "presets.yaml").is_file()
+    assert registry.PAPERS.is_relative_to(notebooks.PACKAGE)
+    assert read_registry().papers
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

@@ -26,6 +26,10 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+def html_of(project):
+    return index_html(project.registry(), find_notebooks(project.root), project.standings(), project.out)
+
+
 @pytest.fixture
 def page(project):
     for name in ("interest/memory_bias", "lem/adding", "getting_started"):
@@ -43,7 +47,7 @@ def page(project):
     for suffix in ("png", "pdf", "csv"):
         (project.out / "interest" / f"memory_bias.{suffix}").write_text("x")
     (project.out / "lem" / "adding.csv").write_text("h,error\n" + "1,0.5\n" * 20)
-    write_index(find_notebooks(project.root), project.standings(), project.out)
+    write_index(project.registry(), find_notebooks(project.root), project.standings(), project.out)
     return Page((project.out / "index.html").read_text())
 
 
@@ -90,7 +94,7 @@ def numbers(project, **content):
     """Return the tables of numbers on a page with one figure, and its texts."""
     project.write("getting_started")
     project.result("getting_started", **content)
-    html = index_html(find_notebooks(project.root), project.standings(), project.out)
+    html = html_of(project)
     tables = re.findall(r"<table>.*?</table>", html, flags=re.DOTALL)
     rows = [re.findall(r"<tr>(.*?)</tr>", table) for table in tables]
     return [[re.findall(r">([^<>]+)<", row) for row in table] for table in rows], Page(html)
@@ -134,7 +138,7 @@ def layouts(project, *sizes):
         project.write(f"interest/f{number}")
         header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size)
         project.result(f"interest/f{number}").with_suffix(".png").write_bytes(header)
-    page = Page(index_html(find_notebooks(project.root), project.standings(), project.out))
+    page = Page(html_of(project))
     return [card.get("class", "") for card in page.all("article")]
 
 
@@ -153,23 +157,23 @@ def test_a_table_shows_its_first_rows(page):
 
 
 def test_the_page_changes_only_when_a_figure_does(page, project):
-    notebooks = find_notebooks(project.root)
-    assert index_html(notebooks, project.standings(), project.out) == index_html(
-        notebooks, project.standings(), project.out
-    )
+    before = html_of(project)
+    assert html_of(project) == before
+    project.result("lem/adding", message="Another.")
+    assert html_of(project) != before
 
 
 def test_a_page_elsewhere_does_not_name_the_folders_of_this_machine(project, tmp_path):
     project.write("getting_started")
     project.out = tmp_path / "elsewhere"
     project.result("getting_started")
-    html = index_html(find_notebooks(project.root), project.standings(), project.out)
+    html = html_of(project)
     assert "getting_started.json" in html
     assert ".ipynb" not in html
 
 
 def test_an_empty_gallery_says_what_to_do(project):
-    assert "curse-of-memory figures" in index_html({}, {}, project.out)
+    assert "curse-of-memory figures" in index_html(project.registry(), {}, {}, project.out)
 
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7*7 }} $\\input{x}$ &amp;'
@@ -187,7 +191,7 @@ def test_nothing_in_a_record_or_a_table_becomes_a_tag(project):
         parameters={HOSTILE: HOSTILE},
     )
     (project.out / "lem" / "adding.csv").write_text(f"{HOSTILE}\n{HOSTILE}\n")
-    page = Page(index_html(find_notebooks(project.root), project.standings(), project.out))
+    page = Page(html_of(project))
     assert not page.all("script")
     assert not page.all("img")
     assert not {name for _, attributes in page.tags for name in attributes if name.startswith("on")}
@@ -200,7 +204,7 @@ def test_what_is_incomplete_is_named_and_not_shown(project):
         project.result(name, title=name)
     (project.root / "notebooks" / "lem" / "broken.ipynb").write_text("{")
     (project.out / "lem" / "spoilt.json").write_text("{")
-    html = index_html(find_notebooks(project.root), project.standings(), project.out)
+    html = html_of(project)
     assert [card["id"] for card in Page(html).all("article")] == ["lem/adding"]
     assert "Incomplete, and not shown: lem/broken, lem/spoilt." in html
 
@@ -212,7 +216,9 @@ def test_a_table_that_is_none_is_not_shown(project, content):
     project.write("lem/adding")
     project.result("lem/adding")
     (project.out / "lem" / "adding.csv").write_bytes(content)
-    assert len(index_html(find_notebooks(project.root), project.standings(), project.out)) < 100_000
+    assert len(html_of(project)) < 100_000
     (project.out / "lem" / "adding.csv").unlink()
     (project.out / "lem" / "adding.csv").symlink_to("/etc/passwd")
-    assert 'preview"' not in index_html(find_notebooks(project.root), project.standings(), project.out)
+    assert 'preview"' not in index_html(
+        project.registry(), find_notebooks(project.root), project.standings(), project.out
+    )

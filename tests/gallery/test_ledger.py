@@ -1,18 +1,13 @@
 import re
+from dataclasses import replace
 from urllib.parse import unquote
 
 import pytest
 
-from curse_of_memory.gallery.ledger import (
-    Item,
-    read_inventory,
-    read_papers,
-    sections,
-    status,
-    statuses,
-)
+from curse_of_memory.gallery.ledger import sections, status, statuses
 from curse_of_memory.gallery.ledger_text import ledger_latex, ledger_markdown, write_ledger
 from curse_of_memory.gallery.notebooks import find_notebooks
+from curse_of_memory.gallery.registry import Item, read_registry
 from curse_of_memory.gallery.standing import Standing, preset_used
 
 CELL = re.compile(r"(?<!\\)\|")
@@ -27,15 +22,6 @@ def tables(markdown):
     """Return the tables of a Markdown text, each a list of lines of cells."""
     blocks = [block.splitlines() for block in markdown.split("\n\n")]
     return [[cells(line) for line in block] for block in blocks if block[0].startswith("|")]
-
-
-def test_inventory_is_sound():
-    inventory, papers = read_inventory(), read_papers()
-    assert {item.paper for item in inventory} == {paper.key for paper in papers}
-    assert {item.needs for item in inventory} <= {"", "data", "GPU"}
-    assert len({(item.paper, item.key) for item in inventory}) == len(inventory)
-    assert all(item.title and item.source for item in inventory)
-    assert len({paper.folder for paper in papers}) == len(papers)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +49,9 @@ def test_the_preset_is_told_from_the_parameters_used(project, parameters, full_s
     assert found["interest/a"].preset == expected
     own = "reproduced" if expected == "paper" else "reproduced at reduced scale"
     assert status(found["interest/a"]) == own
-    assert statuses(found) == {"interest/a": own.replace("reproduced", "ours", 1)}
+    assert statuses(found, []) == {"interest/a": own.replace("reproduced", "ours", 1)}
+    item = Item("INTEREST", "Figure 1", "", "interest/a", "", "paper")
+    assert statuses(found, [item]) == {"interest/a": own}
 
 
 def test_without_presets_the_defaults_are_all_there_is(project):
@@ -108,7 +96,8 @@ def found(project):
         Item("INTEREST", "Figure 3", "Yet more", "interest/a", "data", "paper", "small models"),
     ]
     presets = {"paper": {"interest/a": {"horizon": 64}}}
-    return sections(inventory, find_notebooks(project.root), project.standings(presets))
+    registry = replace(project.registry(), items=inventory)
+    return sections(registry, find_notebooks(project.root), project.standings(presets))
 
 
 def test_a_line_a_figure_says_how_it_was_made(found, project):
@@ -192,13 +181,13 @@ def test_the_ledger_in_latex_has_the_same_numbers(found):
     assert r"Figure 1, Figure 3 & $|$$\hat{\rho}$$|$, p = 0 & 749.6 & 1024 & 1000 to 1100 (5) \\" in text
     assert r" & only ours\_1 & --- & 3 & --- \\" in text
     assert r"Own $|$ $<$work$>$ & --- & interest/\allowbreak{}b & not yet & --- & --- & --- \\" in text
-    papers = len(read_papers())
+    papers = len(read_registry().papers)
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == papers + 2
 
 
 def test_both_files_are_written(project):
-    write_ledger({}, {}, project.out)
+    write_ledger(project.registry(), {}, {}, project.out)
     assert sorted(project.files()) == ["ledger.md", "ledger.tex"]
     text = project.files()["ledger.md"]
-    assert all(f"\n## {paper.key}\n" in text for paper in read_papers())
+    assert all(f"\n## {paper.key}\n" in text for paper in project.registry().papers)
     assert "## Ours" not in text

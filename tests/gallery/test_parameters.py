@@ -7,7 +7,6 @@ from curse_of_memory.gallery.parameters import (
     Parameter,
     preset_of,
     read_parameters,
-    read_presets,
     read_value,
     resolve,
     same_value,
@@ -125,38 +124,13 @@ def test_unknown_parameters_are_refused_with_the_near_one():
         resolve("a/b", declared, {"output_dir": "x"})
 
 
-def test_presets(project):
-    assert read_presets(project.root) == {"fast": {}}
-    project.presets("fast:\npaper:\n  a/b: {horizon: 64}\n  c:\n")
-    presets = read_presets(project.root)
-    assert presets == {"fast": {}, "paper": {"a/b": {"horizon": 64}, "c": {}}}
+def test_a_preset_names_notebooks_there_are():
+    presets = {"fast": {}, "paper": {"a/b": {"horizon": 64}, "c": {}}}
     with pytest.raises(ValueError, match="did you mean 'paper'"):
         preset_of(presets, "papr", {"a/b": None, "c": None})
     with pytest.raises(ValueError, match=r"unknown notebook 'a/b'.*did you mean 'a/bb'"):
         preset_of(presets, "paper", {"a/bb": None, "c": None})
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("- 1", "paper: [1]", "paper: {a/b: 3}", "paper: {a/b: {1: 2}}", "a: [", "1: {}"),
-        *("paper: {a: {x: 1, x: 2}}", "paper: {}\npaper: {}", "[" * 5000, b"\xff\xfe", "a: &x {}\nb: *x"),
-        *("paper: {a: {x: !!python/none }}", "paper: {a: {x: 1e999}}", " " * 2_000_000),
-    ],
-)
-def test_presets_of_another_shape_are_refused(project, text):
-    (project.root / "notebooks" / "presets.yaml").write_bytes(
-        text if isinstance(text, bytes) else text.encode()
-    )
-    with pytest.raises(ValueError, match=r"presets\.yaml") as refusal:
-        read_presets(project.root)
-    assert "\n" not in str(refusal.value)
-
-
-def test_presets_that_are_no_file_are_refused(project):
-    (project.root / "notebooks" / "presets.yaml").mkdir()
-    with pytest.raises(ValueError, match=r"presets\.yaml cannot be read"):
-        read_presets(project.root)
+    assert preset_of(presets, "paper", {"a/b": None, "c": None}) == presets["paper"]
 
 
 # from the tables of the core schema, sections 10.2.1 and 10.3.2 of YAML 1.2.2

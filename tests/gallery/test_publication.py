@@ -9,7 +9,6 @@ import pytest
 
 from curse_of_memory.gallery import batch, publication
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.parameters import read_presets
 from curse_of_memory.gallery.publication import is_current, publish, recover
 from curse_of_memory.gallery.state import read_state
 from tests.gallery.conftest import MACHINE
@@ -19,7 +18,7 @@ from tests.gallery.conftest import MACHINE
 def job(project):
     project.write("interest/a")
     notebook = project.read("interest/a")
-    presets = read_presets(project.root)
+    presets = project.registry().presets
     ((planned,), _) = batch.plan([notebook], {"interest/a": notebook}, presets, "fast", {}, MACHINE)
     return planned
 

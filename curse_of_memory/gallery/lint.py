@@ -1,4 +1,4 @@
-"""Do notebooks, parameters, presets and the ledger agree, and are the notebooks fit to be tested?
+"""What does not agree among notebooks, parameters, papers and presets, and what cannot be tested.
 
 nbval compares a notebook with the outputs it is committed with, and passes without a word where
 there are none; what would make it pass or fail for the wrong reason is found here.
@@ -7,14 +7,14 @@ there are none; what would make it pass or fail for the wrong reason is found he
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from curse_of_memory.gallery.ledger import Item
 from curse_of_memory.gallery.notebooks import Notebook, source
 from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve
+from curse_of_memory.gallery.registry import Registry
 
-__all__ = ["findings"]
+__all__ = ["lint"]
 
 MAX_BYTES = 1_500_000
 
@@ -26,34 +26,41 @@ MACHINE_PATH = re.compile(r"(?<![\w./~-])(/(home|Users|root|tmp|var|opt|usr|mnt|
 ABSOLUTE = re.compile(r"(/\w|~/|[A-Za-z]:[\\/])")
 
 
-def findings(
-    notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], inventory: Iterable[Item]
-) -> list[str]:
+def lint(notebooks: Mapping[str, Notebook], registry: Registry) -> list[str]:
     """Return what does not agree, one line each; an empty list means all is well."""
-    found = []
-    found += [notebook.trouble for notebook in notebooks.values() if notebook.trouble]
-    whole = {name: notebook for name, notebook in notebooks.items() if not notebook.trouble}
-    for notebook in whole.values():
-        found += [f"{notebook.name}: {text}" for text in (*_parameters(notebook), *_committed(notebook))]
-    for preset in presets:
-        try:
-            chosen = preset_of(presets, preset, notebooks)
-        except ValueError as error:
-            found.append(str(error))
-            chosen = {name: values for name, values in presets[preset].items() if name in notebooks}
-        for name, values in chosen.items():
-            if name not in whole:
-                continue
-            for key, value in values.items():
-                try:
-                    resolve(name, notebooks[name].parameters, {key: value})
-                except (TypeError, ValueError) as error:
-                    found.append(f"preset {preset!r}: {error}")
-    named = {item.notebook for item in inventory if item.notebook}
-    found += [
-        f"inventory.csv names {name}, which is no notebook" for name in sorted(named - notebooks.keys())
+    complaints = [*registry.troubles.values(), *(n.trouble for n in notebooks.values() if n.trouble)]
+    for notebook in notebooks.values():
+        if notebook.folder not in registry.folders and notebook.folder not in registry.troubles:
+            place = f"papers/{notebook.folder or '<folder>'}/paper.yaml"
+            complaints.append(f"{notebook.name} has no folder of a paper: {place} is missing")
+        if not notebook.trouble:
+            complaints += [
+                f"{notebook.name}: {text}" for text in (*_parameters(notebook), *_committed(notebook))
+            ]
+    for preset in registry.presets:
+        complaints += _preset(registry, preset, notebooks)
+    complaints += [
+        f"paper.yaml of {item.paper}: {item.key} names {item.notebook}, which is no notebook"
+        for item in registry.items
+        if item.notebook and item.notebook not in notebooks
     ]
-    return found
+    return list(dict.fromkeys(complaints))
+
+
+def _preset(registry: Registry, preset: str, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
+    """Yield what a preset sets that cannot be set."""
+    try:
+        preset_of(registry.presets, preset, notebooks)
+    except ValueError as error:
+        yield str(error)
+    for name, values in registry.presets[preset].items():
+        if name not in notebooks or notebooks[name].trouble:
+            continue
+        for key, value in values.items():
+            try:
+                resolve(name, notebooks[name].parameters, {key: value})
+            except (TypeError, ValueError) as error:
+                yield f"preset {preset!r}: {error}"
 
 
 def _parameters(notebook: Notebook) -> Iterator[str]:

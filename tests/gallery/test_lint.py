@@ -1,24 +1,24 @@
 import json
 import re
+from dataclasses import replace
 
 import nbformat
 import pytest
 
-from curse_of_memory.gallery.audit import findings
-from curse_of_memory.gallery.ledger import Item
+from curse_of_memory.gallery.lint import lint
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.parameters import read_presets
+from curse_of_memory.gallery.registry import Item
 
 NAME = "interest/a"
 
 
-def audit(project, inventory=()):
-    return findings(find_notebooks(project.root), read_presets(project.root), inventory)
+def complaints(project, items=()):
+    return lint(find_notebooks(project.root), replace(project.registry(), items=items))
 
 
 @pytest.fixture
 def book(project):
-    """Return a function that edits a notebook in order, and audits it."""
+    """Return a function that edits a notebook in order, and checks it."""
     path = project.write(NAME, "print(1)")
 
     def edit(change):
@@ -28,12 +28,12 @@ def book(project):
         book.cells[-1].outputs = [nbformat.v4.new_output("stream", text="1\n")]
         change(book)
         nbformat.write(book, path)
-        return audit(project)
+        return complaints(project)
 
     return edit
 
 
-def test_a_notebook_in_order_has_no_findings(book):
+def test_of_a_notebook_in_order_nothing_is_said(book):
     assert book(lambda book: None) == []
 
 
@@ -97,12 +97,12 @@ def test_presets_and_inventory_must_name_what_there_is(project, book):
         Item("INTEREST", "Figure 1", "", "interest/c", "", ""),
         Item("IAT", "Figure 1", "", "", "", ""),
     ]
-    assert audit(project, inventory) == [
+    assert complaints(project, inventory) == [
         "preset 'paper' sets parameters of unknown notebook 'interest/b' (did you mean 'interest/a'?)",
         "preset 'paper': unknown parameter 'horizn' for interest/a (did you mean 'horizon'?)",
         "preset 'paper': interest/a: rate must be float, got 'fast'",
         "preset 'paper': output_dir cannot be set; the batch chooses it (see --out)",
-        "inventory.csv names interest/c, which is no notebook",
+        "paper.yaml of INTEREST: Figure 1 names interest/c, which is no notebook",
     ]
 
 
@@ -115,11 +115,11 @@ def test_refresh_brings_a_notebook_in_order_and_changes_outputs_only(project):
     book.cells[-1].metadata["papermill"] = {"status": "completed"}
     book.cells[-1].execution_count = 17
     nbformat.write(book, path)
-    assert audit(project)
+    assert complaints(project)
 
     outcome = project.run("refresh", NAME)
     assert outcome.exit_code == 0, outcome.output
-    assert audit(project) == []
+    assert complaints(project) == []
     after = json.loads(path.read_text())
     assert ["".join(c["source"]) for c in after["cells"]] == [
         c.source for c in book.cells if c is not injected

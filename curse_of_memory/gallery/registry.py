@@ -1,0 +1,241 @@
+"""The papers: what each shows, which notebook reproduces it, and which parameters are its full scale.
+
+All of it is data, one file a paper: ``papers/<folder>/paper.yaml`` in this package, where ``<folder>`` is
+also that of the paper's notebooks and figures. A file that is not in order stops its own paper and no other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from curse_of_memory.gallery.core_yaml import read_yaml
+from curse_of_memory.gallery.notebooks import PACKAGE, Notebook
+from curse_of_memory.tools.checks import near_match, shown
+from curse_of_memory.tools.files import read_file
+
+__all__ = ["PAPERS", "Item", "Paper", "Registry", "read_registry"]
+
+PAPERS = PACKAGE / "papers"
+FILE = "paper.yaml"
+LARGEST = 1_000_000  # bytes of one file
+NEEDS = ("data", "GPU")
+
+Presets = dict[str, dict[str, dict[str, Any]]]
+
+# the fields of a file, of which a folder that is no paper has the last two only, and those of one figure
+PAPER = {"key": str, "title": str, "authors": str, "venue": str, "arxiv": str, "order": int, "figures": list}
+FIGURE = {"figure": str, "shows": str, "source": str}
+FIGURE_OPTIONAL = {"notebook": str, "needs": str, "stand_in": str}
+
+
+@dataclass(frozen=True)
+class Paper:
+    """One paper.
+
+    Attributes
+    ----------
+    folder : str
+        Where its notebooks, its modules and its figures are.
+    key : str
+        Its short name.
+    title, authors, venue, arxiv : str
+        As they are printed.
+    order : int
+        The papers are shown by increasing `order`.
+    """
+
+    folder: str
+    key: str
+    title: str
+    authors: str
+    venue: str
+    arxiv: str
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure or table of a paper.
+
+    Attributes
+    ----------
+    paper, key : str
+        The key of the paper, and what the paper calls the figure.
+    title : str
+        What it shows.
+    notebook : str
+        The notebook that reproduces it; empty if there is none.
+    needs : str
+        What running that needs: ``data``, ``GPU`` or nothing.
+    source : str
+        From where it is known.
+    stand_in : str
+        What the notebook has in place of models or data of the paper that cannot be had here; mostly empty.
+    """
+
+    paper: str
+    key: str
+    title: str
+    notebook: str
+    needs: str
+    source: str
+    stand_in: str = ""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What all files say together.
+
+    Attributes
+    ----------
+    folders : mapping of str to str
+        The title of every folder of notebooks, also of those that are no paper.
+    papers : tuple of Paper
+        In the order in which they are shown.
+    items : tuple of Item
+        Every figure and table of every paper.
+    presets : mapping
+        From preset to notebook to parameter to value. The preset ``fast`` is there always: it is the defaults
+        of the notebooks.
+    troubles : mapping of str to str
+        What is wrong with a file that is not in order, in one line, by folder.
+    """
+
+    folders: Mapping[str, str] = field(default_factory=dict)
+    papers: tuple[Paper, ...] = ()
+    items: tuple[Item, ...] = ()
+    presets: Presets = field(default_factory=lambda: {"fast": {}})
+    troubles: Mapping[str, str] = field(default_factory=dict)
+
+    def stopped(self, notebooks: Mapping[str, Notebook]) -> dict[str, Notebook]:
+        """Return the notebooks, those of a folder whose file is not in order marked as broken."""
+        return {
+            name: replace(notebook, trouble=self.troubles[notebook.folder])
+            if notebook.folder in self.troubles and not notebook.trouble
+            else notebook
+            for name, notebook in notebooks.items()
+        }
+
+
+def read_registry(papers: Path | None = None) -> Registry:
+    """Return what the files ``paper.yaml`` in the folders of `papers` say; nothing of those not in order.
+
+    Parameters
+    ----------
+    papers : Path, optional
+        The folder of the papers; without one it is that of this package.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be listed.
+    """
+    papers = papers or PAPERS
+    folders, troubles, presets, read = {}, {}, Registry().presets, []
+    for path in sorted(papers.glob(f"*/{FILE}")):
+        folder = path.parent.name
+        try:
+            title, paper, items, own = _read(path, folder)
+            if double := next((p.folder for p, _ in read if paper and p.key == paper.key), None):
+                raise ValueError(f"key {shown(paper.key)} is that of {double}, too")
+        except (OSError, ValueError) as error:
+            troubles[folder] = f"{papers.name}/{folder}/{FILE}: {' '.join(str(error).split())}"
+            continue
+        folders[folder] = title
+        if paper:
+            read.append((paper, items))
+        for preset, values in own.items():
+            presets.setdefault(preset, {}).update(values)
+    read.sort(key=lambda one: one[0].order)
+    return Registry(
+        folders=folders,
+        papers=tuple(paper for paper, _ in read),
+        items=tuple(item for _, items in read for item in items),
+        presets=presets,
+        troubles=troubles,
+    )
+
+
+def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Presets]:
+    """Return what one file says: the title, the paper if it is one, its figures, and its presets.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be read, or is not in order; the message names the entry.
+    """
+    content = _mapping("", read_yaml(read_file(path, LARGEST)))
+    is_paper = content.pop("paper", True)
+    if not isinstance(is_paper, bool):
+        raise ValueError(f"paper must be true or false, got {shown(is_paper)}")
+    presets = _presets(folder, content.pop("presets", None))
+    required = PAPER if is_paper else {"title": str}
+    _check_fields("", content, required, {})
+    if not is_paper:
+        return content["title"], None, [], presets
+    figures = content.pop("figures")
+    items = [_item(content["key"], folder, number, entry) for number, entry in enumerate(figures, start=1)]
+    names = [item.key for item in items]
+    if double := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"figures: {shown(double)} stands there twice")
+    return content["title"], Paper(folder=folder, **content), items, presets
+
+
+def _item(paper: str, folder: str, number: int, entry: Any) -> Item:
+    where = f"figures, entry {number}"
+    fields = _mapping(where, entry)
+    if isinstance(name := fields.get("figure"), str):
+        where = f"{where} ({name})"
+    _check_fields(where, fields, FIGURE, FIGURE_OPTIONAL)
+    if (needs := fields.get("needs", "")) not in ("", *NEEDS):
+        raise ValueError(f"{where}: needs must be one of {', '.join(NEEDS)}; got {shown(needs)}")
+    notebook = fields.get("notebook", "")
+    return Item(
+        paper=paper,
+        key=fields["figure"],
+        title=fields["shows"],
+        notebook=f"{folder}/{notebook}" if notebook and "/" not in notebook else notebook,
+        needs=needs,
+        source=fields["source"],
+        stand_in=fields.get("stand_in", ""),
+    )
+
+
+def _presets(folder: str, content: Any) -> Presets:
+    presets: Presets = {}
+    for preset, notebooks in _mapping("presets", content).items():
+        where = f"presets, {preset}"
+        presets[preset] = {}
+        for stem, values in _mapping(where, notebooks).items():
+            if "/" in stem:
+                raise ValueError(f"{where}: {stem} must be a notebook of this folder, without the folder")
+            presets[preset][f"{folder}/{stem}"] = _mapping(f"{where}, {stem}", values)
+    return presets
+
+
+def _check_fields(
+    where: str, content: Mapping[str, Any], required: Mapping[str, type], optional: Mapping[str, type]
+) -> None:
+    """Refuse a mapping with an unknown field, without a required one, or with one of another type."""
+    place = f"{where}: " if where else ""
+    fields = {**required, **optional}
+    for name, value in content.items():
+        if name not in fields:
+            hint = near_match(name, fields) or f"; there are {', '.join(fields)}"
+            raise ValueError(f"{place}unknown field {shown(name)}{hint}")
+        if type(value) is not fields[name]:
+            word = {str: "a text", int: "a whole number", list: "a list"}[fields[name]]
+            raise ValueError(f"{place}{name} must be {word}, got {shown(value)}")
+    for name in required:
+        if content.get(name, "") == "":
+            raise ValueError(f"{place}{name} is missing")
+
+
+def _mapping(where: str, value: Any) -> dict[str, Any]:
+    """Return `value` as a mapping with words for keys; an empty entry is an empty mapping."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"{where}: expected a mapping, got {shown(value)}".removeprefix(": "))
+    return dict(value)
