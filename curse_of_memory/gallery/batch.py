@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.origin import DataError, Machine, origin, package_checksum
+from curse_of_memory.gallery.notebooks import Notebook, code_of
+from curse_of_memory.gallery.origin import DataError, Machine, origin
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
 from curse_of_memory.gallery.publication import Job, is_current, publish, recover
 from curse_of_memory.gallery.state import read_state
+from curse_of_memory.gallery.used_code import PackageCode
 from curse_of_memory.tools.files import plain_folder
 
 __all__ = ["Outcome", "only_batch", "outdated", "plan", "run", "staleness"]
@@ -93,7 +94,7 @@ def plan(
         for name, values in preset_of(presets, known, notebooks).items():
             if not notebooks[name].trouble:
                 resolve(name, notebooks[name].parameters, values)
-    package = package_checksum()
+    package = PackageCode()
     jobs, reasons = [], {}
     for notebook in selected:
         if notebook.trouble:
@@ -118,11 +119,11 @@ def _job(
     chosen: Mapping[str, Mapping],
     preset: str,
     overrides: Mapping[str, Any],
-    package: str,
+    package: PackageCode,
     machine: Machine,
 ) -> Job:
     values = resolve(notebook.name, notebook.parameters, {**chosen.get(notebook.name, {}), **overrides})
-    made_from = origin(notebook, values, package, machine)
+    made_from = origin(notebook, values, package.used_by(code_of(notebook)), machine)
     return Job(notebook, values, preset, dict(overrides), made_from)
 
 
@@ -138,7 +139,7 @@ def staleness(
 
     A figure whose state is not known, as in a fresh clone, is not among them.
     """
-    package = package_checksum()
+    package = PackageCode()
     found = {}
     for name, notebook in notebooks.items():
         state = read_state(out, notebook)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from curse_of_memory import __version__
-from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, code_of
+from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.parameters import plain_values
 from curse_of_memory.tools.versions import numeric_versions
 
-__all__ = ["DataError", "Machine", "Origin", "checksum", "origin", "package_checksum"]
+__all__ = ["DataError", "Machine", "Origin", "checksum", "origin"]
+
+
+SHOWN = 3  # of the changed files
 
 
 class DataError(ValueError):
@@ -43,8 +45,10 @@ class Origin:
     ----------
     parameters : dict
         All of the notebook's, by name.
-    code, package : str
-        Checksums of the notebook's code, and of the package.
+    code : str
+        Checksum of the notebook's code.
+    package : dict
+        The files of the package that the notebook uses, with their checksums.
     data : dict
         The files of data that are read, with their checksums.
     device : str
@@ -55,7 +59,7 @@ class Origin:
 
     parameters: dict[str, Any]
     code: str
-    package: str
+    package: dict[str, str]
     data: dict[str, str]
     device: str
     versions: dict[str, str]
@@ -71,7 +75,7 @@ class Origin:
         """
         kinds = {
             "code": str,
-            "package": str,
+            "package": dict,
             "device": str,
             "parameters": dict,
             "data": dict,
@@ -83,7 +87,7 @@ class Origin:
             raise TypeError("a field of an origin has another type")
         if not plain_values(content["parameters"]):
             raise TypeError("parameters are numbers, texts, and lists of these")
-        texts = (*content["data"].values(), *content["versions"].values())
+        texts = [text for field in ("package", "data", "versions") for text in content[field].values()]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError("checksums and versions are texts")
         return cls(**content)
@@ -94,26 +98,24 @@ class Origin:
 
     def differences(self, now: "Origin") -> list[str]:
         """Return in what a figure of this origin is stale, a few words each; an empty list if in nothing."""
-        parts = {
-            "parameters": ", ".join(_changed(self.parameters, now.parameters)),
-            "code of the notebook": "" if self.code != now.code else None,
-            "code of the package": "" if self.package != now.package else None,
-            "data": ", ".join(_changed(self.data, now.data)),
-            "device": f"{self.device}, now {now.device}" if self.device != now.device else None,
-            "versions": ", ".join(
-                f"{name} {self.versions.get(name, 'none')}, now {now.versions.get(name, 'none')}"
-                for name in _changed(self.versions, now.versions)
-            ),
-        }
-        always = ("code of the notebook", "code of the package")
-        return [
-            f"{part} ({what})" if what else part
-            for part, what in parts.items()
-            if what or (part in always and what is not None)
+        versions = [
+            f"{name} {self.versions.get(name, 'none')}, now {now.versions.get(name, 'none')}"
+            for name in _changed(self.versions, now.versions)
         ]
+        changed = {
+            "parameters": list(_changed(self.parameters, now.parameters)),
+            "code of the package": _some(list(_changed(self.package, now.package))),
+            "data": list(_changed(self.data, now.data)),
+            "device": [f"{self.device}, now {now.device}"] if self.device != now.device else [],
+            "versions": versions,
+        }
+        reasons = [f"{what} ({', '.join(names)})" for what, names in changed.items() if names]
+        return reasons if self.code == now.code else ["code of the notebook", *reasons]
 
 
-def origin(notebook: Notebook, values: Mapping[str, Any], package: str, machine: Machine) -> Origin:
+def origin(
+    notebook: Notebook, values: Mapping[str, Any], package: Mapping[str, str], machine: Machine
+) -> Origin:
     """Return what the figure of a notebook would be made from now.
 
     Parameters
@@ -122,8 +124,8 @@ def origin(notebook: Notebook, values: Mapping[str, Any], package: str, machine:
         Its code counts, its text and outputs do not.
     values : mapping
         The parameters that are set; the others have the defaults that stand in the code.
-    package : str
-        From `package_checksum`.
+    package : mapping
+        The files of the package that the notebook uses, with their checksums.
     machine : Machine
         Where it would be made.
 
@@ -143,7 +145,7 @@ def origin(notebook: Notebook, values: Mapping[str, Any], package: str, machine:
     return Origin(
         parameters=parameters,
         code=hashlib.sha256(code_of(notebook).encode()).hexdigest(),
-        package=package,
+        package=dict(package),
         data=data,
         device=machine.device(parameters.get("device", "auto")),
         versions=numeric_versions(),
@@ -156,21 +158,6 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-def package_checksum(package: Path = PACKAGE) -> str:
-    """Return one SHA-256 over the version and the files a figure can depend on.
-
-    The gallery and the command line are left out: no notebook uses them, which the import
-    contracts of the project guarantee, so a change there makes no figure stale.
-    """
-    digest = hashlib.sha256(__version__.encode())
-    for path in sorted(package.rglob("*")):
-        relative = path.relative_to(package)
-        computed = "__pycache__" in relative.parts or path.name.startswith(".")
-        if path.is_file() and not computed and relative.parts[0] not in ("gallery", "cli.py"):
-            digest.update(f"{relative.as_posix()}\0{checksum(path)}\0".encode())
-    return digest.hexdigest()
-
-
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
@@ -180,3 +167,8 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for name in sorted(then.keys() | now.keys()):
         if name not in then or name not in now or _text(then[name]) != _text(now[name]):
             yield name
+
+
+def _some(names: list[str]) -> list[str]:
+    """Return the first names, and how many more there are."""
+    return names if len(names) <= SHOWN else [*names[:SHOWN], f"and {len(names) - SHOWN} more"]

@@ -271,13 +271,14 @@ def test_list_says_in_what_a_figure_is_stale(project, monkeypatch):
     project.write("interest/a")
     notebook = project.read("interest/a")
     project.result("interest/a")
-    made = origin(notebook, {}, "another", MACHINE)
+    made = origin(notebook, {}, {"nn/tcn.py": "1", "theory/bias.py": "2"}, MACHINE)
     write_state(project.out, notebook, State(made, "fast", {}, {"a.json": "0"}))
     monkeypatch.setattr(cli, "this_machine", lambda: Machine(lambda name: "A GPU", MACHINE.data))
     outcome = project.run("list")
     assert outcome.exit_code == 0
     assert outcome.stdout == (
-        "interest/a  A title (ours; stale: code of the package, device (cpu, now A GPU))\n"
+        "interest/a  A title (ours; stale: code of the package (nn/tcn.py, theory/bias.py), "
+        "device (cpu, now A GPU))\n"
     )
 
 

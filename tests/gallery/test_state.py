@@ -4,15 +4,16 @@ import os
 import pytest
 
 from curse_of_memory.gallery.batch import staleness
-from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.origin import Machine, Origin, origin, package_checksum
+from curse_of_memory.gallery.notebooks import code_of, find_notebooks
+from curse_of_memory.gallery.origin import Machine, Origin, origin
 from curse_of_memory.gallery.publication import Job, is_current
 from curse_of_memory.gallery.state import State, read_state, write_state
+from curse_of_memory.gallery.used_code import PackageCode
 from tests.gallery.conftest import MACHINE
 
 
-def made_from(notebook, values=None, package="p", machine=MACHINE):
-    return origin(notebook, values or {}, package, machine)
+def made_from(notebook, values=None, package=None, machine=MACHINE):
+    return origin(notebook, values or {}, package or {}, machine)
 
 
 def test_an_origin_follows_code_parameters_and_package(project):
@@ -23,7 +24,11 @@ def test_an_origin_follows_code_parameters_and_package(project):
     assert first.differences(made_from(notebook, {"horizon": 9, "rate": 1.0})) == [
         "parameters (horizon, rate)"
     ]
-    assert first.differences(made_from(notebook, package="q")) == ["code of the package"]
+    assert first.differences(made_from(notebook, package={"a.py": "1"})) == ["code of the package (a.py)"]
+    files = {f"{name}.py": "1" for name in "abcdef"}
+    assert made_from(notebook, package=files).differences(made_from(notebook, package={"f.py": "1"})) == [
+        "code of the package (a.py, b.py, c.py, and 2 more)"
+    ]
     project.write("a", "x = 1", title="Other words")
     assert first.same_as(made_from(project.read("a")))
     project.write("a", "x = 2")
@@ -55,22 +60,7 @@ def test_an_origin_follows_device_data_and_versions(project, monkeypatch):
     assert not first.same_as(now)
 
 
-def test_package_checksum_sees_what_figures_depend_on(tmp_path):
-    (tmp_path / "theory").mkdir()
-    (tmp_path / "gallery").mkdir()
-    for file in ("theory/bias.py", "theory/data.csv", "gallery/batch.py", "cli.py"):
-        (tmp_path / file).write_text("1")
-    first = package_checksum(tmp_path)
-    (tmp_path / "theory" / "__pycache__").mkdir()
-    (tmp_path / "theory" / "__pycache__" / "bias.pyc").write_text("1")
-    (tmp_path / "gallery" / "batch.py").write_text("2")
-    (tmp_path / "cli.py").write_text("2")
-    assert package_checksum(tmp_path) == first
-    (tmp_path / "theory" / "data.csv").write_text("2")
-    assert package_checksum(tmp_path) != first
-
-
-ORIGIN = Origin({"horizon": 8}, "c", "p", {}, "cpu", {"numpy": "2.0"})
+ORIGIN = Origin({"horizon": 8}, "c", {"a.py": "p"}, {}, "cpu", {"numpy": "2.0"})
 FILES = {"a.png": "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"}  # sha256sum of "1"
 
 
@@ -92,7 +82,10 @@ def test_current_means_same_origin_and_untouched_files(project, figure):
         return is_current(project.out, Job(notebook, {}, "fast", {}, Origin(**{**vars(ORIGIN), **changes})))
 
     assert current()
-    for changes in ({"code": "d"}, {"device": "A GPU"}, {"data": {"x": "1"}}, {"versions": {"numpy": "2.1"}}):
+    for changes in (
+        *({"code": "d"}, {"package": {"a.py": "q"}}, {"package": {"b.py": "p"}}, {"package": {}}),
+        *({"device": "A GPU"}, {"data": {"x": "1"}}, {"versions": {"numpy": "2.1"}}),
+    ):
         assert not current(**changes)
     write_state(project.out, notebook, State(ORIGIN, "fast", {}, FILES, published=False))
     assert not current()
@@ -170,7 +163,8 @@ def test_staleness_is_told_by_what_the_figure_was_made_with(project):
     presets = {"fast": {}, "paper": {"a": {"horizon": 64}}}
     (project.out).mkdir()
     (project.out / "a.png").write_text("1")
-    made = origin(notebook, {"horizon": 64, "rate": 0.25}, package_checksum(), MACHINE)
+    code = PackageCode().used_by(code_of(notebook))
+    made = origin(notebook, {"horizon": 64, "rate": 0.25}, code, MACHINE)
     write_state(project.out, notebook, State(made, "paper", {"rate": 0.25}, FILES))
 
     def stale(presets, machine=MACHINE):

@@ -1,0 +1,319 @@
+"""Which code of the package a figure depends on: never less than a run uses, and no more than need be."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import curse_of_memory as com
+from curse_of_memory.gallery.batch import staleness
+from curse_of_memory.gallery.notebooks import PACKAGE, code_of, find_notebooks, find_root
+from curse_of_memory.gallery.origin import origin
+from curse_of_memory.gallery.state import State, write_state
+from curse_of_memory.gallery.used_code import PackageCode
+from tests.gallery.conftest import MACHINE
+
+ROOT = find_root(PACKAGE)
+NOTEBOOKS = find_notebooks(ROOT)
+
+TOY = {
+    "__init__.py": '''
+"""A package whose names are loaded late."""
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toy.far import hidden
+__version__ = "1"
+_HOMES = {"nn": "toy.nn", "plateau": "toy.theory.plateau:plateau", "Net": "toy.nn:Net"}
+__all__ = ["__version__", *_HOMES]
+
+def __getattr__(name):
+    home, _, member = _HOMES[name].partition(":")
+    return getattr(import_module(home), member) if member else import_module(home)
+
+def __dir__():
+    return sorted(_HOMES)
+''',
+    "checks.py": "",
+    "nn/__init__.py": '''
+"""Layers."""
+from toy.nn.rnn import RNN as Net
+from .tcn import TCN
+__all__ = ["Net", "TCN"]
+''',
+    "nn/rnn.py": "from toy import checks\nclass RNN: pass",
+    "nn/tcn.py": "class TCN:\n    def run(self):\n        from ..far import late\n        late.go()",
+    "nn/aside.py": "",
+    "far/__init__.py": '"""Nothing."""',
+    "far/late.py": "def go(): pass",
+    "far/hidden.py": "",
+    "theory/__init__.py": "from . import bias\nTABLE = bias.table()",
+    "theory/bias.py": "def table(): pass",
+    "theory/plateau.py": "import math\ndef plateau(): pass",
+    "stars/__init__.py": "from toy.stars.one import *\nfrom .two import other",
+    "stars/one.py": "def shine(): pass",
+    "stars/two.py": "def other(): pass",
+    "chain/__init__.py": "from toy.nn import Net\nfrom toy import stars",
+    "typed.py": """
+import typing
+if typing.TYPE_CHECKING:
+    from toy.far import hidden
+else:
+    from toy.far import late
+""",
+    "dynamic.py": "import importlib\ndef load(name):\n    return importlib.import_module(name)",
+    "named.py": "from importlib import import_module\nlate = import_module('toy.far.late')",
+    "held.py": "import toy as held",
+    "files.py": "from importlib.resources import files\ntext = files('toy')",
+    "tables.py": "def reference(name): pass",
+    "drawn.py": "from toy.tables import reference\nprinted = reference('a/first')",
+    "other.py": "from toy.tables import reference\ndef printed(name):\n    return reference(name)",
+    "papers/a/reference/first.csv": "1",
+    "papers/a/reference/second.csv": "1",
+    "notes.txt": "1",
+    "gallery/__init__.py": "",
+    "cli.py": "",
+}
+CODE = {file for file in TOY if file.endswith(".py") and not file.startswith(("gallery", "cli"))}
+TABLES = {"papers/a/reference/first.csv", "papers/a/reference/second.csv"}
+TOP = "__init__.py"
+RNN = {TOP, "nn/__init__.py", "nn/rnn.py", "checks.py"}
+TCN = {TOP, "nn/__init__.py", "nn/tcn.py", "far/__init__.py", "far/late.py"}
+PLATEAU = {TOP, "theory/__init__.py", "theory/bias.py", "theory/plateau.py"}
+LATE = {TOP, "far/__init__.py", "far/late.py"}
+STARS = {TOP, "stars/__init__.py", "stars/one.py", "stars/two.py"}
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A package in which every kind of import occurs."""
+    package = tmp_path / "toy"
+    for file, text in TOY.items():
+        (package / file).parent.mkdir(parents=True, exist_ok=True)
+        (package / file).write_text(text)
+    return package
+
+
+@pytest.mark.parametrize(
+    ("code", "used"),
+    [
+        ("import math, numpy.linalg\nfrom pathlib import Path", set()),
+        # a module, by all its names
+        ("import toy.nn.rnn", RNN),
+        ("import toy.nn.rnn as layer", RNN),
+        ("from toy.nn import rnn", RNN),
+        ("from toy.nn.rnn import RNN", RNN),
+        ("from toy.nn.rnn import RNN as Layer", RNN),
+        ("from toy.nn.rnn import *", RNN),
+        ("def late():\n    if True:\n        from toy.nn.rnn import RNN", RNN),
+        ("try:\n    import toy.nn.rnn\nexcept ImportError:\n    pass", RNN),
+        ("from toy.nn import aside", {TOP, "nn/__init__.py", "nn/aside.py"}),
+        # through an __init__ that passes names on, only to where the name is from
+        ("from toy.nn import Net", RNN),
+        ("from toy.nn import TCN", TCN),
+        ("from toy.nn import Net, TCN", RNN | TCN),
+        ("import toy.nn\ntoy.nn.Net()", RNN),
+        ("import toy.nn as layers\nlayers.TCN.run()", TCN),
+        ("from toy import nn\nnn.Net()", RNN),
+        ("from toy import nn", {TOP, "nn/__init__.py"}),
+        ("from toy.chain import Net", RNN | {"chain/__init__.py"}),
+        ("from toy.chain import stars\nstars.other()", STARS | {"chain/__init__.py"}),
+        ("from toy.stars import shine", STARS - {"stars/two.py"}),
+        ("from toy.stars import *", STARS),
+        # names that are loaded late
+        ("import toy\ntoy.plateau(1)", PLATEAU),
+        ("import toy as com\ncom.plateau(1)", PLATEAU),
+        ("from toy import plateau", PLATEAU),
+        ("import toy as com\ncom.Net()", RNN),
+        ("import toy as com\ncom.nn.Net.of(1)", RNN),
+        ("import toy as com\nprint(com.__version__)", {TOP}),
+        ("import toy as com\nimport toy.nn.rnn", RNN),
+        # an __init__ that computes counts whole, also that of a parent
+        ("from toy.theory import bias", PLATEAU - {"theory/plateau.py"}),
+        ("import toy.theory.plateau", PLATEAU),
+        # for type checkers alone
+        ("from toy import typed", LATE | {"typed.py"}),
+        # by a text, or by none
+        ("from toy import named", LATE | {"named.py"}),
+        ("import importlib\nimportlib.import_module('toy.far.late').go()", LATE),
+        ("__import__('toy.far.late')", LATE),
+        # no telling what: everything that it may be
+        ("import toy.dynamic", CODE | TABLES | {"notes.txt"}),
+        ("from importlib import import_module as load\nload('toy.far.late')", CODE | TABLES | {"notes.txt"}),
+        ("import toy as com\ngetattr(com, name)", CODE | TABLES | {"notes.txt"}),
+        ("import toy as com\nuse(com)", CODE | TABLES | {"notes.txt"}),
+        ("import toy as com\ncom.unheard_of()", CODE | TABLES | {"notes.txt"}),
+        ("import toy as com\ncom.__dict__['nn']", CODE | TABLES | {"notes.txt"}),
+        ("from toy.held import held\nheld.plateau()", PLATEAU | {"held.py"}),
+        ("import toy.held\ntoy.held.held.plateau()", PLATEAU | {"held.py"}),
+        ("from toy import nn\nuse(nn)", RNN | TCN | {"nn/aside.py"}),
+        ("from toy import far\nuse(far)", LATE | {"far/hidden.py"}),
+        ("from toy.nn import *", RNN | TCN | {"nn/aside.py"}),
+        ("eval('toy')", CODE | TABLES | {"notes.txt"}),
+        ("%matplotlib inline", CODE | TABLES | {"notes.txt"}),
+        # data
+        ("import toy.files", {TOP, "files.py", "notes.txt"}),
+        ("import toy.drawn", {TOP, "drawn.py", "tables.py", "papers/a/reference/first.csv"}),
+        ("import toy.other", {TOP, "other.py", "tables.py"} | TABLES),
+        ("from toy.tables import reference as table\ntable('a/first')", {TOP, "tables.py"} | TABLES),
+        ("from toy import tables\ntables.reference('a/second')", {TOP, "tables.py", max(TABLES)}),
+        ("from toy import tables\nlist(map(tables.reference, names))", {TOP, "tables.py"} | TABLES),
+        ("import toy.tables\nprint(figure.reference)", {TOP, "tables.py"}),
+    ],
+)
+def test_a_change_is_seen_where_it_is_used_and_nowhere_else(toy, code, used):
+    """By changing every file in turn."""
+    before = PackageCode(toy).used_by(code)
+    seen = set()
+    for file, text in TOY.items():
+        (toy / file).write_text(f"{text}\n# changed")
+        if PackageCode(toy).used_by(code) != before:
+            seen.add(file)
+        (toy / file).write_text(text)
+    assert seen == used
+    assert set(before) == used
+
+
+def test_a_module_that_is_no_python_may_use_anything(toy):
+    (toy / "nn" / "rnn.py").write_text("class RNN(")
+    assert set(PackageCode(toy).used_by("import toy.nn.rnn")) >= CODE
+
+
+def test_what_is_added_or_goes_is_seen(toy):
+    before = PackageCode(toy).used_by("from toy.theory import plateau")
+    (toy / "theory" / "bias.py").unlink()
+    assert PackageCode(toy).used_by("from toy.theory import plateau") != before
+
+
+# --- this package -------------------------------------------------------------------------------
+
+
+def stale_after_a_change(project, monkeypatch, tmp_path, name, file):
+    """Return in what the figure of a notebook is stale once a docstring of a module has another word."""
+    notebook = NOTEBOOKS[name]
+    copy = tmp_path / PACKAGE.name
+    for path in PACKAGE.rglob("*.py"):
+        place = copy / path.relative_to(PACKAGE)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(path.read_text())
+    made = origin(notebook, {}, PackageCode(copy).used_by(code_of(notebook)), MACHINE)
+    write_state(project.out, notebook, State(made, "fast", {}, {f"{notebook.stem}.json": "0"}))
+    monkeypatch.setattr("curse_of_memory.gallery.batch.PackageCode", lambda: PackageCode(copy))
+    monkeypatch.setattr("curse_of_memory.gallery.batch.is_current", lambda out, job: True)
+    assert staleness({name: notebook}, {"fast": {}}, project.out, MACHINE) == {}
+    text = (copy / file).read_text()
+    assert text.startswith('"""')
+    (copy / file).write_text(text.replace('"""', '"""Another word. ', 1))
+    return staleness({name: notebook}, {"fast": {}}, project.out, MACHINE).get(name, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "reasons"),
+    [("theory/lemmas", []), ("interest/copying", ["code of the package (tasks/copying.py)"])],
+)
+def test_a_docstring_of_a_task_makes_the_figures_of_the_task_stale(
+    project, monkeypatch, tmp_path, name, reasons
+):
+    assert stale_after_a_change(project, monkeypatch, tmp_path, name, "tasks/copying.py") == reasons
+
+
+def test_names_that_are_loaded_late_are_read_as_they_are():
+    code = PackageCode()
+    for name, home in com._HOMES.items():
+        module, _, member = home.partition(":")
+        used = code.modules_used_by(f"import curse_of_memory as com; com.{name}")
+        assert module in used
+        assert used < code.modules_used_by("import curse_of_memory as com; print(com)")
+        if member:
+            assert code.modules_used_by(f"from {module} import {member}") == used
+    assert code.passes_on("curse_of_memory")
+    assert code.passes_on("curse_of_memory.nn")
+
+
+# runs a notebook, and says of every module and name that code of ours imported where it is from
+TRACE = """\
+import builtins, importlib, json, sys, types
+
+import matplotlib
+
+matplotlib.use("agg")
+package, place, passing = sys.argv[1], sys.argv[2], set(json.loads(sys.argv[3]))
+inside = lambda name: isinstance(name, str) and (name == package or name.startswith(package + "."))
+used, true_import = {}, builtins.__import__
+
+
+def home(value):
+    return value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+
+
+def note(importer, name):
+    if inside(name) and name not in passing and importer not in passing:
+        used.setdefault(name, importer)
+
+
+def traced(name, globals=None, locals=None, fromlist=(), level=0):
+    module = true_import(name, globals, locals, fromlist, level)
+    importer = (globals or {}).get("__name__")
+    if importer == "__main__" or inside(importer):
+        note(importer, module.__name__ if fromlist else name)
+        for member in fromlist or ():
+            note(importer, home(getattr(module, member, None)))
+    return module
+
+
+def traced_late(name, package=None):  # as the names of the package itself are
+    note("__main__", name)
+    return true_late(name, package)
+
+
+code = open(place).read()
+builtins.__import__ = traced
+true_late, importlib.import_module = importlib.import_module, traced_late
+exec(compile(code, place, "exec"), {"__name__": "__main__"})
+builtins.__import__ = true_import
+sys.stderr.write("\\n" + json.dumps(used))
+"""
+
+
+@pytest.mark.parametrize("name", ["theory/lemmas", "theory/reparameterizations", "tour/getting_started"])
+def test_nothing_that_a_run_imports_is_missing(tmp_path, name):
+    """Save what a package imports only to pass it on, of which no name is used."""
+    code, package = code_of(NOTEBOOKS[name]), PackageCode()
+    place = tmp_path / "notebook.py"
+    place.write_text(code)
+    passing = [module for module in package._files if package.passes_on(module)]
+    call = [sys.executable, "-c", TRACE, PACKAGE.name, str(place), json.dumps(passing)]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = json.loads(done.stderr.splitlines()[-1])
+    assert len(imported) > 10
+    missing = {
+        module: importer
+        for module, importer in imported.items()
+        if module not in package.modules_used_by(code)
+        and (importer == "__main__" or importer in package.modules_used_by(code))
+    }
+    assert not missing
+
+
+def test_every_name_that_a_module_holds_is_from_a_module_that_it_uses():
+    """One step of the way from a notebook, for every module of the package."""
+    package = PackageCode()
+    for name in sorted(package._files):
+        module = __import__(name, fromlist=["*"])
+        if package.passes_on(name):
+            continue
+        used = package.modules_used_by(f"import {name}")
+        for key, value in vars(module).items():
+            home = value.__name__ if isinstance(value, type(sys)) else getattr(value, "__module__", None)
+            if isinstance(home, str) and home in package._files and key != "__builtins__":
+                assert home in used, (name, key, home)
+
+
+def test_paths_are_those_in_the_package():
+    used = PackageCode().used_by(code_of(NOTEBOOKS["interest/copying"]))
+    assert all((PACKAGE / file).is_file() for file in used)
+    assert not any(Path(file).parts[0] in ("gallery", "cli.py") for file in used)
+    assert 0.1 < len(used) / len(list(PACKAGE.rglob("*.py"))) < 0.6
