@@ -148,10 +148,12 @@ class PackageCode:
             targets += [(target, names) for target in text.stars]
             if (submodule := f"{module}.{first}") in self._files:
                 targets.append((submodule, rest))
-            late = text.passes_on or "__getattr__" in text.own
-            if not targets and late and first not in text.own and first not in PLAIN:
-                return set(self._files)  # no telling what it is
-        elif whole:  # no telling which name of it is used, and a name may be that of a module in it
+            if not targets and first not in text.own and first not in PLAIN:  # no telling what it is
+                if text.passes_on:
+                    return self._followed(module, (), whole=True, seen=seen)
+                if "__getattr__" in text.own:
+                    return set(self._files)
+        elif whole:  # no telling which name of it is used, which may be that of a module in it, too
             targets = [place for places in text.bound.values() for place in places] if text.passes_on else []
             targets += [(inner, ()) for inner in self._files if inner.startswith(f"{module}.")]
         used = {module}
