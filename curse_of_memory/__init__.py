@@ -8,6 +8,37 @@ Names are loaded when they are first used, so that theory alone does not wait fo
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr__; the same names as below
+    from curse_of_memory import losses as losses
+    from curse_of_memory import measure as measure
+    from curse_of_memory import nn as nn
+    from curse_of_memory import papers as papers
+    from curse_of_memory import tasks as tasks
+    from curse_of_memory import training as training
+    from curse_of_memory.measure import SequenceMap as SequenceMap
+    from curse_of_memory.measure import gradient_norms as gradient_norms
+    from curse_of_memory.measure import memory_function as memory_function
+    from curse_of_memory.measure import memory_report as memory_report
+    from curse_of_memory.measure import perturbation_curve as perturbation_curve
+    from curse_of_memory.measure import stability_margin as stability_margin
+    from curse_of_memory.theory import bias as bias
+    from curse_of_memory.theory import exponential_sums as exponential_sums
+    from curse_of_memory.theory import targets as targets
+    from curse_of_memory.theory.decay import decay as decay
+    from curse_of_memory.theory.exponential_sums import fit_exponential_sum as fit_exponential_sum
+    from curse_of_memory.theory.hankel import balanced_truncation as balanced_truncation
+    from curse_of_memory.theory.hankel import hankel_singular_values as hankel_singular_values
+    from curse_of_memory.theory.hankel import weighted_lower_bound as weighted_lower_bound
+    from curse_of_memory.theory.plateau import plateau_time as plateau_time
+    from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS as reparameterizations  # noqa: F401, N811
+    from curse_of_memory.theory.stability import stability_radius as stability_radius
+    from curse_of_memory.theory.stability import worst_case_curve as worst_case_curve
+    from curse_of_memory.theory.stability import worst_case_error as worst_case_error
+    from curse_of_memory.training import fit as fit
+    from curse_of_memory.training import fit_expected as fit_expected
+    from curse_of_memory.training import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -45,15 +76,17 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]
 
 
-def __getattr__(name: str):
-    if name not in _HOMES:
-        raise AttributeError(f"module 'curse_of_memory' has no attribute {name!r}")
-    module, _, member = _HOMES[name].partition(":")
-    value = import_module(module)
-    if member:
-        value = getattr(value, member)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # a checker takes any name for granted where it sees this function
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'curse_of_memory' has no attribute {name!r}")
+        module, _, member = _HOMES[name].partition(":")
+        value = import_module(module)
+        if member:
+            value = getattr(value, member)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """The names that users rely on, their documentation, and what importing them costs."""
 
+import ast
 import importlib
 import inspect
 import re
@@ -98,6 +99,20 @@ def test_docstring_names_every_argument(thing):
     assert text, f"{thing.__name__} has no docstring"
     arguments = set(inspect.signature(thing).parameters) - {"self", "args", "kwargs"}
     assert {a for a in arguments if not re.search(rf"\b{a}\b", text)} == set()
+
+
+def test_editors_see_the_names_that_are_loaded_lazily():
+    """The block that type checkers read imports each name of the table from where the table says."""
+    tree = ast.parse(inspect.getsource(com))
+    block = next(n for n in tree.body if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")
+    seen = {}
+    for line in block.body:
+        assert isinstance(line, ast.ImportFrom)
+        for alias in line.names:
+            package = importlib.import_module(line.module)
+            is_module = not hasattr(package, alias.name) or inspect.ismodule(getattr(package, alias.name))
+            seen[alias.asname] = f"{line.module}{'.' if is_module else ':'}{alias.name}"
+    assert seen == com._HOMES
 
 
 def test_unknown_name_is_an_attribute_error():
