@@ -4,3 +4,7 @@ The gallery knows notebooks and files, not science. A notebook writes its own fi
 package decides when it runs, with which parameters, and where the result goes. Modules are
 imported one by one, so that the command line answers before the heavy ones are needed.
 """
+
+from curse_of_memory.tools.extras import require
+
+require("figures", "ipykernel", "jinja2", "nbformat", "papermill", "yaml")

@@ -6,13 +6,13 @@ checksum is compared first. A download goes to a temporary name and takes its pl
 and its checksum is right.
 """
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
-
 from curse_of_memory.tools import checks
+from curse_of_memory.tools.extras import require
 
 __all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch", "files_read", "find"]
 
@@ -117,6 +117,9 @@ _PARTS = {"cifar10": ("data_batch", "test_batch"), "wikitext2": ("train", "valid
 
 def cache_folder() -> Path:
     """Return where downloads are kept: pooch's folder of the operating system for this package."""
+    require("data", "pooch")
+    import pooch
+
     return Path(pooch.os_cache("curse_of_memory"))
 
 
@@ -133,7 +136,8 @@ def find(file: DataFile) -> Path | None:
     path = _lying(file)
     if path is not None:
         algorithm, _, expected = file.checksum.partition(":")
-        found = pooch.file_hash(str(path), alg=algorithm)
+        with path.open("rb") as content:
+            found = hashlib.file_digest(content, algorithm).hexdigest()
         if found != expected:
             raise ValueError(
                 f"{path} is not the published file: expected {algorithm} {expected}, got {found}. "
@@ -164,6 +168,8 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
     if path is not None:
         return path
     place = cache_folder() / file.path
+    import pooch  # which the folder asks for
+
     failures = []
     for url in file.urls:
         try:
@@ -272,8 +278,11 @@ def _named_folder() -> Path | None:
 
 def _lying(file: DataFile) -> Path | None:
     """Return where a file of that name lies, whatever is in it."""
-    paths = (folder / file.path for folder in (_named_folder(), cache_folder()) if folder is not None)
-    return next((path for path in paths if path.is_file()), None)
+    named = _named_folder()
+    if named is not None and (path := named / file.path).is_file():
+        return path
+    path = cache_folder() / file.path
+    return path if path.is_file() else None
 
 
 def _first_line(error: Exception) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 import requests
 
-from curse_of_memory.tasks import data_files
 from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile
 
 LINES = {
@@ -29,14 +29,14 @@ def machine(tmp_path, monkeypatch):
     data, cache = tmp_path / "data", tmp_path / "cache"
     data.mkdir()
     monkeypatch.setenv(VARIABLE, str(data))
-    monkeypatch.setattr(data_files.pooch, "os_cache", lambda project: cache / project)
+    monkeypatch.setattr(pooch, "os_cache", lambda project: cache / project)
     asked = []
 
     def no_network(url, *args, **kwargs):
         asked.append(url)
         raise requests.ConnectionError("there is no network here")
 
-    monkeypatch.setattr(data_files.pooch, "retrieve", no_network)
+    monkeypatch.setattr(pooch, "retrieve", no_network)
     return SimpleNamespace(data=data, cache=cache / "curse_of_memory", asked=asked)
 
 

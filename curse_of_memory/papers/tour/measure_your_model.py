@@ -15,6 +15,7 @@ from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.theory.decay import decay
 from curse_of_memory.tools import checks
+from curse_of_memory.tools.extras import require
 
 __all__ = [
     "CausalTransformer",
@@ -53,6 +54,7 @@ class CausalTransformer(nn.Module):
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Keep transformers from advertising faster kernels on stderr, inside this context."""
+    require("models", "transformers")
     from transformers.utils import logging  # takes seconds to import
 
     level = logging.get_verbosity()

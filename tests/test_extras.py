@@ -1,0 +1,101 @@
+"""What is in an extra is not needed without it, and a line says so where it is."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+# what packages are imported as, and what comes with them alone
+IMPORTED_AS = {
+    "pyyaml": ["yaml"],
+    "lightning-fabric": ["lightning_fabric"],
+    "distributed": ["distributed", "dask"],
+}
+
+# A process in which some packages are not installed.
+HIDE = """
+import sys
+from importlib.machinery import PathFinder
+
+class Without(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] in sys.argv[1].split(",")
+        return None if hidden else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Without
+"""
+
+MEASURE = """
+import importlib, pkgutil
+import curse_of_memory as com
+for room in ("theory", "losses", "nn", "tasks", "measure", "training", "protocols", "tools"):
+    module = importlib.import_module(f"curse_of_memory.{room}")
+    for inner in pkgutil.walk_packages(getattr(module, "__path__", []), f"{module.__name__}."):
+        importlib.import_module(inner.name)
+for name in set(com.__all__) - {"papers"}:
+    getattr(com, name)
+
+task = com.tasks.LinearFunctional(com.targets.polynomial(exponent=1.1, rate=0.1), horizon=20)
+model = com.nn.RNN(2, activation="tanh", seed=0)
+com.fit(model, task, steps=2, batch_size=4, validation_size=4)
+linear = com.nn.RNN(2, diagonal=True, parameterization="softplus", seed=0)
+com.fit_expected(linear, task, loss=com.losses.TemporallyWeightedMSE(power=2))
+com.memory_report({"RNN": model}, horizon=20)
+com.gradient_norms(model, horizon=20)
+com.perturbation_curve(linear, task, betas=[0.0, 0.01])
+print("measured")
+"""
+
+
+def modules(extra):
+    """Return what the packages of an extra are imported as."""
+    names = [re.split(r"[<>=]", line)[0] for line in PROJECT["optional-dependencies"][extra]]
+    return {module for name in names for module in IMPORTED_AS.get(name, [name])}
+
+
+def run(code, hidden):
+    call = [sys.executable, "-W", "error", "-c", HIDE + code, ",".join(sorted(hidden))]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_theory_layers_training_and_measurements_need_no_extra():
+    extras = set(PROJECT["optional-dependencies"]) - {"test"}
+    assert {"figures", "data", "models", "cluster"} <= extras
+    done = run(MEASURE, set().union(*(modules(extra) for extra in extras)))
+    assert (done.returncode, done.stdout) == (0, "measured\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "missing", "extra"),
+    [
+        ("import curse_of_memory.papers.interest", "matplotlib", "figures"),
+        ("import curse_of_memory.gallery.notebooks", "papermill", "figures"),
+        (
+            "import os; os.environ.pop('CURSE_OF_MEMORY_DATA', None)\n"
+            "import curse_of_memory; curse_of_memory.tasks.WikiText2('train')",
+            "pooch",
+            "data",
+        ),
+    ],
+)
+def test_what_needs_an_extra_says_which(code, missing, extra):
+    assert missing in modules(extra)
+    done = run(code, {missing})
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last == f"ModuleNotFoundError: {missing} is not installed: pip install 'curse-of-memory[{extra}]'"
+
+
+def test_the_command_says_it_in_one_line():
+    code = "from curse_of_memory.__main__ import main; main()"
+    done = run(code, {"click"})
+    assert done.returncode == 1
+    assert done.stderr == "Error: click is not installed: pip install 'curse-of-memory[figures]'\n"
