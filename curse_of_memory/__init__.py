@@ -39,6 +39,18 @@ if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr_
     from curse_of_memory.training import fit as fit
     from curse_of_memory.training import fit_expected as fit_expected
     from curse_of_memory.training import sweep as sweep
+else:  # where a checker sees this function it takes any name for granted
+
+    def __getattr__(name: str):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'curse_of_memory' has no attribute {name!r}")
+        module, _, member = _HOMES[name].partition(":")
+        value = import_module(module)
+        if member:
+            value = getattr(value, member)
+        globals()[name] = value
+        return value
+
 
 __version__ = "0.1.0"
 
@@ -74,19 +86,6 @@ _HOMES = {
 }
 
 __all__ = ["__version__", *_HOMES]
-
-
-if not TYPE_CHECKING:  # a checker takes any name for granted where it sees this function
-
-    def __getattr__(name: str):
-        if name not in _HOMES:
-            raise AttributeError(f"module 'curse_of_memory' has no attribute {name!r}")
-        module, _, member = _HOMES[name].partition(":")
-        value = import_module(module)
-        if member:
-            value = getattr(value, member)
-        globals()[name] = value
-        return value
 
 
 def __dir__() -> list[str]:

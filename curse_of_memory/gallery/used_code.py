@@ -293,8 +293,11 @@ def _dotted(node: ast.AST) -> tuple[str, ...]:
 
 
 def _defined(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement at the top level defines itself."""
-    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+    """Yield the names that a statement at the top level defines itself, where code runs."""
+    if isinstance(statement, ast.If) and _dotted(statement.test)[-1:] == ("TYPE_CHECKING",):
+        for inner in statement.orelse:
+            yield from _defined(inner)
+    elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name
     elif isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
