@@ -5,7 +5,6 @@ to mean one, so that p = 0 is the plain loss. An error of the model's memory at 
 punished with b(s) = Σ_{t>s} w_t, the memory bias: "INTEREST" (2307.11462), Theorem 3.3.
 """
 
-import math
 import numbers
 from collections.abc import Callable
 from typing import ClassVar
@@ -35,8 +34,7 @@ class _TemporallyWeighted(nn.Module):
         if weight is not None and power != 0.0:
             raise ValueError("give either power or weight, not both")
         if weight is None:
-            endless = isinstance(power, float) and power == math.inf
-            weight = bias.power(power if endless else checks.real("power", power))
+            weight = bias.power(checks.real("power", power, endless=True))
         elif not isinstance(weight, bias.Bias):
             weight = bias.from_callable(weight)
         self.bias = weight

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.measure.sequence_map import SequenceMap, sequence_of
+from curse_of_memory.measure.answers import sequence_of
+from curse_of_memory.measure.sequence_map import SequenceMap
 
-__all__ = ["copies_of", "one_by_one"]
+__all__ = ["copies_of", "naive_copies_of"]
 
 # steps of all copies together that torch runs as one: more leave the cache of a CPU, where the plain loop is
 # faster by then (measured: even at 10⁵ for attention and convolutions, far behind at 10⁶)
@@ -39,8 +40,9 @@ def copies_of(model: nn.Module | SequenceMap) -> Answers:
     [2.0, 3.0]
     """
     system = SequenceMap.of(model)
-    plain = one_by_one(system)
-    if callable(run_many := getattr(system.model, "run_many", None)):
+    plain = naive_copies_of(system)
+    run_many: Answers | None = getattr(system.model, "run_many", None)
+    if callable(run_many):
 
         def by_itself(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
             own = run_many(parameters, x.clone(memory_format=torch.contiguous_format))
@@ -71,10 +73,10 @@ def copies_of(model: nn.Module | SequenceMap) -> Answers:
     return answers
 
 
-def one_by_one(model: nn.Module | SequenceMap) -> Answers:
+def naive_copies_of(model: nn.Module | SequenceMap) -> Answers:
     """Return what :func:`copies_of` returns for `model`, one copy after the other.
 
-    The plain form, which the batched ones must equal.
+    The batched forms must equal it.
     """
     system = SequenceMap.of(model)
 

@@ -125,7 +125,8 @@ def gradient_norms(
 def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: int, seed: int) -> Tensor:
     """Return what is added to the baseline, ``(samples, horizon, channel)``, in float64."""
     random = stream("inputs of gradients", seed)
-    if system.embedding is None:
+    words = system.words
+    if words is None:
         shape = (samples, horizon, system.input_size)
         x = torch.from_numpy(random.standard_normal(shape)) if given is None else torch.as_tensor(given)
         expected = (len(x), horizon, system.input_size)
@@ -137,14 +138,14 @@ def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: in
             raise ValueError("inputs must be finite real numbers, of one sequence at least")
         return x.detach().double()
     if given is None:
-        tokens = random.integers(0, system.vocabulary, (samples, horizon))
+        tokens = random.integers(0, words.count, (samples, horizon))
     else:
         tokens = torch.as_tensor(given).cpu().numpy()
         if tokens.ndim != 2 or tokens.shape[1] != horizon or not np.issubdtype(tokens.dtype, np.integer):
             raise ValueError(f"inputs must be tokens of shape (samples, {horizon}), got {tokens.shape}")
-        if not tokens.size or tokens.min() < 0 or tokens.max() >= system.vocabulary:
-            raise ValueError(f"inputs must be tokens 0 to {system.vocabulary - 1}, of one sequence at least")
-    return system.directions(tokens.ravel()).reshape(*tokens.shape, system.input_size)
+        if not tokens.size or tokens.min() < 0 or tokens.max() >= words.count:
+            raise ValueError(f"inputs must be tokens 0 to {words.count - 1}, of one sequence at least")
+    return words.directions(tokens.ravel()).reshape(*tokens.shape, system.input_size)
 
 
 def _last(system: SequenceMap, x: Tensor) -> Tensor:

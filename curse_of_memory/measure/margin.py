@@ -12,6 +12,7 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.perturbation import perturbed_errors
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks
 
 __all__ = ["StabilityMargin", "stability_margin"]
@@ -61,7 +62,7 @@ class StabilityMargin:
 
 def stability_margin(
     model: nn.Module | SequenceMap,
-    task,
+    task: Task,
     *,
     factor: float = 2.0,
     draws: int = 30,
@@ -117,8 +118,7 @@ def stability_margin(
     >>> margin.inside < margin.beta < 1.01 * margin.inside, margin.method
     (True, 'exact')
     """
-    endless = isinstance(factor, float) and factor == math.inf
-    if not endless and checks.real("factor", factor) <= 1:
+    if checks.real("factor", factor, endless=True) <= 1:
         raise ValueError(f"factor must exceed 1, got {factor!r}")
     checks.positive_int("draws", draws)
     low, high = checks.positive("smallest", smallest), checks.positive("largest", largest)
@@ -164,9 +164,9 @@ def _bracket(
 
 
 def _abscissa(model: nn.Module) -> float | None:
-    # a method, and not a part that has this name in a stranger's model
-    if not inspect.ismethod(getattr(model, "recurrence", None)):
+    recurrence = getattr(model, "recurrence", None)
+    if not inspect.ismethod(recurrence):  # but a part that has this name in a stranger's model
         return None
-    W = model.recurrence()
+    W = recurrence()
     eigenvalues = W if W.ndim == 1 else torch.linalg.eigvals(W)
     return eigenvalues.real.max().item()

@@ -10,10 +10,11 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from curse_of_memory.measure.answers import in_double
 from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
-from curse_of_memory.measure.sequence_map import SequenceMap, in_double
+from curse_of_memory.measure.sequence_map import SequenceMap
 from curse_of_memory.theory.targets.target import lag_grid
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
@@ -157,19 +158,21 @@ def memory_function(
         model, output=output, embedding=embedding, input_size=input_size, token=token, causal=causal
     )
     model, dt = system.model, system.dt(dt)
-    if closed_form and not system.has_closed_form:
+    own_kernel = system.kernel
+    if closed_form and own_kernel is None:
         raise TypeError(
             "closed_form was asked for, but the model is not linear or has no kernel(), or output= chooses "
             "another answer"
         )
-    use_kernel = system.has_closed_form if closed_form is None else closed_form
+    if closed_form is False:
+        own_kernel = None
 
     with probing(model, device, dtype=dtype) as place:
         directions = _directions(system, draws, seed)
         kind = dtype or system.dtype
-        if use_kernel:
+        if own_kernel is not None:
             sizes, follows, truncation = sizes[:1], True, 0.0
-            kernel = in_double(model.kernel(horizon)).cpu() * (getattr(model, "dt", dt) / dt)
+            kernel = in_double(own_kernel(horizon)).cpu() * (getattr(model, "dt", dt) / dt)
             answers = torch.einsum("toi,ni->nto", kernel, directions.to(kernel.dtype))
             values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
             noise = torch.finfo(kind).eps * values.max()
@@ -183,9 +186,9 @@ def memory_function(
         lag = dt * int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"model answers with NaN or infinity from lag {lag:g} on: it is unstable")
     noise = float(np.nan_to_num(noise, nan=values.max(), posinf=values.max()))
-    every = system.is_linear and system.embedding is None and system.input_size <= EVERY_SIGN_UP_TO
+    every = system.is_linear and system.words is None and system.input_size <= EVERY_SIGN_UP_TO
     return lag_grid(values, dt, "memory").assign_attrs(
-        probe="closed form" if use_kernel else probe,
+        probe=probe if own_kernel is None else "closed form",
         dt=dt,
         inputs=len(sizes) * len(directions),
         exact=every and truncation <= noise,
@@ -200,15 +203,15 @@ def memory_function(
 def _directions(system: SequenceMap, draws: int, seed: int) -> Tensor:
     """Return the inputs tried, ``(inputs, channels)``: corners of the unit cube or tokens, or a sample."""
     random = stream("inputs of the memory", seed)
-    if system.embedding is not None:
-        others = np.delete(np.arange(system.vocabulary), system.token)
+    if (words := system.words) is not None:
+        others = np.delete(np.arange(words.count), words.token)
         if others.size > draws:
             others = np.sort(random.choice(others, draws, replace=False))
-        found = system.directions(others)
-        found = found[found.abs().amax(1) > 0]
-        if not len(found):
-            raise ValueError(f"embedding must tell token {system.token} from others, but they are the same")
-        return found
+        directions = words.directions(others)
+        directions = directions[directions.abs().amax(1) > 0]
+        if not len(directions):
+            raise ValueError(f"embedding must tell token {words.token} from others, but they are the same")
+        return directions
     if system.input_size <= EVERY_SIGN_UP_TO:
         corners = itertools.product((1.0, -1.0), repeat=system.input_size)
         return torch.tensor(list(corners), dtype=torch.float64)

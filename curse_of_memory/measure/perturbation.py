@@ -13,6 +13,7 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.protocols import LinearLoss, LinearTask, Task
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import sample_seed, sample_stream
 
@@ -24,7 +25,7 @@ COPIES_AT_ONCE = 1024  # of a linear model, unless `chunk` says how many
 
 def perturbation_curve(
     model: nn.Module | SequenceMap,
-    task,
+    task: Task,
     betas: Sequence[float],
     *,
     draws: int = 30,
@@ -166,7 +167,7 @@ class Errors(NamedTuple):
 
 def perturbed_errors(
     system: SequenceMap,
-    task,
+    task: Task,
     loss: nn.Module,
     draws: int,
     *,
@@ -183,32 +184,27 @@ def perturbed_errors(
     checks.positive_int("samples", samples)
     checks.one_of("ball", ball, BALLS)
     checks.seed("seed", seed)
-    checks.with_methods("task", task, ["sample"], "a task")
+    checks.fulfilling("task", task, Task, "a task")
     if chunk is not None:
         checks.positive_int("chunk", chunk)
     model = system.model
-    exact = system.has_closed_form and hasattr(task, "linear_error") and hasattr(loss, "expected")
     weights = {name: p.detach() for name, p in model.named_parameters()}
     if not weights:
         raise ValueError(f"model has no weights to perturb: {type(model).__name__}")
     directions = _directions(weights, getattr(model, "diagonal_parameters", ()), ball, draws, seed)
-    error = (
-        _exact_error(model, task, loss, chunk or COPIES_AT_ONCE)
-        if exact
-        else sampled_error(
-            system, task, loss, samples, sample_seed("perturbation test", seed, samples), place, chunk
-        )
-    )
+    exact = _exact_error(system, task, loss, chunk or COPIES_AT_ONCE)
+    test = sample_seed("perturbation test", seed, samples)
+    error = exact or sampled_error(system, task, loss, samples, test, place, chunk)
 
     def errors(beta: float) -> Errors:
         if beta:
-            found = error({name: w + beta * directions[name] for name, w in weights.items()})
+            stacked = {name: w + beta * directions[name] for name, w in weights.items()}
         else:
-            found = error({name: w[None] for name, w in weights.items()})
-        table = found.cpu().double().numpy()
+            stacked = {name: w[None] for name, w in weights.items()}
+        table = error(stacked).cpu().double().numpy()
         return Errors(*np.where(np.isnan(table), np.inf, table))
 
-    return errors, exact
+    return errors, exact is not None
 
 
 def _directions(
@@ -236,11 +232,16 @@ def _directions(
     }
 
 
-def _exact_error(model: nn.Module, task, loss, chunk: int) -> Callable[[dict[str, Tensor]], Tensor]:
+def _exact_error(
+    system: SequenceMap, task: object, loss: object, chunk: int
+) -> Callable[[dict[str, Tensor]], Tensor] | None:
     """Return the map from stacked weights to expected errors, for linear models on linear tasks.
 
-    With a row of zeros, their standard errors.
+    With a row of zeros, their standard errors. None for all others.
     """
+    model = system.model
+    if system.kernel is None or not checks.fulfils(task, LinearTask) or not checks.fulfils(loss, LinearLoss):
+        return None
     errors = torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=chunk)
 
     def error(stacked: dict[str, Tensor]) -> Tensor:

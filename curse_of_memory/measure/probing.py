@@ -1,7 +1,6 @@
 """Measuring leaves no trace: the model is as it was afterwards."""
 
 import contextlib
-import itertools
 from collections.abc import Iterator
 
 import torch
@@ -19,20 +18,21 @@ def probing(
     *,
     dtype: torch.dtype | None = None,
     gradients: bool = False,
-) -> Iterator[torch.device | None]:
+) -> Iterator[torch.device]:
     """Hold `model` on `device`, in evaluation mode, without gradients and in full precision, in this context.
 
     Dropout and running statistics would make a measurement random, or change the model. With a
     `dtype` its weights are in that precision; with `gradients` they can be taken, of recurrent layers on
-    CUDA, too; with the device None it stays where it is. Afterwards the model has its own tensors again, with
-    their values, and each of its parts its own mode; torch's own random numbers are those that they were.
+    CUDA, too; with the device None it stays where it is. The device is yielded. Afterwards the model has its
+    own tensors again, with their values, and each of its parts its own mode; torch's own random numbers are
+    those that they were.
     """
-    device = None if device is None else resolve_device(device)
+    tensors = [*model.parameters(), *model.buffers()]
+    target = None if device is None else resolve_device(device)
+    place = next((t.device for t in tensors), torch.device("cpu")) if target is None else target
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise TypeError(f"dtype must be a torch.dtype of real numbers, such as torch.float64, got {dtype!r}")
-    if dtype is not None and any(
-        t.is_complex() for t in itertools.chain(model.parameters(), model.buffers())
-    ):
+    if dtype is not None and any(t.is_complex() for t in tensors):
         raise TypeError("dtype must be None for a model with complex weights: convert the model yourself")
     modes = {part: part.training for part in model.modules() if hasattr(part, "training")}
     weights = [(p, p.data, p.grad) for p in model.parameters()]
@@ -45,13 +45,13 @@ def probing(
     # cuDNN differentiates recurrent layers in training mode only, where dropout is on
     cudnn = torch.backends.cudnn.enabled
     try:
-        if device is not None or dtype is not None:
-            model.to(device=device, dtype=dtype)
+        if target is not None or dtype is not None:
+            model.to(device=target, dtype=dtype)
         model.eval()
         torch.backends.cudnn.enabled = cudnn and not gradients
         seen = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
         with torch.random.fork_rng(seen), full_precision(), torch.set_grad_enabled(gradients):
-            yield device
+            yield place
     finally:
         torch.backends.cudnn.enabled = cudnn
         for p, data, grad in weights:

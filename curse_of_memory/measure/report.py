@@ -62,10 +62,11 @@ def memory_report(
     rows = {}
     named = _named(models)
     for name, model in tqdm(named.items(), desc="models", leave=False, disable=not progress):
-        memory = model
-        if not isinstance(model, xr.DataArray):
-            if horizon is None:
-                raise ValueError(f"horizon must be given to measure {name!r}")
+        if isinstance(model, xr.DataArray):
+            memory = model
+        elif horizon is None:
+            raise ValueError(f"horizon must be given to measure {name!r}")
+        else:
             try:
                 memory = memory_function(model, horizon, **options)
             except (TypeError, ValueError) as error:

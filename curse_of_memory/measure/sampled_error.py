@@ -9,6 +9,7 @@ from curse_of_memory.measure.copies import copies_of
 from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import BYTES_AT_ONCE, answer_bytes
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.protocols import Task
 
 __all__ = ["GROUPS", "sampled_error", "with_standard_error"]
 
@@ -19,7 +20,7 @@ A_MEAN = 1e-3  # how far, relative, a mean of groups may be from the loss of all
 
 def sampled_error(
     system: SequenceMap,
-    task,
+    task: Task,
     loss: nn.Module,
     samples: int,
     seed: tuple[int, ...],
@@ -64,7 +65,7 @@ def sampled_error(
     if not whole:
         _demand_a_mean(system, loss, x, y)
 
-    def parts(weights: Mapping[str, Tensor]) -> Tensor:
+    def in_pieces(weights: Mapping[str, Tensor]) -> Tensor:
         """Return the errors ``(2, 1)`` of one copy, never holding all of its answers."""
         rows = min(sequences, max(1, samples // GROUPS))
         means, counts = [], []
@@ -74,15 +75,15 @@ def sampled_error(
         return _of_means(torch.stack(means), torch.tensor(counts, device=x.device))[:, None]
 
     def error(stacked: Mapping[str, Tensor]) -> Tensor:
-        found = []
+        errors = []
         for group in zip(*(w.split(copies) for w in stacked.values()), strict=True):
             weights = dict(zip(stacked, group, strict=True))
             if whole:
-                y_hat = torch.cat([answers(weights, part) for part in x.split(sequences)], 1)
-                found += [with_standard_error(loss, one, y)[:, None] for one in y_hat]
+                y_hat = torch.cat([answers(weights, some) for some in x.split(sequences)], 1)
+                errors += [with_standard_error(loss, one, y)[:, None] for one in y_hat]
             else:
-                found.append(parts(weights))
-        return torch.cat(found, 1)
+                errors.append(in_pieces(weights))
+        return torch.cat(errors, 1)
 
     return error
 
@@ -108,9 +109,9 @@ def with_standard_error(loss: Callable[[Tensor, Tensor], Tensor], y_hat: Tensor,
     if len(groups) == 1:
         return torch.stack([value, torch.full_like(value, torch.inf)])
     means = torch.stack([_real(loss(y_hat[rows], y[rows])) for rows in groups])
-    found = _of_means(means, counts)
-    if (found[0] - value).abs() <= A_MEAN * value.abs():
-        return torch.stack([value, found[1]])
+    mean, standard_error = _of_means(means, counts)
+    if (mean - value).abs() <= A_MEAN * value.abs():
+        return torch.stack([value, standard_error])
     others = [torch.cat([rows for rows in groups if rows is not left]) for left in groups]
     without = torch.stack([_real(loss(y_hat[rows], y[rows])) for rows in others])
     share = (len(groups) - 1) / len(groups)
@@ -134,5 +135,5 @@ def _of_means(means: Tensor, counts: Tensor) -> Tensor:
 def _demand_a_mean(system: SequenceMap, loss: Callable, x: Tensor, y: Tensor) -> None:
     y_hat = system.answer(x[:4])
     halves = [_real(loss(y_hat[rows], y[:4][rows])) for rows in (slice(0, 2), slice(2, 4))]
-    if not torch.isclose(sum(halves) / 2, _real(loss(y_hat, y[:4])), rtol=A_MEAN):
+    if not torch.isclose((halves[0] + halves[1]) / 2, _real(loss(y_hat, y[:4])), rtol=A_MEAN):
         raise ValueError("loss must be a mean over sequences where the answers to all samples do not fit")

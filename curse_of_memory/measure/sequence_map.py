@@ -10,44 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.measure.guards import EARLY, ROWS, check_map
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.refusals import failure, positions, refuse_time_first
+from curse_of_memory.measure.tokens import Words, embedding_of
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
 
-__all__ = ["SequenceMap", "in_double", "sequence_of"]
+__all__ = ["SequenceMap"]
 
-SEQUENCES = ("last_hidden_state", "logits")  # what outputs of `transformers` models call theirs
 STEPS, BYTES = 2**15, 2**25  # of sequences that a model is tried on, and of its answers
 LONG, BEGINNING = 2**12, 2**11  # steps of a sequence that takes long to be tried whole, and of what is tried
 INPUT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-def sequence_of(answer: object, choose: Callable | None = None) -> Tensor:
-    """Return the sequence in what a model answers.
-
-    That is ``choose(answer)``; or the answer, if it is a tensor; or its ``last_hidden_state``, else its
-    ``logits``, as attribute or key; or its first member, if it is a tuple or list.
-    """
-    found = answer if choose is None else choose(answer)
-    if choose is None and not isinstance(answer, Tensor):
-        for name in SEQUENCES:
-            value = answer.get(name) if isinstance(answer, Mapping) else getattr(answer, name, None)
-            if isinstance(value, Tensor):
-                return value
-        if isinstance(answer, tuple | list) and answer:
-            found = answer[0]
-    if not isinstance(found, Tensor):
-        whose = f"model answers with {type(answer).__name__}" if choose is None else "output() returns "
-        whose += "" if choose is None else type(found).__name__
-        raise TypeError(f"{whose}, not with a tensor: choose the sequence in it by output=lambda answer: ...")
-    return found
-
-
-def in_double(y: Tensor) -> Tensor:
-    """Return `y` in float64, or complex128 if it is complex."""
-    return y.to(torch.complex128 if y.is_complex() else torch.float64)
 
 
 class SequenceMap:
@@ -109,16 +84,11 @@ class SequenceMap:
         model = _unwrapped(model)
         refuse_time_first(model)
         self.model, self.output, self.causal = model, output, causal
-        self.embedding = _embedding(model, embedding)
-        self.token = checks.whole_number("token", token, least=0)
-        self.vocabulary = None
-        if self.embedding is not None:
-            self.vocabulary, input_size = self.embedding.weight.shape
-            if self.token >= self.vocabulary:
-                raise ValueError(f"token must be 0 to {self.vocabulary - 1}, got {token!r}")
-        elif input_size is None:
-            input_size = getattr(model, "input_size", 1)
-        self.input_size = checks.positive_int("input_size", input_size)
+        part = embedding_of(model, embedding)
+        token = checks.whole_number("token", token, least=0)
+        self.words = None if part is None else Words(part, token)
+        own = getattr(model, "input_size", 1) if input_size is None else input_size
+        self.input_size = checks.positive_int("input_size", own if self.words is None else self.words.width)
 
     @classmethod
     def of(cls, model: "nn.Module | SequenceMap", **options) -> "SequenceMap":
@@ -149,9 +119,10 @@ class SequenceMap:
         return torch.finfo(self.dtype).eps
 
     @property
-    def has_closed_form(self) -> bool:
-        """Whether the model says that it is linear and gives its memory, and that is the answer meant."""
-        return self.is_linear and callable(getattr(self.model, "kernel", None))
+    def kernel(self) -> Callable[[int], Tensor] | None:
+        """The model's own memory as a function of the horizon, if it is linear and gives one; else None."""
+        own: Callable[[int], Tensor] | None = getattr(self.model, "kernel", None)
+        return own if self.is_linear and callable(own) else None
 
     @property
     def is_linear(self) -> bool:
@@ -160,18 +131,11 @@ class SequenceMap:
 
     def dt(self, given: float | None) -> float:
         """Return the time step `given`, or the model's attribute ``dt`` if that is a number, or 1."""
-        own = getattr(self.model, "dt", 1.0) if given is None else given
-        if given is None and not (isinstance(own, numbers.Real) and not isinstance(own, bool)):
+        own = getattr(self.model, "dt", 1.0)
+        if given is None and (isinstance(own, bool) or not isinstance(own, numbers.Real)):
             shape = f"{type(own).__name__} of shape {tuple(own.shape)}" if isinstance(own, Tensor) else own
             raise TypeError(f"dt must be given: the model's own dt is no number, but {shape}")
-        return checks.positive("dt", own)
-
-    def directions(self, tokens: np.ndarray) -> Tensor:
-        """Return what the embedding makes of `tokens` less what of the baseline's, in float64 on the CPU."""
-        ids = torch.as_tensor(np.append(tokens, self.token), device=self.embedding.weight.device)
-        with torch.no_grad():
-            embedded = self.embedding(ids[None])[0].detach().double().cpu()
-        return embedded[:-1] - embedded[-1]
+        return checks.positive("dt", own if given is None else given)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the answer ``(batch, time, output)`` to `x`.
@@ -192,9 +156,11 @@ class SequenceMap:
             with _weights(self.model, parameters) as model:
                 return model(*inputs)
 
-        embeds = self.embedding is not None and (x.is_floating_point() or x.is_complex())
-        y = sequence_of(self._embedded(x, run) if embeds else self._read(x, run), self.output)
-        if not (y.is_floating_point() or y.is_complex()):
+        if self.words is None or _is_whole(x):
+            y = sequence_of(self._read(x, run), self.output)
+        else:
+            y = sequence_of(self.words.added(x, lambda tokens: self._read(tokens, run)), self.output)
+        if _is_whole(y):
             raise TypeError(f"model answers with {y.dtype}, where real or complex numbers are needed")
         return y
 
@@ -255,11 +221,11 @@ class SequenceMap:
         """
         random = stream("sequences that a map is tried on", seed)
         scale = np.resize(sizes, count)[:, None, None]
-        if self.embedding is None:
+        if self.words is None:
             return torch.from_numpy(scale * random.standard_normal((count, length, self.input_size)))
-        tokens = random.integers(0, self.vocabulary, count * length)
-        found = self.directions(tokens).reshape(count, length, self.input_size)
-        return found * torch.from_numpy(scale * random.standard_normal((count, length, 1)))
+        tokens = random.integers(0, self.words.count, count * length)
+        directions = self.words.directions(tokens).reshape(count, length, self.input_size)
+        return directions * torch.from_numpy(scale * random.standard_normal((count, length, 1)))
 
     def _demand_sequences(self, x: Tensor, y: Tensor) -> None:
         if y.ndim != 3 or y.shape[:2] != x.shape[:2]:
@@ -283,9 +249,10 @@ class SequenceMap:
                 yield x.dtype.to_complex()
 
     def _read(self, x: Tensor, run: Callable):
-        if limit := positions(self.model, self.embedding, x.shape[1]):
+        words = None if self.words is None else self.words.embedding
+        if limit := positions(self.model, words, x.shape[1]):
             raise ValueError(limit)
-        first = None
+        first: Exception | None = None
         for kind in itertools.chain([x.dtype], self._other_kinds(x)):
             try:
                 return run(x.to(kind, copy=True, memory_format=torch.contiguous_format))
@@ -293,30 +260,8 @@ class SequenceMap:
                 raise
             except Exception as error:  # of any kind: it is a stranger's
                 first = first or error
+        assert first is not None  # of the dtypes tried there is one at least
         raise failure(self, x, first) from first
-
-    def _embedded(self, x: Tensor, run: Callable):
-        calls = 0
-
-        def add(_module, _inputs, embedded) -> Tensor:
-            nonlocal calls
-            calls += 1
-            if getattr(embedded, "shape", None) != x.shape:
-                found = tuple(embedded.shape) if isinstance(embedded, Tensor) else type(embedded).__name__
-                raise ValueError(
-                    f"embedding must answer tokens {tuple(x.shape[:2])} with shape {tuple(x.shape)}, "
-                    f"got {found}"
-                )
-            return embedded + x.to(embedded.dtype)
-
-        hook = self.embedding.register_forward_hook(add)
-        try:
-            answer = self._read(torch.full(x.shape[:2], self.token, device=x.device), run)
-        finally:
-            hook.remove()
-        if calls != 1:
-            raise ValueError(f"embedding must be used once in a forward pass, but is used {calls} times")
-        return answer
 
 
 @contextlib.contextmanager
@@ -344,25 +289,9 @@ def _is_whole(y: Tensor) -> bool:
 def _unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside what torch wraps modules in to run them otherwise."""
     while True:
-        if isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):  # torch.compile
-            model = inner
-        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-            model = model.module
-        else:
+        inner = getattr(model, "_orig_mod", None)  # torch.compile
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
             return model
-
-
-def _embedding(model: nn.Module, embedding: str | nn.Module | None) -> nn.Module | None:
-    """Return the embedding meant, or None for a model that reads numbers."""
-    if embedding is None:
-        found = model.get_input_embeddings() if callable(getattr(model, "get_input_embeddings", 0)) else None
-        return found if isinstance(found, nn.Embedding) else None
-    if isinstance(embedding, str):
-        parts = dict(model.named_modules())
-        embedding = parts[checks.one_of("embedding", embedding, [name for name in parts if name])]
-    if not any(part is embedding for part in model.modules()):
-        raise ValueError("embedding must be a part of the model, or the name of one")
-    weight = getattr(embedding, "weight", None)
-    if not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise TypeError(f"embedding must have a weight (tokens, width), got {type(embedding).__name__}")
-    return embedding
+        model = inner

@@ -91,8 +91,8 @@ class AttentionApproximation(WhiteInputTask):
     def answer(self, x: Tensor) -> Tensor:
         """Return y for inputs `x`, both ``(batch, horizon, channels)``."""
         self._check_inputs(x)
-        by_head = [
+        q, k, v = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.queries_keys_values(x)
-        ]
-        y = functional.scaled_dot_product_attention(*by_head, is_causal=True)
+        )
+        y = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         return y.transpose(1, 2).flatten(-2)

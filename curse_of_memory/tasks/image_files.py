@@ -58,11 +58,18 @@ def _read_cifar(part: str) -> tuple[np.ndarray, np.ndarray]:
     if not found:
         archive = fetch(files["archive"], files[names[0]])
         with tarfile.open(archive) as members:
-            found = [members.extractfile(files[name].path).read() for name in names]
+            found = [_member(members, files[name].path) for name in names]
     batches = [ArraysOnly(io.BytesIO(raw), encoding="bytes").load() for raw in found]
     pixels = np.concatenate([batch[b"data"] for batch in batches])
     labels = np.concatenate([np.asarray(batch[b"labels"], dtype=np.int64) for batch in batches])
     return pixels.reshape(len(pixels), 3, -1).transpose(0, 2, 1), labels
+
+
+def _member(archive: tarfile.TarFile, path: str) -> bytes:
+    member = archive.extractfile(path)
+    if member is None:
+        raise ValueError(f"{path!r} in the archive must be a file")
+    return member.read()
 
 
 def _dtype(name: str, align: int, copied: int) -> np.dtype:

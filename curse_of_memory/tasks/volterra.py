@@ -15,7 +15,9 @@ that are not rounding: two for each separable term a(s) b(r), at most `horizon` 
 double sum has horizon² terms for each step.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 import numpy as np
 import xarray as xr
@@ -30,7 +32,8 @@ from curse_of_memory.tools import checks
 __all__ = ["VolterraFunctional"]
 
 Kernel = Callable[[np.ndarray], ArrayLike] | ArrayLike
-Kernel2 = Callable[[np.ndarray, np.ndarray], ArrayLike] | ArrayLike | Sequence[tuple[Kernel, Kernel]]
+Pairs = Sequence[tuple[Kernel, Kernel]]
+Kernel2 = Callable[[np.ndarray, np.ndarray], ArrayLike] | ArrayLike | Pairs
 
 
 class VolterraFunctional(WhiteInputTask):
@@ -126,11 +129,13 @@ class VolterraFunctional(WhiteInputTask):
         if second is None:
             return np.zeros((T, T))
         if _is_separable(second):
-            pairs = [[lag_values("second", part, T, self.dt) for part in pair] for pair in second]
-            return sum(np.outer(a, b) for a, b in pairs)
+            if not second:
+                raise ValueError("second must not be empty")
+            pairs = [[lag_values("second", kernel, T, self.dt) for kernel in pair] for pair in second]
+            return np.sum([np.outer(a, b) for a, b in pairs], axis=0)
         lags = self.dt * np.arange(T)
-        values = second(lags[:, None].copy(), lags[None, :].copy()) if callable(second) else second
-        array = checks.finite_array("second", values, ndim=2)
+        table = second(lags[:, None].copy(), lags[None, :].copy()) if callable(second) else second
+        array = checks.finite_array("second", table, ndim=2)
         if array.shape != (T, T):
             raise ValueError(
                 f"second must have one value for each two lags, shape ({T}, {T}), got {array.shape}"
@@ -138,7 +143,7 @@ class VolterraFunctional(WhiteInputTask):
         return array
 
 
-def _is_separable(second: Kernel2) -> bool:
+def _is_separable(second: Kernel2 | None) -> TypeGuard[Pairs]:
     return isinstance(second, list | tuple) and all(
         isinstance(pair, tuple) and len(pair) == 2 for pair in second
     )
@@ -147,7 +152,7 @@ def _is_separable(second: Kernel2) -> bool:
 def _labelled(second: Kernel2 | None) -> dict:
     """Return by name what may say the lags of ρ₂: the kernels of pairs, or the labelled axes of one array."""
     if _is_separable(second):
-        return {f"second ({i})": part for i, part in enumerate(part for pair in second for part in pair)}
+        return {f"second ({i})": kernel for i, kernel in enumerate(itertools.chain.from_iterable(second))}
     if isinstance(second, xr.DataArray):
         return {
             f"second ({axis})": second[axis].rename({axis: "lag"})

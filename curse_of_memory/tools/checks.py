@@ -5,16 +5,19 @@ that a check and an assignment are one line.
 """
 
 import difflib
+import inspect
 import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, Protocol, TypeGuard, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 __all__ = [
     "finite_array",
     "flag",
+    "fulfilling",
+    "fulfils",
     "function",
     "near_match",
     "non_negative",
@@ -27,10 +30,11 @@ __all__ = [
     "several",
     "shown",
     "whole_number",
-    "with_methods",
 ]
 
 BELOW = 2**63  # what sizes of arrays and the generators of numpy and torch take
+
+P = TypeVar("P")
 
 
 def shown(value: object) -> str:
@@ -39,8 +43,13 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
 
 
-def real(name: str, value: float) -> float:
-    """Return `value` as a float; NaN, infinities, what no float holds and non-numbers are refused."""
+def real(name: str, value: object, *, endless: bool = False) -> float:
+    """Return `value` as a float; NaN, infinities, what no float holds and non-numbers are refused.
+
+    With `endless` a float may be ``math.inf``.
+    """
+    if endless and isinstance(value, float) and value == math.inf:
+        return math.inf
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {shown(value)}")
     try:
@@ -52,47 +61,47 @@ def real(name: str, value: float) -> float:
     return number
 
 
-def positive(name: str, value: float) -> float:
-    """Return `value` as a float greater than zero."""
-    if (number := real(name, value)) <= 0:
+def positive(name: str, value: object, *, endless: bool = False) -> float:
+    """Return `value` as a float greater than zero; with `endless` it may be ``math.inf``."""
+    if (number := real(name, value, endless=endless)) <= 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
     return number
 
 
-def non_negative(name: str, value: float) -> float:
+def non_negative(name: str, value: object) -> float:
     """Return `value` as a float not below zero."""
     if (number := real(name, value)) < 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")
     return number
 
 
-def positive_int(name: str, value: int) -> int:
+def positive_int(name: str, value: object) -> int:
     """Return `value` as an int of at least one."""
     return whole_number(name, value, least=1)
 
 
-def flag(name: str, value: bool) -> bool:
+def flag(name: str, value: object) -> bool:
     """Return `value` as a bool; what is only taken for one, such as a word or a number, is refused."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)
 
 
-def seed(name: str, value: int) -> int:
+def seed(name: str, value: object) -> int:
     """Return `value` as an int that any generator takes for a seed: 0 to 2⁶³ − 1."""
     return whole_number(name, value, least=0)
 
 
-def whole_number(name: str, value: int, least: int) -> int:
+def whole_number(name: str, value: object, least: int) -> int:
     """Return `value` as an int from `least`, which is 0 or more, to 2⁶³ − 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {shown(value)}")
     if value < least:
         expected = f"be at least {least}" if least else "not be negative"
         raise ValueError(f"{name} must {expected}, got {shown(value)}")
-    if value >= BELOW:
+    if (number := int(value)) >= BELOW:
         raise ValueError(f"{name} must be below 2^63, got {shown(value)}")
-    return int(value)
+    return number
 
 
 def seeds(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
@@ -101,12 +110,10 @@ def seeds(name: str, value: int | Sequence[int]) -> tuple[int, ...]:
         return (seed(name, value),)
     if len(value) == 0:
         raise ValueError(f"{name} must not be empty")
-    return tuple(seed(name, part) for part in value)
+    return tuple(seed(name, one) for one in value)
 
 
-def finite_array(
-    name: str, values: ArrayLike, ndim: int | None = None, *, infinite: bool = False
-) -> np.ndarray:
+def finite_array(name: str, values: object, ndim: int | None = None, *, infinite: bool = False) -> np.ndarray:
     """Return `values` as a non-empty float64 array without NaN, and without infinities unless `infinite`.
 
     `ndim`, where given, is the number of dimensions the array must have. Masked entries, complex numbers,
@@ -148,9 +155,9 @@ def several(name: str, values: Sequence, check: Callable) -> list:
         raise ValueError(f"{name} must not be empty")
     checked = []
     for value in values:
-        if (found := check(name, value)) in checked:
+        if (new := check(name, value)) in checked:
             raise ValueError(f"{name} must hold different values, got {shown(value)} twice")
-        checked.append(found)
+        checked.append(new)
     return checked
 
 
@@ -177,9 +184,48 @@ def one_of(name: str, value: str, options: Iterable[str]) -> str:
     return value
 
 
-def with_methods(name: str, value: object, methods: Sequence[str], what: str) -> object:
-    """Return `value` if it is an object, no class, that has these `methods`; `what` says what is wanted."""
-    if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
-        listing = " and ".join(f"{method}()" for method in methods)
-        raise TypeError(f"{name} must be {what} with {listing}, got {shown(value)}")
-    return value
+def fulfils(value: object, protocol: type[P]) -> TypeGuard[P]:
+    """Return whether `value` is an object, no class, that has the methods and attributes of a `protocol`.
+
+    Unlike ``isinstance`` this looks where the object itself looks, so that wrappers with ``__getattr__``
+    count, and demands that methods can be called.
+    """
+    if isinstance(value, type):
+        return False
+    asked = _members(protocol)
+    have = {name: getattr(value, name, None) for name in asked}
+    return all(callable(have[name]) if called else have[name] is not None for name, called in asked.items())
+
+
+def fulfilling(name: str, value: object, protocol: type[P], what: str, *, instead: str = "") -> P:
+    """Return `value` if it fulfils a `protocol`.
+
+    Parameters
+    ----------
+    name : str
+        The argument, for the message of the TypeError that is raised otherwise.
+    value : object
+        What was passed.
+    protocol : type
+        A class derived from ``typing.Protocol``.
+    what : str
+        What such a thing is called in plain words, such as ``"a task"``.
+    instead : str
+        Advice at the end of the message.
+    """
+    if fulfils(value, protocol):
+        return value
+    asked = [f"{member}()" if called else member for member, called in _members(protocol).items()]
+    advice = f"; {instead}" if instead else ""
+    raise TypeError(f"{name} must be {what} with {' and '.join(asked)}, got {shown(value)}{advice}")
+
+
+def _members(protocol: type) -> dict[str, bool]:
+    """Return the public names that a protocol asks for, and whether each is a method."""
+    members: dict[str, bool] = {}
+    for base in reversed(protocol.__mro__):
+        if base in (Protocol, Generic, object):
+            continue
+        own: dict[str, Any] = dict.fromkeys(inspect.get_annotations(base)) | vars(base)
+        members |= {name: inspect.isfunction(value) for name, value in own.items() if name[0] != "_"}
+    return members

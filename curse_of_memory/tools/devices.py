@@ -151,7 +151,7 @@ def _turned_off() -> contextlib.ExitStack:
     for owner in (*wholes, *parts):
         if (own := owner.fp32_precision) != "ieee":
             undo.callback(setattr, owner, "fp32_precision", own)
-            owner.fp32_precision = "ieee"
+            owner.fp32_precision = "ieee"  # pyright: ignore[reportAttributeAccessIssue] -- not in the stubs
     return undo
 
 
@@ -238,7 +238,7 @@ def bytes_on_tape(compute: Callable[[], Tensor]) -> int:
 def copies_that_fit(on_tape: int, budget: int) -> int:
     """Return how many copies fit into `budget` bytes, of which one puts `on_tape` bytes on the tape.
 
-    At least one: what does not fit then is for the machine to say.
+    At least 1: if one copy exceeds the budget, its allocation may fail.
 
     Examples
     --------

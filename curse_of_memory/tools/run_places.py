@@ -13,12 +13,15 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import joblib
 from joblib.parallel import get_active_backend
 
 __all__ = ["Call", "Failure", "outcomes"]
+
+Outcomes = Generator[tuple[int, object], None, None]  # of runs, by number
 
 NO_WORKER_FOR = 60.0  # seconds after which a cluster without workers is given up
 LOOK_EVERY = 2.0  # seconds between two looks at the workers, while nothing ends
@@ -143,7 +146,7 @@ def _unpacked(answer: bytes):
         return Failure(TypeError(f"its result cannot be unpickled here: {_first_line(error)}"))
 
 
-def outcomes(calls: Sequence[Call], jobs: int | None) -> Iterator[tuple[Call, object]]:
+def outcomes(calls: Sequence[Call], jobs: int | None) -> Generator[tuple[Call, object], None, None]:
     """Yield each of the `calls` when it has ended, with its result or a :class:`Failure`.
 
     Parameters
@@ -158,12 +161,16 @@ def outcomes(calls: Sequence[Call], jobs: int | None) -> Iterator[tuple[Call, ob
     ValueError
         If the surroundings are of ``multiprocessing``, whose pool never says that a worker has died.
     """
-    backend, set_jobs = get_active_backend()
+    backend, surroundings = get_active_backend()
+    limit: Any = surroundings if jobs is None else jobs
     client = getattr(backend, "client", None) if type(backend).__name__.startswith("Dask") else None
-    at_once = joblib.effective_n_jobs(jobs) if client is None else set_jobs if jobs is None else jobs
-    if client is None and (at_once == 1 or getattr(backend, "supports_sharedmem", False)):
-        yield from _here(calls, at_once)
-        return
+    at_once = 0
+    if client is None:
+        # joblib has no stubs: None is its own word for what its surroundings say
+        at_once = joblib.effective_n_jobs(jobs)  # pyright: ignore[reportArgumentType]
+        if at_once == 1 or getattr(backend, "supports_sharedmem", False):
+            yield from _here(calls, at_once)
+            return
     if type(backend).__name__ == "MultiprocessingBackend":
         raise ValueError(
             "joblib's backend must be 'loky' or 'dask': 'multiprocessing' hangs if a worker dies"
@@ -174,13 +181,13 @@ def outcomes(calls: Sequence[Call], jobs: int | None) -> Iterator[tuple[Call, ob
             packed[call.number] = call.packed()
         except TypeError as error:
             yield call, Failure(error)
-    run = _on_cluster(client, packed, at_once) if client is not None else _in_processes(packed, at_once)
+    run = _in_processes(packed, at_once) if client is None else _on_cluster(client, packed, limit)
     with contextlib.closing(run):
         for number, outcome in run:
             yield calls[number], outcome
 
 
-def _here(calls: Sequence[Call], jobs: int) -> Iterator[tuple[Call, object]]:
+def _here(calls: Sequence[Call], jobs: int) -> Generator[tuple[Call, object], None, None]:
     """Run in this process, in threads if there are several `jobs`."""
     if jobs == 1:
         yield from ((call, call()) for call in calls)
@@ -193,8 +200,9 @@ def _here(calls: Sequence[Call], jobs: int) -> Iterator[tuple[Call, object]]:
 
 
 @contextlib.contextmanager
-def _left_at_will(ended: Generator) -> Iterator[Generator]:
+def _left_at_will(ended: object) -> Iterator[Generator]:
     """Close joblib's generator where it is left; that runs remain undone then is meant, and no warning."""
+    assert isinstance(ended, Generator)  # joblib was asked for one by `return_as`
     try:
         yield ended
     finally:
@@ -212,7 +220,7 @@ def _noted(folder: str, number: int, packed: bytes) -> tuple[int, bytes]:
     return number, answer
 
 
-def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Iterator[tuple[int, object]]:
+def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Outcomes:
     """Run in processes of this machine; a worker that dies takes the pool with it, and a new one goes on."""
     waiting, barren = dict(packed), 0
     while waiting:
@@ -220,7 +228,12 @@ def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Iterator[tuple[int,
             # a worker that has grown by 300 MB is replaced, and joblib warns of it in a thread that must not
             # die: where warnings are errors, the pool would wait for ever
             warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-            parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+            # joblib has no stubs, and the default of the batch size is a text
+            parallel = joblib.Parallel(
+                n_jobs=jobs,
+                return_as="generator_unordered",
+                batch_size=1,  # pyright: ignore[reportArgumentType]
+            )
             try:
                 runs = [joblib.delayed(_noted)(folder, n, call) for n, call in waiting.items()]
                 with _left_at_will(parallel(runs)) as ended:
@@ -243,7 +256,7 @@ def _in_processes(packed: Mapping[int, bytes], jobs: int) -> Iterator[tuple[int,
                 yield from _in_processes(alone, jobs)
 
 
-def _on_cluster(client, packed: Mapping[int, bytes], jobs: int | None) -> Iterator[tuple[int, object]]:
+def _on_cluster(client, packed: Mapping[int, bytes], jobs: int | None) -> Outcomes:
     """Run on a Dask cluster, by its client; a run is lost when as many workers died of it as Dask allows."""
     lost: list[int] = []
     for number, outcome in _submitted(client, packed, jobs):
@@ -258,7 +271,7 @@ def _on_cluster(client, packed: Mapping[int, bytes], jobs: int | None) -> Iterat
         yield number, Failure(RuntimeError(DIED)) if answers[0] is LOST else answers[0]
 
 
-def _submitted(client, packed: Mapping[int, bytes], jobs: int | None) -> Iterator[tuple[int, object]]:
+def _submitted(client, packed: Mapping[int, bytes], jobs: int | None) -> Outcomes:
     """Yield the outcome of each packed call, or LOST where too many workers died."""
     from distributed import KilledWorker, wait
 
@@ -272,7 +285,8 @@ def _submitted(client, packed: Mapping[int, bytes], jobs: int | None) -> Iterato
                 running[client.submit(_executed, call, pure=False)] = number
             left = left[max(0, room) :]
             try:
-                done = wait(list(running), timeout=LOOK_EVERY, return_when="FIRST_COMPLETED").done
+                ended = wait(list(running), timeout=LOOK_EVERY, return_when="FIRST_COMPLETED")
+                done = ended.done  # pyright: ignore[reportAttributeAccessIssue] -- no coroutine: the client waits
             except TimeoutError:
                 alone_since = None if client.nthreads() else alone_since or time.monotonic()
                 if alone_since is not None and time.monotonic() - alone_since >= NO_WORKER_FOR:

@@ -4,20 +4,25 @@ Whatever it is, everything is copied: neither code that works in place nor a tas
 and again changes what somebody else has been given.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
+from curse_of_memory.protocols import Task
 from curse_of_memory.tasks import Batch
 from curse_of_memory.tasks.sampling import drawn_by, fingerprint
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import torch_draws
 from curse_of_memory.tools.random_streams import sample_seed, stream
 
-__all__ = ["Batches", "Loader", "Sequences", "copied", "data_set"]
+__all__ = ["Batches", "Data", "Loader", "Sequences", "copied", "data_set"]
+
+Data = Sequence[ArrayLike] | Dataset | DataLoader
+"""Sequences in place of a task: a pair of arrays or tensors, a data set of pairs, or a loader of such."""
 
 HELD_OUT = 10  # one of so many sequences of a data set is for validation, where nothing else is
 TAKES = "a task with sample(size, seed=...), a pair (inputs, targets), a torch Dataset or a DataLoader"
@@ -43,19 +48,27 @@ class Sequences:
 
     def __init__(self, data: Sequence[Tensor] | Dataset, rows: np.ndarray | None = None):
         self._data = data
-        count = len(data) if isinstance(data, Dataset) else len(data[0])
-        self._rows = np.arange(count) if rows is None else rows
+        one = data if isinstance(data, Dataset) else data[0]
+        self._count = len(one) if isinstance(one, Sized) else 0
+        self._rows = np.arange(self._count) if rows is None else rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __repr__(self) -> str:
         if isinstance(self._data, Dataset):
-            return f"{type(self._data).__qualname__} of {len(self._data)} sequences"
+            return f"{type(self._data).__qualname__} of {self._count} sequences"
         shapes = " and ".join(str(tuple(part.shape)) for part in self._data)
         return f"arrays {shapes} {fingerprint(part.numpy(force=True) for part in self._data)}"
 
-    def sample(self, size: int, *, seed, device="cpu", dtype: torch.dtype | None = None) -> Batch:
+    def sample(
+        self,
+        size: int,
+        *,
+        seed: int | Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Batch:
         """Return `size` different sequences, or all if there are fewer; `seed` names the draw.
 
         Numbers are of the precision of `dtype`, and on `device`; whole numbers stay what they are.
@@ -124,8 +137,9 @@ class Loader:
     def _begun(self, epoch: int = 0) -> Iterator:
         number = int(stream("order of a loader", self._seed, epoch).integers(checks.BELOW))
         sampler = getattr(self._loader, "sampler", None)
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        set_epoch = getattr(sampler, "set_epoch", None)
+        if callable(set_epoch):
+            set_epoch(epoch)
         with torch_draws(number):
             for generator in (self._loader.generator, getattr(sampler, "generator", None)):
                 if generator is not None:
@@ -157,8 +171,8 @@ class Batches:
 
     def __init__(
         self,
-        task,
-        validation,
+        task: Task | Data,
+        validation: Task | Data | None,
         *,
         seed: int,
         batch_size: int,
@@ -207,11 +221,11 @@ class Batches:
 
     def go_to(self, at: Sequence[int]) -> None:
         """Take up a place that :attr:`at` has said."""
-        if at:
+        if at and isinstance(self._task, Loader):
             self._task.go_to(*at)
 
 
-def data_set(name: str, given, seed: int = 0):
+def data_set(name: str, given: Task | Data, seed: int = 0) -> "Task | Loader":
     """Return `given`, what was passed as `name`, as something to draw batches from: a task or a loader.
 
     Parameters
@@ -224,14 +238,14 @@ def data_set(name: str, given, seed: int = 0):
     seed : int
         Names the orders of a loader.
     """
-    if callable(getattr(given, "sample", None)):
+    if checks.fulfils(given, Task):
         return given
     if isinstance(given, DataLoader):
         return Loader(given, seed)
     if isinstance(given, TensorDataset):
         given = given.tensors
     if isinstance(given, Dataset):
-        if isinstance(given, IterableDataset) or not hasattr(given, "__len__"):
+        if isinstance(given, IterableDataset) or not isinstance(given, Sized):
             raise TypeError(
                 f"{name} must be {TAKES}; a {type(given).__name__} without a length is for a loader"
             )

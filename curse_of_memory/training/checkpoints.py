@@ -72,7 +72,7 @@ class Checkpoint:
         """
         if self._path is None or not os.path.lexists(self._path):
             return None
-        self._verify()
+        self._verify(self._path)
         try:
             with self._path.open("rb") as file:
                 whole = torch.load(file, weights_only=True, map_location=device)
@@ -94,20 +94,20 @@ class Checkpoint:
         except Exception:  # of many kinds: a part says in its own words what it misses
             raise self._refused(f"holds a {name} that does not fit") from None
 
-    def _verify(self) -> None:
-        if self._path.exists() and not self._path.is_file():
+    def _verify(self, path: Path) -> None:
+        if path.exists() and not path.is_file():
             raise self._refused("is a folder or a device, not a file")
         try:
-            size = self._path.stat().st_size
-            with self._path.open("rb") as file:
+            size = path.stat().st_size
+            with path.open("rb") as file:
                 file.seek(max(0, size - TRAILER))
                 end = file.read()
             if not end.startswith(MARK) or not end[len(MARK) : len(MARK) + 8].isdigit():
                 raise self._refused("is no whole checkpoint of ours: cut short, foreign, or old")
-            found = int(end[len(MARK) : len(MARK) + 8])
-            if found > FORMAT:
-                raise self._refused(f"was written by a newer version: its format is {found}, not {FORMAT}")
-            if found < FORMAT or end[len(MARK) + 8 :] != _checksum(self._path, size - TRAILER) + b"\n":
+            written = int(end[len(MARK) : len(MARK) + 8])
+            if written > FORMAT:
+                raise self._refused(f"was written by a newer version: its format is {written}, not {FORMAT}")
+            if written < FORMAT or end[len(MARK) + 8 :] != _checksum(path, size - TRAILER) + b"\n":
                 raise self._refused("is damaged: it is not what was written")
         except OSError as error:
             raise self._refused(f"cannot be read: {error.strerror}") from None

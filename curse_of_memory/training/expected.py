@@ -14,9 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.training.memory_misfit import MemoryMisfit, is_compiled
+from curse_of_memory.nn import RNN
+from curse_of_memory.protocols import LinearLoss, LinearTask
+from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.tools import checks
+from curse_of_memory.training.memory_misfit import MemoryMisfit, compiled_case
 
-__all__ = ["ByAutograd", "ExpectedLoss"]
+__all__ = ["ExpectedLoss", "NaiveExpectedLoss"]
 
 
 class ExpectedLoss:
@@ -28,7 +32,7 @@ class ExpectedLoss:
         Linear, with ``kernel(horizon, parameters)`` and ``offset(horizon, parameters)``, as :class:`RNN` has
         them. It is changed by :meth:`write` only.
     task : LinearFunctional
-        The target memory, inputs and time step.
+        The target memory, inputs and time step; or another task with ``linear_error(model, parameters)``.
     loss : TemporallyWeightedMSE, optional
         Its weight defines the expected loss; unweighted if none is given.
 
@@ -60,18 +64,16 @@ class ExpectedLoss:
     (True, (16,))
     """
 
-    def __init__(self, model: nn.Module, task, loss: TemporallyWeightedMSE | None = None):
+    def __init__(self, model: nn.Module, task: LinearTask, loss: LinearLoss | None = None):
         loss = TemporallyWeightedMSE() if loss is None else loss
-        if not hasattr(loss, "expected"):
-            raise TypeError(f"{type(loss).__name__} has no exact expectation; use TemporallyWeightedMSE")
+        checks.fulfilling("loss", loss, LinearLoss, "a loss", instead="use TemporallyWeightedMSE")
         if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
             raise TypeError("model must be linear and give its kernel(); use training.fit for others")
-        if not callable(getattr(task, "linear_error", None)):
-            raise TypeError(f"task must be a LinearFunctional, got {type(task).__name__}; use training.fit")
+        task = checks.fulfilling("task", task, LinearTask, "a linear task", instead="use training.fit")
         self._model = model
         self.start = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in model.parameters()])
-        route = _Compiled if is_compiled(model, task, loss) else ByAutograd
-        self._route = route(model, task, loss)
+        known = compiled_case(model, task, loss)
+        self._route = NaiveExpectedLoss(model, task, loss) if known is None else _Compiled(*known)
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Return E and ∂E/∂θ, ``(weight,)``, at `theta`; inf or NaN where the model overflows."""
@@ -108,7 +110,7 @@ def _parts(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, 
 class _Compiled:
     """The route of linear RNNs: one compiled misfit."""
 
-    def __init__(self, model: nn.Module, task, loss: TemporallyWeightedMSE):
+    def __init__(self, model: RNN, task: LinearFunctional, loss: TemporallyWeightedMSE):
         self._misfit = MemoryMisfit(model, task, [loss])
         # views into two vectors, made once: a call copies θ into the one and a gradient out of the other
         shapes = {name: (1, *p.shape) for name, p in model.named_parameters()}
@@ -130,7 +132,7 @@ class _Compiled:
         return np.concatenate([parts[name].reshape(len(parts[name]), -1) for name in self._alone], 1)
 
 
-class ByAutograd:
+class NaiveExpectedLoss:
     """The route of any linear model: torch, from its kernel and offset. The compiled one must equal it.
 
     Parameters
@@ -139,7 +141,7 @@ class ByAutograd:
         As for :class:`ExpectedLoss`; the loss must be given.
     """
 
-    def __init__(self, model: nn.Module, task, loss: TemporallyWeightedMSE):
+    def __init__(self, model: nn.Module, task: LinearTask, loss: LinearLoss):
         task.linear_error(model)  # refuses what does not fit
         shapes = {name: p.shape for name, p in model.named_parameters()}
         sizes = [shape.numel() for shape in shapes.values()]

@@ -2,22 +2,24 @@
 
 import copy
 import math
-import numbers
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.measure.guards import check_map
 from curse_of_memory.measure.refusals import in_one_line
-from curse_of_memory.measure.sequence_map import sequence_of
+from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks, devices
-from curse_of_memory.training.batches import Batches
+from curse_of_memory.training.batches import Batches, Data
 from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult, verdict
@@ -32,11 +34,11 @@ COLUMNS = ("step", "training_loss", "validation_loss", "learning_rate")
 
 def fit(
     model: nn.Module,
-    task,
+    task: Task | Data,
     *,
     loss: nn.Module | None = None,
     output: Callable | None = None,
-    validation=None,
+    validation: Task | Data | None = None,
     steps: int = 1000,
     batch_size: int = 512,
     learning_rate: float = 0.01,
@@ -92,8 +94,8 @@ def fit(
     validate_every, validation_size : int
         A fixed set of `validation_size` sequences is evaluated every so many steps.
     decay_patience : int
-        So many validations in a row may bring no better one; at the next, the learning rate falls
-        tenfold. Without a meaning for the cosine.
+        Of the plateau only: so many validations in a row may bring no better one before the learning rate is
+        divided by 10. Ignored for ``'cosine'``.
     patience : int, optional
         Stop after so many validations without a better one.
     stop_below : float, optional
@@ -173,11 +175,12 @@ def fit(
     model.to(place.device)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    cosine: CosineAnnealingLR | None = None
     if schedule == "cosine":
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        scheduler = cosine = CosineAnnealingLR(optimizer, T_max=steps)
         settings["steps"] = steps  # they are the cosine's length
     else:
-        scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
+        scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
     settings |= {"seed": seed, "learning_rate": learning_rate}
     settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
     settings |= {name: identity(data) for name, data in batches.names.items()}
@@ -238,8 +241,8 @@ def fit(
                     status = "diverged"
                     break
                 stepper.step()
-                if schedule == "cosine":
-                    scheduler.step()
+                if cosine is not None:
+                    cosine.step()
                 run.step += 1
                 bar.update()
         model.load_state_dict(run.best)
@@ -320,11 +323,11 @@ def _real_number(error: Tensor) -> Tensor:
     return error.reshape(())
 
 
-def _watched(found: Mapping[str, float]) -> dict[str, float]:
+def _watched(seen: Mapping[str, float]) -> dict[str, float]:
     """Return what `watch` has returned, if it can stand in the history."""
-    if not isinstance(found, Mapping):
-        raise TypeError(f"watch must return numbers by name, got {type(found).__name__}")
-    for name, number in found.items():
+    if not isinstance(seen, Mapping):
+        raise TypeError(f"watch must return numbers by name, got {type(seen).__name__}")
+    for name, number in seen.items():
         if not isinstance(name, str) or name in COLUMNS:
             raise ValueError(f"watch must not name a number {name!r}, which is a column of the history")
         try:
@@ -333,23 +336,20 @@ def _watched(found: Mapping[str, float]) -> dict[str, float]:
             raise TypeError(
                 f"watch must return numbers by name, got {type(number).__name__} for {name!r}"
             ) from None
-    return {name: float(number) for name, number in found.items()}
+    return {name: float(number) for name, number in seen.items()}
 
 
-def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict:
+def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict[str, Any]:
     """Return what every kind of training is told, checked, as plain numbers: a checkpoint holds nothing else.
 
     The `patience` is checked only: whether a run may go on with another one is for its kind to say.
     """
-    settings = {name: checks.positive_int(name, value) for name, value in counts.items()}
+    settings: dict[str, Any] = {name: checks.positive_int(name, value) for name, value in counts.items()}
     settings["weight_decay"] = checks.non_negative("weight_decay", weight_decay)
-    if isinstance(clip, bool) or not isinstance(clip, numbers.Real):
-        raise TypeError(f"clip must be a real number, got {clip!r}")
-    if not clip > 0:
-        raise ValueError(f"clip must be positive, got {clip!r}")
+    settings["clip"] = checks.positive("clip", clip, endless=True)
     if patience is not None:
         checks.positive_int("patience", patience)
-    return settings | {"clip": float(clip)}
+    return settings
 
 
 class _Run:
@@ -387,12 +387,14 @@ class _Run:
         states = stored["generators"][self._place.rank : self._place.rank + 1]
         if states:
             self._callers, self._taken_up = generator_states(self._place.device), states[0]
-            set_generators(self._taken_up, self._place.device)
+            set_generators(states[0], self._place.device)
 
     def give_generators_back(self) -> None:
         """Leave the generators as the caller had them, if a checkpoint's were taken up and nobody drew."""
         device = self._place.device
-        if self._taken_up is not None and same_states(self._taken_up, generator_states(device)):
+        if self._taken_up is None or self._callers is None:
+            return
+        if same_states(self._taken_up, generator_states(device)):
             set_generators(self._callers, device)
 
     def record(self, score: float) -> bool:
@@ -406,7 +408,7 @@ class _Run:
             return False
         on_grid = self.step % self._settings["validate_every"] == 0
         # a last validation between two is none of a longer run
-        if on_grid and isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        if on_grid and isinstance(scheduler, ReduceLROnPlateau):
             scheduler.step(score)
         if not score >= self.best_loss:  # also when there is no best yet
             self.best_loss, self.stale = score, 0

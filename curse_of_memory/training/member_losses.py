@@ -8,7 +8,7 @@ from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched_adam import Stacked
 from curse_of_memory.training.batches import copied
 from curse_of_memory.training.members import Members
-from curse_of_memory.training.memory_misfit import MemoryMisfit, expected_losses, is_compiled
+from curse_of_memory.training.memory_misfit import MemoryMisfit, compiled_case, expected_losses
 
 __all__ = ["ExpectedLosses", "SampledLosses"]
 
@@ -94,7 +94,7 @@ class ExpectedLosses:
     def validation(self, members: Members) -> Tensor:
         """Return the losses ``(model,)`` of the `members`."""
         template, losses = members.template, members.losses
-        known = all(is_compiled(template, self._task, loss) for loss in losses)
+        known = all(compiled_case(template, self._task, loss) for loss in losses)
         if known and on_cpu(*members.weights.values()):
             # a member that leaves changes the list of losses
             chosen = template, *((loss.bias, loss.form) for loss in losses)

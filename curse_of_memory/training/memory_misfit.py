@@ -26,14 +26,18 @@ from curse_of_memory.nn.recurrence.linear.memory_misfit import dense_misfit, dia
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import reparameterization
 
-__all__ = ["MemoryMisfit", "expected_losses", "is_compiled"]
+__all__ = ["MemoryMisfit", "compiled_case", "expected_losses"]
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def is_compiled(model, task, loss) -> bool:
-    """Whether `model`, `task` and `loss` are those known here; subclasses may answer in their own way."""
-    return type(model) is RNN and type(task) is LinearFunctional and type(loss) is TemporallyWeightedMSE
+def compiled_case(
+    model: object, task: object, loss: object
+) -> tuple[RNN, LinearFunctional, TemporallyWeightedMSE] | None:
+    """Return all three if the misfit here is theirs, else None: a subclass may answer in its own way."""
+    if type(model) is RNN and type(task) is LinearFunctional and type(loss) is TemporallyWeightedMSE:
+        return model, task, loss
+    return None
 
 
 class MemoryMisfit:
@@ -90,7 +94,7 @@ class MemoryMisfit:
         prepared = U, b, C, self._target, self._roots, self._cumulated, values
         with np.errstate(all="ignore"):
             if self._diagonal:
-                multipliers = 1.0 + self._dt * self._map.recurrent_weight(w, self._dt)
+                multipliers = 1.0 + self._dt * self._recurrent(w)
                 diagonal_misfit(multipliers, *prepared, for_w, for_U, for_b, for_C)
                 for_w *= self._dt * self._slope(w)
                 return values
@@ -145,7 +149,7 @@ class MemoryMisfit:
         if "bias" in weights:
             V = np.concatenate([V, weights["bias"][None]])
         if self._diagonal:
-            W = self._map.recurrent_weight(weights["recurrent_weight"], self._dt)
+            W = self._recurrent(weights["recurrent_weight"])
             powers = np.ones((horizon, W.size))
             powers[1:] = 1.0 + self._dt * W
             powers = powers.cumprod(0)
@@ -159,19 +163,23 @@ class MemoryMisfit:
         W = weights["recurrent_weight"]
         if not self._free:
             P = weights["basis"]
-            W = (P * self._map.recurrent_weight(W, self._dt)[..., None]).swapaxes(-1, -2) @ P
+            W = (P * self._recurrent(W)[..., None]).swapaxes(-1, -2) @ P
         return np.eye(W.shape[-1]) + self._dt * W
 
     def _by_spectrum(self, weights: Arrays, G: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the derivatives by w and P, for derivatives `G` by W = Pᵀ diag(f(w)) P."""
         w, P = weights["recurrent_weight"], weights["basis"]
         left = P @ G
-        by_basis = self._map.recurrent_weight(w, self._dt)[..., None] * (left + P @ G.swapaxes(-1, -2))
+        by_basis = self._recurrent(w)[..., None] * (left + P @ G.swapaxes(-1, -2))
         return (left * P).sum(-1) * self._slope(w), by_basis
+
+    def _recurrent(self, w: np.ndarray) -> np.ndarray:
+        """Return the recurrent weights, or eigenvalues, that free ones stand for."""
+        return np.asarray(self._map.recurrent_weight(w, self._dt))
 
     def _slope(self, w: np.ndarray) -> np.ndarray:
         """Return the derivative of the recurrent weight by the free one."""
-        slope = self._map.derivative(w)
+        slope = np.asarray(self._map.derivative(w))
         return slope if self._map.time == "continuous" else slope / self._dt
 
     def _weighted(self, parts: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.protocols import LinearTask
 from curse_of_memory.tools import checks
 from curse_of_memory.training.expected import ExpectedLoss
 from curse_of_memory.training.result import FitResult, verdict
@@ -29,7 +30,7 @@ __all__ = ["fit_expected"]
 
 def fit_expected(
     model: nn.Module,
-    task,
+    task: LinearTask,
     *,
     loss: TemporallyWeightedMSE | None = None,
     descent: int = 200,
@@ -45,7 +46,7 @@ def fit_expected(
         them. The work is done in float64 on the CPU; the model keeps its dtype and device. Weights that
         need no gradient (``requires_grad=False``) stay as they are.
     task : LinearFunctional
-        The target memory, inputs and time step.
+        The target memory, inputs and time step; or another task with ``linear_error(model, parameters)``.
     loss : TemporallyWeightedMSE, optional
         Its weight defines the expected loss; unweighted if none is given.
     descent : int
@@ -109,25 +110,26 @@ def fit_expected(
         return values
 
     def derivatives(free: np.ndarray) -> np.ndarray:
-        found = exact.jacobian(whole(free))
-        if not np.isfinite(found).all():
+        jacobian = exact.jacobian(whole(free))
+        if not np.isfinite(jacobian).all():
             raise _EndError(free.copy(), "diverged")
-        return found[:, trained]
+        return jacobian[:, trained]
 
     valley = _descend(value_and_gradient, exact.start[trained], descent, history)
 
     # an unstable trial step may overflow: the trust region then shrinks
     with np.errstate(over="ignore"):
         try:
+            # scipy has no stubs
             solution = scipy.optimize.least_squares(
                 evaluate,
                 valley,
-                jac=derivatives,
+                jac=derivatives,  # pyright: ignore[reportArgumentType] -- its default is a text
                 method="trf",
                 x_scale="jac",
                 ftol=tolerance,
                 xtol=tolerance,
-                gtol=None,
+                gtol=None,  # pyright: ignore[reportArgumentType] -- and this one a number
                 max_nfev=evaluations,
             )
             best, status = solution.x, "converged" if solution.status > 0 else "finished"
@@ -136,10 +138,10 @@ def fit_expected(
     best = whole(best)
     exact.write(best)
     values = exact.residuals(best)
-    found = float(values @ values)
+    lowest = float(values @ values)
     return FitResult(
-        verdict(status, history[0], found, found),
-        found,
+        verdict(status, history[0], lowest, lowest),
+        lowest,
         len(history),
         pd.DataFrame({"evaluation": np.arange(len(history)), "expected_loss": history}),
         time.perf_counter() - started,

@@ -9,6 +9,7 @@ import xarray as xr
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
+from curse_of_memory.protocols import LinearTask, Task
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import sample_seed
@@ -131,11 +132,10 @@ def sweep(
     for name, value in flags.items():
         checks.flag(name, value)
     models = _models(models, expected)
-    needed = "linear_error" if expected else "sample"
-    if not callable(getattr(task, needed, None)):
-        raise TypeError(
-            f"task must have a method {needed}(), got {type(task).__name__}; training.fit takes data"
-        )
+    if expected:
+        checks.fulfilling("task", task, LinearTask, "a linear task")
+    else:
+        checks.fulfilling("task", task, Task, "a task", instead="training.fit takes data")
     n = len(models)
     rates = _each("learning_rate", learning_rate, n, checks.positive)
     loss_of = _losses(loss, n)
@@ -180,7 +180,9 @@ def sweep(
     groups = [
         Group(
             chosen,
-            *([of[i] for i in chosen] for of in (models, loss_of, seeds)),
+            [models[i] for i in chosen],
+            [loss_of[i] for i in chosen],
+            [seeds[i] for i in chosen],
             weight_decay=weight_decay,
             device=device,
             memory=budget,

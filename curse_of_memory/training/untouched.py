@@ -27,7 +27,9 @@ def generator_states(device: torch.device) -> dict:
         Of numbers, texts and tensors alone, as a checkpoint holds it.
     """
     with GENERATORS:
-        kind, words, *rest = np.random.get_state()  # noqa: NPY002 - what a model draws from numpy is this one's
+        state = np.random.get_state()  # noqa: NPY002 - what a model draws from numpy is this one's
+        assert isinstance(state, tuple)  # as long as nobody asks for a dict
+        kind, words, *rest = state
         states = {
             "torch": torch.get_rng_state(),
             "numpy": [kind, torch.from_numpy(words.astype(np.int64)), *rest],
@@ -101,7 +103,7 @@ def untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
                 tensor.data.copy_(value)
             for parameter, slope, value in slopes:
                 parameter.grad = slope
-                if slope is not None:
+                if slope is not None and value is not None:
                     slope.copy_(value)
         for part, mode in modes.items():
             part.training = mode

@@ -12,7 +12,7 @@ from torch import nn
 from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
 from curse_of_memory.measure import perturbation_curve, stability_margin
 from curse_of_memory.measure import sampled_error as sampled
-from curse_of_memory.measure.copies import STEPS_AT_ONCE, copies_of, one_by_one
+from curse_of_memory.measure.copies import STEPS_AT_ONCE, copies_of, naive_copies_of
 from curse_of_memory.measure.perturbation import BALLS, _directions
 from curse_of_memory.measure.sampled_error import with_standard_error
 from curse_of_memory.nn import RNN
@@ -471,7 +471,7 @@ def test_copies_at_once_answer_as_one_after_the_other(build):
     dtype = next(model.parameters()).dtype
     x = torch.randn(6, T, 1, generator=torch.Generator().manual_seed(1), dtype=dtype)
     weights = stacked(model)
-    found, plain = copies_of(model)(weights, x), one_by_one(model)(weights, x)
+    found, plain = copies_of(model)(weights, x), naive_copies_of(model)(weights, x)
     assert found.shape[:3] == (5, 6, T)
     # a few dozen roundings a step, of numbers of size one
     torch.testing.assert_close(found, plain, rtol=0, atol=32 * T * EPS[dtype] * plain.abs().max().item())
@@ -491,7 +491,7 @@ def test_torch_batches_as_many_copies_as_are_worth_it(monkeypatch, limit, times)
     weights = stacked(model, copies=4)
     found = copies_of(model)(weights, x)
     assert len(model.calls) == times
-    expected = one_by_one(model)(weights, x)
+    expected = naive_copies_of(model)(weights, x)
     torch.testing.assert_close(found, expected, rtol=16 * T * EPS[torch.float64], atol=0)
 
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -315,6 +316,64 @@ def test_bad_input_is_refused_by_name(call, kind, message):
         warnings.simplefilter("error")
         with pytest.raises(kind, match=message):
             call()
+
+
+def test_a_number_may_be_infinity_where_it_is_said():
+    assert checks.real("x", math.inf, endless=True) == math.inf
+    assert type(checks.positive("x", np.float64("inf"), endless=True)) is float
+    assert checks.positive("x", 2, endless=True) == 2.0
+    for value in (-math.inf, math.nan, 10**400):
+        with pytest.raises(ValueError, match="x must be finite"):
+            checks.real("x", value, endless=True)
+
+
+class Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+class Drawer(Sized, Protocol):
+    def draw(self) -> float: ...
+
+
+class Hat:
+    size = 3
+
+    def draw(self) -> float:
+        return 0.5
+
+
+class Wrapped:
+    """Looks up everything elsewhere, as wrappers do."""
+
+    def __getattr__(self, name):
+        return getattr(Hat(), name)
+
+
+class NotCallable:
+    size = 3
+    draw = 0.5
+
+
+class WithoutSize:
+    size = None
+
+    def draw(self) -> float:
+        return 0.5
+
+
+@pytest.mark.parametrize("value", [Hat(), Wrapped()])
+def test_what_fulfils_a_protocol_comes_back(value):
+    assert checks.fulfils(value, Drawer)
+    assert checks.fulfilling("hat", value, Drawer, "a drawer") is value
+
+
+@pytest.mark.parametrize("value", [Hat, NotCallable(), WithoutSize(), object(), None, "hat"])
+def test_what_does_not_fulfil_a_protocol_is_refused_by_name(value):
+    assert not checks.fulfils(value, Drawer)
+    message = r"^hat must be a drawer with size and draw\(\), got .*; take a bag$"
+    with pytest.raises(TypeError, match=message):
+        checks.fulfilling("hat", value, Drawer, "a drawer", instead="take a bag")
 
 
 def test_complex_arrays_are_refused():

@@ -12,7 +12,7 @@ from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization
-from curse_of_memory.training.expected import ByAutograd, ExpectedLoss
+from curse_of_memory.training.expected import ExpectedLoss, NaiveExpectedLoss
 from curse_of_memory.training.member_losses import ExpectedLosses
 from curse_of_memory.training.members import Members
 from curse_of_memory.training.memory_misfit import is_compiled
@@ -34,7 +34,7 @@ def task(horizon=20, **options):
 def assert_routes_agree(model, task, loss, k=64):
     """Compiled, and differentiated by torch: within `k` roundings of the largest number for each step."""
     assert is_compiled(model, task, loss)
-    exact, plain = ExpectedLoss(model, task, loss), ByAutograd(model, task, loss)
+    exact, plain = ExpectedLoss(model, task, loss), NaiveExpectedLoss(model, task, loss)
     theta, T = exact.start, task.horizon
     (value, gradient), (other, slope) = (route.value_and_gradient(theta) for route in (exact, plain))
     assert value == pytest.approx(other, rel=k * T * EPS)

@@ -117,9 +117,8 @@ def power(p: float) -> Bias:
     >>> power(1).formula
     T**2/2 - s**2/2
     """
-    if isinstance(p, float) and p == math.inf:
+    if (p := checks.real("p", p, endless=True)) == math.inf:
         return _LastStep("t^inf", None)
-    p = checks.real("p", p)
     return _Power(f"t^{p:g}", t ** exact(p), p)
 
 
