@@ -13,7 +13,7 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
-from curse_of_memory.protocols import LinearLoss, LinearTask, Task
+from curse_of_memory.protocols import LinearLoss, LinearTask, Task, has_linear_memory
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import sample_seed, sample_stream
 
@@ -240,7 +240,9 @@ def _exact_error(
     With a row of zeros, their standard errors. None for all others.
     """
     model = system.model
-    if system.kernel is None or not checks.fulfils(task, LinearTask) or not checks.fulfils(loss, LinearLoss):
+    if system.kernel is None or not has_linear_memory(model):
+        return None
+    if not (checks.fulfils(task, LinearTask) and checks.fulfils(loss, LinearLoss)):
         return None
     errors = torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=chunk)
 

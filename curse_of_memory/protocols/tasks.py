@@ -9,6 +9,8 @@ from typing import Protocol, TypedDict
 import torch
 from torch import Tensor
 
+from curse_of_memory.protocols.layers import LinearMemory
+
 __all__ = ["LinearError", "LinearLoss", "LinearTask", "Task"]
 
 
@@ -59,7 +61,9 @@ class LinearTask(Protocol):
         """Length of its sequences, in steps."""
         ...
 
-    def linear_error(self, model, parameters: Mapping[str, Tensor] | None = None) -> LinearError:
+    def linear_error(
+        self, model: LinearMemory, parameters: Mapping[str, Tensor] | None = None
+    ) -> LinearError:
         """Return how far a linear `model`, with other `parameters` if given, is from the target."""
         ...
 

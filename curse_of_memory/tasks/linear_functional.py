@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from curse_of_memory.protocols import LinearError
+from curse_of_memory.protocols import LinearError, LinearMemory
 from curse_of_memory.tasks.convolution import causal_convolution, lag_values
 from curse_of_memory.tasks.sampling import Batch, fingerprint, placed, white_noise
 from curse_of_memory.theory.bias import INPUTS
@@ -81,7 +81,9 @@ class LinearFunctional:
         """The memory as a float64 tensor of shape ``(horizon, 1, 1)``, as linear models give theirs."""
         return torch.from_numpy(self.rho)[:, None, None]
 
-    def linear_error(self, model, parameters: Mapping[str, Tensor] | None = None) -> LinearError:
+    def linear_error(
+        self, model: LinearMemory, parameters: Mapping[str, Tensor] | None = None
+    ) -> LinearError:
         """Return how far a linear model is from this target, as the exact losses take it.
 
         Parameters

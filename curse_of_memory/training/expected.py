@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
-from curse_of_memory.protocols import LinearLoss, LinearTask
+from curse_of_memory.protocols import LinearLoss, LinearMemory, LinearTask, has_linear_memory
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tools import checks
 from curse_of_memory.training.memory_misfit import MemoryMisfit, compiled_case
@@ -67,11 +67,12 @@ class ExpectedLoss:
     def __init__(self, model: nn.Module, task: LinearTask, loss: LinearLoss | None = None):
         loss = TemporallyWeightedMSE() if loss is None else loss
         checks.fulfilling("loss", loss, LinearLoss, "a loss", instead="use TemporallyWeightedMSE")
-        if not (getattr(model, "is_linear", False) and hasattr(model, "kernel")):
+        self._model = model
+        if not has_linear_memory(model):
             raise TypeError("model must be linear and give its kernel(); use training.fit for others")
         task = checks.fulfilling("task", task, LinearTask, "a linear task", instead="use training.fit")
-        self._model = model
-        self.start = np.concatenate([p.detach().double().cpu().numpy().ravel() for p in model.parameters()])
+        weights = [p.detach().double().cpu().numpy() for _, p in model.named_parameters()]
+        self.start = np.concatenate([w.ravel() for w in weights])
         known = compiled_case(model, task, loss)
         self._route = NaiveExpectedLoss(model, task, loss) if known is None else _Compiled(*known)
 
@@ -141,7 +142,7 @@ class NaiveExpectedLoss:
         As for :class:`ExpectedLoss`; the loss must be given.
     """
 
-    def __init__(self, model: nn.Module, task: LinearTask, loss: LinearLoss):
+    def __init__(self, model: LinearMemory, task: LinearTask, loss: LinearLoss):
         task.linear_error(model)  # refuses what does not fit
         shapes = {name: p.shape for name, p in model.named_parameters()}
         sizes = [shape.numel() for shape in shapes.values()]

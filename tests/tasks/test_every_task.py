@@ -7,6 +7,7 @@ from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.measure import perturbation_curve
+from curse_of_memory.protocols import LinearTask, Task
 from curse_of_memory.tasks import (
     AttentionApproximation,
     Copying,
@@ -19,6 +20,7 @@ from curse_of_memory.tasks import (
     causal_transformer,
     random_rnn,
 )
+from curse_of_memory.tools import checks
 from curse_of_memory.training import fit
 
 no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -56,6 +58,14 @@ CLASSES = {
     "text": lambda: WikiText2(sequence_length=6),
 }
 EVERY = {**NUMBERS, **CLASSES}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_it_fulfils_the_protocol_and_its_class_does_not(make, name):
+    task = make(name)
+    assert checks.fulfils(task, Task)
+    assert checks.fulfils(task, LinearTask) == (name == "linear")
+    assert not checks.fulfils(type(task), Task)
 
 
 @pytest.fixture

@@ -432,6 +432,7 @@ X = torch.ones(4, 12, 1)
         ({"model": Cut()}, "model cuts the gradient between its weights and its answer"),
         ({"task": 3}, "task must be a task with sample.* or a DataLoader, got int"),
         ({"task": X}, "task must be .*, got Tensor"),
+        ({"task": LinearFunctional}, "task must be a task with sample.* or a DataLoader, got type"),
         ({"task": (X, X, X)}, "task must be .*, got tuple"),
         ({"task": (X, X[:3])}, r"task must give as many inputs as targets, .* got \(4, 12, 1\) and \(3,"),
         ({"task": (X[:0], X[:0])}, "task must give as many inputs as targets, one at least"),

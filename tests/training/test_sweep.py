@@ -406,7 +406,7 @@ FROZEN = network().requires_grad_(False)
         ({"models": TWICE}, "models must be a sequence of RNN, got RNN"),
         ({"models": 3}, "models must be a sequence of RNN, got int"),
         ({"models": [FROZEN]}, "models must have weights to train, but all of one are frozen"),
-        ({"task": 3}, r"task must have a method sample\(\), got int; training.fit takes data"),
+        ({"task": 3}, r"task must be a task with sample\(\), got 3; training.fit takes data"),
         ({"task": Pair(2)}, r"task must give targets of shape \(16, 20, 1\), .* got \(16, 20, 2\)"),
         ({"expected": 1}, "expected must be True or False, got 1"),
         ({"progress": "x"}, "progress must be True or False, got 'x'"),

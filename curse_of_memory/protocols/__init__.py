@@ -1,0 +1,32 @@
+"""What this package asks of things that somebody hands in: of layers, of tasks, and of losses."""
+
+from curse_of_memory.protocols.layers import (
+    LinearMemory,
+    ManyModels,
+    Outputs,
+    SequenceLayer,
+    Stackable,
+    can_run_chunks,
+    has_linear_memory,
+    has_method,
+    is_stackable,
+    runs_many,
+)
+from curse_of_memory.protocols.tasks import LinearError, LinearLoss, LinearTask, Task
+
+__all__ = [
+    "LinearError",
+    "LinearLoss",
+    "LinearMemory",
+    "LinearTask",
+    "ManyModels",
+    "Outputs",
+    "SequenceLayer",
+    "Stackable",
+    "Task",
+    "can_run_chunks",
+    "has_linear_memory",
+    "has_method",
+    "is_stackable",
+    "runs_many",
+]
