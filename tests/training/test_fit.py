@@ -504,7 +504,7 @@ def test_a_checkpoint_holds_no_code(task, tmp_path):
         ({"learning_rate": math.nan}, ValueError, "learning_rate must be finite"),
         ({"weight_decay": -1.0}, ValueError, "weight_decay must not be negative"),
         ({"clip": 0.0}, ValueError, "clip must be positive"),
-        ({"clip": math.nan}, ValueError, "clip must be positive"),
+        ({"clip": math.nan}, ValueError, "clip must be finite"),
         ({"device": "gpu"}, ValueError, "device must be 'auto'"),
     ],
 )
