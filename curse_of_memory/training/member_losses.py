@@ -1,9 +1,13 @@
 """The losses of many small networks at once: of sampled batches, or exact."""
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
-from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory.measure.answers import sequence_of
+from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu
+from curse_of_memory.protocols import LinearError, LinearTask, Task, has_linear_memory
 from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched_adam import Stacked
 from curse_of_memory.training.batches import copied
@@ -12,13 +16,15 @@ from curse_of_memory.training.memory_misfit import MemoryMisfit, compiled_case, 
 
 __all__ = ["ExpectedLosses", "SampledLosses"]
 
+TRIED, BEGINNING = 4, 32  # sequences, and steps of them, that a layer is tried on
+
 
 class SampledLosses:
     """The losses of sampled batches; members of one seed share theirs.
 
     Parameters
     ----------
-    task
+    task : Task
         Anything with ``sample(size, seed=, device=, dtype=)``.
     batch_size, validation_size : int
         Sequences in a training batch, and in the validation set.
@@ -26,7 +32,7 @@ class SampledLosses:
         Where the batches are wanted.
     """
 
-    def __init__(self, task, batch_size: int, validation_size: int, device: torch.device):
+    def __init__(self, task: Task, batch_size: int, validation_size: int, device: torch.device):
         self._task, self._device = task, device
         self._batch_size, self._validation_size = batch_size, validation_size
         self._step: int | None = None
@@ -43,19 +49,41 @@ class SampledLosses:
         """Return the losses ``(model,)`` of the `members` on sequences that are never trained on."""
         return self._losses(members, self._unseen, self._validation_size, "validation")
 
-    def _losses(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Tensor:
+    @torch.no_grad()
+    def check(self, members: Members, model: nn.Module) -> None:
+        """Refuse a `model` that answers otherwise than its ``run_many`` with its weights, those of `members`.
+
+        Both are held against each other on the beginnings of a few sequences of the validation set; answers
+        that are not finite are not compared.
+        """
+        x, _ = self._batch(members, self._unseen, self._validation_size, "validation")
+        x = x[:TRIED, :BEGINNING] if x.ndim == 3 else x[0, :TRIED, :BEGINNING]
+        alone = sequence_of(model(x))
+        together = members.template.run_many(members.weights, x)
+        if together.shape != (1, *alone.shape):
+            shapes = f"{tuple(together.shape)} where it must be {(1, *alone.shape)}"
+            raise ValueError(f"models must answer alike in run_many(), but the shape of one is {shapes}")
+        size, error = alone.abs().max(), (together[0] - alone).abs().max()
+        if error.isfinite() and error > torch.finfo(members.dtype).eps ** 0.5 * size:
+            name = type(model).__name__
+            raise ValueError(f"models must answer in run_many() as by themselves, which {name} does not")
+
+    def _batch(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Sequence[Tensor]:
+        """Return inputs and targets, of `size` sequences; with a leading ``model`` where seeds differ."""
         seeds = members.seeds
         for seed in set(seeds):
             if (seed, members.dtype) not in drawn:
-                found = self._task.sample(
+                pair = self._task.sample(
                     size, seed=sample_seed(what, seed, *index), device=self._device, dtype=members.dtype
                 )
-                drawn[seed, members.dtype] = copied("task", found)  # the next draw may fill the same buffers
+                drawn[seed, members.dtype] = copied("task", pair)  # the next draw may fill the same buffers
         if len(set(seeds)) == 1:
-            x, y = drawn[seeds[0], members.dtype]
-        else:
-            pairs = [drawn[seed, members.dtype] for seed in seeds]
-            x, y = (torch.stack(tensors) for tensors in zip(*pairs, strict=True))
+            return drawn[seeds[0], members.dtype]
+        pairs = [drawn[seed, members.dtype] for seed in seeds]
+        return [torch.stack(tensors) for tensors in zip(*pairs, strict=True)]
+
+    def _losses(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Tensor:
+        x, y = self._batch(members, drawn, size, what, *index)
         answers = members.template.run_many(members.weights, x)
         if y.shape[-3:] != answers.shape[1:]:
             shapes = f"{tuple(answers.shape[1:])}, as the models answer, got {tuple(y.shape[-3:])}"
@@ -79,11 +107,11 @@ class ExpectedLosses:
 
     Parameters
     ----------
-    task : LinearFunctional
-        Target, inputs and time step.
+    task : LinearTask
+        Such as :class:`LinearFunctional`.
     """
 
-    def __init__(self, task):
+    def __init__(self, task: LinearTask):
         self._task = task
         self._prepared: dict[tuple, MemoryMisfit] = {}
 
@@ -93,27 +121,36 @@ class ExpectedLosses:
 
     def validation(self, members: Members) -> Tensor:
         """Return the losses ``(model,)`` of the `members`."""
-        template, losses = members.template, members.losses
-        known = all(compiled_case(template, self._task, loss) for loss in losses)
-        if known and on_cpu(*members.weights.values()):
+        losses = members.losses
+        cases = [compiled_case(members.template, self._task, loss) for loss in losses]
+        if cases[0] is not None and None not in cases and on_cpu(*members.weights.values()):
+            template, task, _ = cases[0]
             # a member that leaves changes the list of losses
             chosen = template, *((loss.bias, loss.form) for loss in losses)
             if chosen not in self._prepared:
-                self._prepared[chosen] = MemoryMisfit(template, self._task, losses)
+                self._prepared[chosen] = MemoryMisfit(template, task, losses)
             return expected_losses(self._prepared[chosen], members.weights)
         return self._by_torch(members)
 
     def _by_torch(self, members: Members) -> Tensor:
-        settings: dict = {}
+        template = members.template
+        assert has_linear_memory(template)  # or the sweep had refused it
+        settings: LinearError | None = None
 
-        def errors(parameters: Stacked) -> Stacked:
-            error = self._task.linear_error(members.template, parameters)
-            settings.update((k, v) for k, v in error.items() if not isinstance(v, Tensor))
-            return {k: v for k, v in error.items() if isinstance(v, Tensor)}
+        def errors(parameters: Stacked) -> tuple[Tensor, Tensor]:
+            nonlocal settings
+            settings = self._task.linear_error(template, parameters)
+            return settings["kernel_error"], settings["offset_error"]
 
-        stacked = torch.func.vmap(errors)(members.weights)
-        losses = stacked["kernel_error"].new_empty(len(members))
+        kernels, offsets = torch.func.vmap(errors)(members.weights)
+        assert settings is not None
+        losses = kernels.new_empty(len(members))
         for loss, places in members.by_loss():
-            chosen = {k: v[places] for k, v in stacked.items()}
-            losses[places] = loss.expected(**chosen, **settings)
+            losses[places] = loss.expected(
+                kernels[places],
+                offset_error=offsets[places],
+                dt=settings["dt"],
+                variance=settings["variance"],
+                inputs=settings["inputs"],
+            )
         return losses

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
+from curse_of_memory.protocols import Stackable
 from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit
 from curse_of_memory.training.batched_adam import BatchedAdamW, Stacked, clip_norms, gradient_norms
 
 __all__ = ["Group", "Members", "kind"]
 
 
-def kind(model: RNN) -> tuple:
-    """Return what two models must share to be stacked: the `model`'s sizes, functions and precision."""
+def kind(model: Stackable) -> tuple:
+    """Return what two models must share to be stacked: class, architecture, and all but values of weights."""
     weights = [(name, tuple(w.shape), w.dtype, w.requires_grad) for name, w in model.named_parameters()]
-    return model.activation, model.parameterization, model.diagonal, model.dt, tuple(weights)
+    return type(model), model.architecture, tuple(weights)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Members:
 
     Attributes
     ----------
-    template : RNN
+    template : Stackable
         One of this kind; its own weights do not count.
     weights : mapping from name to Tensor of shape ``(model, ...)``
         Theirs.
@@ -45,7 +45,7 @@ class Members:
         Of the batches of each.
     """
 
-    template: RNN
+    template: Stackable
     weights: Stacked
     losses: list[TemporallyWeightedMSE]
     seeds: list[int]
@@ -59,8 +59,8 @@ class Members:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the weights."""
-        return self.weights["output_weight"].dtype
+        """The precision of real numbers that they work in."""
+        return next(iter(self.weights.values())).dtype.to_real()
 
     def by_loss(self) -> Iterator[tuple[TemporallyWeightedMSE, list[int]]]:
         """Go through the losses that differ, and the places of the members that have each."""
@@ -78,7 +78,7 @@ class Group:
     ----------
     numbers : sequence of int
         How the sweep numbers these members.
-    models : sequence of RNN
+    models : sequence of Stackable
         All of one :func:`kind`.
     losses : sequence of TemporallyWeightedMSE
         What each is trained on.
@@ -95,7 +95,7 @@ class Group:
     def __init__(
         self,
         numbers: Sequence[int],
-        models: Sequence[RNN],
+        models: Sequence[Stackable],
         losses: Sequence[TemporallyWeightedMSE],
         seeds: Sequence[int],
         weight_decay: float,
@@ -167,10 +167,10 @@ class Group:
     def _values_and_gradients(self, evaluate: Callable[[Members], Tensor]) -> tuple[Tensor, Stacked]:
         values, gradients = [], []
         for part in self._parts("training", evaluate):
-            found = evaluate(part)
+            some = evaluate(part)
             leaves = [part.weights[name] for name in self.trained]
-            gradients.append(torch.autograd.grad(found.sum(), leaves))
-            values.append(found.detach())
+            gradients.append(torch.autograd.grad(some.sum(), leaves))
+            values.append(some.detach())
         joined = [torch.cat(pieces) for pieces in zip(*gradients, strict=True)]
         return torch.cat(values), dict(zip(self.trained, joined, strict=True))
 
@@ -207,7 +207,7 @@ class Group:
         self.optimizer.keep(rows)
 
     @torch.no_grad()
-    def write_best(self, models: Sequence[RNN]) -> None:
+    def write_best(self, models: Sequence[Stackable]) -> None:
         """Give the members' best weights to those of the `models` of the sweep that are in this group."""
         for place, number in enumerate(self._all):
             for name, weight in models[number].named_parameters():

@@ -1,4 +1,4 @@
-"""Training many small networks as one: models of one size run as one batched call."""
+"""Training many small models at once: those of one kind and size run as one batched call."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import xarray as xr
+from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
-from curse_of_memory.protocols import LinearTask, Task
-from curse_of_memory.theory import reparameterization
+from curse_of_memory.protocols import LinearTask, Stackable, Task, has_linear_memory
+from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.checkpoints import identity
@@ -22,10 +22,18 @@ from curse_of_memory.training.standing import Standing
 
 __all__ = ["sweep"]
 
+TOLD = {
+    "width": "hidden",
+    "activation": "activation",
+    "parameterization": "parameterization",
+    "diagonal": "diagonal",
+}
+"""Coordinates of the table, and the attributes of layers that they come from."""
+
 
 def sweep(
-    models: Sequence[RNN],
-    task,
+    models: Sequence[Stackable],
+    task: Task | LinearTask,
     *,
     loss: TemporallyWeightedMSE | Sequence[TemporallyWeightedMSE] | None = None,
     expected: bool = False,
@@ -46,19 +54,20 @@ def sweep(
     progress: bool = False,
     checkpoint: str | Path | None = None,
 ) -> xr.Dataset:
-    """Train many recurrent networks at once, each along the very trajectory of its own :func:`fit`.
+    """Train many small models at once, each along the very trajectory of its own :func:`fit`.
 
-    Models that agree in sizes, activation, parameterisation, time step and precision are stacked and run as
-    one, in parts where memory asks for it; the others stand beside them: a sweep over widths has one such
-    group per width, and none is padded. Learning rate, early stopping and divergence are a matter of each
-    member: one that ends, whatever the reason, is frozen at its best weights and costs nothing more, and
-    the others do not notice.
+    Models of equal class, architecture and sizes are stacked and run as one, in parts where memory asks for
+    it; the others stand beside them: a sweep over widths has one such group per width, and none is padded.
+    Learning rate, early stopping and divergence are a matter of each member: one that ends, whatever the
+    reason, is frozen at its best weights and costs nothing more, and the others do not notice.
 
     Parameters
     ----------
-    models : sequence of RNN
-        Moved to `device` and trained in place: each ends with its best weights.
-    task
+    models : sequence of torch.nn.Module
+        Layers with ``run_many(parameters, x)`` and an ``architecture``, such as :class:`RNN` and
+        :class:`SSM`; see :class:`curse_of_memory.protocols.Stackable`. They are moved to `device` and trained
+        in place: each ends with its best weights.
+    task : Task
         Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets.
     loss : TemporallyWeightedMSE, or one per model, optional
         Of any weight and form, with the reduction "mean"; the unweighted squared error if none is given.
@@ -99,17 +108,18 @@ def sweep(
     Returns
     -------
     xarray.Dataset
-        Over ``member``, in the order of the models, with the coordinates ``width``, ``activation``,
-        ``parameterization``, ``diagonal``, ``seed``, ``learning_rate``, ``loss_weight``, ``loss_form``:
-        ``loss``, the best validation loss; ``status``, one of those of :class:`FitResult`; and ``steps``.
-        Over ``member`` and ``step``: ``validation_loss``, ``training_loss`` and ``learning_rate_at``, NaN
-        after a member's end. The attribute ``seconds`` is wall-clock time, of all calls together if the sweep
-        was resumed.
+        Over ``member``, in the order of the models, with the coordinates ``model`` (the class), ``seed``,
+        ``learning_rate``, ``loss_weight``, ``loss_form``, and those of ``width``, ``activation``,
+        ``parameterization`` and ``diagonal`` that all models have: ``loss``, the best validation loss;
+        ``status``, one of those of :class:`FitResult`; and ``steps``. Over ``member`` and ``step``:
+        ``validation_loss``, ``training_loss`` and ``learning_rate_at``, NaN after a member's end. The
+        attribute ``seconds`` is wall-clock time, of all calls together if the sweep was resumed.
 
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, lists that have not one entry per model, a model that is no RNN or is given twice, a
+        For bad numbers, lists that have not one entry per model, a model that cannot be stacked, answers in
+        ``run_many`` otherwise than by itself (it is tried on a few sequences) or is given twice, a
         loss of another kind, nonlinear models whose expected loss is asked for, or a checkpoint that belongs
         to another sweep.
 
@@ -121,6 +131,7 @@ def sweep(
 
     Examples
     --------
+    >>> from curse_of_memory.nn import RNN
     >>> from curse_of_memory.tasks import LinearFunctional
     >>> models = [RNN(m, activation="tanh", seed=s) for m in (2, 3) for s in range(2)]
     >>> task = LinearFunctional(lambda t: 0.5**t, horizon=8)
@@ -131,12 +142,8 @@ def sweep(
     flags = {"expected": expected, "full_precision": full_precision, "progress": progress}
     for name, value in flags.items():
         checks.flag(name, value)
-    models = _models(models, expected)
-    if expected:
-        checks.fulfilling("task", task, LinearTask, "a linear task")
-    else:
-        checks.fulfilling("task", task, Task, "a task", instead="training.fit takes data")
-    n = len(models)
+    modules, layers = _models(models, expected)
+    n = len(layers)
     rates = _each("learning_rate", learning_rate, n, checks.positive)
     loss_of = _losses(loss, n)
     seeds = _each("seed", seed, n, _batch_seed)
@@ -154,18 +161,13 @@ def sweep(
         stop_below = checks.real("stop_below", stop_below)
 
     device = devices.resolve_device(device)
+    sizes = settings["batch_size"], settings["validation_size"]
+    losses = _losses_of(task, expected, *sizes, device)
     budget = devices.memory_budget(device, memory)
-    for model in models:
-        model.to(device)
-    if expected:
-        losses = ExpectedLosses(task)
-    else:
-        losses = SampledLosses(task, settings["batch_size"], settings["validation_size"], device)
-    coordinates = {
-        "width": [model.hidden for model in models],
-        "activation": [model.activation for model in models],
-        "parameterization": [reparameterization.get(model.parameterization).name for model in models],
-        "diagonal": [model.diagonal for model in models],
+    for module in modules:
+        module.to(device)
+    coordinates = _told(layers) | {
+        "model": [type(layer).__name__ for layer in layers],
         "seed": seeds,
         "learning_rate": rates,
         "loss_weight": [loss.bias.name for loss in loss_of],
@@ -173,14 +175,14 @@ def sweep(
     }
     settings |= {"expected": bool(expected), "patience": patience, "stop_below": stop_below}
     settings |= {"task": identity(task)}
-    settings |= {"models": [_description(model) for model in models]} | coordinates
+    settings |= {"models": [_description(layer) for layer in layers]} | coordinates
     alike: dict[tuple, list[int]] = {}
-    for i, model in enumerate(models):
-        alike.setdefault(kind(model), []).append(i)
+    for i, layer in enumerate(layers):
+        alike.setdefault(kind(layer), []).append(i)
     groups = [
         Group(
             chosen,
-            [models[i] for i in chosen],
+            [layers[i] for i in chosen],
             [loss_of[i] for i in chosen],
             [seeds[i] for i in chosen],
             weight_decay=weight_decay,
@@ -189,36 +191,68 @@ def sweep(
         )
         for chosen in alike.values()
     ]
+    if isinstance(losses, SampledLosses):
+        for group in groups:
+            losses.check(group.members[:1], modules[group.numbers[0]])
     run = Lockstep(groups, Standing(rates, decay_patience), losses, settings, checkpoint)
     run.resume(device)
     with devices.full_precision(full_precision):
         run.train(steps, progress)
     for group in run.groups:
-        group.write_best(models)
+        group.write_best(layers)
     result = run.standing.dataset(coordinates)
     result.attrs["seconds"] = run.seconds
     return result
 
 
-def _models(models: Sequence[RNN], expected: bool) -> list[RNN]:
-    if isinstance(models, RNN) or not isinstance(models, Iterable):
-        raise TypeError(f"models must be a sequence of RNN, got {type(models).__name__}")
-    models = list(models)
-    if not models:
-        raise ValueError("models must not be empty")
+def _models(models: object, expected: bool) -> tuple[list[nn.Module], list[Stackable]]:
+    """Return the models, as modules and as layers that can be stacked, if they are both."""
+    if isinstance(models, nn.Module | str) or not isinstance(models, Iterable):
+        raise TypeError(f"models must be a list of layers, got {type(models).__name__}")
+    modules: list[nn.Module] = []
+    layers: list[Stackable] = []
     for model in models:
-        # a subclass may answer in its own way, which the batched run would not know
-        if type(model) is not RNN:
-            raise TypeError(f"models must be of type RNN, got {type(model).__name__}; use training.fit")
-        if not any(p.requires_grad for p in model.parameters()):
+        layers.append(checks.fulfilling("models", model, Stackable, "layers", instead="use training.fit"))
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"models must be torch modules, got {checks.shown(model)}")
+        modules.append(model)
+        try:
+            hash(layers[-1].architecture)
+        except TypeError as error:
+            raise TypeError(f"models must have a hashable architecture, but {error}") from None
+        weights = list(model.parameters())
+        if not any(p.requires_grad for p in weights):
             raise ValueError("models must have weights to train, but all of one are frozen")
-        if any(p.dtype in (torch.float16, torch.bfloat16) for p in model.parameters()):
+        if any(p.dtype in (torch.float16, torch.bfloat16) for p in weights):
             raise TypeError("models must have weights of float32 or float64; training.fit takes shorter ones")
-        if expected and not model.is_linear:
-            raise TypeError(f"only linear models have an exact expected loss; one is {model.activation}")
-    if len({id(model) for model in models}) < len(models):
+        if expected and not has_linear_memory(model):
+            what = getattr(model, "activation", type(model).__name__)
+            raise TypeError(f"only linear models have an exact expected loss; one is {what}")
+    if not modules:
+        raise ValueError("models must not be empty")
+    if len({id(module) for module in modules}) < len(modules):
         raise ValueError("models must be different objects, since each is trained in place")
-    return models
+    return modules, layers
+
+
+def _told(layers: Sequence[Stackable]) -> dict[str, list]:
+    """Return what all `layers` say of themselves, by name, as coordinates of a table."""
+    table = {}
+    for label, name in TOLD.items():
+        values = [getattr(layer, name, None) for layer in layers]
+        plain = [value.name if isinstance(value, Reparameterization) else value for value in values]
+        if all(isinstance(value, str | int | float) for value in plain):
+            table[label] = plain
+    return table
+
+
+def _losses_of(
+    task: object, expected: bool, batch_size: int, validation_size: int, device: torch.device
+) -> SampledLosses | ExpectedLosses:
+    if expected:
+        return ExpectedLosses(checks.fulfilling("task", task, LinearTask, "a linear task"))
+    task = checks.fulfilling("task", task, Task, "a task", instead="training.fit takes data")
+    return SampledLosses(task, batch_size, validation_size, device)
 
 
 def _each(name: str, value, count: int, check: Callable) -> list:
@@ -248,7 +282,7 @@ def _losses(loss, count: int) -> list[TemporallyWeightedMSE]:
     return losses
 
 
-def _description(model: RNN) -> str:
+def _description(model: Stackable) -> str:
     """Return what a checkpoint says of a model, its numbers left out."""
     trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
     return f"{model} { {name: (tuple(w.shape), str(w.dtype)) for name, w in trained.items()} }"

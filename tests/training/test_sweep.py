@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
+from curse_of_memory.nn import RNN, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
@@ -145,6 +146,113 @@ def test_precisions_and_sizes_stand_side_by_side(task):
     assert [weights(m).dtype for m in models] == [torch.float64, torch.float32, torch.float64]
 
 
+# --- other layers -------------------------------------------------------------------------------
+
+
+class Averages(nn.Module):
+    """Somebody else's layer: ŷ_k = Σ_i c_i z_i(k), z_i(k) = (1 − g_i) z_i(k − 1) + g_i x_k."""
+
+    def __init__(self, width, seed):
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+        self.gate = nn.Parameter(torch.randn(width, generator=random, dtype=torch.float64))
+        self.readout = nn.Parameter(torch.randn(width, generator=random, dtype=torch.float64))
+
+    architecture = "averages"
+
+    def forward(self, x):
+        return self.run_many({name: w[None] for name, w in self.named_parameters()}, x)[0]
+
+    def run_many(self, parameters, x):
+        g, z, answers = parameters["gate"].sigmoid()[:, None], 0.0, []
+        for x_k in (x if x.ndim == 4 else x[None]).unbind(2):
+            z = (1 - g) * z + g * x_k
+            answers.append((z * parameters["readout"][:, None]).sum(-1, keepdim=True))
+        return torch.stack(answers, 2)
+
+
+SSMS = [
+    {"activation": "tanh"},
+    {"initial": "lru", "parameterization": "lru"},
+    {"parameterization": "best", "skip": True},
+    {"parameterization": "best", "skip": True, "bias": False},
+]
+
+
+@pytest.mark.parametrize("seed", [0, [0, 1, 0, 2]])
+@pytest.mark.parametrize(
+    "models",
+    [
+        lambda: [SSM(4, seed=s, dtype=torch.float64, **SSMS[k]) for k in (0, 1) for s in (0, 1)],
+        lambda: [SSM(4, seed=s, dtype=torch.float64, **options) for s, options in enumerate(SSMS)],
+        lambda: [Averages(2 + s // 2, s) for s in range(4)],
+        lambda: [network(3), Averages(3, 0), SSM(4, seed=0, dtype=torch.float64), Averages(3, 1)],
+    ],
+    ids=["SSM", "SSM of four kinds", "own", "mixed"],
+)
+def test_any_layer_takes_the_trajectory_of_its_own_fit(task, models, seed):
+    table = assert_same_as_fits(models(), task, steps=25, seed=seed, learning_rate=[0.02, 0.01, 1e-12, 0.01])
+    assert table.model.values.tolist() == [type(model).__name__ for model in models()]
+
+
+def test_a_layer_that_ends_or_diverges_leaves_the_others_alone(task):
+    models = [Averages(3, s) for s in range(3)]
+    models[1].readout.data.fill_(1e200)
+    table = assert_same_as_fits(models, task, steps=25, patience=1, learning_rate=[0.02, 0.02, 1e-30])
+    assert table.status.values.tolist() == ["finished", "diverged", "not improved"]
+    assert table.steps.values.tolist() == [25, 0, 10]
+
+
+def test_what_all_layers_say_of_themselves_labels_the_table(task):
+    alike = sweep([SSM(m, seed=0) for m in (4, 6)], task, steps=1, **SMALL)
+    assert alike.width.values.tolist() == [4, 6]
+    assert alike.parameterization.values.tolist() == ["direct"] * 2
+    assert "diagonal" not in alike.coords
+    mixed = sweep([network(3), Averages(3, 0)], task, steps=1, **SMALL)
+    assert not {"width", "activation", "parameterization", "diagonal"} & set(mixed.coords)
+
+
+def test_expected_losses_of_state_space_models_are_descended(task):
+    models = [SSM(4, seed=s, dtype=torch.float64) for s in range(2)]
+    twins = copy.deepcopy(models)
+    table = sweep(models, task, expected=True, steps=15, clip=math.inf, **SMALL)
+    for model, twin in zip(models, twins, strict=True):
+        optimizer = torch.optim.AdamW(twin.parameters(), lr=0.01, weight_decay=0.0)
+        for _ in range(15):
+            optimizer.zero_grad()
+            TemporallyWeightedMSE().expected(**task.linear_error(twin)).backward()
+            optimizer.step()
+        torch.testing.assert_close(weights(model), weights(twin), **SAME)
+    assert set(table.status.values.tolist()) == {"finished"}
+
+
+class Louder(RNN):
+    """Answers otherwise than the many that it runs."""
+
+    def forward(self, x):
+        return 1.01 * super().forward(x)
+
+
+class Shorter(Averages):
+    def forward(self, x):
+        return super().run_many({name: w[None] for name, w in self.named_parameters()}, x)[0]
+
+    def run_many(self, parameters, x):
+        return super().run_many(parameters, x)[:, :, 1:]
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Louder(3, seed=0), "models must answer in run_many.. as by themselves, which Louder does not"),
+        (Shorter(3, seed=0), "models must answer alike in run_many.., but the shape of one is"),
+    ],
+)
+def test_a_layer_whose_many_answer_otherwise_is_refused(task, model, message):
+    with pytest.raises(ValueError, match=message):
+        sweep([model], task, steps=1, **SMALL)
+
+
 # --- divergence ---------------------------------------------------------------------------------
 
 
@@ -227,8 +335,8 @@ def test_as_many_run_at_once_as_there_is_memory_for(task, sizes):
     assert max(found[None]) == 7
     assert max(found[1]) == 1
     assert 2 <= max(found[10**5]) < 7
-    # one is measured, twice; then four evaluations of all, in whatever parts: three steps, two validations
-    assert {memory: sum(seen) for memory, seen in found.items()} == dict.fromkeys(found, 2 + 7 * 5)
+    # one is tried, and measured twice; then all are evaluated, in parts: three steps, two validations
+    assert {memory: sum(seen) for memory, seen in found.items()} == dict.fromkeys(found, 3 + 7 * 5)
 
 
 @pytest.mark.parametrize("memory", [1, 10**5, 2 * 10**5])
@@ -403,8 +511,8 @@ FROZEN = network().requires_grad_(False)
     ("options", "message"),
     [
         ({"models": []}, "models must not be empty"),
-        ({"models": TWICE}, "models must be a sequence of RNN, got RNN"),
-        ({"models": 3}, "models must be a sequence of RNN, got int"),
+        ({"models": TWICE}, "models must be a list of layers, got RNN"),
+        ({"models": 3}, "models must be a list of layers, got int"),
         ({"models": [FROZEN]}, "models must have weights to train, but all of one are frozen"),
         ({"task": 3}, r"task must be a task with sample\(\), got 3; training.fit takes data"),
         ({"task": Pair(2)}, r"task must give targets of shape \(16, 20, 1\), .* got \(16, 20, 2\)"),
@@ -417,7 +525,10 @@ FROZEN = network().requires_grad_(False)
         ({"learning_rate": [0.1, math.nan]}, "learning_rate must be finite"),
         ({"checkpoint": 3}, "checkpoint must be a path, got int"),
         ({"models": [RNN(2, seed=0).bfloat16()]}, "models must have weights of float32 or"),
-        ({"models": [torch.nn.Linear(1, 1)]}, "models must be of type RNN, got Linear"),
+        (
+            {"models": [torch.nn.Linear(1, 1)]},
+            "models must be layers with .* and architecture, got Linear",
+        ),
         ({"models": [TWICE, TWICE]}, "models must be different objects"),
         ({"expected": True}, "only linear models have an exact expected loss; one is tanh"),
         ({"learning_rate": [0.1]}, "learning_rate must be one number, or one for each of 2 models, got 1"),
