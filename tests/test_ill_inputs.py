@@ -325,6 +325,16 @@ FUNCTIONS = {
         {"model": rnn(), "horizon": 4, "samples": 2},
         {"model": "thing", "horizon": "count", "samples": "count", "norm": "name"},
     ),
+    "memory_used": (
+        com.measure.memory_used,
+        {"model": rnn(), "horizon": 4, "samples": 2, "dt": 1.0},
+        {"model": "thing", "horizon": "count", "samples": "count"},
+    ),
+    "linearised_rate": (
+        com.measure.linearised_rate,
+        {"model": rnn(), "inputs": [0.0, 1.0]},
+        {"model": "thing", "inputs": "list"},
+    ),
     "perturbation_curve": (
         com.perturbation_curve,
         {"model": rnn(), "task": TASK, "betas": [0.1], "draws": 2, "ball": "spectral"},

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from pandas.api.typing import DataFrameGroupBy
 from torch import nn
 
-from curse_of_memory.experiments.random_stacks import STACKS, fitted_slope, linearised_rate, spread
+from curse_of_memory.experiments.random_stacks import STACKS, fitted_slope, spread
+from curse_of_memory.measure import linearised_rate
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import Findings, spreads
 from curse_of_memory.tools import checks

@@ -1,13 +1,7 @@
 """Random stacks of layers: how fast their memory decays, and how fast it has to.
 
-A stack reads a constant input x from step 0 on and settles at a fixed point h* of its state map F(h, x).
-Close to it what is left goes by the powers of J = ∂F/∂h(h*, x): almost every memory decays like e^{−βt} with
-
-    β = −log ρ(J),      ρ the spectral radius;      x as the step says, or x = 0 after an impulse.
-
-A layer reads those below it and none above: J is block triangular, and β is the smallest of the rates of the
-layers. For a layer that is linear in time, J is its recurrent matrix and β = −max Re λ. Layers of one rate
-have t^{ℓ−1} e^{−βt} (StableSSM (2311.14495), theorem 3.3): their slope is smaller by up to (ℓ − 1)/t.
+Their rate β is :func:`curse_of_memory.measure.linearised_rate`. Layers of one rate have t^{ℓ−1} e^{−βt}
+(StableSSM (2311.14495), theorem 3.3): their slope is smaller by up to (ℓ − 1)/t.
 """
 
 import math
@@ -23,15 +17,11 @@ from curse_of_memory.nn.recurrent.gates import GRU, LSTM, ElmanRNN
 from curse_of_memory.nn.stack import SequenceStack
 from curse_of_memory.nn.state_space.s4d import S4D
 from curse_of_memory.nn.state_space.ssm import SSM
-from curse_of_memory.nn.state_space.ssm_modes import DiagonalModes
 from curse_of_memory.theory.decay.laws import upper_envelope
-from curse_of_memory.tools import checks
 
-__all__ = ["STACKS", "Slope", "fitted_slope", "linearised_rate", "spread"]
+__all__ = ["STACKS", "Slope", "fitted_slope", "spread"]
 
 ABOVE_NOISE = 10.0  # a value counts where it is this many noise floors high
-STEPS, CHUNKS = 200, 50  # steps towards the fixed point at a time, and how many times
-SETTLED = 1e-13  # change of a state in one step
 QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 
 
@@ -118,51 +108,6 @@ def fitted_slope(memory: xr.DataArray) -> Slope:
         stop=float(seen.lags[-1]),
         level=math.exp(level),
     )
-
-
-def linearised_rate(model: nn.Module, inputs: Sequence[float]) -> float:
-    """Return β = −log ρ(∂F/∂h) per step at the fixed point, the smallest over constant `inputs`.
-
-    Where all that a model remembers are diagonal modes, J has their multipliers at every point.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        With diagonal modes in it, or with ``run(x, state)`` and real states ``(batch, state)``, of one input
-        channel and in float64.
-    inputs : sequence of float
-        Constant inputs x.
-
-    Returns
-    -------
-    float
-        NaN if the state does not settle.
-    """
-    checks.finite_array("inputs", inputs, ndim=1)
-    modes = [part for part in model.modules() if isinstance(part, DiagonalModes)]
-    if modes:
-        with torch.no_grad():
-            return min(-math.log(part.multipliers()[0].abs().max().item()) for part in modes)
-    return min(_rate(model, x) for x in inputs)
-
-
-def _rate(model: nn.Module, x: float) -> float:
-    constant = torch.full((1, STEPS, 1), float(x), dtype=torch.float64)
-    fixed = None
-    for _ in range(CHUNKS):
-        with torch.no_grad():
-            fixed = model.run(constant, fixed).last
-            moved = model.run(constant[:, :1], fixed).last
-        if (moved - fixed).abs().max() <= SETTLED:
-            break
-    else:
-        return math.nan
-    size = fixed.shape[1]
-    # the Jacobian in one call: row i of a batch of copies is asked for the derivative of its entry i
-    copies = fixed.repeat(size, 1).requires_grad_()
-    after = model.run(constant[:, :1].expand(size, -1, -1), copies).last
-    (jacobian,) = torch.autograd.grad(after.diagonal().sum(), copies)
-    return -math.log(torch.linalg.eigvals(jacobian).abs().max().item())
 
 
 def spread(curves: Sequence[xr.DataArray]) -> dict[str, np.ndarray]:

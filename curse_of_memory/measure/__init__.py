@@ -4,8 +4,10 @@ A :class:`SequenceMap` says which map a module is; that it is one is tried befor
 """
 
 from curse_of_memory.measure.gradients import gradient_norms
+from curse_of_memory.measure.linearised_rate import linearised_rate
 from curse_of_memory.measure.margin import StabilityMargin, stability_margin
 from curse_of_memory.measure.memory import memory_function
+from curse_of_memory.measure.memory_used import memory_used
 from curse_of_memory.measure.perturbation import perturbation_curve
 from curse_of_memory.measure.report import memory_report
 from curse_of_memory.measure.sequence_map import SequenceMap
@@ -14,8 +16,10 @@ __all__ = [
     "SequenceMap",
     "StabilityMargin",
     "gradient_norms",
+    "linearised_rate",
     "memory_function",
     "memory_report",
+    "memory_used",
     "perturbation_curve",
     "stability_margin",
 ]

@@ -3,6 +3,7 @@
 from curse_of_memory.protocols.layers import (
     LinearMemory,
     ManyModels,
+    Modal,
     Outputs,
     SequenceLayer,
     Stackable,
@@ -20,6 +21,7 @@ __all__ = [
     "LinearMemory",
     "LinearTask",
     "ManyModels",
+    "Modal",
     "Outputs",
     "SequenceLayer",
     "Stackable",

@@ -7,6 +7,7 @@ SequenceLayer       ``run``, ``step`` and a state between them  whoever streams;
 LinearMemory        ``kernel``, ``offset``, ``dt``              exact losses, closed-form measurements
 ManyModels          ``run_many``                                perturbed copies, sweeps
 Stackable           ``run_many`` and ``architecture``           sweeps, which find out who can run with whom
+Modal               ``multipliers``                             the rate at which memories decay
 ==================  ==========================================  ==============================================
 
 Nobody has to inherit from them. Whether a module that a user hands in fulfils one is said by the functions
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 __all__ = [
     "LinearMemory",
     "ManyModels",
+    "Modal",
     "Outputs",
     "SequenceLayer",
     "Stackable",
@@ -133,6 +135,14 @@ class Stackable(ManyModels, Protocol):
         Two layers of equal `architecture` whose weights agree in name, shape and dtype answer alike with the
         same weights, so that either can run both.
         """
+        ...
+
+
+class Modal(Protocol):
+    """A layer all of whose memory are diagonal modes h ← z h + φ x."""
+
+    def multipliers(self, parameters: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """Return z and φ of all modes, real or complex, with other `parameters` if given."""
         ...
 
 

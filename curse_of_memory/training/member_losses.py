@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.measure.answers import sequence_of
-from curse_of_memory.nn.recurrence.nonlinear.threads import on_cpu
+from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
 from curse_of_memory.protocols import LinearError, LinearTask, Task, has_linear_memory
 from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched_adam import Stacked

@@ -1,6 +1,5 @@
 """Random stacks: rates against closed forms, and the claims of the two figures at a small size."""
 
-import itertools
 import math
 
 import numpy as np
@@ -9,10 +8,8 @@ import torch
 import xarray as xr
 
 from curse_of_memory.experiments import random_models
-from curse_of_memory.experiments.random_stacks import STACKS, fitted_slope, linearised_rate, spread
-from curse_of_memory.measure import memory_function
-from curse_of_memory.nn import RNN
-from curse_of_memory.nn.recurrent.gates import ElmanRNN
+from curse_of_memory.experiments.random_stacks import STACKS, fitted_slope, spread
+from curse_of_memory.measure import linearised_rate, memory_function
 from curse_of_memory.papers.inverse_approximation import memory_of_random_models
 from curse_of_memory.papers.ssm_universality import exponential_decay
 from curse_of_memory.theory.lemmas.layered_memory import LayeredMemory
@@ -63,53 +60,6 @@ def test_layers_take_from_the_slope_what_their_power_of_t_says(layers):
     beta = -math.log1p(-0.05)
     low, high = (beta - (layers - 1) / end for end in (slope.start, slope.stop))
     assert low - 1e-9 <= slope.rate <= high + 1e-9
-
-
-def test_the_rate_of_a_linear_network_is_its_slowest_mode():
-    model = RNN(6, seed=0, dtype=torch.float64)
-    largest = torch.linalg.eigvals(torch.eye(6) + model.recurrence()).abs().max().item()
-    # an eigenvalue of a symmetric matrix of norm one, found from rounded entries
-    assert linearised_rate(model, (0.3,)) == pytest.approx(-math.log(largest), rel=1e-9)
-
-
-def test_the_jacobian_is_that_at_the_fixed_point():
-    """One tanh unit: h = tanh(u x + w h), β = −log |w (1 − h²)|, smaller where h is nearer to zero."""
-    model = ElmanRNN(1, dtype=torch.float64)
-    for name, value in {
-        "weight_hh_l0": 0.9,
-        "weight_ih_l0": 1.0,
-        "bias_hh_l0": 0.0,
-        "bias_ih_l0": 0.2,
-    }.items():
-        getattr(model.network, name).data.fill_(value)
-    rates = []
-    for x in (0.0, 0.5):
-        h = 0.0
-        for _ in range(4000):
-            h = math.tanh(x + 0.2 + 0.9 * h)
-        rates.append(-math.log(0.9 * (1 - h * h)))
-        assert linearised_rate(model, (x,)) == pytest.approx(rates[-1], rel=1e-9)
-    assert linearised_rate(model, (0.5, 0.0)) == pytest.approx(min(rates), rel=1e-9)
-
-
-def test_what_does_not_settle_has_no_rate():
-    """w = −2 has no stable fixed point: h goes round a cycle of two."""
-    model = ElmanRNN(1, dtype=torch.float64)
-    for name, value in {
-        "weight_hh_l0": -2.0,
-        "weight_ih_l0": 1.0,
-        "bias_hh_l0": 0.0,
-        "bias_ih_l0": 0.1,
-    }.items():
-        getattr(model.network, name).data.fill_(value)
-    assert math.isnan(linearised_rate(model, (0.0,)))
-
-
-@pytest.mark.parametrize("kind", STACKS)
-def test_deeper_stacks_begin_with_the_shallower_ones_and_are_no_faster(kind):
-    rates = [linearised_rate(STACKS[kind](6, layers, 3), (1.0,)) for layers in (1, 2, 3)]
-    assert rates[0] > 0
-    assert all(deep <= shallow * (1 + 1e-9) for shallow, deep in itertools.pairwise(rates))
 
 
 def test_quantiles_are_over_models_and_leave_the_noise_out():

@@ -6,11 +6,11 @@ from itertools import chain
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure import memory_used
 from curse_of_memory.nn import RNN
 from curse_of_memory.nn.attention.transformer import CausalTransformer
 from curse_of_memory.nn.convolutional.tcn import TCN
@@ -21,11 +21,9 @@ from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
-from curse_of_memory.tools.devices import resolve_device
-from curse_of_memory.tools.random_streams import stream
 from curse_of_memory.training import fit, fit_expected, run_all, sweep
 
-__all__ = ["data", "memory_used", "plot", "range_errors"]
+__all__ = ["data", "plot", "range_errors"]
 
 TARGETS: Mapping[str, Target] = {
     "polynomial": targets.named("iat-code-polynomial"),
@@ -88,47 +86,9 @@ def data(
         trained += _sampled(task, kinds, settings, recurrent_steps, steps)
         for kind, model in trained:
             memory = memory_used(model, horizon, samples=samples, seed=seed, device=device)
-            parts.append(_rows({"target": name} | kind, task.rho, memory))
+            parts.append(_rows({"target": name} | kind, task.rho, memory.values))
     table = pd.concat(parts, ignore_index=True)
     return _findings(table)
-
-
-def memory_used(
-    model: nn.Module, horizon: int, *, samples: int, seed: int = 0, device: torch.device | str = "auto"
-) -> np.ndarray:
-    """Return ρ̂_s = E ∂ŷ_T/∂x_{T−s} over standard normal inputs, s = 0 … T − 1.
-
-    By Stein's lemma that is E ŷ_T x_{T−s}, so that no linear functional of the inputs is nearer to the last
-    answer of the model in mean square; for a linear model it is its memory.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        Maps ``(batch, time, 1)`` to ``(batch, time, 1)``; it is moved to `device`.
-    horizon : int
-        T, in steps.
-    samples : int
-        Sequences the mean is taken over.
-    seed : int
-        Names them.
-    device : str or torch.device
-        Where it is done.
-
-    Returns
-    -------
-    numpy.ndarray, shape (horizon,)
-
-    Examples
-    --------
-    >>> memory_used(nn.Identity(), 3, samples=1).tolist()
-    [1.0, 0.0, 0.0]
-    """
-    place = resolve_device(device)
-    draws = stream("memory used by a model", seed).standard_normal((samples, horizon, 1))
-    weight = next(model.parameters(), torch.empty(0))
-    x = torch.from_numpy(draws).to(place, weight.dtype).requires_grad_()
-    (slope,) = torch.autograd.grad(model.to(place)(x)[:, -1].sum(), x)
-    return slope.double().mean(0)[:, 0].flip(0).cpu().numpy()
 
 
 def _exact(task: LinearFunctional, kinds: list[dict]) -> list[tuple[dict, nn.Module]]:

@@ -11,14 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from curse_of_memory.experiments.random_stacks import linearised_rate
 from curse_of_memory.experiments.teacher_students import (
     errors_by_seed,
     filter_of,
     medians,
     perturbed_students,
 )
-from curse_of_memory.measure import memory_function
+from curse_of_memory.measure import linearised_rate, memory_function
 from curse_of_memory.nn.recurrent.gates import ElmanRNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -91,7 +90,7 @@ def data(
             "rate": math.nan if law.rate is None else law.rate,
             "start": law.start,
             "level": law.level,
-            "predicted": linearised_rate(teacher.cpu(), (1.0, -1.0)),
+            "predicted": linearised_rate(teacher, (1.0, -1.0)),
         }
         heard = memory.values > memory.attrs["noise_floor"]
         seen = pd.DataFrame({"lag": memory.lag.values[heard], "memory": memory.values[heard]})

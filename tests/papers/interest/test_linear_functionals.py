@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
 
-from curse_of_memory.nn import RNN
 from curse_of_memory.papers.interest import linear_functionals as lf
 from curse_of_memory.theory import bias
 
@@ -22,25 +20,6 @@ def found():
 def exact(found):
     curves = found.table[(found.table.panel == "memory") & (found.table.training == "exact")]
     return curves[curves.target == "polynomial"].pivot(index="lag", columns="p", values=["memory", "rho"])
-
-
-def test_memory_used_is_the_memory_of_a_linear_model():
-    model = RNN(3, seed=1, dtype=torch.float64)
-    measured = lf.memory_used(model, 20, samples=4)
-    closed = model.kernel(20).detach().flatten().numpy()
-    # the same products in another order, 20 steps of 3 states
-    assert np.abs(measured - closed).max() < 60 * np.finfo(float).eps * np.abs(closed).max()
-
-
-def test_memory_used_is_the_regression_of_the_answer_on_the_inputs():
-    class Cubic(torch.nn.Module):
-        def forward(self, x):
-            return x**3 + 2 * x.roll(1, 1)
-
-    # Stein: E x³ x = 3, E ∂x³/∂x = 3 E x² with a standard error of 3 √(2/n)
-    measured = lf.memory_used(Cubic(), 3, samples=4000, seed=2)
-    assert abs(measured[0] - 3) < 5 * 3 * np.sqrt(2 / 4000)
-    assert measured[1:].tolist() == pytest.approx([2, 0], abs=1e-6)
 
 
 def test_two_minimisers_obey_each_others_loss(exact):
