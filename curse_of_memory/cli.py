@@ -261,7 +261,7 @@ def refresh(project: Project, names: tuple[str, ...]) -> None:
         sys.exit(1)
 
 
-def progress(outcomes: Iterator, total: int) -> Iterator:
+def progress(outcomes: Iterable["Outcome"], total: int) -> Iterable["Outcome"]:
     """Show a bar over notebooks on a terminal."""
     from tqdm import tqdm
 

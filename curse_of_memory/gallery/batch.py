@@ -11,10 +11,10 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.origin import DataError, Machine, origin
@@ -185,7 +185,7 @@ def only_batch(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def run(jobs: list[Job], out: Path, workers: int) -> Iterator[Outcome]:
+def run(jobs: list[Job], out: Path, workers: int) -> Generator[Outcome]:
     """Run jobs, `workers` at a time, and yield how each one ended, in the order they end.
 
     Every notebook has a process of its own, its kernel; the workers here only wait for them, so
@@ -201,7 +201,8 @@ def run(jobs: list[Job], out: Path, workers: int) -> Iterator[Outcome]:
     parallel = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")
     tasks = (joblib.delayed(_run_one)(job, out, workers > 1) for job in jobs)
     with no_kernel_left_behind():
-        yield from parallel(tasks)
+        # joblib's types leave None open, of backends that keep no results
+        yield from cast("Generator[Outcome]", parallel(tasks))
 
 
 def _run_one(job: Job, out: Path, side_by_side: bool) -> Outcome:

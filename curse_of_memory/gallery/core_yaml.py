@@ -47,6 +47,7 @@ def read_yaml(text: str) -> Any:
 @cache
 def _loader() -> type:
     import yaml
+    import yaml.composer
 
     def refused(what: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
         return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
@@ -106,5 +107,6 @@ def _loader() -> type:
         Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.scalar)
     Loader.add_constructor("tag:yaml.org,2002:seq", Loader.sequence)
     Loader.add_constructor("tag:yaml.org,2002:map", Loader.mapping)
-    Loader.add_constructor(None, Loader.other)
+    # None stands for all other tags, which the stubs do not know
+    Loader.add_constructor(None, Loader.other)  # pyright: ignore[reportArgumentType]
     return Loader

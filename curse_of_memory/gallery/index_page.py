@@ -11,8 +11,8 @@ from curse_of_memory import __version__
 from curse_of_memory.gallery.ledger import statuses
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.registry import Paper, Registry
-from curse_of_memory.gallery.results import Result, Row
 from curse_of_memory.gallery.standing import Standing
+from curse_of_memory.report.record import ComparedNumber, Record
 from curse_of_memory.tools.files import is_plain_file, whole_file
 
 __all__ = ["Card", "index_html", "write_index"]
@@ -29,14 +29,14 @@ class Card:
     `layout` is from :func:`_layout`; `more_numbers` are those that a reader unfolds.
     """
 
-    result: Result
+    record: Record
     status: str
     preset: str
     picture: str
     layout: str
     preview: list[list[str]]
-    numbers: list[Row]
-    more_numbers: list[Row]
+    numbers: list[ComparedNumber]
+    more_numbers: list[ComparedNumber]
     links: list[tuple[str, str]]
 
 
@@ -49,16 +49,16 @@ def index_html(
     sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in (*registry.papers, None)]
     by_folder = {paper.folder: cards for paper, cards in sections if paper}
     states = statuses(standings, registry.items)
-    results = []
+    records = []
     places = [item.notebook for item in registry.items]
     in_order = sorted(notebooks, key=lambda name: places.index(name) if name in places else len(places))
     for name in in_order:
         notebook = notebooks[name]
-        if result := standings[name].result:
-            results.append(result)
-            card = _card(notebook, result, states[name], standings[name].preset, out)
+        if record := standings[name].record:
+            records.append(record)
+            card = _card(notebook, record, states[name], standings[name].preset, out)
             by_folder.get(notebook.folder, sections[-1][1]).append(card)
-    newest = max(results, key=lambda result: result.created, default=None)
+    newest = max(records, key=lambda record: record.created, default=None)
     page = Environment(
         loader=PackageLoader("curse_of_memory.gallery", "."),
         autoescape=True,
@@ -67,7 +67,7 @@ def index_html(
     )
     return page.get_template("index.html.j2").render(
         sections=[(paper, _without_gaps(cards)) for paper, cards in sections if cards],
-        count=len(results),
+        count=len(records),
         incomplete=[name for name in in_order if standings[name].trouble],
         # of the figures, not of this moment: the page changes only when a figure does
         made=newest.created[:10] if newest else "",
@@ -84,7 +84,7 @@ def write_index(
         draft.write_text(index_html(registry, notebooks, standings, out), encoding="utf-8")
 
 
-def _card(notebook: Notebook, result: Result, state: str, preset: str, out: Path) -> Card:
+def _card(notebook: Notebook, record: Record, state: str, preset: str, out: Path) -> Card:
     def there(suffix: str) -> str:
         return f"{notebook.name}.{suffix}" if is_plain_file(out / f"{notebook.name}.{suffix}") else ""
 
@@ -94,10 +94,10 @@ def _card(notebook: Notebook, result: Result, state: str, preset: str, out: Path
     if target := notebook.link_from(out):
         links.append(("Notebook", target))
     picture = there("png")
-    rows = result.comparison()
+    rows = record.comparison()
     first = FIRST_NUMBERS if len(rows) > MANY_NUMBERS else len(rows)
     return Card(
-        result=result,
+        record=record,
         status=state,
         preset=preset,
         picture=picture,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.registry import Item, Paper, Registry
-from curse_of_memory.gallery.results import Result
 from curse_of_memory.gallery.standing import FULL_SCALE, Standing, standing
+from curse_of_memory.report.record import Record
 
 __all__ = [
     "STATUSES",
@@ -43,9 +43,9 @@ class Entry:
     status: str
 
     @property
-    def result(self) -> Result | None:
+    def record(self) -> Record | None:
         """What the figure says of itself."""
-        return self.standing.result
+        return self.standing.record
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,6 @@ def sections(
     own = []
     for name, notebook in notebooks.items():
         if name not in named:
-            message = result.message if (result := found[name].result) else ""
+            message = record.message if (record := found[name].record) else ""
             own.append(entry(Item("", notebook.title, message, name, "", "")))
     return [*by_paper, Section(None, own)] if own else by_paper

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from curse_of_memory.gallery.ledger import INCOMPLETE, STATUSES, Entry, Section, sections
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.registry import Paper, Registry
-from curse_of_memory.gallery.results import NOTHING
 from curse_of_memory.gallery.standing import Standing
 from curse_of_memory.report.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
+from curse_of_memory.report.record import NOTHING
 from curse_of_memory.tools.files import is_plain_file, whole_file
 
 __all__ = ["ledger_latex", "ledger_markdown", "write_ledger"]
@@ -73,7 +73,7 @@ def ledger_latex(found: Iterable[Section]) -> str:
         rows = [[_breaking(_figure(entry, section.paper))] for entry in section.entries]
         columns = _columns((0.15, 0.26, 0.16, 0.12, 0.06, 0.06), (0.07,))
         blocks.append(latex_longtable(FIGURES, rows, columns, f"{title}: figures and tables"))
-        if groups := [[map(latex_text, row) for row in group] for group in _numbers(section)]:
+        if groups := [[[*map(latex_text, row)] for row in group] for group in _numbers(section)]:
             columns = _columns((0.14, 0.37), (0.11, 0.11, 0.2))
             blocks.append(latex_longtable(NUMBERS, groups, columns, f"{title}: numbers; {SPREAD}"))
     return "\n".join([*blocks, r"\endgroup", ""])
@@ -90,28 +90,28 @@ def _title(paper: Paper | None) -> str:
 
 def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
     """Return the cells of a figure's line, as plain text; the paper's own folder goes without saying."""
-    item, notebook, result = entry.item, entry.notebook, entry.result
+    item, notebook, record = entry.item, entry.notebook, entry.record
     shows = f"{item.title}; here on {item.stand_in}" if item.stand_in else item.title or NOTHING
     name = notebook.name if notebook else NOTHING
     if paper:
         name = name.removeprefix(f"{paper.folder}/")
     reduced = entry.standing.reduced
     state = f"{entry.status}: {', '.join(reduced)}" if reduced else entry.status
-    made = (entry.standing.preset, result.device, f"{result.seconds:.1f}") if result else 3 * (NOTHING,)
+    made = (entry.standing.preset, record.device, f"{record.seconds:.1f}") if record else 3 * (NOTHING,)
     return item.key, shows, name, state, *made
 
 
 def _numbers(section: Section) -> list[list[tuple[str, ...]]]:
     """Return the lines of the numbers, as plain text: a group a notebook, which may have several figures."""
     keys: dict[str, list[str]] = {}
-    results = {}
+    records = {}
     for entry in section.entries:
-        if entry.result and entry.result.comparison():
-            keys.setdefault(entry.result.name, []).append(entry.item.key)
-            results[entry.result.name] = entry.result
+        if entry.record and entry.record.comparison():
+            keys.setdefault(entry.record.name, []).append(entry.item.key)
+            records[entry.record.name] = entry.record
     groups = []
-    for name, result in results.items():
-        rows = [(row.label, row.paper, row.ours, row.over_seeds) for row in result.comparison()]
+    for name, record in records.items():
+        rows = [(row.label, row.paper, row.ours, row.over_seeds) for row in record.comparison()]
         first = [", ".join(keys[name])] + [""] * (len(rows) - 1)
         groups.append([(key, *row) for key, row in zip(first, rows, strict=True)])
     return groups
@@ -122,7 +122,7 @@ def _linked(cells: tuple[str, ...], entry: Entry, out: Path) -> tuple[str, ...]:
     key, shows, name, *rest = map(markdown_text, cells)
     if notebook := entry.notebook:
         files = (f"{notebook.name}.{suffix}" for suffix in ("png", "md", "csv"))
-        figure = next((file for file in files if is_plain_file(out / file)), "") if entry.result else ""
+        figure = next((file for file in files if is_plain_file(out / file)), "") if entry.record else ""
         key, name = _link(key, figure), _link(name, notebook.link_from(out))
     return key, shows, name, *rest
 

@@ -92,15 +92,17 @@ def read_parameters(code: str) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for node in tree.body:
         try:
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value):
+                raise ValueError
             name, kind = node.target.id, ast.unparse(node.annotation)
             default = ast.literal_eval(node.value)
-        except (AttributeError, ValueError, TypeError):
+        except (ValueError, TypeError):
             text = ast.unparse(node).splitlines()[0]
             raise ValueError(f"{text!r} is not of the form 'name: type = literal  # help'") from None
         one_of(f"the type of {name}", kind, KINDS)
         if name in found:
             raise ValueError(f"{name} is declared twice")
-        draft = Parameter(name, kind, default, comments.get(node.end_lineno, ""))
+        draft = Parameter(name, kind, default, comments.get(node.end_lineno or 0, ""))
         # an int default of a float parameter is what Python itself would allow
         found[name] = Parameter(name, kind, draft.accept(default), draft.help)
     return found

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from curse_of_memory.gallery.figure_files import FILES, own_files
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin, checksum
-from curse_of_memory.gallery.results import FILES, own_files, read_result
 from curse_of_memory.gallery.state import State, read_state, write_state
+from curse_of_memory.report.record import read_record
 from curse_of_memory.tools.files import is_plain_file, plain_folder
 
 __all__ = ["Job", "is_current", "publish", "recover"]
@@ -152,5 +153,5 @@ def _whole_figure(notebook: Notebook, staging: Path) -> list[str]:
     for suffix in ("json", "csv", *(picture + table or ("png", "pdf"))):
         if f"{stem}.{suffix}" not in written:
             raise ValueError(f"wrote no .{suffix}")
-    read_result(staging / f"{stem}.json", notebook.name)
+    read_record(staging / f"{stem}.json", notebook.name)
     return written

@@ -132,12 +132,13 @@ def read_registry(papers: Path | None = None) -> Registry:
         If the folder cannot be listed.
     """
     papers = papers or PAPERS
-    folders, troubles, presets, read = {}, {}, Registry().presets, []
+    folders, troubles, presets = {}, {}, Registry().presets
+    read: list[tuple[Paper, list[Item]]] = []
     for path in sorted(papers.glob(f"*/{FILE}")):
         folder = path.parent.name
         try:
             title, paper, items, own = _read(path, folder)
-            if double := next((p.folder for p, _ in read if paper and p.key == paper.key), None):
+            if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
                 raise ValueError(f"key {shown(paper.key)} is that of {double}, too")
         except (OSError, ValueError) as error:
             troubles[folder] = f"{papers.name}/{folder}/{FILE}: {' '.join(str(error).split())}"

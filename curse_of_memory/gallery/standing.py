@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curse_of_memory.gallery.figure_files import find_record
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.parameters import COMMON, Parameter, resolve, same_value
-from curse_of_memory.gallery.results import Result, find_result
 from curse_of_memory.gallery.state import read_state
+from curse_of_memory.report.record import Record
 
 __all__ = ["FULL_SCALE", "Standing", "preset_used", "standing"]
 
@@ -22,7 +23,7 @@ class Standing:
 
     Attributes
     ----------
-    result : Result or None
+    record : Record or None
         Its record; None if there is none, or something is the matter.
     preset : str
         From :func:`preset_used`.
@@ -32,7 +33,7 @@ class Standing:
         What is the matter with the notebook, the record or the files, in one line; empty if nothing is.
     """
 
-    result: Result | None = None
+    record: Record | None = None
     preset: str = ""
     reduced: tuple[str, ...] = ()
     trouble: str = ""
@@ -49,16 +50,16 @@ def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, M
             trouble=f"{notebook.name}: a batch was stopped while it published the figure: {files}"
         )
     try:
-        result = find_result(out, notebook)
-        preset = preset_used(notebook, result, presets)
-        reduced = _other_than(FULL_SCALE, notebook, result, presets) if result else ()
+        record = find_record(out, notebook)
+        preset = preset_used(notebook, record, presets)
+        reduced = _other_than(FULL_SCALE, notebook, record, presets) if record else ()
     except (TypeError, ValueError) as error:  # the record, or a preset that sets what cannot be set
         return Standing(trouble=str(error))
-    return Standing(result, preset, reduced)
+    return Standing(record, preset, reduced)
 
 
 def preset_used(
-    notebook: Notebook, result: Result | None, presets: Mapping[str, Mapping[str, Mapping]]
+    notebook: Notebook, record: Record | None, presets: Mapping[str, Mapping[str, Mapping]]
 ) -> str:
     """Return the preset whose values are those that the record of a figure has.
 
@@ -70,31 +71,31 @@ def preset_used(
     TypeError, ValueError
         If a preset sets what the notebook has not, or a value of another type.
     """
-    if result is None:
+    if record is None:
         return ""
     for preset in dict.fromkeys((FULL_SCALE, DEFAULTS, *presets)):
-        if not _other_than(preset, notebook, result, presets):
+        if not _other_than(preset, notebook, record, presets):
             return preset
     return CUSTOM
 
 
 def _other_than(
-    preset: str, notebook: Notebook, result: Result, presets: Mapping[str, Mapping[str, Mapping]]
+    preset: str, notebook: Notebook, record: Record, presets: Mapping[str, Mapping[str, Mapping]]
 ) -> tuple[str, ...]:
-    """Return the parameters a result was computed with that are not those of a preset."""
+    """Return the parameters a record was computed with that are not those of a preset."""
     values = presets.get(preset, {}).get(notebook.name, {})
     declared = notebook.parameters
     # what no preset sets need not be among what the figure was computed from, and what every notebook
     # has says nothing about scale
-    wanted = {k: p.default for k, p in declared.items() if k in result.parameters and k not in COMMON}
+    wanted = {k: p.default for k, p in declared.items() if k in record.parameters and k not in COMMON}
     wanted |= resolve(notebook.name, declared, values)
     return tuple(
-        key for key, value in wanted.items() if not _used(declared[key], result.parameters.get(key), value)
+        key for key, value in wanted.items() if not _used(declared[key], record.parameters.get(key), value)
     )
 
 
 def _used(parameter: Parameter, reported: Any, value: Any) -> bool:
-    """Return whether a result reports `value`; JSON has no infinity, so that it may be a word there."""
+    """Return whether a record reports `value`; JSON has no infinity, so that it may be a word there."""
     with contextlib.suppress(TypeError):
         reported = parameter.accept(reported)
     return same_value(reported, value)

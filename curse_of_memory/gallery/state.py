@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from curse_of_memory.gallery.figure_files import own_files
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin
 from curse_of_memory.gallery.parameters import plain_values
-from curse_of_memory.gallery.results import own_files
 from curse_of_memory.tools.files import plain_folder, read_json, whole_file
 
 __all__ = ["State", "read_state", "write_state"]

@@ -1,9 +1,10 @@
-"""What a figure may be asked to compute: its arguments, checked by their annotations before anything runs."""
+"""The check of a figure's arguments, by their annotations and names, before anything is computed."""
 
 import inspect
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from curse_of_memory.tools import checks
 
@@ -11,14 +12,15 @@ __all__ = ["check_arguments"]
 
 
 ANY_SIGN = ("power", "powers", "gains", "shears")
-INFINITE = ("powers",)  # a weight of power infinity is the limit of the others; it may be said in words
+INFINITE = ("powers",)  # p of the weights t^p, whose limit is p = inf; also as the words "inf" and "-inf"
 
 
-def check_arguments(signature: inspect.Signature, arguments: Mapping[str, object]) -> None:
-    """Refuse what no figure can be made of, before anything is computed.
+def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> None:
+    """Raise an error, naming the argument, if one is not of its annotated type or out of range.
 
-    Numbers are positive, and are no NaN and no booleans; those named in ``ANY_SIGN`` may have any sign, and
-    those in ``INFINITE`` may be infinite. A seed may be 0. A list has entries, all different.
+    Whole numbers are at least 1, `seed` at least 0. Floats are positive and finite; those called as in
+    ``ANY_SIGN`` may have any sign, those as in ``INFINITE`` may be infinite. A sequence has at least one
+    entry, and none twice.
 
     Parameters
     ----------
@@ -65,4 +67,4 @@ def _truth(name: str, value: bool) -> bool:
     return value
 
 
-_CHECKS = {int: _whole, float: _number, str: _text, bool: _truth}
+_CHECKS: dict[type, Callable[[str, Any], object]] = {int: _whole, float: _number, str: _text, bool: _truth}

@@ -101,8 +101,8 @@ class Project:
             described = place.read_text().partition("presets:")[0]
             place.write_text(f"{described}presets: {json.dumps(presets)}\n")
 
-    def result(self, name: str, /, **changes) -> Path:
-        """Put a result where a batch would have put it."""
+    def record(self, name: str, /, **changes) -> Path:
+        """Put a record where a batch would have put it."""
         content = {
             "name": name,
             "title": "A title",

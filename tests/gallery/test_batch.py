@@ -93,7 +93,7 @@ def test_a_failure_harms_nothing_and_is_reported(project):
     project.write("interest/bad")
     project.write("interest/mute", "print(horizon)")
     for name in ("good", "bad"):
-        project.result(f"interest/{name}", message="Before.")
+        project.record(f"interest/{name}", message="Before.")
         (project.out / "interest" / f"{name}.png").write_text("before")
     before = project.files()
     # one notebook only fails

@@ -44,7 +44,7 @@ def test_list_names_titles_and_statuses(project):
     project.write("interest/memory_bias", title="Bias")
     project.write("other", title="Other")
     project.presets("paper: {interest/memory_bias: {horizon: 64}}")
-    project.result("interest/memory_bias")
+    project.record("interest/memory_bias")
     assert project.run("list").stdout.splitlines() == [
         "interest/memory_bias  Bias (reproduced at reduced scale)",
         "other                 Other (not yet)",
@@ -65,8 +65,8 @@ def test_check_lists_complaints_and_fails(project):
 def test_a_spoilt_record_is_named_and_the_others_are_listed(project):
     project.write("interest/a")
     project.write("interest/b")
-    project.result("interest/a").write_text("{")
-    project.result("interest/b")
+    project.record("interest/a").write_text("{")
+    project.record("interest/b")
     outcome = project.run("list")
     assert outcome.exit_code == 1
     assert outcome.stdout.splitlines() == ["interest/a  A title (incomplete)", "interest/b  A title (ours)"]
@@ -270,7 +270,7 @@ def test_a_disk_that_fills_up_ends_one_figure_and_not_the_batch(project, monkeyp
 def test_list_says_in_what_a_figure_is_stale(project, monkeypatch):
     project.write("interest/a")
     notebook = project.read("interest/a")
-    project.result("interest/a")
+    project.record("interest/a")
     made = origin(notebook, {}, {"nn/tcn.py": "1", "theory/bias.py": "2"}, MACHINE)
     write_state(project.out, notebook, State(made, "fast", {}, {"a.json": "0"}))
     monkeypatch.setattr(cli, "this_machine", lambda: Machine(lambda name: "A GPU", MACHINE.data))

@@ -34,7 +34,7 @@ def html_of(project):
 def page(project):
     for name in ("interest/memory_bias", "lem/adding", "getting_started"):
         project.write(name)
-    project.result(
+    project.record(
         "interest/memory_bias",
         title="Bias <b>",
         message='A "message" <script>alert(1)</script>',
@@ -43,7 +43,7 @@ def page(project):
         created="2025-03-01T00:00:00+00:00",
         versions={"torch": "2.13.0"},
     )
-    project.result("lem/adding")
+    project.record("lem/adding")
     for suffix in ("png", "pdf", "csv"):
         (project.out / "interest" / f"memory_bias.{suffix}").write_text("x")
     (project.out / "lem" / "adding.csv").write_text("h,error\n" + "1,0.5\n" * 20)
@@ -51,7 +51,7 @@ def page(project):
     return Page((project.out / "index.html").read_text())
 
 
-def test_text_of_results_is_escaped(page):
+def test_text_of_records_is_escaped(page):
     assert not page.all("script")
     assert not {name for _, attributes in page.tags for name in attributes if name.startswith("on")}
     assert not page.all("b")
@@ -93,7 +93,7 @@ def test_sections_are_papers_with_numbers_and_versions(page):
 def numbers(project, **content):
     """Return the tables of numbers on a page with one figure, and its texts."""
     project.write("getting_started")
-    project.result("getting_started", **content)
+    project.record("getting_started", **content)
     html = html_of(project)
     tables = re.findall(r"<table>.*?</table>", html, flags=re.DOTALL)
     rows = [re.findall(r"<tr>(.*?)</tr>", table) for table in tables]
@@ -137,7 +137,7 @@ def layouts(project, *sizes):
     for number, size in enumerate(sizes):
         project.write(f"interest/f{number}")
         header = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", *size)
-        project.result(f"interest/f{number}").with_suffix(".png").write_bytes(header)
+        project.record(f"interest/f{number}").with_suffix(".png").write_bytes(header)
     page = Page(html_of(project))
     return [card.get("class", "") for card in page.all("article")]
 
@@ -159,14 +159,14 @@ def test_a_table_shows_its_first_rows(page):
 def test_the_page_changes_only_when_a_figure_does(page, project):
     before = html_of(project)
     assert html_of(project) == before
-    project.result("lem/adding", message="Another.")
+    project.record("lem/adding", message="Another.")
     assert html_of(project) != before
 
 
 def test_a_page_elsewhere_does_not_name_the_folders_of_this_machine(project, tmp_path):
     project.write("getting_started")
     project.out = tmp_path / "elsewhere"
-    project.result("getting_started")
+    project.record("getting_started")
     html = html_of(project)
     assert "getting_started.json" in html
     assert ".ipynb" not in html
@@ -181,7 +181,7 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7*7 }} $\\
 
 def test_nothing_in_a_record_or_a_table_becomes_a_tag(project):
     project.write("lem/adding", title=HOSTILE)
-    project.result(
+    project.record(
         "lem/adding",
         **{field: HOSTILE for field in ("title", "message", "device", "source", "created")},
         headline={HOSTILE: HOSTILE},
@@ -201,7 +201,7 @@ def test_nothing_in_a_record_or_a_table_becomes_a_tag(project):
 def test_what_is_incomplete_is_named_and_not_shown(project):
     for name in ("lem/adding", "lem/broken", "lem/spoilt"):
         project.write(name)
-        project.result(name, title=name)
+        project.record(name, title=name)
     (project.root / "notebooks" / "lem" / "broken.ipynb").write_text("{")
     (project.out / "lem" / "spoilt.json").write_text("{")
     html = html_of(project)
@@ -214,7 +214,7 @@ def test_what_is_incomplete_is_named_and_not_shown(project):
 )
 def test_a_table_that_is_none_is_not_shown(project, content):
     project.write("lem/adding")
-    project.result("lem/adding")
+    project.record("lem/adding")
     (project.out / "lem" / "adding.csv").write_bytes(content)
     assert len(html_of(project)) < 100_000
     (project.out / "lem" / "adding.csv").unlink()

@@ -43,7 +43,7 @@ def tables(markdown):
 )
 def test_the_preset_is_told_from_the_parameters_used(project, parameters, full_scale, expected):
     project.write("interest/a")
-    project.result("interest/a", parameters=parameters)
+    project.record("interest/a", parameters=parameters)
     presets = {"fast": {}, "middle": {"interest/a": {"horizon": 32}}, "paper": {"interest/a": full_scale}}
     found = project.standings(presets)
     assert found["interest/a"].preset == expected
@@ -57,7 +57,7 @@ def test_the_preset_is_told_from_the_parameters_used(project, parameters, full_s
 def test_without_presets_the_defaults_are_all_there_is(project):
     project.write("interest/a")
     assert preset_used(project.read("interest/a"), None, {}) == ""
-    project.result("interest/a")
+    project.record("interest/a")
     assert project.standings()["interest/a"].preset == "paper"
 
 
@@ -80,7 +80,7 @@ def found(project):
     project.write("interest/a")
     project.write("interest/b", title="Own | <work>")
     project.write("interest/c", title="Other own work")
-    project.result(
+    project.record(
         "interest/a",
         headline={"|ρ̂|, p = 0": 1024.123, "only ours_1": 3},
         spread={"|ρ̂|, p = 0": {"low": 1000, "high": 1100.0, "runs": 5}},
@@ -88,7 +88,7 @@ def found(project):
         device="A GPU",
         seconds=12.34,
     )
-    project.result("interest/c", message="5 % of |x| < $x_1<1$.", headline={}, paper={})
+    project.record("interest/c", message="5 % of |x| < $x_1<1$.", headline={}, paper={})
     (project.out / "interest" / "a.png").touch()
     inventory = [
         Item("INTEREST", "Figure 1", "What it shows", "interest/a", "", "paper"),

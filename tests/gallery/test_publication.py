@@ -28,7 +28,7 @@ def stage(folder, project, *suffixes, **changes):
     for suffix in suffixes:
         (folder / f"a.{suffix}").write_text(suffix)
     if "json" in suffixes:
-        (folder / "a.json").write_text(project.result("interest/a", **changes).read_text())
+        (folder / "a.json").write_text(project.record("interest/a", **changes).read_text())
         (project.out / "interest" / "a.json").unlink()
 
 
@@ -212,5 +212,5 @@ def test_what_cannot_be_brought_to_its_end_stays_marked(project, job, tmp_path):
     recover(project.out, find_notebooks(project.root))
     standing = project.standings()["interest/a"]
     assert "stopped while it published" in standing.trouble
-    assert standing.result is None
+    assert standing.record is None
     assert not is_current(project.out, job)

@@ -192,7 +192,7 @@ def test_a_preset_that_a_notebook_cannot_take_spoils_its_own_line_only(project):
     project.write("interest/a")
     project.write("interest/b")
     for name in ("interest/a", "interest/b"):
-        project.result(name)
+        project.record(name)
     project.presets("paper: {interest/a: {horizn: 3}}")
     outcome = project.run("list")
     assert outcome.exit_code == 1
@@ -207,7 +207,7 @@ def test_presets_of_one_paper_are_in_one_file(project):
     (project.papers / "lem" / "paper.yaml").write_text(text.replace(", powers: [1, inf]", ""))
     planned = project.registry().presets["paper"]["lem/adding"]
     assert planned == {"horizon": 64}
-    project.result("lem/adding", parameters={"horizon": 64, "rate": 0.5})
+    project.record("lem/adding", parameters={"horizon": 64, "rate": 0.5})
     assert project.standings(project.registry().presets)["lem/adding"].preset == "paper"
     assert list(find_notebooks(project.root)) == ["lem/adding"]
     assert json.loads((project.out / "lem" / "adding.json").read_text())["name"] == "lem/adding"

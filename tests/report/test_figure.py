@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 mpl.use("agg")
 
-from curse_of_memory.report import figure
+from curse_of_memory.report import record as schema
 from curse_of_memory.report.figure import FigureData, Findings, Spread, figure_data, spreads
 from curse_of_memory.report.printed_table import as_latex, as_markdown
 from curse_of_memory.report.reference_numbers import reference
@@ -59,6 +59,36 @@ def test_a_figure_knows_its_name_and_how_it_was_made():
     assert data.seconds >= 0
     pd.testing.assert_frame_equal(data.table, TABLE)
     assert some_data.__doc__ == "Say something."
+
+
+def compute(*, seed: int = 0, device: str = "cpu") -> Findings:
+    return Findings(TABLE, "m", {"one": 1.0})
+
+
+@pytest.mark.parametrize("paper", ["interest", "a_new_one"])
+def test_a_figure_is_called_as_its_module(paper, monkeypatch):
+    monkeypatch.setattr(compute, "__module__", f"curse_of_memory.papers.{paper}.copying")
+    made = figure_data(title="t", source="ours")(compute)
+    assert made.figure_name == made().name == f"{paper}/copying"
+    assert figure_data("other/name", title="t", source="ours")(compute).figure_name == "other/name"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(
+            "__main__",
+            "curse_of_memory.papers",
+            "curse_of_memory.papers.interest",
+            "other.papers.interest.copying",
+        ),
+        *("curse_of_memory.papers.interest._copying", "curse_of_memory.papers.interest.copying.more"),
+    ],
+)
+def test_elsewhere_a_figure_must_be_given_a_name(module, monkeypatch):
+    monkeypatch.setattr(compute, "__module__", module)
+    with pytest.raises(ValueError, match=rf"^name must be given outside .* in {module}$"):
+        figure_data(title="t", source="ours")(compute)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +195,7 @@ def test_an_empty_folder_name_writes_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_save_that_fails_harms_no_file_that_was_there(tmp_path, monkeypatch):
+def test_a_save_that_fails_harms_no_file_that_was_there(tmp_path):
     paths = some_data().save(tmp_path, drawing())
     before = [p.read_bytes() for p in paths]
 
@@ -176,10 +206,8 @@ def test_a_save_that_fails_harms_no_file_that_was_there(tmp_path, monkeypatch):
 
     with pytest.raises(RuntimeError, match="no ink"):
         some_data().save(tmp_path, Broken())
-    with monkeypatch.context() as patch:
-        patch.setattr(figure, "_plain", lambda value: {"not": object()})
-        with pytest.raises(TypeError):
-            some_data().save(tmp_path, drawing())
+    with pytest.raises(ValueError, match="'one' of 'headline'"):
+        replace(some_data(), headline={"one": object()}).save(tmp_path, drawing())
     assert [p.read_bytes() for p in paths][2:] == before[2:]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
 
@@ -217,7 +245,7 @@ def test_the_record_is_strict_json(tmp_path):
     ],
 )
 def test_values_become_what_json_has(value, plain):
-    found = figure._plain(value)
+    found = schema._plain(value)
     assert found == plain
     assert strict(json.dumps(found)) == plain
 
@@ -309,7 +337,7 @@ def test_missing_errors_are_left_out():
 
 
 def test_arrays_become_lists_in_records():
-    assert figure._plain({"a": np.array([1.0, np.inf])}) == {"a": [1.0, "inf"]}
+    assert schema._plain({"a": np.array([1.0, np.inf])}) == {"a": [1.0, "inf"]}
 
 
 def test_an_overflow_is_a_crossing():

@@ -45,7 +45,6 @@ def answers(dt: float, seed: int) -> tuple[float, float]:
 
 
 @figure_data(
-    "audit/kernels_and_maps",
     title="Audit: kernels, layers and maps",
     source="Inverse approximation theory (2305.19190), StableSSM (2311.14495): papers, READMEs, code, logs",
 )

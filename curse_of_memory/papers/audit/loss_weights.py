@@ -32,7 +32,6 @@ PRINTED = "place of the weight, printed ratios", "b(0)/b(T−1) at p = 10 over p
 
 
 @figure_data(
-    "audit/loss_weights",
     title="Audit: the weight of the loss",
     source="INTEREST (2307.11462): paper, README, public code and logs",
 )

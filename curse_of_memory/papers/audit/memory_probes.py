@@ -38,7 +38,6 @@ COLUMNS = ["panel", "curve", "kind", "x", "y"]
 
 
 @figure_data(
-    "audit/memory_probes",
     title="Audit: how memory is measured",
     source="Inverse approximation theory (2305.19190): definition 3.1, public code, figure 12 and its logs",
 )

@@ -54,7 +54,6 @@ def slowed_error(model: RNN, task: LinearFunctional, beta: float) -> float:
 
 
 @figure_data(
-    "audit/perturbation",
     title="Audit: the perturbation error",
     source="Inverse approximation theory (2305.19190) and StableSSM (2311.14495): definition, code and logs",
 )

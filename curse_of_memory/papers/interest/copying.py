@@ -141,7 +141,6 @@ def last_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @figure_data(
-    "interest/copying",
     title="Copying under the weights tᵖ",
     source="INTEREST (2307.11462), copying; training logs of its public code",
 )

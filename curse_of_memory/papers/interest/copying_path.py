@@ -21,7 +21,6 @@ SMALLEST_LOSS = 1e-4  # drawn
 
 
 @figure_data(
-    "interest/copying_path",
     title="Copying: loss against accuracy on the path of training",
     source="INTEREST (2307.11462), notebook of its public code",
 )

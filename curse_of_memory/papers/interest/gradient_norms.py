@@ -111,7 +111,6 @@ def _sampled_gradients(
 
 
 @figure_data(
-    "interest/gradient_norms",
     title="How far a weighted loss relieves a vanishing gradient",
     source="INTEREST (2307.11462), sections 3.3 and 4.4",
 )

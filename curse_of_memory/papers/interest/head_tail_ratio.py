@@ -21,7 +21,6 @@ __all__ = ["data", "plot"]
 
 
 @figure_data(
-    "interest/head_tail_ratio",
     title="An error at the first lag against the same error at the last",
     source="INTEREST (2307.11462), head/tail demonstration of its public code",
 )

@@ -46,7 +46,6 @@ SHOWN = 25  # lags of a curve in the table
 
 
 @figure_data(
-    "interest/linear_functionals",
     title="Linear functionals: what the weight tᵖ makes five kinds of models remember",
     source="INTEREST (2307.11462), section 4",
 )

@@ -16,7 +16,6 @@ __all__ = ["data", "plot"]
 
 
 @figure_data(
-    "interest/memory_bias",
     title="Memory bias of the weight tᵖ",
     source="INTEREST (2307.11462), memory-bias figure",
 )

@@ -19,7 +19,6 @@ __all__ = ["data", "plot"]
 
 
 @figure_data(
-    "interest/what_training_sees",
     title="What training sees: one mode between a fast and a slow memory",
     source="ours: INTEREST (2307.11462), Theorem 3.3, at work",
 )

@@ -17,7 +17,6 @@ __all__ = ["data", "plot"]
 
 
 @figure_data(
-    "inverse_approximation/activations",
     title="Perturbation error on polynomial memory: three activations, with and without softplus",
     source="Inverse approximation theory (2305.19190), figures 2 and 8",
 )

@@ -39,7 +39,6 @@ def _crossings(curves: pd.DataFrame) -> dict[tuple[int, int], tuple[float, float
 
 
 @figure_data(
-    "inverse_approximation/linear_perturbation",
     title="Perturbation error of linear RNNs: exponential against polynomial memory",
     source="Inverse approximation theory (2305.19190), figure 1",
 )

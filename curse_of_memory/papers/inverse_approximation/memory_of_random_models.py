@@ -19,7 +19,6 @@ __all__ = ["data", "plot"]
 
 
 @figure_data(
-    "inverse_approximation/memory_of_random_models",
     title="The memory of random models decays exponentially",
     source="Inverse approximation theory (2305.19190), figure 10",
 )

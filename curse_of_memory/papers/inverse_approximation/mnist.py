@@ -31,7 +31,6 @@ class _Classifier(nn.Module):
 
 
 @figure_data(
-    "inverse_approximation/mnist",
     title="MNIST with four parameterisations of the recurrent weight",
     source="Inverse approximation theory (2305.19190), figure 9 and table 1",
 )

@@ -29,7 +29,6 @@ COLUMNS = ["panel", "curve", "kind", "x", "y", "low", "high"]
 
 
 @figure_data(
-    "inverse_approximation/non_decaying_memory",
     title="Tanh networks whose memory does not decay",
     source="Inverse approximation theory (2305.19190), figure 11",
 )

@@ -23,7 +23,6 @@ GREY = "0.75"
 
 
 @figure_data(
-    "inverse_approximation/relu",
     title="Perturbation error of ReLU networks on polynomial memory, without and with softplus",
     source="Inverse approximation theory (2305.19190), figure 7",
 )

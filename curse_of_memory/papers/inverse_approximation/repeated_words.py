@@ -23,7 +23,6 @@ ABOVE_NOISE = 10.0  # a change counts where it is this many roundings large
 
 
 @figure_data(
-    "inverse_approximation/repeated_words",
     title="Memory of repeated words: a small LSTM and transformer as stand-ins for the classifiers",
     source="Inverse approximation theory (2305.19190), figures 5 and 6",
 )

@@ -37,7 +37,6 @@ FORMULAS = {
 
 
 @figure_data(
-    "inverse_approximation/stable_reparameterization",
     title="Stable reparameterisation: polynomial memory keeps one envelope",
     source="Inverse approximation theory (2305.19190), figure 4",
 )

@@ -33,7 +33,6 @@ GREY = "0.6"
 
 
 @figure_data(
-    "inverse_approximation/teachers",
     title="Teachers that students approximate stably forget exponentially",
     source="Inverse approximation theory (2305.19190), figure 3",
 )

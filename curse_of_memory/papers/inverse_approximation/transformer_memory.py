@@ -48,7 +48,6 @@ PRESENT = "error of the widest in the function of the present input, at least"
 
 
 @figure_data(
-    "inverse_approximation/transformer_memory",
     title="The memory of a random transformer, and its students",
     source="Inverse approximation theory (2305.19190), figure 12",
 )

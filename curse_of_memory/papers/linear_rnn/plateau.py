@@ -22,7 +22,6 @@ DIRECT = "direct"
 
 
 @figure_data(
-    "linear_rnn/plateau",
     title="The plateau: training waits for a far memory",
     source="Curse of memory (2009.07799), plateau time",
 )

@@ -25,7 +25,6 @@ COLUMNS = ["panel", "target", "method", "terms", "value", "lower"]
 
 
 @figure_data(
-    "linear_rnn/rates",
     title="How many exponentials a memory needs",
     source="Curse of memory (2009.07799), Jackson rate and curse of memory",
 )

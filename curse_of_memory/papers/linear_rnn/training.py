@@ -33,7 +33,6 @@ VALIDATE_EVERY = 5
 
 
 @figure_data(
-    "linear_rnn/training",
     title="Training a linear RNN: no plateau, a plateau, and a nonlinear target",
     source="Curse of memory (2009.07799), training curves",
 )

@@ -41,7 +41,6 @@ EXACT = 1e-12  # relative errors below are rounding, and drawn at the lower edge
 
 
 @figure_data(
-    "ssm_universality/convolution",
     title="One state space layer is a temporal convolution with a sum of exponentials",
     source="SSM universality (2309.13414), temporal convolutions",
 )

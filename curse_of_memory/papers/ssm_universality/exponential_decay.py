@@ -24,7 +24,6 @@ __all__ = ["data", "plot"]
 
 
 @figure_data(
-    "ssm_universality/exponential_decay",
     title="Stacks of state space layers forget exponentially, as recurrent ones do",
     source="SSM universality (2309.13414), figures 5 and 6 and theorem 3.13",
 )

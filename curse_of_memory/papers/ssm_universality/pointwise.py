@@ -41,7 +41,6 @@ EXACT = 1e-12  # relative errors below are rounding, and drawn at the lower edge
 
 
 @figure_data(
-    "ssm_universality/pointwise",
     title="Two state space layers without memory hold every function of the input of now",
     source="SSM universality (2309.13414), figure 1 and element-wise functions",
 )

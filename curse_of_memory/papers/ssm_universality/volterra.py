@@ -41,7 +41,6 @@ EXACT = 1e-8  # relative errors below are drawn at the lower edge; best fits are
 
 
 @figure_data(
-    "ssm_universality/volterra",
     title="Volterra functionals of second order: the width needed does not depend on the horizon",
     source="SSM universality (2309.13414), Volterra series",
 )

@@ -37,7 +37,6 @@ ATTENTION = "attention"
 
 
 @figure_data(
-    "stable_ssm/attention",
     title="Attention learnt by state space stacks",
     source="StableSSM (2311.14495), public code",
 )

@@ -28,7 +28,6 @@ LONG_ENOUGH = 60  # lags over the time of a mode: e^{−60} of its memory is bey
 
 
 @figure_data(
-    "stable_ssm/gradient_over_weight",
     title="Gradient over weight through training",
     source="StableSSM (2311.14495), theorem 3.6",
 )

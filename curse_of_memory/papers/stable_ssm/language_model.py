@@ -25,7 +25,6 @@ READ_OFF = 0.14  # error of a difference of two losses of the paper, each read o
 
 
 @figure_data(
-    "stable_ssm/language_model",
     title="Language models on WikiText-2: gradient over weight, and loss",
     source="StableSSM (2311.14495), ratio curves and losses of language models on WikiText-103",
 )

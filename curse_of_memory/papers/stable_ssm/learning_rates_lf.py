@@ -24,7 +24,6 @@ LEARNT = 0.01  # a run has learnt something if it leaves less than this share of
 
 
 @figure_data(
-    "stable_ssm/learning_rates_lf",
     title="Learning rates on a linear functional",
     source="StableSSM (2311.14495), sweep over learning rates",
 )

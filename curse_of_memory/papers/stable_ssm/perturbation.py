@@ -37,7 +37,6 @@ LOGS = {"direct": "vanilla", "softplus": "softplus", "exp": "S4", "best": "best"
 
 
 @figure_data(
-    "stable_ssm/perturbation",
     title="State space models on polynomial memory: who has one envelope",
     source="StableSSM (2311.14495), perturbation error of vanilla, softplus and S4 models",
 )

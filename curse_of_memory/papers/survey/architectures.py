@@ -50,7 +50,6 @@ def _bump(at: np.ndarray, center: float) -> np.ndarray:
 
 
 @figure_data(
-    "survey/architectures",
     title="Who approximates what: RNN, CNN, encoder-decoder and attention",
     source="A brief survey on the approximation theory for sequence modelling (2302.13752); ours",
 )

@@ -98,7 +98,6 @@ def measured(family: str, noise: str, horizon: int, seed: int) -> np.ndarray:
 
 
 @figure_data(
-    "theory/decay_classes",
     title="How often the class of a decay is right",
     source="ours; decay notions of IAT (2305.19190), section 2",
 )

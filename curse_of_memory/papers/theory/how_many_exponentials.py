@@ -38,7 +38,6 @@ _EPS = np.finfo(float).eps
 
 
 @figure_data(
-    "theory/how_many_exponentials",
     title="How many exponentials a memory needs",
     source="ours: targets of IAT (2305.19190), weight of INTEREST (2307.11462), Theorem 3.3",
 )

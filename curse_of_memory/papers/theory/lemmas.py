@@ -36,7 +36,6 @@ COLUMNS = ["panel", "curve", "parameter", "kind", "x", "y"]
 
 
 @figure_data(
-    "theory/lemmas",
     title="Four lemmas about memory, as checks",
     source="Inverse approximation theory (2305.19190), lemma A.8, figure 11 and appendix C; "
     "StableSSM (2311.14495), theorem 3.3",

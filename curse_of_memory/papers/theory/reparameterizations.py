@@ -19,7 +19,6 @@ PANELS = ("f", "ratio", "g")
 
 
 @figure_data(
-    "theory/reparameterizations",
     title="Reparameterisations: recurrent weight, gradient over weight, stability",
     source="StableSSM (2311.14495), reparameterisation curves",
 )

@@ -58,7 +58,6 @@ def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
 
 
 @figure_data(
-    "theory/stability_radius",
     title="Worst case, random directions and stability radius of the best exponential sums",
     source="the perturbation error of IAT (2305.19190), figures 1 and 4; bounds and worst cases are ours",
 )

@@ -40,7 +40,7 @@ def data(
         Columns ``curve, at, value``: `at` is a lag, or a radius β for the perturbation error.
     """
 
-    @figure_data("tour/getting_started", title="A tour: target, memory, perturbation", source="ours")
+    @figure_data(title="A tour: target, memory, perturbation", source="ours")
     def collect(*, seed: int, device: str) -> Findings:
         lags = learnt.lag.values
         curves = {

@@ -84,7 +84,6 @@ def _models(horizon: int, hidden: int, layers: int, vocabulary: int, seed: int) 
 
 
 @figure_data(
-    "tour/measure_your_model",
     title="Who remembers how long: LSTM, GRU, Transformer, Mamba, GPT-2 with random weights",
     source="ours; cf. IAT (2305.19190), figures 10 and 12",
 )

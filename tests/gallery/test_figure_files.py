@@ -3,11 +3,12 @@ import os
 
 import pytest
 
-from curse_of_memory.gallery.results import Row, find_result, read_result
+from curse_of_memory.gallery.figure_files import find_record
+from curse_of_memory.report.record import ComparedNumber, read_record
 
 
 def rows(project, **content):
-    return read_result(project.result("interest/a", **content), "interest/a").comparison()
+    return read_record(project.record("interest/a", **content), "interest/a").comparison()
 
 
 def test_numbers_come_in_our_order_with_a_dash_where_one_is_missing(project):
@@ -17,9 +18,9 @@ def test_numbers_come_in_our_order_with_a_dash_where_one_is_missing(project):
         paper={"theirs": "never", "both": 2.5},
         spread={"ours": {"low": 1000.123, "high": 1100, "runs": 5}},
     ) == [
-        Row("ours", "1024", "1000 to 1100 (5)", "—"),
-        Row("both", "3", "—", "2.5"),
-        Row("theirs", "—", "—", "never"),
+        ComparedNumber("ours", "1024", "1000 to 1100 (5)", "—"),
+        ComparedNumber("both", "3", "—", "2.5"),
+        ComparedNumber("theirs", "—", "—", "never"),
     ]
 
 
@@ -39,28 +40,28 @@ def test_the_range_over_seeds_is_as_precise_as_the_number(project, low, high, sh
     assert row.over_seeds == shown
 
 
-def test_a_result_without_a_field_or_of_another_notebook_is_refused(project):
-    path = project.result("interest/a")
+def test_a_record_without_a_field_or_of_another_notebook_is_refused(project):
+    path = project.record("interest/a")
     content = json.loads(path.read_text())
     for field in content:
         path.write_text(json.dumps({key: value for key, value in content.items() if key != field}))
         with pytest.raises(ValueError, match=f"lacks '{field}'"):
-            read_result(path, "interest/a")
+            read_record(path, "interest/a")
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match="says it is of 'interest/a'"):
-        read_result(path, "interest/b")
+        read_record(path, "interest/b")
 
 
 @pytest.mark.parametrize("spread", [[0.1, 0.2], {"low": 0.1, "high": 0.2}])
 def test_a_spread_has_two_ends_and_a_number_of_runs(project, spread):
-    path = project.result("interest/a", spread={"value": spread})
+    path = project.record("interest/a", spread={"value": spread})
     with pytest.raises(ValueError, match="lacks low, high or runs of 'value'"):
-        read_result(path, "interest/a")
+        read_record(path, "interest/a")
 
 
 def test_what_is_no_record_is_refused_in_one_line(project):
     project.write("interest/a")
-    path = project.result("interest/a")
+    path = project.record("interest/a")
     notebook, whole = project.read("interest/a"), path.read_text()
     changes = [
         {"headline": {"x": []}},
@@ -82,13 +83,13 @@ def test_what_is_no_record_is_refused_in_one_line(project):
     for text in texts:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(ValueError, match=r"a\.json of interest/a") as refusal:
-            find_result(project.out, notebook)
+            find_record(project.out, notebook)
         assert "\n" not in str(refusal.value)
         assert len(str(refusal.value)) < 300
     path.unlink()
-    assert find_result(project.out, notebook) is None
+    assert find_record(project.out, notebook) is None
     for make in (os.mkfifo, os.mkdir, lambda place: os.symlink("/etc/hostname", place)):
         make(path)
         with pytest.raises(ValueError, match=r"a\.json of interest/a is no file"):
-            find_result(project.out, notebook)
+            find_record(project.out, notebook)
         path.rmdir() if path.is_dir() else path.unlink()

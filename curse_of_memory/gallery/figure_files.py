@@ -1,0 +1,34 @@
+"""The files of a figure: which names they have, and the record among them."""
+
+import os
+from pathlib import Path
+
+from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.report.record import Record, read_record
+from curse_of_memory.tools.files import is_plain_file
+
+__all__ = ["FILES", "find_record", "own_files"]
+
+# a figure is json + csv + (png, pdf), a table json + csv + (md, tex), drawn or not
+FILES = ("png", "pdf", "md", "tex", "csv", "json")
+
+
+def own_files(notebook: Notebook) -> tuple[str, ...]:
+    """Return the names that a figure's files can have, without the folder: no others are its own."""
+    return tuple(f"{notebook.stem}.{suffix}" for suffix in FILES)
+
+
+def find_record(out: Path, notebook: Notebook) -> Record | None:
+    """Return the record of a notebook's figure in `out`; None if there is none.
+
+    Raises
+    ------
+    ValueError
+        As `read_record` does, and if the record is no plain file.
+    """
+    path = out / notebook.folder / f"{notebook.stem}.json"
+    if not os.path.lexists(path):
+        return None
+    if not is_plain_file(path):
+        raise ValueError(f"{path.name} of {notebook.name} is no file, but a link or a folder")
+    return read_record(path, notebook.name)
