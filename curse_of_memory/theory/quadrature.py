@@ -6,9 +6,10 @@ is at least t/1000 wide, for 2^-20 <= t <= 2^20; others have to be named.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import OptimizeResult, minimize_scalar
 
 __all__ = ["FINEST", "integrals_to", "largest_magnitude"]
 
@@ -148,5 +149,8 @@ def largest_magnitude(
     def negative(t: float) -> float:
         return -abs(float(values(np.asarray(t))))
 
-    minimum = minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-10})
+    # without stubs of scipy a checker takes the result for any object
+    minimum = cast(
+        OptimizeResult, minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-10})
+    )
     return max(float(sizes[best]), -float(minimum.fun))

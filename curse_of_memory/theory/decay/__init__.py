@@ -1,4 +1,4 @@
-"""How a memory curve decays: its class, exponent or rate, and how sure that is."""
+"""The decay of a memory curve: its class (exponential, polynomial, ...), its rate, and a confidence."""
 
 from curse_of_memory.theory.decay.fitted import DecayFit, decay
 

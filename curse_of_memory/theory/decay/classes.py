@@ -1,41 +1,59 @@
-"""The class of a memory curve: which windows are looked at, which of them answers, and how surely.
+"""The choice of the window that decides the class of a memory curve, and the confidence in it.
 
-The parts of :func:`curse_of_memory.theory.decay.decay`, whose docstring states the rules.
+The rules are stated in the docstring of :func:`curse_of_memory.theory.decay.decay`.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from curse_of_memory.theory.decay.laws import ENOUGH, FEWEST, Window, evidence, fit_law, oscillates, windows
+from curse_of_memory.theory.decay.laws import (
+    ENOUGH,
+    FEWEST,
+    Law,
+    Window,
+    evidence,
+    fit_law,
+    oscillation_period,
+    windows,
+)
 
-__all__ = ["ABOVE_NOISE", "classified"]
+__all__ = ["ABOVE_NOISE", "Answer", "classified"]
 
-ABOVE_NOISE = 10.0  # a value counts where it is this many noise floors high: its logarithm is good to 10 %
+ABOVE_NOISE = 10.0  # values below this many noise floors do not count: above, log M is good to 10 %
 _HALVINGS, _SURE = 4, 0.05  # windows begin at 1/2, 1/4, ... of the last lag, until the index is this sure
 _TELLING = 32  # points that tell an oscillation from noise
 _STEPS_SEEN, _LARGEST_FALL = 15, 5.0  # before a cliff; of log M in a step, where none was seen
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What one window says: the class, how sure, the error it is chosen by, and its law."""
+class Answer:
+    """The class of a curve as one window shows it.
+
+    Attributes
+    ----------
+    kind, confidence
+        As of :class:`curse_of_memory.theory.decay.DecayFit`.
+    start, points
+        The first lag of the window, in time units, and how many points it has.
+    error : float
+        Of two windows the one with the smaller error answers: the standard error of the index, or of a flat
+        curve what it may fall.
+    law : Law
+        The fitted law; all NaN where none was fitted.
+    """
 
     kind: str
     confidence: float
-    error: float
-    seen: Window
-    law: dict
-
-    def told(self) -> dict:
-        """Return the fields of a `DecayFit`."""
-        where = {"start": float(self.seen.lags[0]), "points": self.seen.lags.size}
-        return {"kind": self.kind, "confidence": float(self.confidence)} | where | self.law
+    start: float = math.nan
+    points: int = 0
+    error: float = math.inf
+    law: Law = field(default_factory=Law)
 
 
-def classified(values: np.ndarray, lags: np.ndarray, peak: int, stop: int, floor: float) -> dict:
-    """Return the fields kind, confidence, law and window of a `DecayFit`.
+def classified(values: np.ndarray, lags: np.ndarray, peak: int, stop: int, floor: float) -> Answer:
+    """Return the answer of the window that decides the class of a curve.
 
     Parameters
     ----------
@@ -47,62 +65,62 @@ def classified(values: np.ndarray, lags: np.ndarray, peak: int, stop: int, floor
         The noise floor.
     """
     if stop < values.size - 1 and (cliff := _cliff(values, stop, floor)):
-        return {"kind": "compact", "confidence": cliff, "stop": float(lags[stop])}
+        return Answer("compact", cliff)
     first = max(peak, min(int(np.searchsorted(lags, lags[stop] / 2)), stop - FEWEST + 1))
-    where = {"start": float(lags[first]), "stop": float(lags[stop]), "points": stop + 1 - first}
     late = first if stop + 1 - first >= _TELLING else peak
-    cycle = oscillates(values[late : stop + 1], lags[late : stop + 1])
-    # means over whole lags in place of whole periods are off by up to half a lag's share
+    cycle = oscillation_period(values[late : stop + 1], lags[late : stop + 1])
+    # periods are rounded to whole lags, which moves their means by up to half a lag's share
     tolerance = 2 * floor / values[stop] + (1 / cycle if cycle else 0.0)
     tried = []
     for halvings in range(_HALVINGS):
         earlier = max(peak, min(first, int(np.searchsorted(lags, lags[first] / 2**halvings))))
         answers = [
-            _still(seen, tolerance, bool(cycle)) or _judged(seen, values[stop] / values[peak], lags[1])
-            for seen in windows(values, lags, peak, earlier, stop, cycle)
-            if seen.lags.size >= FEWEST
+            _flat(window, tolerance, bool(cycle)) or _judged(window, values[stop] / values[peak], lags[1])
+            for window in windows(values, lags, peak, earlier, stop, cycle)
+            if window.lags.size >= FEWEST
         ]
         tried += answers
-        sure = [a for a in answers if a.seen.lags.size >= ENOUGH and a.error <= _SURE]
+        sure = [answer for answer in answers if answer.points >= ENOUGH and answer.error <= _SURE]
         if sure:
-            return where | min(sure, key=lambda answer: answer.error).told()
+            return min(sure, key=lambda answer: answer.error)
     decided = [answer for answer in tried if answer.kind != "unknown"]
     if not decided:
-        return where | {"kind": "unknown", "confidence": 0.0}
-    most = max(min(answer.seen.lags.size, ENOUGH) for answer in decided)
-    decided = [answer for answer in decided if answer.seen.lags.size >= most]
-    return where | min(decided, key=lambda answer: answer.error).told()
+        return Answer("unknown", 0.0, float(lags[first]), stop + 1 - first)
+    most = max(min(answer.points, ENOUGH) for answer in decided)
+    decided = [answer for answer in decided if answer.points >= most]
+    return min(decided, key=lambda answer: answer.error)
 
 
-def _still(seen: Window, tolerance: float, oscillating: bool) -> _Answer | None:
-    """Return the answer where log M does not fall by more than twice its error; None where it does.
+def _flat(window: Window, tolerance: float, oscillating: bool) -> Answer | None:
+    """Return the answer if log M does not fall by more than twice its error; None if it does.
 
-    The error is the standard error of the fall, or of what oscillates the scatter itself, of which a part is
-    no chance.
+    The error is the standard error of the fall; of an oscillation its scatter, which is not all chance.
     """
-    level, fall, residual = seen.fit(0.0)
-    freedom = max(seen.independent(residual) - 2, 1)
+    level, fall, residual = window.fit(0.0)
+    freedom = max(window.independent(residual) - 2, 1)
     spread = float(np.linalg.norm(residual)) / math.sqrt(freedom)
-    error = spread / float(np.std(seen.x) * math.sqrt(seen.lags.size))
+    error = spread / float(np.std(window.x) * math.sqrt(window.lags.size))
     if oscillating:
         error = max(error, float(np.std(residual)))
-    rounding = 64 * np.finfo(float).eps * (1 + np.abs(seen.logs).max())
+    rounding = 64 * np.finfo(float).eps * (1 + np.abs(window.logs).max())
     if fall > 2 * error + tolerance + rounding:
         return None
     unseen = max(fall, 0.0) + 2 * error + tolerance
+    start, points = float(window.lags[0]), window.lags.size
     if unseen >= 1 or fall < -3 * error - tolerance - rounding:
-        return _Answer("unknown", 0.0, math.inf, seen, {})
-    law = {"level": math.exp(level - fall / 2)}
-    return _Answer("none", evidence(seen.lags.size) * (1 - unseen), unseen, seen, law)
+        return Answer("unknown", 0.0, start, points)
+    law = Law(level=math.exp(level - fall / 2))
+    return Answer("none", float(evidence(points) * (1 - unseen)), start, points, unseen, law)
 
 
-def _judged(seen: Window, kept: float, dt: float) -> _Answer:
-    """Return the answer that the law of the window gives."""
-    law = fit_law(seen, dt)
-    kind, decided = law.pop("kind"), law.pop("margin") * law.pop("share") * law.pop("fit")
-    coverage = 1.0 if kind == "none" else 1 - kept
-    confidence = 0.0 if kind == "unknown" else decided * coverage * evidence(seen.lags.size)
-    return _Answer(kind, confidence, law["index_error"], seen, law)
+def _judged(window: Window, kept: float, dt: float) -> Answer:
+    """Return the answer of the law of the window; `kept` is the share of the maximum left at its end."""
+    law, start, points = fit_law(window, dt), float(window.lags[0]), window.lags.size
+    coverage = 1.0 if law.kind == "none" else 1 - kept
+    confidence = law.margin * law.share * law.fit * coverage * evidence(points)
+    return Answer(
+        law.kind, 0.0 if law.kind == "unknown" else float(confidence), start, points, law.index_error, law
+    )
 
 
 def _cliff(values: np.ndarray, stop: int, floor: float) -> float:

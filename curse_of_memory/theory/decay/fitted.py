@@ -1,12 +1,12 @@
-"""How a memory forgets: exponentially, like a power of time, faster, not at all; and how sure that is.
+"""The decay class of a memory curve M(t), read off the index κ of its last part, and a confidence.
 
-Over the last part of a curve M(t) its local rate ℓ(t) = −d log M/dt says which: ℓ is constant for an
-exponential, ℓ ~ ω/t for a power t^{−ω}, ℓ ~ t for a Gaussian. So the *index*
+The local rate ℓ(t) = −d log M/dt is constant for an exponential, ω/t for a power t^{−ω}, and grows like t for
+a Gaussian. The *index*
 
     κ = log(ℓ(start)/ℓ(stop)) / log(stop/start)
 
-is 0, 1, −1 for these three. It is read off the law log M = a − ω log(1 + u (t − start)), which holds
-exponentials (u → 0) and shifted powers (1 + t/τ)^{−ω} exactly, and whose u < 0 bends the other way.
+is 0, 1, −1 for these three. It is that of the fitted law log M = a − ω log(1 + u (t − start)), which contains
+exponentials (u → 0) and shifted powers (1 + t/τ)^{−ω}, and bends downward for u < 0.
 """
 
 import math
@@ -26,14 +26,13 @@ __all__ = ["DecayFit", "decay"]
 
 @dataclass(frozen=True)
 class DecayFit:
-    """How a memory curve decays, as :func:`decay` read it off the curve.
+    """The result of :func:`decay`: class, rate, confidence, half-life, effective horizon of a memory curve.
 
     Attributes
     ----------
     kind : str
-        ``"exponential"``, ``"polynomial"``, ``"faster"`` than an exponential, ``"compact"`` (drops to
-        nothing), ``"none"`` (no decay to be seen), or ``"unknown"`` (too little above the noise, or too
-        irregular).
+        The class: ``"exponential"``, ``"polynomial"``, ``"faster"`` than an exponential, ``"compact"`` (drops
+        to nothing), ``"none"`` (no decay seen), or ``"unknown"`` (too little above the noise, or irregular).
     rate : float or None
         λ of e^{−λt}, per unit time; exponential only.
     exponent : float or None
@@ -41,23 +40,23 @@ class DecayFit:
     shift : float or None
         τ, in time units; polynomial only.
     confidence : float
-        In [0, 1], never NaN; not a probability. The definition is in :func:`decay`.
+        In [0, 1], never NaN; not a probability. It is defined in :func:`decay`.
     half_life : float
         First lag from which M stays at or below half of its maximum; inf if the curve ends before.
     effective_horizon : float
-        Lag within which the asked share of ΣM lies; inf if the curve ends before.
+        Lag within which the given share of ΣM lies; inf if the curve ends before.
     index, index_error : float
         κ of this module and its standard error; NaN where no law was fitted.
     misfit_exponential, misfit_polynomial : float
-        Root mean square residual of log M under either law; NaN where none was fitted.
+        Root mean square residuals of log M under these laws; NaN where none was fitted.
     level : float
         The law's value at `start`.
     start, stop : float
         First and last lag the law was fitted on, in time units.
     points : int
-        How many values of the curve, or of its upper envelope, it was fitted to.
+        Number of values of the curve, or of its peaks or periods, that the law was fitted to.
     noise_floor : float
-        Level below which the curve was taken for noise.
+        Level below which values were taken for noise.
     """
 
     kind: str
@@ -101,34 +100,34 @@ def decay(
     noise_floor: float | None = None,
     share: float = 0.99,
 ) -> DecayFit:
-    """Say whether a memory decays exponentially or like a power of time, how fast, and how sure that is.
+    """Return the decay class of a memory curve, its rate or exponent, and a confidence.
 
-    **What is seen.** The curve is read from the first lag at half its maximum up to the lag `stop` where it
-    sinks for good below ten times the noise floor. Where nobody says what the floor is, it is that of the
-    curve's own tail, if the tail is nothing but scatter (:mod:`curse_of_memory.theory.decay.noise`), and
-    never less than the rounding of float64. The curve oscillates if its deviations from a smooth law repeat.
+    **The window.** The curve is read from the first lag at half its maximum to `stop`, the last lag where it
+    exceeds ten times the noise floor. The floor, unless given, is that of the curve's own tail if this is
+    pure scatter (:mod:`curse_of_memory.theory.decay.noise`), and at least the rounding of float64. The curve
+    counts as an oscillation if its deviations from a smooth law repeat.
 
-    **The law.** Least squares of log M give κ of this module with its likelihood: S(κ)^{−ν/2}, flat in κ,
-    with S the sum of squares and ν the number of independent residuals (twice their runs of one sign, at
-    most all) less three. They are taken over the values, or of oscillations over the peaks of the upper
-    envelope and, apart from these, over root mean squares of whole periods. The window begins at stop/2, or,
-    where this gives less than 15 points or a standard deviation of κ above 0.05, at stop/4, /8 or /16: the
-    first that gives both, else of those with most points, up to 15, the one of the smallest deviation.
+    **The law.** A least-squares fit of log M gives the index κ of this module with a likelihood, S(κ)^{−ν/2},
+    flat in κ, where S is the sum of squares and ν the number of independent residuals (twice their runs of
+    one sign, at most all) less three. It is fitted to the values; of an oscillation to the peaks of the upper
+    envelope and, separately, to root mean squares over whole periods. The window begins at stop/2. If this
+    gives fewer than 15 points or a standard deviation of κ above 0.05, it begins at stop/4, stop/8 or
+    stop/16: at the first that gives enough of both; if none does, of the windows with the most points
+    (counted up to 15) the one of the smallest deviation answers.
 
-    **The class.**
+    **The class** is set by thresholds on κ.
 
     =============  ==============================================================================
-    compact        after `stop` the curve drops by a factor of more than 2 e f², where f is the
-                   largest factor by which it fell in a step before (up to e⁵, where fewer than
-                   three steps are seen)
-    none           log M does not fall by more than twice its standard error (of oscillations: its
-                   scatter), or κ > 3/2, where M settles at a level
     faster         κ < −1/2
-    exponential    |κ| <= 1/2
+    exponential    −1/2 <= κ <= 1/2
     polynomial     1/2 < κ <= 3/2
-    unknown        none of these holds three quarters of the likelihood; a flat curve that may
-                   fall by a factor e within two standard errors; one that rises; less than
-                   four points; nothing above the noise
+    none           κ > 3/2, where M settles at a level; also if the whole fall of log M is under
+                   twice its standard error (of an oscillation: under twice its scatter)
+    compact        whatever κ: after `stop` the curve drops by a factor above 2 e f², where f is
+                   its largest factor in a step before (at least e⁵(1 − n/3) of n < 3 such steps)
+    unknown        the error of κ leaves no class three quarters of the likelihood; or a flat
+                   curve may fall by a factor e within two standard errors; or the curve rises,
+                   has less than four points, or nothing above the noise
     =============  ==============================================================================
 
     Parameters
@@ -142,7 +141,7 @@ def decay(
         Level below which values are noise; the attribute ``noise_floor`` of `memory` unless given, else
         that of the curve's own tail, at least 2.2e-16 times the maximum.
     share : float
-        Of ΣM, for the effective horizon; between 0 and 1.
+        Share of ΣM within the effective horizon; between 0 and 1.
 
     Returns
     -------
@@ -157,27 +156,27 @@ def decay(
     Notes
     -----
     **Confidence** is the product of five numbers in [0, 1]:
-    *share* of the likelihood that the class holds;
+    *share*, the share of the likelihood in the class;
     *margin*, 1 − 2|κ − κ₀| with κ₀ = −1, 0, 1, 2 for the four classes with an index (1 beyond −1 and 2), and
     for "none" times 1 − (fall of the law's log M over the later half of the window);
     *fit*, 1 − (residual of log M)/(fall of log M over the window);
-    *coverage*, 1 − M(stop)/max M, but for "none";
+    *coverage*, 1 − M(stop)/max M, or 1 for "none";
     *evidence*, (points − 3)/12, at most 1.
-    Where nothing falls it is evidence times 1 − (fall + twice its error), for "compact" 1 − e^{−x} with x
-    what the drop of log M has beyond the bound above, and 0 for "unknown".
+    Of a curve that does not fall it is evidence times 1 − (fall + twice its error); of "compact" 1 − e^{−x},
+    where x is by how much the drop of log M exceeds 1 + 2 log f; for "unknown" 0.
 
-    It is no probability: how often a class is right depends on the families that occur. For eleven of them,
-    under noise of up to 30 % and on floors of up to 1 %, that is counted in
-    the figure ``theory/decay_classes``: there, fewer than one in a thousand of the answers of a confidence of
-    0.9 or more is wrong. Families that differ from these may do worse.
+    It is not a probability: how often a class is right depends on the families that occur. The figure
+    ``theory/decay_classes`` counts it for eleven of them, under noise of up to 30 % and on floors of up to
+    1 %: there, fewer than one in a thousand of the answers with a confidence of 0.9 or more is wrong. Other
+    families may do worse.
 
-    **Bias.** Exponentials and powers (1 + t/τ)^{−ω} are recovered to rounding. A sum of exponentials
-    gives the rate of the slowest one up to the weight the others still have in the window;
-    t^{l−1} e^{−λt}, the memory of l layers, gives λ − (l − 1)/t for some t in the window. No finite
-    curve tells a power from exponentials that are slow enough: the class is that of the window, and a
-    power that has not yet bent, T < τ, reads as an exponential with little confidence.
+    **Bias.** Exponentials and powers (1 + t/τ)^{−ω} are recovered to rounding. For a sum of exponentials
+    the rate is that of the slowest one, off by the weight of the others in the window; for t^{l−1} e^{−λt},
+    the memory of l layers, it is λ − (l − 1)/t for some t in the window. No finite curve tells a power from
+    sufficiently slow exponentials: the class is that of the window, and a power that has not yet bent, T < τ,
+    reads as an exponential of little confidence.
 
-    **Beyond the end.** The effective horizon counts what the fitted law still has after the last lag.
+    **Beyond the end.** The effective horizon includes what the fitted law predicts after the last lag.
     The decay notions are those of "Inverse approximation theory" (2305.19190), section 2.
 
     Examples
@@ -201,10 +200,24 @@ def decay(
     if alive.size == 0:
         return DecayFit("unknown", 0.0, math.inf, math.inf, noise_floor=floor)
     peak, stop = int(np.argmax(values >= 0.5)), int(alive[-1])
+    answer = classified(values, lags, peak, stop, floor / unit)
+    law = answer.law
     fit = DecayFit(
-        **classified(values, lags, peak, stop, floor / unit),
+        kind=answer.kind,
+        confidence=answer.confidence,
         half_life=_half_life(values, lags),
         effective_horizon=math.inf,
+        rate=law.rate,
+        exponent=law.exponent,
+        shift=law.shift,
+        index=law.index,
+        index_error=law.index_error,
+        misfit_exponential=law.misfit_exponential,
+        misfit_polynomial=law.misfit_polynomial,
+        level=law.level,
+        start=answer.start,
+        stop=float(lags[stop]),
+        points=answer.points,
     )
     beyond = _left_over(fit, values[-1], lags) if stop == values.size - 1 else 0.0
     heard = np.where(values > ABOVE_NOISE * floor / unit, values, 0.0)
@@ -231,12 +244,12 @@ def _half_life(values: np.ndarray, lags: np.ndarray) -> float:
         return math.inf
     above, below = values[last], values[last + 1]
     # along the exponential through both, so that an exponential has its exact half-life
-    part = math.log(above / half) / math.log(above / below) if below > 0 else (above - half) / above
-    return float(lags[last] + part * (lags[last + 1] - lags[last]))
+    share = math.log(above / half) / math.log(above / below) if below > 0 else (above - half) / above
+    return float(lags[last] + share * (lags[last + 1] - lags[last]))
 
 
 def _left_over(fit: DecayFit, last: float, lags: np.ndarray) -> float:
-    """Return what ΣM would gain beyond the last lag, by the fitted law."""
+    """Return the sum of the fitted law over all lags beyond the last one."""
     rate = fit.rate
     if fit.kind == "faster":  # than the mean rate so far: an upper bound
         rate = math.log(fit.level / last) / (fit.stop - fit.start)
@@ -252,5 +265,5 @@ def _effective_horizon(values: np.ndarray, lags: np.ndarray, share: float, beyon
     """Return the lag within which the share of the sum, and of what is beyond it, lies."""
     reached = np.cumsum(values)
     wanted = share * (reached[-1] + beyond)
-    # the last sum counts as all of it where nothing is left, whatever its rounding
+    # whatever its rounding, the last sum is all of it if nothing is left beyond
     return float(lags[np.searchsorted(reached, wanted)]) if reached[-1] >= wanted else math.inf

@@ -1,10 +1,11 @@
-"""The law of the last part of a memory curve: exponential, power of time, or faster than both.
+"""The law log M = a − b log(1 + e x)/e fitted to a window of a memory curve, and the windows it is fitted to.
 
-What :func:`curse_of_memory.theory.decay.decay` fits, to which points of the curve, and how sure that is.
+Here x runs from 0 to 1 over the window and log(1 + e) is the *bend*, the logarithm of the ratio of the local
+rates at its two ends: 0 for an exponential, positive for a power of time, negative for faster decay.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,25 +14,26 @@ from numpy.typing import ArrayLike
 from curse_of_memory.theory.decay.noise import period
 
 __all__ = [
+    "CLASSES",
     "ENOUGH",
     "FEWEST",
-    "KINDS",
+    "Law",
     "Window",
     "evidence",
     "fit_law",
-    "oscillates",
+    "oscillation_period",
     "upper_envelope",
     "windows",
 ]
 
-KINDS = {-1: "faster", 0: "exponential", 1: "polynomial", 2: "none"}  # by the index nearest to theirs
-FEWEST, ENOUGH = 4, 15  # points: fewer than the first are no evidence, more than the second no further
+CLASSES = {-1: "faster", 0: "exponential", 1: "polynomial", 2: "none"}  # by the nearest index
+FEWEST, ENOUGH = 4, 15  # points: fewer than the first are no evidence, more than the second add none
 DECIDED = 0.75  # share of the likelihood that a class must have
 _BENDS = np.linspace(-7.0, 7.0, 141)  # of log(ℓ(start)/ℓ(stop)), where it is searched
 _AROUND = np.linspace(-8.0, 8.0, 65)  # standard errors around the best bend, where the likelihood is summed
 _NUMBERS = 2**20  # of all bends that are tried together
 _MEANS = 40  # over periods, at most about so many
-_STEPS = 40  # of Gauss and Newton; a dozen do
+_STEPS = 40  # of Gauss and Newton; a dozen suffice
 
 
 def _shape(bend: ArrayLike, x: np.ndarray) -> np.ndarray:
@@ -52,7 +54,7 @@ def _shape_slope(bend: float, x: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Window:
-    """The points a law is fitted to: times, at least three of them, and log M there."""
+    """The points a law is fitted to: at least three times, and log M at each."""
 
     lags: np.ndarray
     logs: np.ndarray
@@ -74,24 +76,24 @@ class Window:
         """Return the sum of squared residuals at each bend."""
         logs = self.logs - self.logs.mean()
         at_once = max(1, _NUMBERS // self.x.size)
-        found = []
+        sums = []
         for first in range(0, bends.size, at_once):
             shapes = _shape(bends[first : first + at_once], self.x)
             centred = shapes - shapes.mean(1, keepdims=True)
             b = (centred @ logs) / (centred**2).sum(1)
-            found.append(((logs - b[:, None] * centred) ** 2).sum(1))
-        return np.concatenate(found)
+            sums.append(((logs - b[:, None] * centred) ** 2).sum(1))
+        return np.concatenate(sums)
 
     def bend(self) -> tuple[float, float]:
-        """Return the best bend = log(ℓ(start)/ℓ(stop)), and its standard error.
+        """Return the bend log(ℓ(start)/ℓ(stop)) of the smallest sum of squares, and its standard error.
 
-        Of a smooth misfit neighbouring residuals are alike: there are at most twice as many independent ones
-        as runs of one sign, which is what white residuals have.
+        Neighbouring residuals of a smooth misfit are alike: as independent count no more than twice the runs
+        of one sign, their number if residuals are white.
         """
         best = float(_BENDS[np.argmin(self.squares(_BENDS))])
         residual, steepness, step = self._linearised(best)
         for _ in range(_STEPS):
-            # a ten-thousandth of the standard error decides nothing; of exact laws that is rounding
+            # a ten-thousandth of the standard error is enough; for exact laws that is rounding
             if abs(step) * steepness <= 1e-4 * np.linalg.norm(residual) / math.sqrt(residual.size):
                 break
             trial = min(max(best + step, _BENDS[0]), _BENDS[-1])
@@ -115,20 +117,20 @@ class Window:
 
     @staticmethod
     def independent(residual: np.ndarray) -> int:
-        """Return how many numbers a residual counts for: twice its runs of one sign, at most all."""
+        """Return the number of independent residuals: twice the runs of one sign, at most all."""
         runs = 1 + int(np.count_nonzero(np.diff(np.signbit(residual))))
         return min(2 * runs, residual.size)
 
     def likelihood(self, bend: float, error: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return bends and the likelihood there, given the best one and its standard error.
+        """Return a grid of bends and their likelihoods, given the best bend and its standard error.
 
-        With the scatter unknown it is S(bend)^{−ν/2}, S the sum of squares and ν the independent residuals
-        less three parameters; flat in the bend, from −7 to 7.
+        For unknown scatter and a flat prior on [−7, 7] it is S(bend)^{−ν/2}, S the sum of squares and ν the
+        independent residuals less three parameters.
         """
         around = bend + (error if math.isfinite(error) else 1.0) * _AROUND
         nodes = np.unique(np.clip(np.concatenate([_BENDS, around]), _BENDS[0], _BENDS[-1]))
         residual = self.fit(bend)[2]
-        # rounding of log M is a scatter, too
+        # the rounding of log M adds to the scatter
         rounding = residual.size * (np.finfo(float).eps * (1 + np.abs(self.logs).max())) ** 2
         squares = self.squares(nodes) + rounding
         power = max(self.independent(residual) - 3, 1) / 2
@@ -151,20 +153,30 @@ def _spread(nodes: np.ndarray, density: np.ndarray) -> float:
     return math.sqrt(np.trapezoid(density * (nodes - mean) ** 2, nodes) / whole)
 
 
-def oscillates(values: np.ndarray, lags: np.ndarray) -> int:
-    """Return after how many lags the deviations of a curve from a smooth law repeat; 0 if they do not."""
+def oscillation_period(values: np.ndarray, lags: np.ndarray) -> int:
+    """Return the period, in steps, of a curve's deviations from a smooth law; 0 if they do not repeat."""
     if np.count_nonzero(values) < 2 * FEWEST or (np.diff(values) <= 0).all():
         return 0
     logs = np.log(np.maximum(values, values.max() * np.finfo(float).tiny))
-    seen = Window(lags, logs)
-    bend = float(_BENDS[np.argmin(seen.squares(_BENDS))])
-    return period(seen.fit(bend)[2])
+    window = Window(lags, logs)
+    bend = float(_BENDS[np.argmin(window.squares(_BENDS))])
+    return period(window.fit(bend)[2])
 
 
 def windows(
     values: np.ndarray, lags: np.ndarray, peak: int, first: int, stop: int, cycle: int
 ) -> list[Window]:
-    """Return what the law may be fitted to: every value, or of oscillations peaks, and means over periods."""
+    """Return the windows a law may be fitted to: the values; of an oscillation its peaks, and its periods.
+
+    Parameters
+    ----------
+    values, lags : numpy.ndarray, shape (n,)
+        M >= 0 at even lags.
+    peak, first, stop : int
+        Where the decay begins, where the window begins, and the last value above the noise.
+    cycle : int
+        The period of the oscillation in steps; 0 for none.
+    """
     if not cycle:
         heard = first + np.flatnonzero(values[first : stop + 1])
         return [Window(lags[heard], np.log(values[heard]))]
@@ -186,9 +198,9 @@ def _means(values: np.ndarray, lags: np.ndarray, first: int, cycle: int) -> Wind
 
 
 def upper_envelope(section: np.ndarray, lags: np.ndarray, peak: int, first: int) -> Window:
-    """Return the peaks of max_{r ≥ t} M(r) from `first` on, or where there are few its values.
+    """Return the peaks of max_{r ≥ t} M(r) from `first` on; if these are too few, its values there.
 
-    Where the curve oscillates at the end, but has few peaks from `first` on, the last eight count.
+    Of a curve that oscillates at its end, but has few peaks from `first` on, the last eight are taken.
     """
     envelope = np.maximum.accumulate(section[::-1])[::-1]
     records = np.flatnonzero(section > np.append(envelope[1:], -np.inf))
@@ -213,8 +225,36 @@ def _summits(values: np.ndarray, lags: np.ndarray, peaks: np.ndarray) -> Window:
     return Window(lags[peaks] - lags[1] * slope / curvature, at - slope**2 / (2 * curvature))
 
 
-def fit_law(window: Window, dt: float) -> dict:
-    """Return kind, margin, share, fit and parameters of the law of the window that its index names."""
+@dataclass(frozen=True)
+class Law:
+    """The law fitted to a window, its class, and three factors of the confidence in that; NaN without a fit.
+
+    Attributes
+    ----------
+    kind : str
+        The class of the nearest index; ``"unknown"`` if it has too little of the likelihood.
+    index, index_error, misfit_exponential, misfit_polynomial, level, rate, exponent, shift
+        As of :class:`curse_of_memory.theory.decay.DecayFit`.
+    margin, share, fit : float
+        As explained in :func:`curse_of_memory.theory.decay.decay`.
+    """
+
+    kind: str = "unknown"
+    index: float = math.nan
+    index_error: float = math.nan
+    misfit_exponential: float = math.nan
+    misfit_polynomial: float = math.nan
+    level: float = math.nan
+    rate: float | None = None
+    exponent: float | None = None
+    shift: float | None = None
+    margin: float = math.nan
+    share: float = math.nan
+    fit: float = math.nan
+
+
+def fit_law(window: Window, dt: float) -> Law:
+    """Return the law that is fitted to a window, an exponential or a power if its index says so."""
     start, stop = map(float, window.lags[[0, -1]])
     scale = math.log(stop / max(start, dt))
     bend, error = window.bend()
@@ -228,25 +268,25 @@ def fit_law(window: Window, dt: float) -> dict:
     _, fall, straight = window.fit(0.0)
     level, slope, bent = window.fit(bend if nearest else 0.0)
     if nearest == 2:
-        # what settles at a level no longer falls in the later half of the window
+        # a curve that settles at a level no longer falls in the later half of the window
         e = math.expm1(bend)
         margin *= max(0.0, 1 - slope / e * math.log((1 + e) / (1 + e / 2)))
-    law = {
-        "kind": KINDS[int(nearest)] if share >= DECIDED else "unknown",
-        "index": index,
-        "index_error": _spread(*likelihood) / scale,
-        "misfit_exponential": _rms(straight),
-        "misfit_polynomial": _rms(bent if nearest else window.fit(bend)[2]),
-        "margin": margin,
-        "share": share,
-        "fit": max(0.0, 1 - _rms(bent) / max(fall, np.finfo(float).tiny)),
-        "level": math.exp(level),
-    }
-    if law["kind"] == "exponential":
-        law["rate"] = slope / (stop - start)
-    if law["kind"] == "polynomial":
+    law = Law(
+        kind=CLASSES[int(nearest)] if share >= DECIDED else "unknown",
+        index=index,
+        index_error=_spread(*likelihood) / scale,
+        misfit_exponential=_rms(straight),
+        misfit_polynomial=_rms(bent if nearest else window.fit(bend)[2]),
+        level=math.exp(level),
+        margin=margin,
+        share=share,
+        fit=max(0.0, 1 - _rms(bent) / max(fall, np.finfo(float).tiny)),
+    )
+    if law.kind == "exponential":
+        return replace(law, rate=slope / (stop - start))
+    if law.kind == "polynomial":
         e = math.expm1(bend)
-        law |= {"exponent": slope / e, "shift": (stop - start) / e - start}
+        return replace(law, exponent=slope / e, shift=(stop - start) / e - start)
     return law
 
 
@@ -255,5 +295,5 @@ def _rms(residual: np.ndarray) -> float:
 
 
 def evidence(points: int) -> float:
-    """Return clip((points − 3)/12, 0, 1): none up to three points, all of it from fifteen on."""
+    """Return clip((points − 3)/12, 0, 1), the factor of the confidence that is 1 from 15 points on."""
     return float(np.clip((points - FEWEST + 1) / (ENOUGH - FEWEST + 1), 0.0, 1.0))

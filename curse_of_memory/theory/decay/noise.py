@@ -1,7 +1,7 @@
-"""The scatter of a memory curve: whether it is noise or oscillation, and where there is nothing but noise.
+"""The scatter of a memory curve: the period of an oscillation, and the noise floor of its own tail.
 
-Noise is what does not repeat: the deviations of log M from a smooth law are those of an oscillation if
-they come back after some lags, and noise if they do not.
+Deviations of log M from a smooth law belong to an oscillation if they repeat after some lags, and are noise
+if they do not.
 """
 
 import math
@@ -18,12 +18,12 @@ _ALIKE, _ERRORS = 0.5, 3.0  # an autocorrelation counts above the first, and thi
 
 
 def own_floor(values: np.ndarray) -> float:
-    """Return the level of the tail that is nothing but noise, 0 where there is none.
+    """Return the noise level of the tail of a curve; 0 if no tail is pure noise.
 
-    That is the longest tail, of at least 32 lags, where log M does not fall by more than 2.5 standard errors
-    and its deviations are as large as noise itself makes them, a standard deviation above 0.6; it is no noise
-    if they repeat, and a shorter tail is tried if neighbours are alike. The level is 1.48 times the median,
-    for normal noise its standard deviation: what is left of the memory in the first lags does not count.
+    Taken is the longest tail, of at least 32 lags, where log M does not fall by more than 2.5 standard errors
+    and scatters as noise does, with a standard deviation above 0.6. If its deviations repeat there is no
+    noise; if neighbours are alike a shorter tail is tried. The level is 1.48 times the median, which is the
+    standard deviation of normal noise, and is little affected by memory left in the first lags.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def own_floor(values: np.ndarray) -> float:
 
 
 def _line(logs: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Return the fall of the least-squares line, its standard error for white residuals, and these."""
+    """Return the fall of the least-squares line, its standard error for white residuals, and residuals."""
     x = np.linspace(-0.5, 0.5, logs.size)
     slope = float(x @ logs / (x @ x))
     residual = logs - logs.mean() - slope * x
@@ -58,11 +58,11 @@ def _line(logs: np.ndarray) -> tuple[float, float, np.ndarray]:
 
 
 def period(residual: np.ndarray) -> int:
-    """Return after how many lags deviations come back, as those of an oscillation do; 0 if they do not.
+    """Return the period of deviations, in steps; 0 if they do not repeat.
 
-    That is the first maximum of the autocorrelation above 1/2 and three standard errors 1/√n, of the lags up
-    to n/3 that follow a negative value. Deviations are cut at two standard deviations: the logarithm of an
-    oscillation has poles.
+    That is the first maximum of the autocorrelation above 1/2 and above three standard errors 1/√n, at lags
+    up to n/3 that come after a negative value. Deviations are clipped at two standard deviations, since the
+    logarithm of an oscillation has poles.
 
     Examples
     --------

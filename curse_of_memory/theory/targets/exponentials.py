@@ -108,7 +108,7 @@ def _exact_sum(c: np.ndarray, lam: np.ndarray, t: float, integrals: int) -> floa
     return _added(terms, 1 << 10)
 
 
-def _added(terms: Callable[[], Iterable[mpmath.mpf]], longest: int) -> float:
+def _added(terms: Callable[[], Iterable], longest: int) -> float:
     """Return the sum of `terms()`, computed at a precision at which 64 bits of it are right."""
     precision = _PRECISION
     while precision <= longest:
