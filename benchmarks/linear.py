@@ -37,11 +37,11 @@ def impulses(horizon: int, device: str) -> torch.Tensor:
     return torch.cat([eye, -eye])[..., None]
 
 
-def training_step(hidden: int, diagonal: bool) -> Row:
+def training_step(width: int, diagonal: bool) -> Row:
     """Exact value and gradient against those of one sampled batch, which lies ready."""
 
     def make(device: str, small: bool) -> Case:
-        m, T, B = (3, 12, 8) if small else (hidden, HORIZON, 512)
+        m, T, B = (3, 12, 8) if small else (width, HORIZON, 512)
         task, loss = polynomial_task(T), TemporallyWeightedMSE()
         model = RNN(m, diagonal=diagonal, seed=0, dtype=DOUBLE, device=device)
         torch.nn.init.constant_(model.bias, 0.1)
@@ -82,7 +82,7 @@ def training_step(hidden: int, diagonal: bool) -> Row:
         )
 
     kind = "diagonal" if diagonal else "dense"
-    name = f"linear RNN training step, {kind}, B 512, T 100, m {hidden}"
+    name = f"linear RNN training step, {kind}, B 512, T 100, m {width}"
     return Row(name, "eager time loop, sampled batch", 300, make)
 
 

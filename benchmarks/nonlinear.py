@@ -21,11 +21,11 @@ SWEEP = (
 SIGMA = {"tanh": torch.tanh, "hardtanh": nn.functional.hardtanh}
 
 
-def euler(activation: str, hidden: int, goal: float, *, diagonal: bool = False, models: int = 1) -> Row:
+def euler(activation: str, width: int, goal: float, *, diagonal: bool = False, models: int = 1) -> Row:
     """A forward and backward pass of h ← h + dt σ(W h + U x + b), of one model or per model of a sweep."""
 
     def make(device: str, small: bool) -> Case:
-        m, T, B, M = (3, 12, 8, min(models, 2)) if small else (hidden, 100, 512, models)
+        m, T, B, M = (3, 12, 8, min(models, 2)) if small else (width, 100, 512, models)
         normal, dt = draws(device, torch.float64), 0.1
         x, y = normal(B, T, 1), normal(B, T, 1)
         shapes = [(m,) if diagonal else (m, m), (m, 1), (m,), (1, m)]
@@ -79,15 +79,15 @@ def euler(activation: str, hidden: int, goal: float, *, diagonal: bool = False, 
 
     kind = "diagonal" if diagonal else "dense"
     sweep = f", per model in a sweep of {models}" if models > 1 else ""
-    name = f"{activation} RNN {kind}, B 512, T 100, m {hidden}, forward+backward{sweep}"
+    name = f"{activation} RNN {kind}, B 512, T 100, m {width}, forward+backward{sweep}"
     return Row(name, "eager time loop", goal, make)
 
 
-def gated(batch: int, time: int, hidden: int, goal: float, against: str = "") -> Row:
+def gated(batch: int, time: int, width: int, goal: float, against: str = "") -> Row:
     """A forward and backward pass of the two-state gated cell, beside torch's fused LSTM of its size."""
 
     def make(device: str, small: bool) -> Case:
-        B, T, m = (3, 12, 4) if small else (batch, time, hidden)
+        B, T, m = (3, 12, 4) if small else (batch, time, width)
         normal = draws(device, torch.float32)
         x, weight = normal(B, T, 1), normal(B, T, m)
         shapes = [(4 * m, m), (4 * m, 1), (4 * m,)]
@@ -114,7 +114,7 @@ def gated(batch: int, time: int, hidden: int, goal: float, against: str = "") ->
             others={"nn.LSTM": way(lambda x: fused(x)[0], list(fused.parameters()))},
         )
 
-    name = f"two-state gated cell, B {batch}, T {time}, h {hidden}, float32, forward+backward"
+    name = f"two-state gated cell, B {batch}, T {time}, h {width}, float32, forward+backward"
     return Row(name, "eager time loop", goal, make, against=against)
 
 

@@ -35,12 +35,12 @@ class Stack(nn.Module):
 class Cell(nn.Module):
     """A recurrent network of torch with a linear readout, in float64."""
 
-    def __init__(self, kind, layers=1, hidden=16, seed=0):
+    def __init__(self, kind, layers=1, width=16, seed=0):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.core = getattr(nn, kind)(1, hidden, layers, batch_first=True, dtype=F64)
-            self.readout = nn.Linear(hidden, 1, dtype=F64)
+            self.core = getattr(nn, kind)(1, width, layers, batch_first=True, dtype=F64)
+            self.readout = nn.Linear(width, 1, dtype=F64)
 
     def forward(self, x):
         return self.readout(self.core(x)[0])
@@ -138,7 +138,7 @@ def test_probes_of_the_tanh_rnn_share_the_slope_of_its_linear_part(probe, radius
 def test_probes_of_torchs_rnn_have_the_slope_of_the_rest_state_they_end_at(probe):
     """h ← tanh(Wh + Ux): the step ends at the rest state of x, the others at that of 0; the linear parts
     diag(1 − h²) W there differ, so that not every probe of a nonlinear model has the same slope."""
-    model = Cell("RNN", hidden=4)
+    model = Cell("RNN", width=4)
     Q = torch.linalg.qr(torch.randn(4, 4, dtype=F64, generator=torch.Generator().manual_seed(0))).Q
     with torch.no_grad():
         model.core.weight_hh_l0.copy_(Q @ torch.diag(torch.tensor([0.95, 0.4, 0.3, -0.2], dtype=F64)) @ Q.T)
@@ -207,7 +207,7 @@ def test_the_step_probe_of_a_tanh_rnn_measures_the_heaviside_dynamics():
 
 def gru(seed):
     """A GRU whose candidate has no bias, as in the appendix, so that h = 0 is at rest."""
-    model = Cell("GRU", hidden=5, seed=seed)
+    model = Cell("GRU", width=5, seed=seed)
     with torch.no_grad():
         model.core.weight_hh_l0[10:] *= 2
         model.core.bias_ih_l0[10:] = 0

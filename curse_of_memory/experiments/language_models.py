@@ -52,7 +52,7 @@ def word_s4d(
     """
     options = {"parameterization": parameterization, "initial": "real", "step": None}
     network = SequenceStack(
-        lambda channels: S4D(channels, states, **options),
+        lambda inside: S4D(inside, states, **options),
         width,
         layers,
         input_size=width,

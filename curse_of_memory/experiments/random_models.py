@@ -35,7 +35,7 @@ def measured_memories(
     probe: str,
     *,
     kind: str,
-    hidden: int,
+    width: int,
     repeats: int,
     seed: int,
     early: int,
@@ -49,7 +49,7 @@ def measured_memories(
         checks.positive_int("layers", depth)
         curves, rates = [], []
         for number in range(seed, seed + repeats):
-            model = build(hidden, depth, number)
+            model = build(width, depth, number)
             predicted = linearised_rate(model, inputs)
             curves.append(measure(model))
             slope = fitted_slope(curves[-1])

@@ -25,12 +25,12 @@ ABOVE_NOISE = 10.0  # a value counts where it is this many noise floors high
 QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 
 
-def _ssm(hidden: int, layers: int, seed: int) -> nn.Module:
+def _ssm(width: int, layers: int, seed: int) -> nn.Module:
     """Return the stack of SSM universality (2309.13414), of rates log-uniform between 0.01 and 1 per step."""
     plain = {"activation": "tanh", "output": "none", "norm": "none", "residual": False}
     return SequenceStack(
-        lambda width: SSM(hidden, input_size=width, output_size=width),
-        hidden,
+        lambda inside: SSM(inside, input_size=inside, output_size=inside),
+        width,
         layers,
         seed=seed,
         dtype=torch.float64,
@@ -38,13 +38,13 @@ def _ssm(hidden: int, layers: int, seed: int) -> nn.Module:
     )
 
 
-def _s4d(hidden: int, layers: int, seed: int) -> nn.Module:
+def _s4d(width: int, layers: int, seed: int) -> nn.Module:
     """Return the stack of the public code of StableSSM (2311.14495), its norm left out."""
-    return SequenceStack(S4D, hidden, layers, norm="none", seed=seed, dtype=torch.float64)
+    return SequenceStack(S4D, width, layers, norm="none", seed=seed, dtype=torch.float64)
 
 
 def _fused(kind: type[nn.Module]) -> Callable[[int, int, int], nn.Module]:
-    return lambda hidden, layers, seed: kind(hidden, layers, seed=seed, dtype=torch.float64)
+    return lambda width, layers, seed: kind(width, layers, seed=seed, dtype=torch.float64)
 
 
 STACKS: dict[str, Callable[[int, int, int], nn.Module]] = {
@@ -54,7 +54,7 @@ STACKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "SSM": _ssm,
     "S4D": _s4d,
 }
-"""Untrained stacks of one input and one output, in float64, by name; functions of hidden, layers and seed."""
+"""Untrained stacks of one input and one output, in float64, by name; functions of width, layers and seed."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class TeacherFilter(WhiteInputTask):
 
     Examples
     --------
-    >>> task = TeacherFilter(random_rnn(hidden=16, seed=0), horizon=30, normalized=True)
+    >>> task = TeacherFilter(random_rnn(width=16, seed=0), horizon=30, normalized=True)
     >>> x, y = task.sample(100, seed=1)
     >>> y.shape, 0.8 < y.std().item() < 1.2
     (torch.Size([100, 30, 1]), True)
@@ -110,11 +110,11 @@ class TeacherFilter(WhiteInputTask):
 class RandomRNN(nn.Module):
     """One recurrent layer and a linear readout."""
 
-    def __init__(self, hidden: int, input_size: int, output_size: int, activation: str):
+    def __init__(self, width: int, input_size: int, output_size: int, activation: str):
         super().__init__()
         self.input_size = input_size
-        self.recurrence = nn.RNN(input_size, hidden, nonlinearity=activation, batch_first=True)
-        self.readout = nn.Linear(hidden, output_size)
+        self.recurrence = nn.RNN(input_size, width, nonlinearity=activation, batch_first=True)
+        self.readout = nn.Linear(width, output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, time, input_size)`` to ``(batch, time, output_size)``."""
@@ -124,12 +124,12 @@ class RandomRNN(nn.Module):
 class CausalTransformer(nn.Module):
     """Linear readin, one layer of causal self-attention and feedforward, linear readout; no dropout."""
 
-    def __init__(self, hidden: int, heads: int, feedforward: int, input_size: int, output_size: int):
+    def __init__(self, width: int, heads: int, feedforward: int, input_size: int, output_size: int):
         super().__init__()
         self.input_size = input_size
-        self.readin = nn.Linear(input_size, hidden)
-        self.layer = nn.TransformerEncoderLayer(hidden, heads, feedforward, dropout=0.0, batch_first=True)
-        self.readout = nn.Linear(hidden, output_size)
+        self.readin = nn.Linear(input_size, width)
+        self.layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout=0.0, batch_first=True)
+        self.readout = nn.Linear(width, output_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(batch, time, input_size)`` to ``(batch, time, output_size)``."""
@@ -138,16 +138,16 @@ class CausalTransformer(nn.Module):
 
 
 def random_rnn(
-    hidden: int, seed: int, *, input_size: int = 1, output_size: int = 1, activation: str = "tanh"
+    width: int, seed: int, *, input_size: int = 1, output_size: int = 1, activation: str = "tanh"
 ) -> RandomRNN:
     """Return an RNN with random weights and a random linear readout.
 
-    Weights and biases are torch's own, uniform in ±1/√hidden. The eigenvalues of a large recurrent matrix
+    Weights and biases are torch's own, uniform in ±1/√width. The eigenvalues of a large recurrent matrix
     then fill the disk of radius 1/√3 (circular law): memory falls about as fast as 3^{−t/2}, or faster.
 
     Parameters
     ----------
-    hidden : int
+    width : int
         States; the paper's teachers have 256.
     seed : int
         Names the weights.
@@ -167,15 +167,15 @@ def random_rnn(
     torch.Size([2, 5, 1])
     """
     checks.one_of("activation", activation, ("tanh", "relu"))
-    sizes = {"hidden": hidden, "input_size": input_size, "output_size": output_size}
+    sizes = {"width": width, "input_size": input_size, "output_size": output_size}
     for name, value in sizes.items():
         checks.positive_int(name, value)
     with torch_draws(checks.seed("seed", seed)):
-        return RandomRNN(hidden, input_size, output_size, activation)
+        return RandomRNN(width, input_size, output_size, activation)
 
 
 def causal_transformer(
-    hidden: int, heads: int, feedforward: int, seed: int, *, input_size: int = 1, output_size: int = 1
+    width: int, heads: int, feedforward: int, seed: int, *, input_size: int = 1, output_size: int = 1
 ) -> CausalTransformer:
     """Return one transformer layer with random weights, causal in time and without dropout.
 
@@ -184,7 +184,7 @@ def causal_transformer(
 
     Parameters
     ----------
-    hidden, heads, feedforward : int
+    width, heads, feedforward : int
         Width, heads and width of the feedforward part; 16, 1 and 32 in the public code of "Inverse
         approximation theory".
     seed : int
@@ -202,10 +202,10 @@ def causal_transformer(
     >>> causal_transformer(16, heads=1, feedforward=32, seed=0)(torch.zeros(2, 5, 1)).shape
     torch.Size([2, 5, 1])
     """
-    sizes = {"hidden": hidden, "heads": heads, "feedforward": feedforward}
+    sizes = {"width": width, "heads": heads, "feedforward": feedforward}
     for name, value in (sizes | {"input_size": input_size, "output_size": output_size}).items():
         checks.positive_int(name, value)
-    if hidden % heads:
-        raise ValueError(f"heads must divide hidden={hidden}, got {heads}")
+    if width % heads:
+        raise ValueError(f"heads must divide width={width}, got {heads}")
     with torch_draws(checks.seed("seed", seed)):
-        return CausalTransformer(hidden, heads, feedforward, input_size, output_size)
+        return CausalTransformer(width, heads, feedforward, input_size, output_size)

@@ -23,7 +23,7 @@ from curse_of_memory.training.standing import Standing
 __all__ = ["sweep"]
 
 TOLD = {
-    "width": "hidden",
+    "width": "width",
     "activation": "activation",
     "parameterization": "parameterization",
     "diagonal": "diagonal",

@@ -14,7 +14,7 @@ from curse_of_memory.papers.inverse_approximation import memory_of_random_models
 from curse_of_memory.papers.ssm_universality import exponential_decay
 from curse_of_memory.theory.lemmas.layered_memory import LayeredMemory
 
-SMALL = {"hidden": 8, "repeats": 3, "layers": (1, 2)}
+SMALL = {"width": 8, "repeats": 3, "layers": (1, 2)}
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_early_slopes_of_s4d_are_steeper(memories):
         ({"models": ("RNNs",)}, "did you mean 'RNN'"),
         ({"repeats": 0}, "repeats must be at least 1"),
         ({"layers": (0,)}, "layers must be at least 1"),
-        ({"hidden": 0}, "hidden must be at least 1"),
+        ({"width": 0}, "width must be at least 1"),
         ({"horizon": 0}, "must be at least 1"),
     ],
     ids=str,
@@ -147,6 +147,6 @@ def test_bad_arguments_are_refused(name, arguments, message):
 def test_pictures_are_drawn_of_much_and_of_little(memories, decays):
     memory_of_random_models.plot(memories)
     exponential_decay.plot(decays)
-    little = {"models": ("RNN",), "layers": (1,), "repeats": 1, "hidden": 1, "horizon": 8}
+    little = {"models": ("RNN",), "layers": (1,), "repeats": 1, "width": 1, "horizon": 8}
     memory_of_random_models.plot(memory_of_random_models.data(**little))
     exponential_decay.plot(exponential_decay.data(**little))

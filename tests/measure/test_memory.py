@@ -23,11 +23,11 @@ T, DT = 40, 0.5
 class Gated(nn.Module):
     """Somebody else's model: it has no attribute of ours."""
 
-    def __init__(self, channels=1, hidden=8):
+    def __init__(self, channels=1, width=8):
         super().__init__()
         torch.manual_seed(1)
-        self.gru = nn.GRU(channels, hidden, batch_first=True)
-        self.readout = nn.Linear(hidden, 2)
+        self.gru = nn.GRU(channels, width, batch_first=True)
+        self.readout = nn.Linear(width, 2)
 
     def forward(self, x):
         return self.readout(self.gru(x)[0])
@@ -89,7 +89,7 @@ def test_probes_measure_the_closed_form(options, probe, dtype, device):
     # differences of answers y, each off by some eps m (steps) times the state, are divided by dt
     steps = T + (warmup if probe == "reversed" else 0)
     size = dt * np.abs(kernel).sum(0).max() + model.offset(steps).abs().max().item()
-    tolerance = 4 * model.hidden * steps * EPS[dtype] * size / dt
+    tolerance = 4 * model.width * steps * EPS[dtype] * size / dt
     np.testing.assert_allclose(found, exact, rtol=0, atol=tolerance)
     assert tolerance < (0.02 if dtype == torch.float32 else 1e-10)
     assert found.attrs["probe"] == probe

@@ -137,9 +137,9 @@ NEEDED = {
     "CausalConvolution": {"input_size": 2, "output_size": 2, "kernel_size": 3},
     "CausalSelfAttention": {"width": 4},
     "CausalTransformer": {"width": 4},
-    "S4D": {"channels": 2, "states": 4},
+    "S4D": {"width": 2, "states": 4},
     "SequenceStack": {"mixing": lambda width: torch.nn.Identity(), "width": 4},
-    "TCN": {"channels": [4, 4]},
+    "TCN": {"widths": [4, 4]},
 }
 ILL_ARGUMENTS = [0, -1, True, 2.5, None, "nonsense", [], [0], float("nan"), float("inf"), 1j, {}, object()]
 # the few that mean something
@@ -153,7 +153,7 @@ MEANT = {
 
 @pytest.mark.parametrize("name", nn.__all__)
 def test_ill_arguments_are_refused_in_one_line_that_names_them(name):
-    layer, needed = getattr(nn, name), NEEDED.get(name, {"hidden": 4})
+    layer, needed = getattr(nn, name), NEEDED.get(name, {"width": 4})
     for argument in inspect.signature(layer).parameters:
         for value in ILL_ARGUMENTS:
             meant = MEANT.get(argument, ()) or MEANT.get(f"{name}.{argument}", ())
@@ -166,7 +166,7 @@ def test_ill_arguments_are_refused_in_one_line_that_names_them(name):
 
 def test_a_number_is_no_sequence_of_widths():
     with pytest.raises(
-        TypeError, match="channels must be a sequence of whole numbers, one for each block, got 4"
+        TypeError, match="widths must be a sequence of whole numbers, one for each block, got 4"
     ):
         TCN(4)
 

@@ -16,9 +16,9 @@ def noise(seed, *shape):
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 
 
-def network(kind, hidden=4, layers=2, **options):
+def network(kind, width=4, layers=2, **options):
     options = {"input_size": 2, "output_size": 3, "seed": 1, "dtype": torch.float64} | options
-    return kind(hidden, layers, **options)
+    return kind(width, layers, **options)
 
 
 def logistic(z):
@@ -31,7 +31,7 @@ def plain(model, x):
     for layer in range(model.layers):
         W, U = p[f"weight_hh_l{layer}"], p[f"weight_ih_l{layer}"]
         d, b = (p.get(f"bias_{which}_l{layer}", np.zeros(len(W))) for which in ("hh", "ih"))
-        h = c = np.zeros((len(x), model.hidden))
+        h = c = np.zeros((len(x), model.width))
         outputs = []
         for x_k in x.swapaxes(0, 1):
             if isinstance(model, LSTM):
@@ -116,7 +116,7 @@ def test_networks_are_causal(kind, cut):
 
 @KINDS
 def test_memory_and_gradients_of_random_weights_decay(kind):
-    model = network(kind, hidden=16)
+    model = network(kind, width=16)
     curve = memory_function(model, 60, dtype=torch.float64)
     assert curve.attrs["causal"]
     assert curve.values[-1] < 1e-3 * curve.values.max()
@@ -154,7 +154,7 @@ def test_a_seed_leaves_the_global_generator_alone_and_the_dtype_rounds_the_same_
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"hidden": 0}, "hidden must be at least 1"),
+        ({"width": 0}, "width must be at least 1"),
         ({"layers": 0}, "layers must be at least 1"),
         ({"input_size": 0}, "input_size must be at least 1"),
         ({"output_size": 0}, "output_size must be at least 1"),

@@ -46,7 +46,7 @@ def plain_loop(model, x):
         "hardtanh": lambda z: np.clip(z, -1, 1),
         "relu": lambda z: np.maximum(z, 0),
     }[model.activation]
-    w, m = p["recurrent_weight"], model.hidden
+    w, m = p["recurrent_weight"], model.width
     if model.diagonal:
         W = np.diag(f[model.parameterization](w))
     elif model.parameterization == "direct":
@@ -67,7 +67,7 @@ def plain_loop(model, x):
 
 def rounding(model, steps, size, dtype):
     """One rounding error per term of each of `steps` matrix products, none of which grows later."""
-    return 4 * steps * model.hidden * EPS[dtype] * size
+    return 4 * steps * model.width * EPS[dtype] * size
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -467,8 +467,8 @@ def test_a_network_knows_what_it_is(parameterization, diagonal):
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
-        (lambda: RNN(0), ValueError, "hidden must be at least 1"),
-        (lambda: RNN(2.0), TypeError, "hidden must be a whole number"),
+        (lambda: RNN(0), ValueError, "width must be at least 1"),
+        (lambda: RNN(2.0), TypeError, "width must be a whole number"),
         (lambda: RNN(2, input_size=0), ValueError, "input_size must be at least 1"),
         (lambda: RNN(2, output_size=-1), ValueError, "output_size must be at least 1"),
         (lambda: RNN(2, dt=0.0), ValueError, "dt must be positive"),

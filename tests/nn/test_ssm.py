@@ -353,8 +353,8 @@ def test_training_on_the_expected_loss(model):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: SSM(0), ValueError, "hidden must be at least 1"),
-        (lambda: S4D(0), ValueError, "channels must be at least 1"),
+        (lambda: SSM(0), ValueError, "width must be at least 1"),
+        (lambda: S4D(0), ValueError, "width must be at least 1"),
         (lambda: S4D(2, 3), ValueError, "states must be even"),
         (lambda: S4D(2, initial="s4d-line"), ValueError, "did you mean 's4d-lin'"),
         (lambda: S4D(2, 4, initial=[-1.0]), ValueError, "initial must have 4 eigenvalues"),

@@ -24,9 +24,9 @@ def noise(seed, *shape):
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape))
 
 
-def network(channels=(3, 5), kernel_size=3, **options):
+def network(widths=(3, 5), kernel_size=3, **options):
     options = {"input_size": 2, "output_size": 4, "seed": 1, "dtype": torch.float64} | options
-    return TCN(channels, kernel_size, **options)
+    return TCN(widths, kernel_size, **options)
 
 
 def convolved(x, W, b, d):
@@ -104,8 +104,8 @@ def test_normalised_filters_start_as_the_same_network():
         {"convolutions": 1},
         {"convolutions": 3, "dilations": (2, 3)},
         {"residual": False},
-        {"weight_norm": True, "channels": (2, 2, 4)},
-        {"bias": False, "channels": (2,)},
+        {"weight_norm": True, "widths": (2, 2, 4)},
+        {"bias": False, "widths": (2,)},
     ],
     ids=str,
 )
@@ -264,8 +264,8 @@ def test_initial_filters_are_uniform():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"channels": ()}, "channels must name at least one block"),
-        ({"channels": (3, 0)}, "channels must be at least 1"),
+        ({"widths": ()}, "widths must name at least one block"),
+        ({"widths": (3, 0)}, "widths must be at least 1"),
         ({"kernel_size": 0}, "kernel_size must be at least 1"),
         ({"dilations": (1,)}, "dilations must be one for each of 2 blocks"),
         ({"dilations": (1, 0)}, "dilations must be at least 1"),

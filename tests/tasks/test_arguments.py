@@ -31,8 +31,8 @@ MAKE = {
     "lorenz": (Lorenz96, {"horizon": 4}),
     "pointwise": (Pointwise, {"function": torch.sin, "horizon": 4}),
     "teacher": (TeacherFilter, {"model": random_rnn(4, 0), "horizon": 4}),
-    "rnn": (random_rnn, {"hidden": 4, "seed": 0}),
-    "transformer": (causal_transformer, {"hidden": 4, "heads": 1, "feedforward": 4, "seed": 0}),
+    "rnn": (random_rnn, {"width": 4, "seed": 0}),
+    "transformer": (causal_transformer, {"width": 4, "heads": 1, "feedforward": 4, "seed": 0}),
     "images": (SequentialImages, {"name": "mnist"}),
     "text": (WikiText2, {}),
 }
@@ -44,8 +44,8 @@ COUNTS = {
     "lorenz": ["horizon", "sites", "substeps"],
     "pointwise": ["horizon", "channels"],
     "teacher": ["horizon", "input_size"],
-    "rnn": ["hidden", "input_size", "output_size"],
-    "transformer": ["hidden", "heads", "feedforward", "input_size", "output_size"],
+    "rnn": ["width", "input_size", "output_size"],
+    "transformer": ["width", "heads", "feedforward", "input_size", "output_size"],
     "images": ["size"],
     "text": ["vocabulary", "sequence_length"],
 }

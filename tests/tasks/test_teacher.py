@@ -144,9 +144,9 @@ def test_normalised_answers_have_unit_variance_by_channel():
         (lambda: TeacherFilter(nn.Flatten(), 5), r"answers \(1, 5, 1\) with shape \(1, 5\)"),
         (lambda: TeacherFilter(nn.Linear(1, 1), 0), "horizon must be at least 1"),
         (lambda: TeacherFilter(nn.Linear(1, 1), 5).answer(torch.zeros(1, 4, 1)), r"\(batch, 5, 1\)"),
-        (lambda: random_rnn(0, 0), "hidden must be at least 1"),
+        (lambda: random_rnn(0, 0), "width must be at least 1"),
         (lambda: random_rnn(4, 0, activation="thanh"), "did you mean 'tanh'"),
-        (lambda: causal_transformer(6, 4, 8, 0), "heads must divide hidden=6"),
+        (lambda: causal_transformer(6, 4, 8, 0), "heads must divide width=6"),
         (lambda: causal_transformer(6, 3, 0, 0), "feedforward must be at least 1"),
     ],
 )

@@ -285,12 +285,12 @@ def most_bytes(compute):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("hidden", [2, 16])
-def test_what_is_counted_covers_what_is_needed(monkeypatch, hidden, compiled):
+@pytest.mark.parametrize("width", [2, 16])
+def test_what_is_counted_covers_what_is_needed(monkeypatch, width, compiled):
     """With the operations of other devices, too, which keep all states."""
     if not compiled:
         monkeypatch.setattr(nonlinear_engines, "COMPILED", ())
-    models = [RNN(hidden, activation="tanh", seed=s, dtype=torch.float64) for s in range(8)]
+    models = [RNN(width, activation="tanh", seed=s, dtype=torch.float64) for s in range(8)]
     names = [name for name, _ in models[0].named_parameters()]
     x = torch.ones(64, 50, 1, dtype=torch.float64)
 

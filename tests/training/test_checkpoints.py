@@ -25,8 +25,8 @@ def task():
     return LinearFunctional(lambda t: 0.5**t, 8)
 
 
-def network(hidden=3):
-    return RNN(hidden, activation="tanh", seed=0)
+def network(width=3):
+    return RNN(width, activation="tanh", seed=0)
 
 
 def by_fit(task, path, **options):
@@ -153,11 +153,11 @@ def test_what_is_no_file_is_refused(task, tmp_path, train):
 class Quiet(nn.Module):
     """A model whose repr says nothing of its weights."""
 
-    def __init__(self, hidden, dtype=torch.float32, frozen=False):
+    def __init__(self, width, dtype=torch.float32, frozen=False):
         super().__init__()
-        self.network = RNN(hidden, activation="tanh", seed=0, dtype=dtype)
+        self.network = RNN(width, activation="tanh", seed=0, dtype=dtype)
         self.network.output_weight.requires_grad_(not frozen)
-        self.register_buffer("seen", torch.zeros(hidden))
+        self.register_buffer("seen", torch.zeros(width))
 
     def forward(self, x):
         return self.network(x)
@@ -166,11 +166,11 @@ class Quiet(nn.Module):
         return "Quiet()"
 
 
-@pytest.mark.parametrize("other", [{"hidden": 4}, {"dtype": torch.float64}, {"frozen": True}])
+@pytest.mark.parametrize("other", [{"width": 4}, {"dtype": torch.float64}, {"frozen": True}])
 def test_a_model_of_other_tensors_is_another_model(task, tmp_path, other):
     path = tmp_path / "run.pt"
     fit(Quiet(3), task, checkpoint=path, **SMALL)
-    model = Quiet(**({"hidden": 3} | other))
+    model = Quiet(**({"width": 3} | other))
     start = [p.clone() for p in model.parameters()]
     with pytest.raises(ValueError, match=rf"^checkpoint {path} belongs to a run with other shapes$"):
         fit(model, task, checkpoint=path, **SMALL)

@@ -20,8 +20,8 @@ from curse_of_memory.training.memory_misfit import compiled_case
 EPS = float(np.finfo(float).eps)
 
 
-def network(hidden=4, **options):
-    model = RNN(hidden, **({"seed": 0, "dtype": torch.float64} | options))
+def network(width=4, **options):
+    model = RNN(width, **({"seed": 0, "dtype": torch.float64} | options))
     if model.bias is not None:
         torch.nn.init.uniform_(model.bias, -0.5, 0.5, generator=torch.Generator().manual_seed(1))
     return model
@@ -77,7 +77,7 @@ def test_every_weight_and_input(loss, inputs, diagonal):
 
 @settings(max_examples=25, deadline=None)
 @given(
-    hidden=st.integers(1, 9),
+    width=st.integers(1, 9),
     horizon=st.integers(1, 30),
     seed=st.integers(0, 100),
     diagonal=st.booleans(),
@@ -85,8 +85,8 @@ def test_every_weight_and_input(loss, inputs, diagonal):
     inputs=st.sampled_from(["white", "random_walk"]),
     parameterization=st.sampled_from(["direct", "softplus", "best", "lru"]),
 )
-def test_every_size(hidden, horizon, seed, diagonal, bias, inputs, parameterization):
-    model = network(hidden, seed=seed, diagonal=diagonal, bias=bias, parameterization=parameterization)
+def test_every_size(width, horizon, seed, diagonal, bias, inputs, parameterization):
+    model = network(width, seed=seed, diagonal=diagonal, bias=bias, parameterization=parameterization)
     assert_routes_agree(model, task(horizon, inputs=inputs), TemporallyWeightedMSE(1))
 
 

@@ -21,10 +21,10 @@ SMALL = {"steps": 40, "batch_size": 8, "validate_every": 10, "validation_size": 
 class GatedNetwork(nn.Module):
     """Somebody else's model: it has no attribute of ours."""
 
-    def __init__(self, hidden=4):
+    def __init__(self, width=4):
         super().__init__()
-        self.gru = nn.GRU(1, hidden, batch_first=True)
-        self.readout = nn.Linear(hidden, 1)
+        self.gru = nn.GRU(1, width, batch_first=True)
+        self.readout = nn.Linear(width, 1)
 
     def forward(self, x):
         return self.readout(self.gru(x)[0])

@@ -15,8 +15,8 @@ EPS = float(np.finfo(float).eps)
 POLYNOMIAL = targets.polynomial(1.1, rate=0.1)
 
 
-def network(hidden, **options):
-    return RNN(hidden, **({"diagonal": True, "bias": False, "seed": 0, "dtype": torch.float64} | options))
+def network(width, **options):
+    return RNN(width, **({"diagonal": True, "bias": False, "seed": 0, "dtype": torch.float64} | options))
 
 
 def best_loss(task, terms, power=0):

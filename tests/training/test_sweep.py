@@ -28,9 +28,9 @@ def task():
     return LinearFunctional(targets.polynomial(1.1, rate=0.1), 20)
 
 
-def network(hidden=3, *, seed=0, **options):
+def network(width=3, *, seed=0, **options):
     options = {"activation": "tanh", "dtype": torch.float64} | options
-    return RNN(hidden, seed=seed, **options)
+    return RNN(width, seed=seed, **options)
 
 
 def weights(model):

@@ -72,8 +72,8 @@ class TCN(Streaming[tuple[Tensor, ...]]):
 
     Parameters
     ----------
-    channels : sequence of int
-        Width of each block.
+    widths : sequence of int
+        Channels of each block.
     kernel_size : int
         Taps k of every filter.
     dilations : sequence of int, optional
@@ -122,7 +122,7 @@ class TCN(Streaming[tuple[Tensor, ...]]):
 
     def __init__(
         self,
-        channels: Sequence[int],
+        widths: Sequence[int],
         kernel_size: int = 3,
         *,
         dilations: Sequence[int] | None = None,
@@ -139,9 +139,9 @@ class TCN(Streaming[tuple[Tensor, ...]]):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        widths = _whole_numbers("channels", channels)
+        widths = _whole_numbers("widths", widths)
         if not widths:
-            raise ValueError("channels must name at least one block")
+            raise ValueError("widths must name at least one block")
         doubling = [2**i for i in range(len(widths))]
         self.dilations = _whole_numbers("dilations", doubling if dilations is None else dilations)
         if len(self.dilations) != len(widths):

@@ -22,7 +22,7 @@ class _Gated(Streaming[Tensor]):
 
     def __init__(
         self,
-        hidden: int,
+        width: int,
         layers: int = 1,
         *,
         input_size: int = 1,
@@ -34,7 +34,7 @@ class _Gated(Streaming[Tensor]):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.hidden = checks.positive_int("hidden", hidden)
+        self.width = checks.positive_int("width", width)
         self.layers = checks.positive_int("layers", layers)
         self.input_size = checks.positive_int("input_size", input_size)
         self.output_size = checks.positive_int("output_size", output_size)
@@ -46,14 +46,14 @@ class _Gated(Streaming[Tensor]):
         with seeded(seed):
             self.network = self.cell(
                 input_size,
-                hidden,
+                width,
                 num_layers=layers,
                 bias=bias,
                 dropout=float(dropout),
                 batch_first=True,
                 **DRAWN,
             )
-            self.readout = nn.Linear(hidden, output_size, bias=bias, **DRAWN)
+            self.readout = nn.Linear(width, output_size, bias=bias, **DRAWN)
         place(self, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class _Gated(Streaming[Tensor]):
         ----------
         x : Tensor of shape ``(batch, time, input_size)``
             One step is a chunk, too.
-        state : Tensor of shape ``(batch, layers · states · hidden)``, optional
+        state : Tensor of shape ``(batch, layers · states · width)``, optional
             States before the first step; zero if none are given.
 
         Returns
@@ -81,14 +81,14 @@ class _Gated(Streaming[Tensor]):
         ValueError
             If a shape does not fit.
         """
-        batch, width = x.shape[0], self.states * self.layers * self.hidden
-        state = inputs.initial_state(state, (batch, width), x)
+        batch, size = x.shape[0], self.states * self.layers * self.width
+        state = inputs.initial_state(state, (batch, size), x)
         if x.shape[1] == 0:
             return Outputs(x.new_zeros(batch, 0, self.output_size), state)
-        parts = state.view(batch, self.states, self.layers, self.hidden).permute(1, 2, 0, 3).contiguous()
+        parts = state.view(batch, self.states, self.layers, self.width).permute(1, 2, 0, 3).contiguous()
         h, last = self.network(x, parts[0] if self.states == 1 else tuple(parts))
         last = last[None] if self.states == 1 else torch.stack(last)
-        return Outputs(self.readout(h), last.permute(2, 0, 1, 3).reshape(batch, width))
+        return Outputs(self.readout(h), last.permute(2, 0, 1, 3).reshape(batch, size))
 
 
 class LSTM(_Gated):
@@ -98,7 +98,7 @@ class LSTM(_Gated):
 
     Parameters
     ----------
-    hidden : int
+    width : int
         Width m of the state.
     layers : int
         How many, one on top of the other.
@@ -121,7 +121,7 @@ class LSTM(_Gated):
     Notes
     -----
     Weights are torch's, uniform between ±1/√m: the forget gates start near 1/2, so that an untrained LSTM
-    about halves c at every step. `run` has a state ``(batch, 2 · layers · hidden)``: h of all layers, then c.
+    about halves c at every step. `run` has a state ``(batch, 2 · layers · width)``: h of all layers, then c.
 
     Examples
     --------
@@ -140,7 +140,7 @@ class GRU(_Gated):
 
     Parameters
     ----------
-    hidden : int
+    width : int
         Width m of the state.
     layers : int
         How many, one on top of the other.
@@ -163,7 +163,7 @@ class GRU(_Gated):
     Notes
     -----
     Weights are torch's, uniform between ±1/√m: the gates z start near 1/2, so that an untrained GRU about
-    halves h at every step. `run` has a state ``(batch, layers · hidden)``.
+    halves h at every step. `run` has a state ``(batch, layers · width)``.
 
     Examples
     --------
@@ -181,7 +181,7 @@ class ElmanRNN(_Gated):
 
     Parameters
     ----------
-    hidden : int
+    width : int
         Width m of the state.
     layers : int
         How many, one on top of the other.
@@ -204,7 +204,7 @@ class ElmanRNN(_Gated):
     Notes
     -----
     Weights are torch's, uniform between ±1/√m: by the circular law W has a spectral radius of about 1/√3 for
-    large m. `run` has a state ``(batch, layers · hidden)``.
+    large m. `run` has a state ``(batch, layers · width)``.
 
     Examples
     --------

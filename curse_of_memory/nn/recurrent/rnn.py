@@ -36,7 +36,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
 
     Parameters
     ----------
-    hidden : int
+    width : int
         Width m of the state.
     input_size, output_size : int
         Channels of x and ŷ.
@@ -72,14 +72,14 @@ class RNN(KeepsMap, Streaming[Tensor]):
 
     Examples
     --------
-    >>> model = RNN(hidden=16, activation="tanh", parameterization="softplus", diagonal=True, dt=1.0)
+    >>> model = RNN(width=16, activation="tanh", parameterization="softplus", diagonal=True, dt=1.0)
     >>> model(torch.zeros(8, 100, 1)).shape
     torch.Size([8, 100, 1])
     """
 
     def __init__(
         self,
-        hidden: int,
+        width: int,
         *,
         input_size: int = 1,
         output_size: int = 1,
@@ -93,7 +93,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
-        self.hidden = checks.positive_int("hidden", hidden)
+        self.width = checks.positive_int("width", width)
         self.input_size = checks.positive_int("input_size", input_size)
         self.output_size = checks.positive_int("output_size", output_size)
         self.activation = checks.one_of("activation", activation, RECURRENT)
@@ -102,14 +102,14 @@ class RNN(KeepsMap, Streaming[Tensor]):
         self.diagonal = checks.flag("diagonal", diagonal)
         self.dt = checks.positive("dt", dt)
         with_bias = checks.flag("bias", bias)
-        sizes = self.hidden, self.input_size, self.output_size
+        sizes = self.width, self.input_size, self.output_size
         with seeded(seed):
             initial = initial_weights(self._map, *sizes, self.diagonal, self.dt)
         self.recurrent_weight = nn.Parameter(initial.recurrent)
         self.register_parameter("basis", None if initial.basis is None else nn.Parameter(initial.basis))
         self.input_weight = nn.Parameter(initial.inputs)
         self.output_weight = nn.Parameter(initial.outputs)
-        self.register_parameter("bias", nn.Parameter(torch.zeros(hidden, **DRAWN)) if with_bias else None)
+        self.register_parameter("bias", nn.Parameter(torch.zeros(width, **DRAWN)) if with_bias else None)
         place(self, device, dtype)
 
     @classmethod
@@ -214,7 +214,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         ----------
         x : Tensor of shape ``(batch, time, input_size)``
             One step is a chunk, too.
-        state : Tensor of shape ``(batch, hidden)``, optional
+        state : Tensor of shape ``(batch, width)``, optional
             h before the first step; zero if none is given.
 
         Returns
@@ -231,7 +231,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         """
         p = self._weights()
         W, U, C, b = self.recurrence(p), p["input_weight"], p["output_weight"], p.get("bias")
-        state = initial_state(state, (x.shape[0], self.hidden), U)
+        state = initial_state(state, (x.shape[0], self.width), U)
         if self.is_linear and self.diagonal:
             drive = nn.functional.linear(x, self.dt * U, None if b is None else self.dt * b)
             h = linear_scan(1 + self.dt * W, drive, state)
@@ -315,4 +315,4 @@ class RNN(KeepsMap, Streaming[Tensor]):
     def extra_repr(self) -> str:
         """Say what kind of network this is in ``print(model)``."""
         shape = "diagonal" if self.diagonal else "dense"
-        return f"hidden={self.hidden}, {self.activation}, {self._map.name}, {shape}, dt={self.dt:g}"
+        return f"width={self.width}, {self.activation}, {self._map.name}, {shape}, dt={self.dt:g}"

@@ -39,7 +39,7 @@ class S4D(DiagonalModes):
 
     Parameters
     ----------
-    channels : int
+    width : int
         Channels of x and ŷ.
     states : int
         N, real states of a channel; N/2 conjugate pairs where modes are complex.
@@ -87,7 +87,7 @@ class S4D(DiagonalModes):
 
     def __init__(
         self,
-        channels: int,
+        width: int,
         states: int = 64,
         *,
         parameterization: str | Reparameterization = "exp",
@@ -101,24 +101,22 @@ class S4D(DiagonalModes):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        channels, with_skip = checks.positive_int("channels", channels), checks.flag("skip", skip)
+        width, with_skip = checks.positive_int("width", width), checks.flag("skip", skip)
         with seeded(seed):
-            super().__init__(states, (channels,), initial, parameterization, discretization, dt, step, ring)
-            self.input_size = self.output_size = channels
+            super().__init__(states, (width,), initial, parameterization, discretization, dt, step, ring)
+            self.width = self.input_size = self.output_size = width
             shape = self.recurrent_weight.shape
             readout = (
                 torch.randn(*shape, 2, **DRAWN) / 2**0.5 if self.has_pairs else torch.randn(shape, **DRAWN)
             )
             self.output_weight = nn.Parameter(readout)
-            self.register_parameter(
-                "skip", nn.Parameter(torch.randn(channels, **DRAWN)) if with_skip else None
-            )
+            self.register_parameter("skip", nn.Parameter(torch.randn(width, **DRAWN)) if with_skip else None)
         place(self, device, dtype)
 
     @guarded
     @in_own_precision
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, channels)`` to the same shape, from h = 0 on."""
+        """Map `x` of shape ``(batch, time, width)`` to the same shape, from h = 0 on."""
         return self._answer(self._weights(), x)
 
     def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -128,12 +126,12 @@ class S4D(DiagonalModes):
         ----------
         parameters : mapping from name to Tensor of shape ``(model, *shape)``
             Every weight, stacked over the layers.
-        x : Tensor of shape ``(batch, time, channels)`` or ``(model, batch, time, channels)``
+        x : Tensor of shape ``(batch, time, width)`` or ``(model, batch, time, width)``
             Inputs from h = 0, shared by the layers or for each its own.
 
         Returns
         -------
-        Tensor of shape ``(model, batch, time, channels)``
+        Tensor of shape ``(model, batch, time, width)``
 
         Raises
         ------
@@ -158,9 +156,9 @@ class S4D(DiagonalModes):
 
         Parameters
         ----------
-        x : Tensor of shape ``(batch, time, channels)``
+        x : Tensor of shape ``(batch, time, width)``
             One step is a chunk, too.
-        state : Tensor of shape ``(batch, channels · modes)``, optional
+        state : Tensor of shape ``(batch, width · modes)``, optional
             h before the first step, complex for pairs; zero if none is given.
 
         Returns
@@ -206,7 +204,7 @@ class S4D(DiagonalModes):
 
         Returns
         -------
-        Tensor of shape ``(horizon, channels, channels)``
+        Tensor of shape ``(horizon, width, width)``
             A density per unit time: ŷ_k = dt Σ_s ρ̂_s x_{k−s}.
         """
         p = self._weights(parameters)
@@ -216,16 +214,16 @@ class S4D(DiagonalModes):
         return torch.diag_embed(kernel) / self.dt
 
     def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return zeros ``(horizon, channels)``, the answer to zero input; arguments as for :meth:`kernel`."""
+        """Return zeros ``(horizon, width)``, the answer to zero input; arguments as for :meth:`kernel`."""
         like = self._weights(parameters)["output_weight"]
         return like.new_zeros(checks.positive_int("horizon", horizon), self.output_size)
 
     def _responses(self, horizon: int, p: Mapping[str, Tensor]) -> Tensor:
-        """Return K, ``(channels, horizon)``."""
+        """Return K, ``(width, horizon)``."""
         z, phi = self.multipliers(p)
         coefficients = self._number(p["output_weight"]) * phi
         return modal_kernel(z, coefficients, horizon, pairs=self.has_pairs)
 
     def extra_repr(self) -> str:
         """Say what kind of layer this is in ``print(model)``."""
-        return f"{self.input_size} channels, {self._kind()}"
+        return f"width={self.width}, {self._kind()}"

@@ -38,7 +38,7 @@ class SSM(DiagonalModes):
 
     Parameters
     ----------
-    hidden : int
+    width : int
         Width m of the real state; m/2 conjugate pairs where modes are complex.
     input_size, output_size : int
         Channels of x and ŷ.
@@ -85,7 +85,7 @@ class SSM(DiagonalModes):
 
     def __init__(
         self,
-        hidden: int,
+        width: int,
         *,
         input_size: int = 1,
         output_size: int = 1,
@@ -101,11 +101,11 @@ class SSM(DiagonalModes):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        hidden = checks.positive_int("hidden", hidden)
+        width = checks.positive_int("width", width)
         with_bias, with_skip = checks.flag("bias", bias), checks.flag("skip", skip)
         with seeded(seed):
-            super().__init__(hidden, (), initial, parameterization, discretization, dt, None, ring)
-            self.hidden = hidden
+            super().__init__(width, (), initial, parameterization, discretization, dt, None, ring)
+            self.width = width
             self.input_size = checks.positive_int("input_size", input_size)
             self.output_size = checks.positive_int("output_size", output_size)
             self.activation = checks.one_of("activation", activation, RECURRENT)

@@ -59,14 +59,14 @@ def slowed_error(model: RNN, task: LinearFunctional, beta: float) -> float:
 )
 def data(
     *,
-    hidden: int = 6,
+    width: int = 6,
     horizon: int = 100,
     draws: int = 30,
     budget: int = 20,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Perturb one linear RNN, the best of `hidden` modes for (1 + t/10)^−1.1, by definition and as the code.
+    """Perturb one linear RNN, the best of `width` modes for (1 + t/10)^−1.1, by definition and as the code.
 
     *error*: root-mean-square error within β of the weights: its supremum over models that stay diagonal,
     |δw|_∞ <= β, bracketed with at most `budget` boxes; the largest of `draws` random directions in that ball;
@@ -76,7 +76,7 @@ def data(
     """
     checks.positive_int("draws", draws)
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    fit = fit_exponential_sum(task.rho, terms=hidden, weight=bias.power(0))
+    fit = fit_exponential_sum(task.rho, terms=width, weight=bias.power(0))
     model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=MAP)
     certified = worst_case_curve(
         fit,
@@ -226,7 +226,7 @@ def plot(data: FigureData) -> Figure:
             yscale="log",
             xlabel=beta,
             ylabel="rms error",
-            title=f"One model, $m={data.parameters['hidden']}$, softplus",
+            title=f"One model, $m={data.parameters['width']}$, softplus",
         )
         ratios.set(
             xscale="log",

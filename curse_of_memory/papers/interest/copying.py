@@ -30,31 +30,29 @@ ON_LOGITS = "TCN, weight on the logits"
 COMPARED = 10  # digits of the authors' runs that ours stand beside
 
 
-def _tcn(task: Copying, seed: int, channels: int, levels: int, kernel_size: int) -> TCN:
-    return TCN([channels] * levels, kernel_size, seed=seed, **_sizes(task))
+def _tcn(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> TCN:
+    return TCN([width] * levels, kernel_size, seed=seed, **_sizes(task))
 
 
 def _sizes(task: Copying) -> dict[str, int]:
     return {"input_size": task.input_size, "output_size": task.output_size}
 
 
-def _ssm(task: Copying, seed: int, channels: int) -> SequenceStack:
-    def mixing(width: int) -> SSM:
+def _ssm(task: Copying, seed: int, width: int) -> SequenceStack:
+    def mixing(inside: int) -> SSM:
         lru = {"initial": "lru", "parameterization": "lru", "ring": (0.8, 1.0, 2 * math.pi)}
-        return SSM(4 * channels, input_size=width, output_size=width, **lru)
+        return SSM(4 * inside, input_size=inside, output_size=inside, **lru)
 
-    return SequenceStack(mixing, channels, layers=1, seed=seed, **_sizes(task))
+    return SequenceStack(mixing, width, layers=1, seed=seed, **_sizes(task))
 
 
 MODELS: Mapping[str, Callable[..., nn.Module]] = {
     "TCN": _tcn,
     ON_LOGITS: _tcn,
-    "tanh RNN": lambda task, seed, channels, **_: RNN(
-        2 * channels, activation="tanh", seed=seed, **_sizes(task)
-    ),
-    "SSM": lambda task, seed, channels, **_: _ssm(task, seed, channels),
-    "transformer": lambda task, seed, channels, **_: CausalTransformer(
-        channels, heads=2, positions="sinusoidal", seed=seed, **_sizes(task)
+    "tanh RNN": lambda task, seed, width, **_: RNN(2 * width, activation="tanh", seed=seed, **_sizes(task)),
+    "SSM": lambda task, seed, width, **_: _ssm(task, seed, width),
+    "transformer": lambda task, seed, width, **_: CausalTransformer(
+        width, heads=2, positions="sinusoidal", seed=seed, **_sizes(task)
     ),
 }
 
@@ -90,7 +88,7 @@ def copying_runs(
     powers: Sequence[float],
     seeds: Sequence[int],
     *,
-    channels: int,
+    width: int,
     levels: int,
     kernel_size: int,
     **settings,
@@ -105,8 +103,8 @@ def copying_runs(
         With classes.
     powers, seeds : sequence
         Every combination is trained; a seed names the initial weights and the batches.
-    channels, levels, kernel_size : int
-        Sizes of the TCN; SSM and transformer have as many channels, the RNN twice as many states.
+    width, levels, kernel_size : int
+        Of the TCN; SSM and transformer have the same width, the RNN twice that.
     settings
         Of :func:`curse_of_memory.training.fit`.
 
@@ -116,7 +114,7 @@ def copying_runs(
         Columns ``model, p, seed, step, loss, cross_entropy, recall, everywhere``, one row per validation: the
         loss that is trained, the one without weights, and the accuracy on recalled positions and on all.
     """
-    sizes = {"channels": channels, "levels": levels, "kernel_size": kernel_size}
+    sizes = {"width": width, "levels": levels, "kernel_size": kernel_size}
     calls = [
         {"name": name, "task": task, "p": float(p), "seed": seed, "sizes": sizes, "settings": settings}
         for name in names
@@ -150,7 +148,7 @@ def data(
     blank: int = 10,
     powers: Sequence[float] = (0, 1, 2, 10),
     runs: int = 3,
-    channels: int = 16,
+    width: int = 16,
     levels: int = 3,
     kernel_size: int = 4,
     steps: int = 200,
@@ -172,7 +170,7 @@ def data(
         task,
         powers,
         range(seed, seed + checks.positive_int("runs", runs)),
-        channels=channels,
+        width=width,
         levels=levels,
         kernel_size=kernel_size,
         steps=steps,

@@ -121,7 +121,7 @@ def data(
     multipliers: Sequence[float] = (0.8, 0.98),
     lags: Sequence[int] = (1, 15, 30, 45, 60, 75, 90, 99),
     samples: int = 2048,
-    hidden: int = 4,
+    width: int = 4,
     steps: int = 200,
     batch_size: int = 64,
     learning_rate: float = 0.01,
@@ -151,8 +151,8 @@ def data(
         for start in range(seed, seed + runs):
             circumstances = {"panel": "training", "p": float(p), "seed": start}
             for kind, norms in {
-                "exact": _exact_norms(task, p, hidden, start, steps, learning_rate),
-                "sampled": _sampled_norms(task, p, hidden, start, steps, learning_rate, batch_size, device),
+                "exact": _exact_norms(task, p, width, start, steps, learning_rate),
+                "sampled": _sampled_norms(task, p, width, start, steps, learning_rate, batch_size, device),
             }.items():
                 blocks = norms.reshape(-1, SMOOTHED) if steps % SMOOTHED == 0 else norms[:, None]
                 at = blocks.shape[1] * (np.arange(len(blocks)) + 0.5)
@@ -187,9 +187,9 @@ def _vanishing(horizon: int, powers, multiplier: float, lags, draw: Mapping) -> 
     return pd.DataFrame(rows, columns=columns).assign(multiplier=multiplier)
 
 
-def _exact_norms(task, power, hidden, seed, steps, learning_rate) -> np.ndarray:
+def _exact_norms(task, power, width, seed, steps, learning_rate) -> np.ndarray:
     """Return the norm of the gradient of the expected loss at each step of its descent."""
-    exact = ExpectedLoss(RNN(hidden, diagonal=True, seed=seed).double(), task, TemporallyWeightedMSE(power))
+    exact = ExpectedLoss(RNN(width, diagonal=True, seed=seed).double(), task, TemporallyWeightedMSE(power))
     weights = nn.Parameter(torch.from_numpy(exact.start))
     optimizer = torch.optim.AdamW([weights], lr=learning_rate, weight_decay=0.0)
     norms = []
@@ -201,9 +201,9 @@ def _exact_norms(task, power, hidden, seed, steps, learning_rate) -> np.ndarray:
     return np.array(norms)
 
 
-def _sampled_norms(task, power, hidden, seed, steps, learning_rate, batch_size, device) -> np.ndarray:
+def _sampled_norms(task, power, width, seed, steps, learning_rate, batch_size, device) -> np.ndarray:
     """Return the norm of the gradient of each batch that :func:`fit` descends."""
-    model = RNN(hidden, diagonal=True, seed=seed).double()
+    model = RNN(width, diagonal=True, seed=seed).double()
     squares: list[float] = []
 
     def note(parameter: Tensor) -> None:

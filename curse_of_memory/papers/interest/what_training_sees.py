@@ -26,7 +26,7 @@ def data(
     *,
     horizon: int = 100,
     powers: Sequence[float] = (-1, 0, 1, 2, 10),
-    hidden: int = 1,
+    width: int = 1,
     steps: int = 500,
     batch_size: int = 256,
     seed: int = 0,
@@ -43,10 +43,10 @@ def data(
     curves, half, headline = [], {}, {}
     for p in map(float, powers):  # a preset or a command line may say "inf" in words
         loss, b = TemporallyWeightedMSE(p), bias.power(p)
-        best = exponential_sums.fit_exponential_sum(task.rho, terms=hidden, weight=b)
+        best = exponential_sums.fit_exponential_sum(task.rho, terms=width, weight=b)
         memories = {"best": best.on_grid(horizon).values}
         for name in ("exact", "sampled"):
-            model = RNN(hidden, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
+            model = RNN(width, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
             if name == "exact":
                 fit_expected(model, task, loss=loss)
             else:

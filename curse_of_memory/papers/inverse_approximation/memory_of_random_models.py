@@ -27,7 +27,7 @@ def data(
     models: Sequence[str] = ("RNN", "GRU", "LSTM", "S4D"),
     layers: Sequence[int] = (1, 2, 3, 4),
     s4d_layers: Sequence[int] = (1, 2, 3),
-    hidden: int = 16,
+    width: int = 16,
     horizon: int = 120,
     s4d_horizon: int = 10000,
     early: int = 2000,
@@ -37,7 +37,7 @@ def data(
 ) -> Findings:
     """Measure the memory of untrained stacks by step and by impulse, and the slope of its logarithm.
 
-    `repeats` models of each kind and depth, in float64, of `hidden` states or channels a layer; S4D with
+    `repeats` models of each kind and depth, in float64, of `width` states or channels a layer; S4D with
     `s4d_layers` and over `s4d_horizon` steps, of which the paper shows the first `early`. In the panel
     *memory* the table has quantiles over the models at some lags; in *rate* one row a model: minus the fitted
     slope of log M, that within the first `early` steps, and β of the linearised model. Columns: ``panel,
@@ -51,7 +51,7 @@ def data(
             def measure(model, probe=probe, steps=steps):
                 return memory_function(model, steps, probe=probe, device=device)
 
-            circumstances = {"kind": kind, "hidden": hidden, "repeats": repeats, "seed": seed, "early": early}
+            circumstances = {"kind": kind, "width": width, "repeats": repeats, "seed": seed, "early": early}
             parts += measured_memories(deep, measure, inputs, probe, **circumstances)
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
     return _memory_findings(table, early)

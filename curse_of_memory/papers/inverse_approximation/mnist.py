@@ -38,7 +38,7 @@ def data(
     *,
     parameterizations: Sequence[str] = ("direct", "softplus", "exp", "inverse"),
     learning_rates: Sequence[float] = (0.003, 0.03),
-    hidden: int = 32,
+    width: int = 32,
     row_by_row: bool = True,
     steps: int = 200,
     batch_size: int = 128,
@@ -59,7 +59,7 @@ def data(
     splits = {s: SequentialImages("mnist", s, row_by_row=row_by_row, size=n) for s, n in kinds.items()}
     parts = []
     for name, rate, i in product(parameterizations, learning_rates, range(seed, seed + seeds)):
-        sizes = {"hidden": hidden, "input_size": splits["train"].input_size, "output_size": 10}
+        sizes = {"width": width, "input_size": splits["train"].input_size, "output_size": 10}
         model = _Classifier(**sizes, activation="tanh", parameterization=name, diagonal=True, seed=i)
         result = fit(
             model,
@@ -95,8 +95,8 @@ def data(
             headline[label] = loss[rate, name]
             by_seed[label] = groups.validation_loss.get_group((rate, name))
         if "softplus" in parameterizations and rate in paired.index:
-            mean, width = paired.loc[rate].loc["softplus"]
-            sentences.append(f"{mean:+.3f} ± {width:.3f} at learning rate {rate:g}")
+            mean, half = paired.loc[rate].loc["softplus"]
+            sentences.append(f"{mean:+.3f} ± {half:.3f} at learning rate {rate:g}")
     message = f"Test loss of softplus minus that of direct, pair by pair: {', '.join(sentences)}."
     printed = reference("inverse_approximation/table1").set_index("parameterization")
     paper = {

@@ -45,7 +45,7 @@ def data(
     descent_rate: float = 0.05,
     descent_steps: int = 20_000,
     runs: int = 10,
-    hidden: int = 16,
+    width: int = 16,
     lorenz_horizon: int = 64,
     lorenz_variance: float = 1.0,
     steps: int = 300,
@@ -59,7 +59,7 @@ def data(
 
     The linear targets: gradient flow on the exact loss on [0, `horizon`], s₀ and t₀ being `stretch` and
     `delay`, from `runs` starts; and gradient descent of the learning rate η = `descent_rate` on the same loss
-    from the start that waits longest. Lorenz-96: `runs` linear RNNs of the width `hidden`, from different
+    from the start that waits longest. Lorenz-96: `runs` linear RNNs of the width `width`, from different
     initial weights, with AdamW on the same sampled batches.
 
     Columns: ``panel, kind, seed, step, loss``. A time τ of the flow is the step τ/η. Losses are relative:
@@ -90,7 +90,7 @@ def data(
         "learning_rate": learning_rate,
         "validation_size": samples,
     }
-    parts.append(_lorenz(task, hidden, range(seed, seed + runs), settings, device))
+    parts.append(_lorenz(task, width, range(seed, seed + runs), settings, device))
     table = pd.concat(parts, ignore_index=True)[["panel", "kind", "seed", "step", "loss"]]
     return _findings(table, waits)
 
@@ -139,8 +139,8 @@ def _descent(rho: Target, flow: xr.Dataset, horizon: float, rate: float, steps: 
     return pd.DataFrame({"kind": "descent", "step": list(values), "loss": list(values.values())})
 
 
-def _lorenz(task: Lorenz96, hidden: int, seeds: Sequence[int], settings: dict, device: str) -> pd.DataFrame:
-    models = [RNN(hidden, seed=start, dtype=torch.float64) for start in seeds]
+def _lorenz(task: Lorenz96, width: int, seeds: Sequence[int], settings: dict, device: str) -> pd.DataFrame:
+    models = [RNN(width, seed=start, dtype=torch.float64) for start in seeds]
     # one stream of batches for all of them: a batch is a simulation
     found = sweep(models, task, validate_every=VALIDATE_EVERY, seed=seeds[0], device=device, **settings)
     # the very sequences that the networks are validated on

@@ -31,7 +31,7 @@ def data(
     *,
     models: Sequence[str] = ("RNN", "GRU", "LSTM", "SSM", "S4D"),
     layers: Sequence[int] = (1, 2, 3, 4),
-    hidden: int = 16,
+    width: int = 16,
     horizon: int = 120,
     ssm_horizon: int = 2000,
     s4d_horizon: int = 20000,
@@ -52,7 +52,7 @@ def data(
         def measure(model, steps=steps):
             return _unit_step(model, steps, device)
 
-        circumstances = {"kind": kind, "hidden": hidden, "repeats": repeats, "seed": seed, "early": steps}
+        circumstances = {"kind": kind, "width": width, "repeats": repeats, "seed": seed, "early": steps}
         parts += measured_memories(layers, measure, (1.0,), "unit step", **circumstances)
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
     table[["low", "median", "high"]] **= 2

@@ -32,7 +32,7 @@ def by_learning_rate_of(images_of: str, *, title: str, source: str) -> Callable[
         *,
         kinds: Sequence[str] = KINDS,
         learning_rates: Sequence[float] = (5e-4, 5e-3, 5e-2, 5e-1),
-        hidden: int = 16,
+        width: int = 16,
         states: int = 16,
         row_by_row: bool = True,
         steps: int = 60,
@@ -56,7 +56,7 @@ def by_learning_rate_of(images_of: str, *, title: str, source: str) -> Callable[
         splits = {s: SequentialImages(images_of, s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
         rows = []
         for kind, rate, i in product(kinds, learning_rates, range(seed, seed + seeds)):
-            model = _classifier(kind, splits["train"], hidden, states, seed=i)
+            model = _classifier(kind, splits["train"], width, states, seed=i)
             result = fit(
                 model,
                 splits["train"],
@@ -89,14 +89,14 @@ def quoted_losses(images_of: str) -> pd.DataFrame:
     return table if images_of == "mnist" else table[:0]
 
 
-def _classifier(kind: str, images: SequentialImages, hidden: int, states: int, *, seed: int) -> SequenceStack:
+def _classifier(kind: str, images: SequentialImages, width: int, states: int, *, seed: int) -> SequenceStack:
     sign = 1 if kind == GROWING else -1
     eigenvalues = sign * REAL_PART + 1j * math.pi * np.arange(states // 2)
     pixels = images.images[0].numel() // (3 if images.name == "cifar10" else 1)
     duration = pixels / images.horizon
     return SequenceStack(
         lambda width: S4D(width, states, parameterization=map_of(kind), initial=eigenvalues, dt=duration),
-        hidden,
+        width,
         input_size=images.input_size,
         output_size=images.output_size,
         pooling="mean",

@@ -46,7 +46,7 @@ def data(
     projected: bool = False,
     parameterizations: Sequence[str] = ("direct", "softplus", "exp", "best"),
     layers: Sequence[int] = (1, 2, 3),
-    hidden: int = 16,
+    width: int = 16,
     states: int = 16,
     horizon: int = 32,
     steps: int = 200,
@@ -78,7 +78,7 @@ def data(
     kinds = [(name, depth) for depth, name in product(layers, parameterizations)] + [(ATTENTION, 1)]
     runs = [{"predictor": name, "layers": depth, "seed": i} for (name, depth), i in product(kinds, seeds)]
     training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
-    same = {"task": task, "unseen": unseen, "hidden": hidden, "states": states, "training": training}
+    same = {"task": task, "unseen": unseen, "width": width, "states": states, "training": training}
     errors += run_all(_trained, [run | same for run in runs])
     for run, error in zip([{"predictor": "limit"}, {"predictor": "linear"}, *runs], errors, strict=True):
         parts.append(pd.DataFrame({"panel": "training", "step": range(1, horizon + 1), "error": error} | run))
@@ -87,7 +87,7 @@ def data(
 
 
 def _trained(
-    predictor: str, layers: int, seed: int, task, unseen: tuple, hidden: int, states: int, training: dict
+    predictor: str, layers: int, seed: int, task, unseen: tuple, width: int, states: int, training: dict
 ) -> Tensor:
     """Return the mean squared error of a new model at every step after training."""
 
@@ -97,7 +97,7 @@ def _trained(
         return S4D(width, states, parameterization=predictor, step=CLOCK)
 
     sizes = {"input_size": task.input_size, "output_size": task.output_size}
-    model = SequenceStack(mixing, hidden, layers, seed=seed, **sizes)
+    model = SequenceStack(mixing, width, layers, seed=seed, **sizes)
     often = {"validate_every": max(1, training["steps"] // 4), "validation_size": 256}
     fit(model, task, schedule="cosine", weight_decay=0.01, seed=seed, **often, **training)
     weight = next(model.parameters())

@@ -34,7 +34,7 @@ LONG_ENOUGH = 60  # lags over the time of a mode: e^{−60} of its memory is bey
 def data(
     *,
     parameterizations: Sequence[str] = ("relu", "softplus", "exp", "tanh", "best"),
-    hidden: int = 16,
+    width: int = 16,
     horizon: int = 100,
     steps: int = 300,
     batch_size: int = 128,
@@ -54,7 +54,7 @@ def data(
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
     parts = []
     for name, i in product(parameterizations, range(seed, seed + seeds)):
-        model = SSM(hidden, activation="tanh", parameterization=name, bias=False, seed=i)
+        model = SSM(width, activation="tanh", parameterization=name, bias=False, seed=i)
         result = fit(
             model,
             task,

@@ -31,7 +31,7 @@ def data(
     *,
     kinds: Sequence[str] = KINDS,
     learning_rates: Sequence[float] = (5e-6, 5e-5, 5e-4, 5e-3, 5e-2, 5e-1, 5e0),
-    hidden: int = 16,
+    width: int = 16,
     horizon: int = 100,
     steps: int = 1000,
     seeds: int = 3,
@@ -50,7 +50,7 @@ def data(
         {"kind": kind, "learning_rate": rate, "seed": i}
         for kind, rate, i in product(kinds, learning_rates, range(seed, seed + seeds))
     ]
-    models = [_model(run["kind"], hidden, run["seed"]) for run in runs]
+    models = [_model(run["kind"], width, run["seed"]) for run in runs]
     found = sweep(
         models,
         task,
@@ -69,13 +69,13 @@ def data(
     return _findings(table, zero_model_loss(horizon))
 
 
-def _model(kind: str, hidden: int, seed: int) -> RNN:
+def _model(kind: str, width: int, seed: int) -> RNN:
     name = map_of(kind)
     model = RNN(
-        hidden, diagonal=True, bias=False, parameterization=stepped(name), seed=seed, dtype=torch.float64
+        width, diagonal=True, bias=False, parameterization=stepped(name), seed=seed, dtype=torch.float64
     )
     low, high = CLOCK
-    clock = low * (high / low) ** np.random.default_rng(seed).random(hidden)
+    clock = low * (high / low) ** np.random.default_rng(seed).random(width)
     rates = REAL_PART * clock
     weights = rates if kind == GROWING else get(name).inverse(-rates)
     with torch.no_grad():

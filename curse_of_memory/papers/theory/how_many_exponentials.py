@@ -104,10 +104,10 @@ def data(
 
 
 def _trained(
-    task: LinearFunctional, hidden: int, power: float, evaluations: int, seed: int
+    task: LinearFunctional, width: int, power: float, evaluations: int, seed: int
 ) -> tuple[float, bool]:
     """Train a diagonal linear RNN on the expected loss; return its relative error, and if it alternates."""
-    model = RNN(hidden, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
+    model = RNN(width, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
     loss = TemporallyWeightedMSE(power)
     fit_expected(model, task, loss=loss, evaluations=evaluations)
     horizon = task.rho.size

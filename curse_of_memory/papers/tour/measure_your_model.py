@@ -65,19 +65,19 @@ def _quiet_transformers() -> Iterator[None]:
         logging.set_verbosity(level)
 
 
-def _models(horizon: int, hidden: int, layers: int, vocabulary: int, seed: int) -> dict[str, nn.Module]:
+def _models(horizon: int, width: int, layers: int, vocabulary: int, seed: int) -> dict[str, nn.Module]:
     """Build the models with random weights; nothing is downloaded."""
     from transformers import GPT2Config, GPT2Model, MambaConfig, MambaModel
 
     tokens = {"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
-    mamba = MambaConfig(hidden_size=hidden, num_hidden_layers=layers, state_size=8, use_cache=False, **tokens)
-    gpt2 = GPT2Config(n_embd=hidden, n_layer=layers, n_head=4, n_positions=horizon, use_cache=False, **tokens)
+    mamba = MambaConfig(hidden_size=width, num_hidden_layers=layers, state_size=8, use_cache=False, **tokens)
+    gpt2 = GPT2Config(n_embd=width, n_layer=layers, n_head=4, n_positions=horizon, use_cache=False, **tokens)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return {
-            "LSTM": nn.LSTM(1, hidden, num_layers=layers, batch_first=True),
-            "GRU": nn.GRU(1, hidden, num_layers=layers, batch_first=True),
-            "Transformer": CausalTransformer(hidden, layers),
+            "LSTM": nn.LSTM(1, width, num_layers=layers, batch_first=True),
+            "GRU": nn.GRU(1, width, num_layers=layers, batch_first=True),
+            "Transformer": CausalTransformer(width, layers),
             "Mamba": MambaModel(mamba),
             "GPT-2": GPT2Model(gpt2),
         }
@@ -90,7 +90,7 @@ def _models(horizon: int, hidden: int, layers: int, vocabulary: int, seed: int) 
 def data(
     *,
     horizon: int = 100,
-    hidden: int = 32,
+    width: int = 32,
     layers: int = 2,
     vocabulary: int = 192,
     samples: int = 2,
@@ -108,7 +108,7 @@ def data(
     dtype = PRECISIONS[checks.one_of("precision", precision, PRECISIONS)]
     curves, headline, fits = [], {}, {}
     with _quiet_transformers():
-        for name, model in _models(horizon, hidden, layers, vocabulary, seed).items():
+        for name, model in _models(horizon, width, layers, vocabulary, seed).items():
             memory = memory_function(
                 model, horizon, probe="impulse", draws=vocabulary, dtype=dtype, seed=seed, device=device
             )

@@ -15,7 +15,7 @@ RATES, COEFFICIENTS = [0.05, 0.4], [0.6, 0.3]
 
 @pytest.fixture(scope="module")
 def data():
-    return audit.data(hidden=3, horizon=40, draws=12, budget=5, device="cpu")
+    return audit.data(width=3, horizon=40, draws=12, budget=5, device="cpu")
 
 
 @pytest.fixture(scope="module")

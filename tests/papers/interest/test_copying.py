@@ -12,7 +12,7 @@ from curse_of_memory.papers.interest import copying_path as path
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks.copying import Copying
 
-TINY = {"memory_length": 2, "blank": 4, "powers": (0, 10), "runs": 2, "channels": 4, "levels": 2}
+TINY = {"memory_length": 2, "blank": 4, "powers": (0, 10), "runs": 2, "width": 4, "levels": 2}
 TINY |= {"steps": 10, "batch_size": 8, "validate_every": 5, "samples": 32}
 
 
@@ -61,7 +61,7 @@ def test_accuracies_over_all_positions_contain_those_of_the_recall(found):
 def test_digits_are_recalled_once_there_has_been_training():
     """And sooner with the weight where the digits are."""
     task = Copying(1, 2)
-    sizes = {"channels": 8, "levels": 2, "kernel_size": 3}
+    sizes = {"width": 8, "levels": 2, "kernel_size": 3}
     settings = {"steps": 80, "batch_size": 32, "learning_rate": 0.01, "validate_every": 10, "device": "cpu"}
     runs = copying.copying_runs(["SSM"], task, (0, 10), (0, 1), **sizes, **settings, validation_size=64)
     recall = runs.groupby(["p", "step"]).recall.mean()

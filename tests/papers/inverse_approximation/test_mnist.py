@@ -9,7 +9,7 @@ from curse_of_memory.papers.inverse_approximation import mnist
 from curse_of_memory.tasks import available
 
 needs_mnist = pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
-TINY = {"hidden": 4, "steps": 3, "batch_size": 16, "seeds": 2, "validation_images": 50, "test_images": 40}
+TINY = {"width": 4, "steps": 3, "batch_size": 16, "seeds": 2, "validation_images": 50, "test_images": 40}
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from curse_of_memory.theory.plateau.exact_loss import exact_loss
 from curse_of_memory.theory.plateau.gradient_flow import gradient_flow
 from curse_of_memory.theory.targets.far_bump import far_bump
 
-SMALL = {"lorenz_horizon": 20, "steps": 60, "batch_size": 32, "samples": 64, "hidden": 6}
+SMALL = {"lorenz_horizon": 20, "steps": 60, "batch_size": 32, "samples": 64, "width": 6}
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_pictures_are_drawn(data):
 def test_other_tasks_and_a_single_seed(monkeypatch):
     monkeypatch.setattr(figure, "CASES", {"few": (2, True)})
     few = figure.data(
-        channels=2, projected=True, parameterizations=("best",), layers=(1,), hidden=2, states=2, horizon=5,
+        channels=2, projected=True, parameterizations=("best",), layers=(1,), width=2, states=2, horizon=5,
         steps=2, batch_size=2, samples=3, seeds=1, seed=4, device="cpu",
     )  # fmt: skip
     assert few.spread == {}

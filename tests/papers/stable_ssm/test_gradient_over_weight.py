@@ -16,7 +16,7 @@ from curse_of_memory.theory.reparameterization import get
 
 @pytest.fixture(scope="module")
 def data():
-    return figure.data(steps=60, batch_size=32, hidden=8, seeds=3, device="cpu")
+    return figure.data(steps=60, batch_size=32, width=8, seeds=3, device="cpu")
 
 
 @pytest.mark.parametrize("time", [1.5, 20.0])
@@ -74,6 +74,6 @@ def test_pictures_are_drawn(data):
     left, right = figure.plot(data).axes
     assert left.get_yscale() == right.get_yscale() == right.get_xscale() == "log"
     few = figure.data(
-        parameterizations=("direct",), hidden=2, horizon=5, steps=2, batch_size=2, seeds=1, device="cpu"
+        parameterizations=("direct",), width=2, horizon=5, steps=2, batch_size=2, seeds=1, device="cpu"
     )
     figure.plot(few)

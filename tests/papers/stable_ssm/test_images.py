@@ -19,7 +19,7 @@ from curse_of_memory.tasks import SequentialImages, available
 
 needs_mnist = pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
 needs_cifar10 = pytest.mark.skipif(not available("cifar10"), reason="no CIFAR-10 files on this machine")
-TINY = {"hidden": 8, "states": 8, "batch_size": 64, "validation_images": 100, "test_images": 100}
+TINY = {"width": 8, "states": 8, "batch_size": 64, "validation_images": 100, "test_images": 100}
 
 
 @pytest.fixture(scope="module")

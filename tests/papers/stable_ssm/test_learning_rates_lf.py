@@ -20,7 +20,7 @@ STABLE = ["softplus", "exp", "best"]
 
 @pytest.fixture(scope="module")
 def data():
-    return figure.data(learning_rates=(5e-3, 5e-1, 5e0), hidden=8, steps=300, seeds=2, device="cpu")
+    return figure.data(learning_rates=(5e-3, 5e-1, 5e0), width=8, steps=300, seeds=2, device="cpu")
 
 
 def test_only_direct_diverges_and_at_the_largest_learning_rate_it_does(data):
@@ -103,6 +103,6 @@ def test_printed_table_and_picture(data):
     (axis,) = figure.plot(data).axes
     assert axis.get_xscale() == axis.get_yscale() == "log"
     gone = figure.data(
-        kinds=("direct",), learning_rates=(50.0,), hidden=2, horizon=50, steps=5, seeds=1, device="cpu"
+        kinds=("direct",), learning_rates=(50.0,), width=2, horizon=50, steps=5, seeds=1, device="cpu"
     )
     figure.plot(gone)  # nothing but divergence

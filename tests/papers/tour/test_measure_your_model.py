@@ -11,7 +11,7 @@ from curse_of_memory.measure import memory_function
 from curse_of_memory.papers.tour import measure_your_model as own
 from curse_of_memory.theory.decay import decay
 
-SMALL = {"horizon": 40, "hidden": 8, "layers": 1, "vocabulary": 6, "samples": 1}
+SMALL = {"horizon": 40, "width": 8, "layers": 1, "vocabulary": 6, "samples": 1}
 
 
 @pytest.fixture(scope="module")

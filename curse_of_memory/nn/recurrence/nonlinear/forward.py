@@ -48,7 +48,7 @@ def naive_recurrence(
     `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`.
     """
     sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
-    m = sizes.hidden
+    m = sizes.width
     drive = x @ _over_time(inputs).mT
     if bias is not None:
         drive = drive + (bias if bias.ndim == 1 else bias[:, None, None])
@@ -161,7 +161,7 @@ def _transformed(t: Tensor) -> bool:
 
 class _Sizes(NamedTuple):
     models: int | None
-    hidden: int
+    width: int
 
     @property
     def leading(self) -> tuple[int, ...]:
