@@ -22,13 +22,8 @@ from curse_of_memory.training.standing import Standing
 
 __all__ = ["sweep"]
 
-TOLD = {
-    "width": "width",
-    "activation": "activation",
-    "parameterization": "parameterization",
-    "diagonal": "diagonal",
-}
-"""Coordinates of the table, and the attributes of layers that they come from."""
+TOLD = ("width", "activation", "parameterization", "diagonal")
+"""Attributes of layers that are coordinates of the table."""
 
 
 def sweep(
@@ -238,11 +233,11 @@ def _models(models: object, expected: bool) -> tuple[list[nn.Module], list[Stack
 def _told(layers: Sequence[Stackable]) -> dict[str, list]:
     """Return what all `layers` say of themselves, by name, as coordinates of a table."""
     table = {}
-    for label, name in TOLD.items():
+    for name in TOLD:
         values = [getattr(layer, name, None) for layer in layers]
         plain = [value.name if isinstance(value, Reparameterization) else value for value in values]
         if all(isinstance(value, str | int | float) for value in plain):
-            table[label] = plain
+            table[name] = plain
     return table
 
 
