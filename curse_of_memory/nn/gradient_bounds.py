@@ -20,13 +20,13 @@ from curse_of_memory.nn import S4D
 from curse_of_memory.nn.state_space.ssm_modes import DiagonalModes
 from curse_of_memory.theory.reparameterization import get
 
-__all__ = ["Witness", "largest_ratio", "reach"]
+__all__ = ["GradientBound", "largest_ratio", "reach"]
 
 
 def largest_ratio(layers: Iterable[DiagonalModes]) -> float:
-    """Return the largest |∂L/∂w|/|w| of all recurrent weights that have a gradient, 0 if none has.
+    """Return max |∂L/∂w|/|w| over the recurrent weights w of all layers with ∂L/∂w ≠ 0; 0 if there is none.
 
-    A weight of zero counts if it has a gradient.
+    It is infinite if one of them is zero.
 
     Parameters
     ----------
@@ -35,24 +35,24 @@ def largest_ratio(layers: Iterable[DiagonalModes]) -> float:
     """
     ratios = [0.0]
     for layer in layers:
-        weight = layer.recurrent_weight
-        over = weight.grad.abs() / weight.detach().abs()
-        ratios += over[weight.grad != 0].tolist()
+        weight, gradient = layer.recurrent_weight.detach(), layer.recurrent_weight.grad
+        if gradient is not None:
+            ratios += (gradient.abs() / weight.abs())[gradient != 0].tolist()
     return max(ratios)
 
 
 @torch.no_grad()
 def reach(layer: S4D) -> Tensor:
-    """Return |f'|/f² of every mode, or Δ |f'|/(1 − |f|)² for an f of discrete time, ``(channels, modes)``.
+    """Return |f'(w)|/f(w)² of every mode, Δ |f'|/(1 − |f|)² for f of discrete time: ``(channels, modes)``.
 
-    It is infinite for a mode that does not decay, and zero where f' is: a weight that does nothing has no
-    gradient.
+    The bound of Σ_s |∂K_s/∂w| over |C|: how far a weight reaches into the memory. Infinite for a mode that
+    does not decay, zero where f' is, since a weight that changes nothing has no gradient.
     """
     f, w = get(layer.parameterization), layer.recurrent_weight.detach()
     if f.time == "discrete":
         gap = f.gap(w)
         depth = torch.minimum(gap, 2 - gap)  # 1 − |f|, without cancellation for f near 1
-        clock = layer.dt * (layer.log_step.exp()[:, None] if layer.log_step is not None else 1)
+        clock = layer.dt * (layer.log_step.exp()[:, None] if isinstance(layer.log_step, Tensor) else 1)
     else:
         depth, clock = -f.f(w), 1
     slope = f.derivative(w).abs()
@@ -60,46 +60,60 @@ def reach(layer: S4D) -> Tensor:
     return torch.where(slope > 0, sums, 0)
 
 
-class Witness:
-    """What a layer has read in the last forward pass with a backward pass, and what the loss said to it.
+class GradientBound:
+    """Records X and G of a layer's last pass, for the constant G X |C_n| of theorem 3.6.
+
+    X is the largest |input| of each channel in the last forward pass that had gradients, G the sum of
+    |∂L/∂y| over the batch and the steps in the backward pass after it. Passes without gradients, such as
+    validations, change nothing.
 
     Parameters
     ----------
     layer : S4D
-        Is watched from now on.
+        Every pass through it is recorded from now on.
+
+    Attributes
+    ----------
+    layer : S4D
+        The same.
+    largest_input : torch.Tensor of shape (channels,), or None
+        X; None before the first forward pass.
+    total_gradient : torch.Tensor of shape (channels,), or None
+        G; None before the first backward pass.
 
     Examples
     --------
     >>> layer = S4D(1, 2, parameterization="exp", initial="real", seed=0)
-    >>> witness = Witness(layer)
+    >>> bound = GradientBound(layer)
     >>> layer(torch.ones(1, 10, 1)).sum().backward()
-    >>> bool((layer.recurrent_weight.grad.abs() <= witness.constant() * reach(layer)).all())
+    >>> bool((layer.recurrent_weight.grad.abs() <= bound.constant() * reach(layer)).all())
     True
     """
 
     def __init__(self, layer: S4D):
         self.layer = layer
-        self.largest_input = self.total_gradient = None
-        layer.register_forward_hook(self._read)
+        self.largest_input: Tensor | None = None
+        self.total_gradient: Tensor | None = None
+        layer.register_forward_hook(self._after_forward)
 
-    def _read(self, layer: S4D, inputs: Sequence[Tensor], y: Tensor) -> None:
+    def _after_forward(self, layer: S4D, inputs: Sequence[Tensor], y: Tensor) -> None:
         if y.requires_grad:  # not in a validation
             self.largest_input = inputs[0].detach().abs().amax((0, 1))
-            y.register_hook(self._answered)
+            y.register_hook(self._in_backward)
 
-    def _answered(self, gradient: Tensor) -> None:
+    def _in_backward(self, gradient: Tensor) -> None:
         self.total_gradient = gradient.abs().sum((0, 1))
 
     def constant(self) -> Tensor:
-        """Return G X |C_n|, with 2 |C_n| for pairs, ``(channels, modes)``.
+        """Return G X |C_n| of each mode, 2 G X |C_n| of a conjugate pair, ``(channels, modes)``.
 
         Raises
         ------
         RuntimeError
             If there was no backward pass through the layer.
         """
-        if self.total_gradient is None:
-            raise RuntimeError("the layer has not been in a backward pass since it is watched")
+        if self.largest_input is None or self.total_gradient is None:
+            raise RuntimeError("no backward pass has gone through the layer since it is recorded")
         C = self.layer.output_weight.detach()
         size = 2 * C.square().sum(-1).sqrt() if self.layer.has_pairs else C.abs()
         return (self.total_gradient * self.largest_input)[:, None] * size

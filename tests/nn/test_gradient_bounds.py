@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from curse_of_memory.nn import S4D
-from curse_of_memory.nn.gradient_bounds import Witness, largest_ratio, reach
+from curse_of_memory.nn.gradient_bounds import GradientBound, largest_ratio, reach
 from curse_of_memory.theory.reparameterization import get
 
 MAPS = ("direct", "relu", "softplus", "exp", "tanh", "best")
@@ -27,10 +27,10 @@ def layer(name, kind, seed=0):
 def test_no_gradient_is_above_its_bound(name, kind):
     for seed in range(5):
         model = layer(name, kind, seed)
-        witness = Witness(model)
+        recorded = GradientBound(model)
         x = torch.randn(2, 40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         (model(x).sin() * x.roll(1, 1)).sum().backward()
-        bound = witness.constant() * reach(model)
+        bound = recorded.constant() * reach(model)
         assert (model.recurrent_weight.grad.abs() <= bound).all()
         assert (model.recurrent_weight.grad.abs() > 1e-9 * bound).any()  # and it is of the same gradients
 
@@ -42,9 +42,9 @@ def test_a_constant_input_attains_the_bound_at_the_last_step(name, kind):
     model = layer(name, kind)
     z = model.multipliers()[0]
     horizon = math.ceil(60 / (1 - z.max().item()))
-    witness = Witness(model)
+    recorded = GradientBound(model)
     model(torch.full((1, horizon, 3), -2.0, dtype=torch.float64))[0, -1].sum().backward()
-    bound = witness.constant() * reach(model)
+    bound = recorded.constant() * reach(model)
     # the FFT rounds relative to the largest of its numbers: 1e-9 leaves it a factor 1e6 of eps
     torch.testing.assert_close(model.recurrent_weight.grad.abs(), bound, rtol=1e-9, atol=1e-9 * bound.max())
 
@@ -73,16 +73,16 @@ def test_modes_that_do_not_decay_have_no_bound_and_those_that_do_nothing_no_grad
 
 def test_a_validation_in_between_leaves_what_was_seen():
     model = layer("exp", "real")
-    witness = Witness(model)
+    recorded = GradientBound(model)
     with pytest.raises(RuntimeError, match="backward"):
-        witness.constant()
+        recorded.constant()
     model(torch.ones(1, 5, 3, dtype=torch.float64)).sum().backward()
-    seen = witness.constant()
+    seen = recorded.constant()
     with torch.no_grad():
         model(torch.full((1, 5, 3), 9.0, dtype=torch.float64))
-    assert torch.equal(witness.constant(), seen)
+    assert torch.equal(recorded.constant(), seen)
     model(torch.full((1, 5, 3), 2.0, dtype=torch.float64)).sum().backward()
-    torch.testing.assert_close(witness.constant(), 2 * seen)
+    torch.testing.assert_close(recorded.constant(), 2 * seen)
 
 
 def test_the_largest_ratio_is_over_all_layers_and_leaves_out_what_has_no_gradient():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.experiments.language_models import fit_words, unigram_entropy, word_s4d
-from curse_of_memory.nn.gradient_bounds import Witness, largest_ratio, reach
+from curse_of_memory.nn.gradient_bounds import GradientBound, largest_ratio, reach
 from curse_of_memory.papers.stable_ssm._ratios import draw_ratios, typical_ratio, typical_ratios
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -48,7 +48,7 @@ def data(
     AdamW, cosine schedule, no clipping. Under one seed all maps start from the same modes and see the same
     text. No text is seen twice, so that the validation loss is that of the training, with less noise. Rows of
     the panel *training* hold, at a ``step``, ``ratio`` = max |∂L/∂w|/|w| of all recurrent weights,
-    ``of_bound``, the largest share of a gradient in its bound (``recurrent_gradients``), and the ``loss``, in
+    ``of_bound`` = the largest |∂L/∂w| over its bound (:mod:`~curse_of_memory.nn.gradient_bounds`), and the ``loss``, in
     nats per word. Rows of *weights* hold ``reach`` = |f'|/f² and ``gradient`` = |∂L/∂w| over the constant of
     its bound, which is at most the reach: for each recurrent weight of the first layer at the last step, with
     the first seed and the last learning rate.
@@ -90,22 +90,22 @@ class _Watch:
     """What is recorded of the gradients of all recurrent weights."""
 
     def __init__(self, model: nn.Module):
-        self._witnesses = [Witness(block.mixing) for block in model.network.blocks]
+        self._bounds = [GradientBound(block.mixing) for block in model.network.blocks]
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        shares = [(self._gradient(w) / reach(w.layer)).nan_to_num(0).max().item() for w in self._witnesses]
-        return {"ratio": largest_ratio(w.layer for w in self._witnesses), "of_bound": max(shares)}
+        shares = [(self._gradient(b) / reach(b.layer)).nan_to_num(0).max().item() for b in self._bounds]
+        return {"ratio": largest_ratio(b.layer for b in self._bounds), "of_bound": max(shares)}
 
     def weights(self) -> pd.DataFrame:
         """Return reach and gradient of the weights of the first layer, of those that have a gradient."""
-        first = self._witnesses[0]
+        first = self._bounds[0]
         columns = {"reach": reach(first.layer), "gradient": self._gradient(first)}
         table = pd.DataFrame({name: values.flatten().cpu() for name, values in columns.items()})
         return table[table.gradient > 0]
 
     @staticmethod
-    def _gradient(witness: Witness) -> torch.Tensor:
-        return witness.layer.recurrent_weight.grad.abs() / witness.constant()
+    def _gradient(bound: GradientBound) -> torch.Tensor:
+        return bound.layer.recurrent_weight.grad.abs() / bound.constant()
 
 
 def losses_at_the_end(table: pd.DataFrame) -> pd.DataFrame:
