@@ -47,11 +47,11 @@ def data(
 
     AdamW, cosine schedule, no clipping. Under one seed all maps start from the same modes and see the same
     text. No text is seen twice, so that the validation loss is that of the training, with less noise. Rows of
-    the panel *training* hold, at a ``step``, ``ratio`` = max |∂L/∂w|/|w| of all recurrent weights,
-    ``of_bound`` = the largest |∂L/∂w| over its bound (:mod:`~curse_of_memory.nn.gradient_bounds`), and the ``loss``, in
-    nats per word. Rows of *weights* hold ``reach`` = |f'|/f² and ``gradient`` = |∂L/∂w| over the constant of
-    its bound, which is at most the reach: for each recurrent weight of the first layer at the last step, with
-    the first seed and the last learning rate.
+    the panel *training* hold, at a ``step``, ``ratio`` = max |∂L/∂w|/|w| over all recurrent weights,
+    ``of_bound`` = max |∂L/∂w| over its bound of theorem 3.6, and the validation ``loss``, in nats per word.
+    Rows of *weights* hold ``reach`` = |f'|/f² and ``gradient`` = |∂L/∂w| over the constant of its bound, at
+    most the reach: of each recurrent weight of the first layer at the last step, under the first seed and the
+    last learning rate.
     Columns: ``panel, parameterization, learning_rate, seed, step, ratio, of_bound, loss, reach, gradient``.
     """
     if len(parameterizations) < 2:
