@@ -8,6 +8,7 @@ from benchmarks import growth, rows, table, timing
 from benchmarks.all_rows import ROWS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_the_plain_and_the_fast_way_give_the_same_numbers(row):
     plain, fast = row.make("cpu", True).agree()

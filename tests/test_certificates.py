@@ -1,6 +1,7 @@
 """No certificate is ever violated, from theory to trained models."""
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ MEMORIES = [
 some = settings(derandomize=True, deadline=None, max_examples=12)
 
 
+@pytest.mark.slow
 @some
 @given(
     rho=st.sampled_from(MEMORIES),

@@ -50,6 +50,7 @@ def wait_until_ended(pid):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_a_batch_makes_figures_and_then_only_what_is_left(project):
     project.write("interest/memory_bias")
     project.presets("paper: {interest/memory_bias: {horizon: 64}}")
@@ -88,6 +89,7 @@ def test_a_batch_makes_figures_and_then_only_what_is_left(project):
     assert project.statuses("--preset", "paper", "-p", "rate", "0.1", "--force") == {name: "done"}
 
 
+@pytest.mark.slow
 def test_a_failure_harms_nothing_and_is_reported(project):
     project.write("interest/good")
     project.write("interest/bad")
@@ -162,6 +164,7 @@ def test_bad_presets_are_refused_before_anything_runs(project, presets, message)
     assert not project.out.exists()
 
 
+@pytest.mark.slow
 def test_kernels_are_of_this_python_wherever_the_batch_is_started(project, tmp_path, monkeypatch):
     decoy = tmp_path / "jupyter" / "kernels" / "python3"
     decoy.mkdir(parents=True)
@@ -188,6 +191,7 @@ def test_kernels_are_of_this_python_wherever_the_batch_is_started(project, tmp_p
     assert result["parameters"]["rate"][2] is None  # alone, a kernel may use all cores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
     started, go = tmp_path / "started", tmp_path / "go"

@@ -199,6 +199,7 @@ def transformers_models():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_language_models_are_causal(dtype):
     for model in transformers_models():

@@ -78,6 +78,7 @@ def halve_tanh(room):
     os.utime(path, (1e9, 1e9))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 def test_a_change_in_what_a_loop_calls_is_seen_whatever_the_dates(room, tmp_path, elsewhere):
     environment = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")} if elsewhere else {}
@@ -88,6 +89,7 @@ def test_a_change_in_what_a_loop_calls_is_seen_whatever_the_dates(room, tmp_path
     assert len({path.parent for path in folder.rglob("*.compiled")}) == 2
 
 
+@pytest.mark.slow
 def test_what_is_damaged_is_compiled_and_written_again(room):
     assert run(room) == (2.0, False)
     files = sorted(room.rglob("*.compiled"))
@@ -102,6 +104,7 @@ def test_what_is_damaged_is_compiled_and_written_again(room):
     assert run(room) == (2.0, True)
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_written_loops_run_all_the_same(room):
     # a file where a folder should be: root may write everywhere, but not there
     (room / "__pycache__").touch()

@@ -256,6 +256,7 @@ OWN_ENGINES = ("RNN tanh", "SSM pairs", "S4D")
 ONE_OF_EACH = [*OWN_ENGINES, *(name for name in LAYERS if name.split()[0] not in ("RNN", "SSM", "S4D"))]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's own, of what it meets on its way
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_compiled_layers_are_the_layers(name):
@@ -270,6 +271,7 @@ def test_compiled_layers_are_the_layers(name):
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The tensor attributes self.network._flat_weights:UserWarning")
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_exported_layers_are_the_layers_for_any_batch(name):

@@ -101,6 +101,7 @@ def test_any_size_equals_the_plain_loop(name, batch, time, inputs, m, outputs, m
     assert_same(results(recurrence, *made), results(naive_recurrence, *made), terms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("models", [(), (2,)])
 @pytest.mark.parametrize("name", CELLS)
@@ -149,6 +150,7 @@ def test_arrays_need_not_be_contiguous(engine, name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tanh", "gated"])
 def test_long_sequences_equal_the_plain_loop(name):
     cell, arguments, options = problem(name, 1, 100_000, 1, 2, 1, diagonal=True)
@@ -275,6 +277,7 @@ def test_lanes_past_the_batch_add_nothing_to_gradients():
 # --- derivatives of other kinds -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("name", ["tanh", "gated"])
 def test_first_and_second_derivatives_are_those_of_differences(engine, name, diagonal):

@@ -110,6 +110,7 @@ def test_modes_that_are_gone_within_a_step_have_finite_derivatives():
 # --- layers -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [SSM, S4D])
 @pytest.mark.parametrize("initial", INITIAL)
 @pytest.mark.parametrize("parameterization", MAPS)
@@ -336,6 +337,7 @@ def test_the_exact_error_is_the_sampled_one(model):
     assert abs(errors.mean() - curve.error[0].item()) < 6 * errors.std() / 4000**0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

@@ -134,6 +134,7 @@ def test_the_repr_names_the_task(make, name):
     assert len({repr(make(other)) for other in EVERY}) == len(EVERY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_it_can_be_trained_on_and_measured_with(make, name):
     task = make(name)

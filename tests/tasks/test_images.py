@@ -228,6 +228,7 @@ def test_a_damaged_archive_is_refused_before_it_is_opened(machine):
 # --- the real files -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_the_real_images(name):
     train, held_out, test = (SequentialImages(name, split) for split in ("train", "validation", "test"))

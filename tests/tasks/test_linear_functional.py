@@ -93,6 +93,7 @@ def test_memories_may_be_targets_callables_or_values():
         np.testing.assert_array_equal(task.kernel.flatten(), task.rho)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", ["white", "random_walk"])
 def test_the_error_of_a_linear_model_is_what_exact_losses_take(inputs):
     task = LinearFunctional(targets.polynomial(1.5), 12, dt=0.5, inputs=inputs, variance=2.0)

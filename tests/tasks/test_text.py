@@ -95,6 +95,7 @@ def test_missing_and_damaged_files(machine):
         WikiText2()
 
 
+@pytest.mark.slow
 @no_wikitext
 def test_the_real_text():
     """The published numbers: words with one <eos> a line, and the size of the vocabulary."""

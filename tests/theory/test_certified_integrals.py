@@ -53,6 +53,7 @@ def test_a_far_bump_of_a_callable_is_seen():
         assert float(rho.tail(500.0)) == pytest.approx(0.3 * math.sqrt(math.pi), rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "width"), [(1e4, 1e-4), (3e7, 5.0), (2e-9, 1e-11)])
 def test_what_is_narrower_or_farther_is_certified_of_a_formula_and_named_of_a_callable(where, width):
     height = 0.5 / width
@@ -92,6 +93,7 @@ def test_every_feature_as_wide_as_promised_is_seen():
         assert unnamed.norm(1) == pytest.approx(1 + math.sqrt(math.pi) * width / at, rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", FORMULAS)
 def test_formulas_agree_with_mpmath(text):
     rho = targets.from_formula(text)
@@ -208,6 +210,7 @@ def test_suprema_of_bumps(center):
         assert rho.norm(math.inf) == pytest.approx(np.abs(rho(t)).max(), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("center", [3.0, 20.0, 400.0])
 @pytest.mark.parametrize("height", [-1.0, 0.7])
 def test_tails_of_bumps_of_any_sign(center, height):

@@ -50,6 +50,7 @@ def assert_routes_agree(model, task, loss, k=64):
         np.testing.assert_allclose(mine, theirs[:count], rtol=0, atol=k * T * EPS * np.abs(theirs).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("diagonal", [True, False])
 @pytest.mark.parametrize("parameterization", list(REPARAMETERIZATIONS))

@@ -127,6 +127,7 @@ def single_batch_excess(model, task, loss, batch):
     return torch.trace(torch.linalg.solve(H, S)).item() / (2 * batch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [0, 2])
 def test_sampled_and_exact_training_find_the_same_memory(power):
     T, batch = 25, 256
@@ -341,6 +342,7 @@ def killed(*args, **options):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [network, gated])
 @pytest.mark.parametrize("when", [5, 13, 21, 37])
 def test_a_run_that_was_killed_goes_on_as_if_it_had_not_been(task, tmp_path, build, when):

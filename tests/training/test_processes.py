@@ -90,6 +90,7 @@ def together(tmp_path_factory):
     return SimpleNamespace(folder=folder, ranks=ranks, shown=done.stderr)
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(task, together):
     found, weights = alone(task, 8)
     for rank in together.ranks:

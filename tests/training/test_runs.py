@@ -162,6 +162,7 @@ def test_an_error_is_of_one_run_and_the_others_are_kept(place, how):
     check(raised.value, *EVERYWHERE[how])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["threads", "processes"])
 def test_an_error_leaves_nothing_running_and_nothing_to_be_warned_of(jobs):
     """Runs that an error leaves undone are ended with it, not when its traceback is forgotten."""

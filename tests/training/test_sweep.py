@@ -59,6 +59,7 @@ def assert_same_as_fits(models, task, *, loss=None, learning_rate=0.01, seed=0, 
 # --- the same as one by one ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["linear", "tanh", "hardtanh", "relu"])
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_members_take_the_trajectories_of_their_own_fits(task, activation, diagonal):
@@ -104,6 +105,7 @@ def test_weight_decay_and_clipping_are_those_of_fit(task):
     assert_same_as_fits(models, task, steps=20, weight_decay=0.3, clip=0.1)
 
 
+@pytest.mark.slow
 def test_plateaus_and_patience_are_counted_member_by_member(task):
     models = [network(seed=s) for s in range(5)]
     # at 1e-6 every validation is better, but by less than the plateau of ReduceLROnPlateau; at 1e-12 none is
@@ -416,6 +418,7 @@ def mixed():
 MIXED = SMALL | {"learning_rate": [0.02, 0.01, 1e-12, 0.05], "decay_patience": 1, "patience": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [11, 19, 20, 37])
 def test_a_sweep_that_was_killed_goes_on_along_the_same_trajectory(task, tmp_path, killed_at):
     path = tmp_path / "sweep.pt"

@@ -33,6 +33,7 @@ def relative_error(fit, values, w):
     return math.sqrt((w * (values - rho_hat) ** 2).sum() / (w * values**2).sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("m", "bound"), [(3, 1.33e-3), (4, 1.12e-4), (6, 6.95e-7), (8, 3.65e-9)])
 def test_polynomial_memory_is_fitted_as_well_as_known(m, bound):
     fit = fit_exponential_sum(POLYNOMIAL, m, FLAT)
@@ -81,6 +82,7 @@ TAIL = np.exp(-LAGS[:60] / 15)
 NOISE = np.random.default_rng(4).standard_normal(60)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize(
     ("values", "w"),
@@ -98,6 +100,7 @@ def test_no_global_search_over_real_rates_finds_more(values, w, m):
     assert fit_exponential_sum(values, m, w).error <= found * (1 + 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [1, 2, 3])
 def test_no_global_search_over_multipliers_of_either_sign_finds_more(m):
     for values in (NOISE, 0.8 ** LAGS[:60] - 0.5 * (-0.6) ** LAGS[:60] + 0.1 * NOISE * TAIL):
@@ -181,6 +184,7 @@ def test_rates_are_per_unit_time():
     np.testing.assert_allclose(grid, values, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", ["real", "discrete"])
 def test_a_power_of_two_changes_nothing_but_the_scale(modes):
     values = targets.two_parts()(LAGS[:30])
@@ -224,6 +228,7 @@ def test_all_widths_at_once_are_the_fits_one_by_one(modes):
         assert fit.error == alone.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["airy", "shift", "sine", "two_parts"])
 def test_conjugate_pairs_never_fit_worse(name):
     values = getattr(targets, name)()(LAGS)
@@ -233,6 +238,7 @@ def test_conjugate_pairs_never_fit_worse(name):
     assert [p.rates.size for p in pairs] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("terms", "rates"),
     [
@@ -258,6 +264,7 @@ def test_an_oscillating_memory_is_met_by_nearly_equal_rates(terms, rates):
     assert fit.error == pytest.approx(relative_error(fit, values, FLAT), abs=rounding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("m", [3, 5, 7])
 @pytest.mark.parametrize("name", ["iat-code-airy", "iat-code-shift"])
 def test_the_error_of_the_limit_is_no_larger_than_that_of_one_rate_taken_m_times(m, name):
@@ -279,6 +286,7 @@ def test_the_error_of_the_limit_is_no_larger_than_that_of_one_rate_taken_m_times
     assert fit.limit_error <= fit.error
 
 
+@pytest.mark.slow
 def test_padding_with_zeros_changes_no_more_than_the_problem():
     """More lags make no error smaller, and the sum of before, continued, is one of the sums of after."""
     values = np.exp(-LAGS[:60] / 8) * np.cos(0.6 * LAGS[:60])
@@ -291,6 +299,7 @@ def test_padding_with_zeros_changes_no_more_than_the_problem():
             assert before.limit_error * (1 - 1e-6) <= after.error <= continued * (1 + 1e-4)
 
 
+@pytest.mark.slow
 def test_an_oscillating_memory_wants_conjugate_pairs():
     values = targets.airy()(LAGS)
     pairs, real = (fit_exponential_sums(values, 7, FLAT, modes=modes) for modes in ("complex", "real"))
@@ -311,6 +320,7 @@ def test_an_alternating_memory_takes_one_negative_multiplier():
     assert fit_exponential_sum((-0.5) ** LAGS, 1).error > 0.49
 
 
+@pytest.mark.slow
 @settings(steady, max_examples=6)
 @given(
     multipliers=st.lists(
@@ -326,6 +336,7 @@ def test_multipliers_of_either_sign_are_recovered(multipliers, dt):
     assert fit.alternates == (z < 0).any()
 
 
+@pytest.mark.slow
 def test_any_multipliers_fit_no_worse_than_pairs_and_pairs_than_real_rates():
     draws = np.random.default_rng(2)
     for values in (draws.standard_normal(24), targets.airy()(LAGS[:30])):
@@ -343,6 +354,7 @@ def test_a_fit_is_printed_without_the_search_for_its_bound(monkeypatch):
     assert "lower_bound" not in repr(fit)
 
 
+@pytest.mark.slow
 @settings(steady, max_examples=8)
 @given(
     damping=st.floats(0.005, 0.2),
@@ -372,6 +384,7 @@ def test_a_double_rate_is_met_by_two_close_ones():
     np.testing.assert_allclose(fit.rates, [0.1, 0.1], rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "terms", "limit"),
     [
@@ -400,6 +413,7 @@ def test_conditioning_is_that_of_the_weighted_exponentials():
     assert fit.conditioning == pytest.approx(np.linalg.cond(basis), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("modes", ["real", "complex"])
 @pytest.mark.parametrize("m", [1, 2, 3, 4])
 def test_no_system_of_as_many_states_fits_better(m, modes):
@@ -475,6 +489,7 @@ def test_bad_input_is_refused(call, message):
         call()
 
 
+@pytest.mark.slow
 def test_a_spike_is_fitted_as_well_as_a_global_search_over_the_rates_does():
     """Differential evolution over log λ, with the best coefficients for each, finds nothing better."""
     rho = np.zeros(60)

@@ -27,6 +27,7 @@ def relative_error(values, rho_hat, w):
     return math.sqrt(np.sum(w * np.abs(values - rho_hat) ** 2) / np.sum(w * values**2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("m", "best"),
     [(1, 0.142702591), (2, 0.0145577988), (3, 1.32034282e-3), (4, 1.11849175e-4), (6, 6.9150277e-7)],
@@ -36,6 +37,7 @@ def test_the_best_fits_of_the_polynomial_memory_are_proved_best(m, best):
     assert 0.995 * best < floor <= best
 
 
+@pytest.mark.slow
 def test_the_bound_is_met_by_conjugate_pairs_where_real_rates_are_far_from_it():
     airy = targets.airy()(LAGS)
     floor = weighted_lower_bound(airy, 5, FLAT).bound
@@ -66,6 +68,7 @@ def test_a_scaled_section_counts_every_lag_at_most_as_often_as_it_says(power):
     assert _section(rho, w, 2, power, 0.0) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.slow
 @few
 @given(
     kind=st.sampled_from(["sum", "polynomial", "random", "oscillation"]),
@@ -130,6 +133,7 @@ def any_weight(kind, size, draws):
     }[kind]
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=int(os.environ.get("CURSE_OF_MEMORY_PROBLEMS", "25")))
 @given(
     kind=st.sampled_from(KINDS),

@@ -157,6 +157,7 @@ def times():
     return np.array([[plateau_time(far_bump(float(d)), seed=s).time for d in PILOT] for s in range(5)])
 
 
+@pytest.mark.slow
 def test_plateau_times_are_those_of_the_pilot_run(times):
     means = np.exp(np.log(times).mean(axis=0))
     # the pilot's numbers have two digits

@@ -59,6 +59,7 @@ def test_the_formula_is_that_of_the_paper(name, formula):
     assert sympy.simplify(REPARAMETERIZATIONS[name].formula - formula) == 0
 
 
+@pytest.mark.slow
 @every
 def test_numpy_and_torch_compute_the_formula(name):
     p, x = REPARAMETERIZATIONS[name], weights(name)

@@ -123,6 +123,7 @@ def test_a_full_matrix_does_what_no_diagonal_one_can(norm):
     assert (diagonal.ball, full.ball) == ("diagonal", "full")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["l2", "w1", "expected"])
 @pytest.mark.parametrize(("name", "step"), STEPS)
 def test_thousands_of_draws_at_the_sphere(name, step, norm):
@@ -207,6 +208,7 @@ def test_from_the_stability_radius_on_the_error_is_infinite():
     assert stability_radius([0.1, 0.5], ball="full") == 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("horizon", [None, 1, 9])
 @pytest.mark.parametrize(
     ("rates", "amplitudes"),
@@ -361,6 +363,7 @@ def test_the_rest_of_one_mode_on_the_half_line_is_exact(beta):
 # --- the bound of an affine function ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("m", [1, 2, 3])
 @pytest.mark.parametrize("vectors", [True, False])

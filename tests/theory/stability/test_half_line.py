@@ -127,6 +127,7 @@ ANY = {
 CASES = [(name, norm) for name in ANY for norm in ("l2", "l1", "w1") if (name, norm) != ("formula", "w1")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "norm"), CASES)
 def test_every_norm_of_every_target_is_within_its_bracket(name, norm):
     rho, features, stop = ANY[name]

@@ -125,6 +125,7 @@ def test_promised_turns_serve_maps_that_go_through_no_intervals():
         assert poles.radius(w).min() == pytest.approx(OWN["promised"][2], rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in OWN if name != "promised"])
 @pytest.mark.parametrize("step", STEPS)
 def test_ranges_of_maps_of_users_hold_every_pole(name, step):

@@ -242,6 +242,7 @@ def check(seed: int) -> None:
         assert problem.beta >= found.radius
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(4))
 def test_no_random_problem_violates_its_bracket(batch):
     for seed in range(batch, AT_ONCE, 4):

@@ -68,6 +68,7 @@ def in_ball(rng, count, m):
     return g / np.linalg.norm(g, axis=1, keepdims=True) * rng.random((count, 1)) ** (0.3 / m)
 
 
+@pytest.mark.slow
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(
     rates=st.lists(st.floats(0.01, 1.5), min_size=1, max_size=3),
@@ -334,6 +335,7 @@ def test_a_mode_that_is_not_there_does_not_count():
     assert nothing.radius == math.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exp", "softplus", "best", "relu", "lru", "tanh", "direct"])
 @pytest.mark.parametrize("beta", [0.0, 1e-300, 100.0, 1e4, 1e300])
 @pytest.mark.parametrize("horizon", [None, 9])

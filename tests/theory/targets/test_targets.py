@@ -59,6 +59,7 @@ def test_values_follow_the_formula(name):
     np.testing.assert_allclose(rho(TIMES), expected, rtol=0, atol=32 * EPS * np.abs(expected).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_tails_and_norms_agree_with_mpmath(name):
     rho = FAMILIES[name]
