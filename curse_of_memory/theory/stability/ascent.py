@@ -1,4 +1,4 @@
-"""The largest error within a ball of the weights, from below: projected ascent from many starts at once.
+"""Lower bounds of the largest error within a ball of the weights: projected ascent from many starts at once.
 
 Every norm of the error is convex in the residual, so that the conditional-gradient step, to the point of
 the ball farthest along the gradient, seldom needs damping. Whatever is returned has been evaluated at a
@@ -6,6 +6,7 @@ point of the ball: it is a lower bound of the supremum.
 """
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from curse_of_memory.theory.stability.error_rows import Rows
 from curse_of_memory.theory.stability.pole_map import PoleMap
 from curse_of_memory.tools.random_streams import sample_stream, stream
 
-__all__ = ["Ball", "Points", "ascend", "random_points"]
+__all__ = ["Ball", "Neighbourhood", "Points", "ascend", "random_points"]
 
 _CORNERS, _STARTED, _KEPT, _POLISHED = 64, 24, 6, 2
 _STEPS = (1.0, 0.5, 0.1)
@@ -24,7 +25,7 @@ _SETTLED = 1e-5  # the rest is left to the polishing
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Weights of n models: free weights `w`, input weights `u` and output weights `c`, each (n, m)."""
+    """Weights of n diagonal models: free weights `w`, input weights `u`, output weights `c`, each (n, m)."""
 
     w: np.ndarray
     u: np.ndarray
@@ -34,23 +35,24 @@ class Points:
         return Points(self.w[rows], self.u[rows], self.c[rows])
 
     @staticmethod
-    def stacked(parts) -> "Points":
-        """Return all points of `parts` as one."""
-        return Points(*(np.concatenate([getattr(p, name) for p in parts]) for name in "wuc"))
+    def stacked(several: Iterable["Points"]) -> "Points":
+        """Return the points of `several` one after the other."""
+        w, u, c = (np.concatenate(arrays) for arrays in zip(*(one.all for one in several), strict=True))
+        return Points(w, u, c)
 
     def towards(self, other: "Points", step: float) -> "Points":
-        """Return the points a fraction `step` of the way to others."""
+        """Return the points a fraction `step` of the way to `other`."""
         return Points(*(a + step * (b - a) for a, b in zip(self.all, other.all, strict=True)))
 
     @property
     def all(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The three arrays."""
+        """The arrays w, u and c."""
         return self.w, self.u, self.c
 
 
 @dataclass(frozen=True, eq=False)
-class Ball:
-    """Models within β of a centre: max(|δw|_∞, ‖δu‖₂, ‖δc‖₂) <= β, or |δw|_∞ <= β with u, c fixed.
+class Neighbourhood:
+    """Diagonal models within β of a centre: max(|δw|_∞, ‖δu‖₂, ‖δc‖₂) <= β, or |δw|_∞ <= β with u, c fixed.
 
     Attributes
     ----------
@@ -60,26 +62,38 @@ class Ball:
         Radius.
     amplitudes : bool
         Whether u and c are perturbed.
-    poles : PoleMap
-        From w to poles.
-    rows : Rows
-        The norm.
     """
 
     centre: Points
     beta: float
     amplitudes: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Ball(Neighbourhood):
+    """A :class:`Neighbourhood` with the errors of its models, and their gradients.
+
+    Attributes
+    ----------
+    centre, beta, amplitudes
+        As in :class:`Neighbourhood`.
+    poles : PoleMap
+        From w to poles.
+    rows : Rows
+        Whose norm is the error.
+    """
+
     poles: PoleMap
     rows: Rows
 
     def residual(self, x: Points) -> np.ndarray:
-        """Return y − Σ cᵢuᵢφᵢ, shape (n, rows)."""
+        """Return the rows y − Σ cᵢuᵢφᵢ of the error of each point, shape (n, rows)."""
         (modes,) = self.rows.jet(self.poles.pole(x.w))
         with np.errstate(over="ignore", invalid="ignore"):
             return self.rows.y - ((x.c * x.u)[:, None, :] @ modes)[:, 0]
 
     def errors(self, x: Points, margin: bool = False) -> np.ndarray:
-        """Return the error of each point, less what rounding may have added if `margin`."""
+        """Return the error of each point; with `margin` a lower bound, rounding errors taken off."""
         size = self.rows.norm(self.residual(x))
         if not margin:
             return size
@@ -90,7 +104,7 @@ class Ball:
         return np.where(np.isfinite(size), lower, size)
 
     def gradient(self, x: Points) -> tuple[np.ndarray, Points]:
-        """Return the errors and their gradients."""
+        """Return the error of each point, and its gradient in w, u and c."""
         modes, slopes = self.rows.jet(self.poles.pole(x.w), 1)
         a = x.c * x.u
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -99,11 +113,11 @@ class Ball:
             pull = np.sign(r) if self.rows.order == 1 else r / size[:, None]
             along = -(modes @ pull[..., None])[..., 0]
             moved = -(slopes @ pull[..., None])[..., 0] * a * self.poles.slope(x.w)
-            parts = (moved, along * x.c, along * x.u)
-        return size, Points(*(np.nan_to_num(part, posinf=1e300, neginf=-1e300) for part in parts))
+            slopes = (moved, along * x.c, along * x.u)
+        return size, Points(*(np.nan_to_num(slope, posinf=1e300, neginf=-1e300) for slope in slopes))
 
     def farthest(self, g: Points, rates: bool = True, amplitudes: bool = True) -> Points:
-        """Return the points of the ball farthest along gradients; only in w, or in u and c, where asked."""
+        """Return the points of the ball farthest along the gradients `g`, in w (`rates`) and in u and c."""
         w, u, c = (np.broadcast_to(x, g.w.shape) for x in self.centre.all)
         if rates:
             w = w + self.beta * np.sign(g.w)
@@ -112,7 +126,7 @@ class Ball:
         return Points(w, u, c)
 
     def inside(self, x: Points) -> Points:
-        """Return the nearest points of the ball."""
+        """Return the point of the ball nearest to each of `x`."""
         w0, u0, c0 = self.centre.all
         if not self.amplitudes:
             u0, c0 = (np.broadcast_to(a, x.w.shape) for a in (u0, c0))
@@ -130,12 +144,20 @@ def _unit(g: np.ndarray) -> np.ndarray:
     return scaled / np.maximum(np.linalg.norm(scaled, axis=-1, keepdims=True), 1e-300)
 
 
-def random_points(ball: Ball, draws: int, seed: int, kept: np.ndarray | None = None) -> Points:
-    """Return the points at distance β in random directions, those of `measure.perturbation_curve`.
+def random_points(ball: Neighbourhood, draws: int, seed: int, kept: np.ndarray | None = None) -> Points:
+    """Return points at distance β in random directions, those that `measure.perturbation_curve` draws.
 
-    Each of `draws` gives every tensor Gaussian noise scaled to its norm: the largest entry for w, the length
-    for u and c. `ball` is where, `seed` names the directions. `kept` says which of more modes those of the
-    ball are; all unless given.
+    Each draw gives every tensor Gaussian noise scaled to norm β: the largest entry for w, the length for u
+    and c.
+
+    Parameters
+    ----------
+    ball : Neighbourhood
+        Where.
+    draws, seed : int
+        How many directions, and the number that names them.
+    kept : numpy.ndarray of bool, optional
+        Which modes of a larger model are those of `ball`: noise is drawn for all; by default they are all.
     """
     kept = np.ones(ball.centre.w.shape[-1], dtype=bool) if kept is None else kept
     directions = []
@@ -150,7 +172,7 @@ def random_points(ball: Ball, draws: int, seed: int, kept: np.ndarray | None = N
 
 
 def _corners(ball: Ball, seed: int) -> Points:
-    """Return models whose poles are each the lowest or the highest: all, or as many as are started."""
+    """Return models whose poles are each the lowest or the highest: all of them, or 64 at random."""
     reach = ball.poles.range(ball.centre.w[0], ball.beta)
     low, high = reach.at_low, reach.at_high
     m = low.size
@@ -164,7 +186,7 @@ def _corners(ball: Ball, seed: int) -> Points:
 
 
 def ascend(ball: Ball, starts: Points, seed: int, rounds: int = 40) -> tuple[float, Points]:
-    """Return a lower bound of the largest error in the ball, and the point at which it is the error.
+    """Return a lower bound of the largest error in the ball, and the point whose error it bounds.
 
     Parameters
     ----------
@@ -175,7 +197,7 @@ def ascend(ball: Ball, starts: Points, seed: int, rounds: int = 40) -> tuple[flo
     seed : int
         Chooses among the corners where there are too many.
     rounds : int
-        At most so many steps.
+        The most steps.
     """
     x = Points.stacked([ball.centre, _corners(ball, seed), starts])
     errors = ball.errors(x)
@@ -191,10 +213,10 @@ def ascend(ball: Ball, starts: Points, seed: int, rounds: int = 40) -> tuple[flo
         if done == 1:
             x, errors = _best(x, errors, _KEPT)
     x, errors = _best(x, errors, _POLISHED)
-    found = Points.stacked([x[:1], *(_polished(ball, x[i : i + 1]) for i in range(errors.size))])
-    lower = ball.errors(found, margin=True)
+    candidates = Points.stacked([x[:1], *(_polished(ball, x[i : i + 1]) for i in range(errors.size))])
+    lower = ball.errors(candidates, margin=True)
     best = int(lower.argmax())
-    return float(lower[best]), found[best : best + 1]
+    return float(lower[best]), candidates[best : best + 1]
 
 
 def _best(x: Points, errors: np.ndarray, count: int) -> tuple[Points, np.ndarray]:
@@ -203,7 +225,7 @@ def _best(x: Points, errors: np.ndarray, count: int) -> tuple[Points, np.ndarray
 
 
 def _stepped(ball: Ball, x: Points, errors: np.ndarray) -> tuple[Points, np.ndarray]:
-    """Return the best points found along the way to the farthest ones, and their errors."""
+    """Return for each point the best one on the way to the farthest along its gradient, and its error."""
     _, g = ball.gradient(x)
     both, rates, amplitudes = (
         ball.farthest(g),
@@ -227,13 +249,13 @@ def _polished(ball: Ball, x: Points) -> Points:
     arrays = 3 if ball.amplitudes else 1
 
     def point(v: np.ndarray) -> Points:
-        parts = v.reshape(arrays, 1, m) * beta
-        moved = [a + part for a, part in zip(ball.centre.all, parts, strict=False)]
+        moves = v.reshape(arrays, 1, m) * beta
+        moved = [a + move for a, move in zip(ball.centre.all, moves, strict=False)]
         return Points(*moved, *ball.centre.all[arrays:])
 
     def objective(v):
         size, g = ball.gradient(point(v))
-        slope = np.concatenate([part[0] for part in g.all[:arrays]])
+        slope = np.concatenate([array[0] for array in g.all[:arrays]])
         return -float(np.nan_to_num(size[0], posinf=1e300)) / scale, -beta * slope / scale
 
     start = np.concatenate(
@@ -254,7 +276,7 @@ def _polished(ball: Ball, x: Points) -> Points:
         constraints.append({"type": "ineq", "fun": room, "jac": room_slope})
     bounds = [(-1, 1)] * m + [(None, None)] * (m * (arrays - 1))
     with np.errstate(all="ignore"):
-        found = minimize(
+        maximum = minimize(
             objective,
             np.clip(start, -1, 1),
             jac=True,
@@ -263,4 +285,4 @@ def _polished(ball: Ball, x: Points) -> Points:
             method="SLSQP",
             options={"maxiter": 60, "ftol": 1e-13},
         )
-    return ball.inside(point(np.nan_to_num(found.x)))
+    return ball.inside(point(np.nan_to_num(maximum.x)))

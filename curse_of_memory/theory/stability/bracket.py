@@ -1,20 +1,22 @@
-"""One bracket of E_m(β): the model that is perturbed, the random draws, the ascent and the bound above."""
+"""Lower and upper bound of E_m(β), the largest error of a diagonal model within β of its weights."""
 
+import functools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from curse_of_memory import checks
+from curse_of_memory.theory.bias import Bias
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.reparameterization import get
-from curse_of_memory.theory.stability.ascent import Ball, Points, ascend, random_points
-from curse_of_memory.theory.stability.enclosures import bound_above
-from curse_of_memory.theory.stability.error_norms import NORMS, on_steps
-from curse_of_memory.theory.stability.error_rows import Rows
-from curse_of_memory.theory.stability.half_line import HalfLine, half_line
-from curse_of_memory.theory.stability.pole_map import UNCERTIFIED, PoleMap
-from curse_of_memory.tools import checks
+from curse_of_memory.theory.perturbation.ascent import Ball, Neighbourhood, Points, ascend, random_points
+from curse_of_memory.theory.perturbation.enclosures import bound_above
+from curse_of_memory.theory.perturbation.error_norms import NORMS, Memory, on_steps
+from curse_of_memory.theory.perturbation.error_rows import Rows
+from curse_of_memory.theory.perturbation.half_line import HalfLine, half_line
+from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
+from curse_of_memory.theory.reparameterization import Reparameterization, get
 
 __all__ = [
     "PERTURBED",
@@ -34,7 +36,7 @@ _SLOWEST, _SPREAD = 1e-150, 1e250
 
 @dataclass(frozen=True, eq=False)
 class WorstCase:
-    """The largest error within β of the weights, between two bounds.
+    """A lower and an upper bound of the largest error within β of the weights, and the worst model found.
 
     Attributes
     ----------
@@ -45,7 +47,7 @@ class WorstCase:
         of the ball. Both are infinite if the ball holds a memory whose error is infinite, or exceeds double
         precision; `upper` alone where nothing can be certified.
     random : float
-        The largest error among the random draws and the centre: what the papers report.
+        The largest error among the centre and the random draws, as the papers report it.
     draw_errors : numpy.ndarray, shape (draws,)
         The error of each draw.
     centre : float
@@ -93,23 +95,23 @@ class WorstCase:
 
     @property
     def attained(self) -> bool:
-        """Whether the bounds agree to 1e-9: the supremum is known, and attained at the model given."""
+        """Whether the bounds agree to 1e-9, so that `weights` attain the supremum."""
         return math.isfinite(self.upper) and self.upper - self.lower <= _CLOSED * self.upper
 
     @property
     def underestimate(self) -> float:
-        """`random` over `lower`: at most this share of the supremum was seen by the random draws."""
+        """`random` over `lower`: the random draws saw at most this share of the supremum."""
         return self.random / self.lower if self.lower > 0 and math.isfinite(self.lower) else math.nan
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """The unperturbed model and its norm: all that does not change with β.
+    """The unperturbed model and the norm of its error: all that does not depend on β.
 
     Attributes
     ----------
     rho, norm
-        What it is held against, and how.
+        The target memory, and the norm of the error.
     amplitudes : bool
         Whether u and c are perturbed.
     poles : PoleMap
@@ -121,12 +123,12 @@ class Model:
     radius : float
         The stability radius.
     kept : numpy.ndarray of bool
-        Which modes count: one of amplitude zero that keeps it does not.
+        Which modes count: those of amplitude zero do not if amplitudes are not perturbed.
     unmoved : numpy.ndarray
         The unperturbed free weights of all modes.
     """
 
-    rho: object
+    rho: Memory
     norm: str
     amplitudes: bool
     poles: PoleMap
@@ -138,18 +140,22 @@ class Model:
 
     @property
     def still(self) -> bool:
-        """Whether no perturbation changes the memory, which is and stays zero."""
+        """Whether the memory is zero and no perturbation changes it."""
         return not self.amplitudes and not self.centre.u.any()
 
-    def whole(self, x: Points) -> dict[str, np.ndarray]:
-        """Return the weights of all modes of one model, those that do not count unmoved."""
+    def whole(self, x: Points) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return w, u and c of all modes of one model, shape (m,); those that do not count are unmoved."""
         weights = np.array([self.unmoved, *np.zeros((2, self.kept.size))])
         weights[:, self.kept] = np.concatenate(x.all)
         w, u, c = weights
-        return {"weights": w, "coefficients": c * u, "inputs": u, "outputs": c}
+        return w, u, c
 
-    def ball(self, beta: float, rows: Rows | None) -> Ball:
-        """Return the models within `beta` in the norm of `rows`."""
+    def near(self, beta: float) -> Neighbourhood:
+        """Return the models within `beta`."""
+        return Neighbourhood(self.centre, beta, self.amplitudes)
+
+    def ball(self, beta: float, rows: Rows) -> Ball:
+        """Return the models within `beta`, whose error is the norm of `rows`."""
         return Ball(self.centre, beta, self.amplitudes, self.poles, rows)
 
     def line(self, slowest: float, fastest: float, sampled: bool = False) -> HalfLine | None:
@@ -159,7 +165,7 @@ class Model:
 
 
 def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
-    """Return the rates of a sum, or rates themselves, if they are real and decay; else say what is wrong.
+    """Return the rates λᵢ of a sum, or given as such, after checking that they are real and positive.
 
     Examples
     --------
@@ -178,9 +184,17 @@ def stable_rates(fit: ExponentialSum | ArrayLike) -> np.ndarray:
 
 
 def perturbed_model(
-    fit, rho, parameterization, norm, horizon, weight, perturbed, step, ball="diagonal"
+    fit: ExponentialSum,
+    rho: Memory,
+    parameterization: str | Reparameterization,
+    norm: str,
+    horizon: int | None,
+    weight: ArrayLike | Bias | None,
+    perturbed: str,
+    step: str,
+    ball: str = "diagonal",
 ) -> Model:
-    """Check the arguments of `worst_case_error` that do not concern β, and return the model they describe."""
+    """Return the unperturbed model, from arguments of `worst_case_error` that are checked here."""
     if not isinstance(fit, ExponentialSum):
         raise TypeError(f"fit must be an ExponentialSum, got {type(fit).__name__}")
     rates = stable_rates(fit)
@@ -218,7 +232,7 @@ def bracket(
     tolerance: float,
     smaller: WorstCase | None = None,
 ) -> WorstCase:
-    """Return the bracket of E_m(β).
+    """Return lower and upper bounds of E_m(β) for a diagonal model that stays diagonal.
 
     Parameters
     ----------
@@ -227,52 +241,72 @@ def bracket(
     beta, draws, seed, budget, tolerance
         As for :func:`curse_of_memory.theory.stability.worst_case_error`.
     smaller : WorstCase, optional
-        The bracket in a smaller ball, whose worst direction is one more to start from.
+        The result for a smaller ball, whose worst direction is one more to start from.
     """
     checks.positive_int("draws", draws)
     checks.positive_int("budget", budget)
     checks.non_negative("tolerance", tolerance)
     moved = 0.0 if model.still else beta
-    drawn = random_points(model.ball(moved, model.steps), draws, seed, model.kept)
+    drawn = random_points(model.near(moved), draws, seed, model.kept)
     sampled = Points.stacked([model.centre, drawn])
     errors = diagonal_errors(model, sampled)
-    known = {
-        "beta": beta,
-        "random": float(errors.max()),
-        "draw_errors": errors[1:],
-        "centre": float(errors[0]),
-        "radius": model.radius,
-        "certified": model.poles.certified,
-    }
+    random = float(errors.max())
+    bounded = functools.partial(
+        WorstCase,
+        beta=beta,
+        random=random,
+        draw_errors=errors[1:],
+        centre=float(errors[0]),
+        radius=model.radius,
+        certified=model.poles.certified,
+    )
     if reason := _hopeless(model, beta, errors[0]):
-        nowhere = np.full(model.kept.size, math.nan)
-        known |= dict.fromkeys(("weights", "coefficients", "inputs", "outputs"), nowhere) | {"reason": reason}
-        return WorstCase(lower=math.inf, upper=math.inf, **known)
+        none = np.full(model.kept.size, math.nan)
+        return bounded(
+            lower=math.inf,
+            upper=math.inf,
+            weights=none,
+            coefficients=none,
+            inputs=none,
+            outputs=none,
+            reason=reason,
+        )
 
     rows, line, reach = model.steps, None, model.poles.range(model.centre.w[0], moved)
     if rows is None:
         fastest, slowest = (-model.poles.pole(end) for end in (reach.at_low, reach.at_high))
         line = model.line(float(slowest.min()), float(fastest.max()))
+        assert line is not None  # where the norm of ρ is infinite so is the error of the centre
         rows = line.rows
     ball = model.ball(moved, rows)
     starts = drawn if smaller is None else Points.stacked([drawn, _moved_out(ball, smaller, model.kept)])
     lower, worst = ascend(ball, starts, seed)
-    known |= model.whole(worst)
+    w, u, c = model.whole(worst)
     slowest, fastest = -float(reach.high.max()), -float(reach.low.min())
-    known["reason"] = _no_bound(model, lower, slowest, fastest)
-    upper = math.inf if known["reason"] else bound_above(ball, lower, budget, tolerance)
+    reason = _no_bound(model, lower, slowest, fastest)
+    upper = math.inf if reason else bound_above(ball, lower, budget, tolerance)
+    quadrature = 0.0
     if line is not None:
         lower = float(_line_errors(ball, line, worst)[0])
-        known["quadrature"] = _known_above(ball, line, worst) - lower
+        quadrature = _error_above(ball, line, worst) - lower
         if math.isfinite(upper):
-            largest = (np.abs(ball.centre.c) + moved) * (np.abs(ball.centre.u) + moved)
-            known_modes = largest, -reach.high
-            upper = float(line.above(upper, line.missed(*known_modes), line.spill(*known_modes))[0])
-    return WorstCase(lower=max(lower, known["random"]), upper=upper, **known)
+            largest, rates = (np.abs(ball.centre.c) + moved) * (np.abs(ball.centre.u) + moved), -reach.high
+            missed, spill = line.missed(largest, rates), line.spill(largest, rates)
+            upper = float(line.above(np.array([upper]), missed, spill)[0])
+    return bounded(
+        lower=max(lower, random),
+        upper=upper,
+        weights=w,
+        coefficients=c * u,
+        inputs=u,
+        outputs=c,
+        quadrature=quadrature,
+        reason=reason,
+    )
 
 
 def _no_bound(model: Model, lower: float, slowest: float, fastest: float) -> str:
-    """Return why there is no finite upper bound, or an empty string."""
+    """Return why the upper bound is infinite; an empty string if it is finite."""
     if math.isinf(lower):
         return "an error in the ball exceeds double precision"
     if not model.poles.certified:
@@ -283,7 +317,7 @@ def _no_bound(model: Model, lower: float, slowest: float, fastest: float) -> str
 
 
 def _hopeless(model: Model, beta: float, centre: float) -> str:
-    """Return why there is no finite bound, or an empty string."""
+    """Return why both bounds are infinite; an empty string if they may be finite."""
     if math.isinf(centre):
         return "the error of the unperturbed sum is infinite"
     if not model.poles.inside(model.centre.w, beta):
@@ -302,7 +336,7 @@ def _moved_out(ball: Ball, smaller: WorstCase, kept: np.ndarray) -> Points:
 
 
 def diagonal_errors(model: Model, x: Points) -> np.ndarray:
-    """Return lower bounds of the error of each point, infinite where that does not exist."""
+    """Return a lower bound of the error of each point, infinite where the memory does not decay."""
     if model.steps is not None:
         return model.ball(0.0, model.steps).errors(x, margin=True)
     errors = np.full(len(x.w), math.inf)
@@ -318,12 +352,12 @@ def diagonal_errors(model: Model, x: Points) -> np.ndarray:
 
 
 def _line_errors(ball: Ball, line: HalfLine, x: Points) -> np.ndarray:
-    """Return lower bounds of errors on [0, ∞), those of the rows less what they may have missed."""
+    """Return lower bounds of errors on [0, ∞): those of the rows less what they may miss."""
     modes = _modes(ball, x)
     return line.below(ball.errors(x, margin=True), line.missed(*modes), line.spill(*modes))
 
 
-def _known_above(ball: Ball, line: HalfLine, x: Points) -> float:
+def _error_above(ball: Ball, line: HalfLine, x: Points) -> float:
     """Return an upper bound of the error of one point."""
     rows, a, pole = ball.rows, (x.c * x.u)[0], ball.poles.pole(x.w)
     size, rounded = (float(ball.errors(x, margin=margin)[0]) for margin in (False, True))

@@ -1,4 +1,4 @@
-"""The largest error within a ball of the weights, from above: enclosures and branch and bound.
+"""Upper bounds of the largest error within a ball of the weights: enclosures with branch and bound.
 
 Since every mode has its own free weight, a box of weights is a box of poles p, and branch and bound splits
 that. On a box the error is bounded in two ways, of which the smaller counts: by the range of the memory at
@@ -35,19 +35,19 @@ class _Amplitudes:
 
     @property
     def reach(self) -> np.ndarray:
-        """β (2√|aᵢ| + β): what a single amplitude can move by, and the axes of the ellipsoid of all."""
+        """β (2√|aᵢ| + β): the most that one amplitude can move, and the axes of an ellipsoid of all moves."""
         return self.beta * (2 * self.root + self.beta)
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the largest value of each amplitude by itself; it grows further than it falls."""
-        # (√|a| + p)(√|a| + q) is least at a corner of |p|, |q| <= β
+        """The least and the largest value of each amplitude by itself."""
+        # an amplitude grows further than it falls: (√|a| + p)(√|a| + q) is least at a corner of |p|, |q| <= β
         falls = self.beta * np.where(self.beta > self.root, self.beta, 2 * self.root - self.beta)
         up = self.a >= 0
         return self.a - np.where(up, falls, self.reach), self.a + np.where(up, self.reach, falls)
 
     def sign(self) -> np.ndarray:
-        """Return the sign that an amplitude keeps within the ball, 0 if it may change."""
+        """Return the sign of each amplitude, 0 if it may change within the ball."""
         return np.where(self.root > self.beta, np.sign(self.a), 0.0)
 
     def pointwise(self, sizes: np.ndarray) -> np.ndarray:
@@ -76,18 +76,18 @@ def _spectral(rows: np.ndarray) -> np.ndarray:
 
 
 def bound_above(ball: Ball, lower: float, budget: int, tolerance: float) -> float:
-    """Return an upper bound of the largest error in the ball: as certain as the ranges of the poles are.
+    """Return an upper bound of the largest error in the ball; certain if the ranges of the poles are.
 
     Parameters
     ----------
     ball : Ball
         Where.
     lower : float
-        An error known to be reached, so that boxes below it need no care.
+        An error known to be reached: boxes bounded by less need not be split.
     budget : int
-        How many boxes are bounded at most.
+        The most boxes that are bounded.
     tolerance : float
-        How much above `lower`, relatively, is close enough.
+        Relative distance above `lower` at which a bound is close enough.
     """
     reach = ball.poles.range(ball.centre.w[0], ball.beta)
     low, high = reach.low, reach.high

@@ -1,24 +1,31 @@
-"""The norms in which a memory is wrong: ℓ1, ℓ2, W^{1,∞} and the expected loss, on a grid.
+"""The norms of the error of a memory on a grid: ℓ1, ℓ2, W^{1,∞} and the expected loss.
 
 A functional x ↦ ∫ ρ(s) x_{t−s} ds has the norm ‖ρ‖_1, and ρ(0) x_t + ∫ ρ'(s) x_{t−s} ds is its derivative
 in t, so that the norm W^{1,∞} of the papers is ‖Δ‖_1 + |Δ(0)| + ‖Δ'‖_1 ("Inverse approximation theory"
 (2305.19190)).
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from curse_of_memory.theory.bias import Bias, power
 from curse_of_memory.theory.stability.error_rows import StepRows
 from curse_of_memory.theory.targets.lagged import lagged
 from curse_of_memory.tools import checks
 
-__all__ = ["NORMS", "on_steps"]
+__all__ = ["NORMS", "Memory", "on_steps"]
 
 NORMS = ("l2", "l1", "w1", "expected")
+Memory = Callable[[np.ndarray], ArrayLike] | ArrayLike
+"""A memory function: a Target, an ExponentialSum or another callable of times, or values at the lags."""
 
 
-def on_steps(rho, norm: str, horizon: int, dt: float, weight=None) -> StepRows:
-    """Return the rows of an error over `horizon` steps of length `dt`.
+def on_steps(
+    rho: Memory, norm: str, horizon: int, dt: float, weight: Bias | ArrayLike | None = None
+) -> StepRows:
+    """Return the rows whose norm is the error over `horizon` steps of length `dt`.
 
     Parameters
     ----------
@@ -61,7 +68,8 @@ def on_steps(rho, norm: str, horizon: int, dt: float, weight=None) -> StepRows:
     return StepRows(1, s, weights, slopes, y)
 
 
-def _step_weights(norm, weight, horizon, dt) -> np.ndarray:
+def _step_weights(norm: str, weight: Bias | ArrayLike | None, horizon: int, dt: float) -> np.ndarray:
+    """Return the weight of each squared error, or of each absolute one."""
     if norm not in ("l2", "expected"):
         if weight is not None:
             raise ValueError(f"weight goes with norm='l2' or 'expected', got norm={norm!r}")
@@ -84,7 +92,7 @@ def _step_weights(norm, weight, horizon, dt) -> np.ndarray:
     return scale * w
 
 
-def _sampled(rho, horizon: int, dt: float) -> np.ndarray:
+def _sampled(rho: Memory, horizon: int, dt: float) -> np.ndarray:
     values, _ = lagged("rho", rho(dt * np.arange(horizon)) if callable(rho) else rho, dt)
     if values.size != horizon:
         raise ValueError(f"rho must have one value per lag, horizon={horizon}, got {values.size}")

@@ -1,4 +1,4 @@
-"""Memories as rows of numbers whose plain norm is the error: what a norm makes of each mode.
+"""Memories as rows of numbers, so weighted that the ℓ1 or ℓ2 norm of the rows is the error.
 
 The error of a sum of modes is ‖y − Σᵢ aᵢ φ(pᵢ)‖ with the ℓ1 or the ℓ2 norm, where the rows φ(p) of a mode
 with pole p, and y of the target, carry the weights of the norm. Rows are values of the memory, and for the
@@ -18,7 +18,7 @@ __all__ = ["CellRows", "Rows", "StepRows", "TimeRows", "hidden_in_cells"]
 
 @dataclass(frozen=True, eq=False)
 class Rows(ABC):
-    """The rows φ(p) of modes, and y of the target.
+    """The rows φ(p) of a mode with pole p, and y of the target.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class Rows(ABC):
         """Return where that derivative of a slope has its extrema, as a function of p."""
 
     def jet(self, poles: np.ndarray, derivatives: int = 0) -> list[np.ndarray]:
-        """Return φ ``(..., m, rows)`` of the poles ``(..., m)``, and its derivatives in the pole."""
+        """Return φ ``(..., m, rows)`` of poles ``(..., m)``, and so many of its derivatives in the pole."""
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             p = poles[..., None]
             rows = [v * self.value_weights for v in self._values(p, derivatives)]
@@ -65,17 +65,17 @@ class Rows(ABC):
             return [np.concatenate(pair, -1) for pair in zip(rows, slopes, strict=True)]
 
     def ranges(self, low: np.ndarray, high: np.ndarray, derivatives: int) -> list[tuple]:
-        """Return (least, largest) of φ and its derivatives over the poles low <= p <= high."""
+        """Return for φ and each derivative its (least, largest) values over the poles low <= p <= high."""
         at_low, at_high = self.jet(low, derivatives), self.jet(high, derivatives)
-        found = []
+        ranges = []
         for d in range(derivatives + 1):
             least, largest = np.minimum(at_low[d], at_high[d]), np.maximum(at_low[d], at_high[d])
             n = self.nodes.size
             self._include(least[..., :n], largest[..., :n], low, high, d, slopes=False)
             if self.slope_weights.size:
                 self._include(least[..., n:], largest[..., n:], low, high, d, slopes=True)
-            found.append((least, largest))
-        return found
+            ranges.append((least, largest))
+        return ranges
 
     def _include(self, least, largest, low, high, derivative, slopes):
         """Widen the range by the values at the extrema within the interval, in place."""
@@ -106,7 +106,7 @@ class Rows(ABC):
         return np.where(np.isnan(size), np.inf, size)
 
     def hidden(self, low: np.ndarray, high: np.ndarray, memory: Callable, sizes: np.ndarray) -> np.ndarray:
-        """Return by how much the true error may exceed the norm of the rows: nothing, for sums.
+        """Return by how much the error may exceed the norm of the rows: 0 where the error is a sum over rows.
 
         Parameters
         ----------
@@ -121,12 +121,12 @@ class Rows(ABC):
 
     @property
     def rounding(self) -> float:
-        """Rounding errors of a norm, relative to the norm of the magnitudes that went into it."""
+        """Bound of the rounding error of a norm, relative to the norm of the magnitudes of its terms."""
         return np.finfo(float).eps * (self.nodes.size + 64)
 
 
 class StepRows(Rows):
-    """Poles are multipliers z: a mode is z^s at step s, and its slope (z − 1) z^s."""
+    """Rows of modes z^s at the steps s, with slopes (z − 1) z^s: the pole is the multiplier z."""
 
     def _power(self, z: np.ndarray, drop: int) -> np.ndarray:
         """Return z^(s − drop), and 0 for s < drop."""
@@ -181,7 +181,7 @@ def _ladder(z: np.ndarray, count: int) -> np.ndarray:
 
 
 class TimeRows(Rows):
-    """Poles are exponents κ: a mode is e^{κt} at time t, and its slope κ e^{κt}."""
+    """Rows of modes e^{κt} at times t, with slopes κ e^{κt}: the pole is the exponent κ."""
 
     def _values(self, p, derivatives):
         e = np.exp(p * self.nodes)
@@ -225,12 +225,12 @@ def hidden_in_cells(integrals: np.ndarray, slopes: np.ndarray, width: np.ndarray
 
 @dataclass(frozen=True, eq=False)
 class CellRows(Rows):
-    """Poles are exponents κ: a row is ∫ e^{κt} over a cell, or its increment across it; first, if asked, e^0.
+    """Rows of modes e^{κt}: their integrals over cells, and their increments across them.
 
     Attributes
     ----------
     edges : numpy.ndarray, shape (cells + 1,)
-        The ends of the cells. There is one row more than cells if the value at 0 is the first row.
+        The ends of the cells. If there is one row more than cells, the first row is the value at 0.
     steps, bends, thirds : numpy.ndarray, shape (cells,)
         The increments of ρ, and bounds of its second and third derivative.
     smooth : numpy.ndarray of bool, shape (cells − 1,)
@@ -253,12 +253,12 @@ class CellRows(Rows):
             lambda: a * moments[0] + h * moments[1],
             lambda: a * a * moments[0] + 2 * a * h * moments[1] + h * h * moments[2],
         )
-        found = [scale * formulas[d]() for d in range(derivatives + 1)]
+        rows = [scale * formulas[d]() for d in range(derivatives + 1)]
         if self.nodes.size == a.size:
-            return found
+            return rows
         return [
             np.concatenate([np.full((*row.shape[:-1], 1), float(d == 0)), row], -1)
-            for d, row in enumerate(found)
+            for d, row in enumerate(rows)
         ]
 
     def _slopes(self, p, derivatives):
@@ -280,7 +280,7 @@ class CellRows(Rows):
         return [-(derivative + 1) * np.log(b / a) / (b - a)]
 
     def hidden(self, low, high, memory, sizes):
-        """Return what sign changes within cells may hide, as :meth:`Rows.hidden` says."""
+        """Return by how much the error may exceed the norm of the rows, through sign changes within cells."""
         ones = np.ones(self.steps.size)
         values = replace(self, nodes=self.edges[:-1], value_weights=ones, slope_weights=ones)
         ((least, largest),) = values.ranges(low, high, 0)
@@ -326,10 +326,10 @@ def _moments(u: np.ndarray, highest: int) -> list[np.ndarray]:
     """Return ∫_0^1 sᵏ e^{us} ds for k <= highest."""
     small = np.abs(u) < 0.1
     safe = np.where(small, 1.0, u)
-    found = [np.where(u == 0, 1.0, np.expm1(u) / np.where(u == 0, 1.0, u))]
+    moments = [np.where(u == 0, 1.0, np.expm1(u) / np.where(u == 0, 1.0, u))]
     series = np.where(small, u, 0.0)
     for k in range(1, highest + 1):
-        recursion = (np.exp(safe) - k * found[-1]) / safe
+        recursion = (np.exp(safe) - k * moments[-1]) / safe
         powers = [1 / (math.factorial(j) * (j + k + 1)) for j in range(10)]
-        found.append(np.where(small, np.polynomial.polynomial.polyval(series, powers), recursion))
-    return found
+        moments.append(np.where(small, np.polynomial.polynomial.polyval(series, powers), recursion))
+    return moments

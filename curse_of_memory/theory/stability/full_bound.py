@@ -1,4 +1,6 @@
-"""The largest error when the whole matrix moves, from above: what is linear in the move, and the rest.
+"""Upper bounds of the largest error over all full matrices within β of a diagonal one.
+
+The error is split into what is linear in the move of the weights, and the rest.
 
 With A diagonal and Ã = A + Δ, exactly
 
@@ -22,17 +24,17 @@ __all__ = ["beyond", "bound_above"]
 
 
 def bound_above(ball: FullBall, start: np.ndarray) -> tuple[float, float]:
-    """Return bounds of the largest error from what is linear in the move, and of the norm of the rest.
+    """Return upper bounds of the error that is linear in the move, and of the norm of the rest.
 
-    Their sum bounds the error on a grid. On [0, ∞) the first is on [0, S], by the quadrature of its rows;
-    what comes later is that of :func:`beyond`.
+    Their sum bounds the error on a grid. On [0, ∞) the first is that of the rows on [0, S]; :func:`beyond`
+    bounds what comes later.
 
     Parameters
     ----------
     ball : FullBall
         Where.
     start : numpy.ndarray, shape (m² + 2m,) or (m²,)
-        The move of a bad model, near which a worst one is looked for: the matrix row by row, u and c.
+        The move to a bad model, near which the worst is searched: the matrix row by row, u and c.
     """
     centre = np.diagonal(ball.centre.W[0])
     u, c = ball.centre.u[0], ball.centre.c[0]
@@ -48,9 +50,9 @@ def bound_above(ball: FullBall, start: np.ndarray) -> tuple[float, float]:
 
 
 def beyond(ball: FullBall, line: HalfLine) -> float:
-    """Return a bound of the norm on [S, ∞) of the memory and of what is linear in the move."""
+    """Return a bound of the norm, on [S, ∞), of the memory of the centre and what is linear in the move."""
     rate = -float(np.diagonal(ball.centre.W[0]).max())
-    u, c = (float(np.linalg.norm(part)) for part in (ball.centre.u, ball.centre.c))
+    u, c = float(np.linalg.norm(ball.centre.u)), float(np.linalg.norm(ball.centre.c))
     radius, wider = ball.moves[0], ball.moves[1]
     # t e^{−λt} <= 10/(eλ) e^{−0.9 λt}
     return (u * c + wider * (u + c)) * line.mode_tail(rate) + radius * u * c * 10 / (
@@ -59,14 +61,14 @@ def beyond(ball: FullBall, line: HalfLine) -> float:
 
 
 def _poles(ball: FullBall, w: np.ndarray) -> np.ndarray:
-    """Return exponents per step of the grid, or per unit time: all are negative."""
+    """Return the exponents κ < 0 of the modes, per step of the grid or per unit time."""
     if ball.poles.continuous:
         return w
     return np.log(ball.poles.pole(w))
 
 
 def _affine(ball: FullBall, w, u, c) -> tuple[np.ndarray, np.ndarray]:
-    """Return the residual at the centre, and what entries of matrix, u and c each add to it."""
+    """Return the residual of the centre, and what a unit move of each entry of matrix, u and c adds to it."""
     rows, m = ball.rows, w.size
     grid = isinstance(rows, StepRows)
     kappa, t = _poles(ball, w), rows.nodes
@@ -85,16 +87,16 @@ def _affine(ball: FullBall, w, u, c) -> tuple[np.ndarray, np.ndarray]:
             ratio = np.where(gap > 0, -np.expm1(-gap * t) / np.where(gap > 0, gap, 1.0), t)
             pairs = np.exp(high * t) * ratio * (ball.poles.dt if grid else 1.0)
     if grid:
-        slopes = [np.diff(part, axis=-1)[..., : rows.slope_weights.size] for part in (modes, pairs)]
+        slopes = [np.diff(values, axis=-1)[..., : rows.slope_weights.size] for values in (modes, pairs)]
     elif rows.slope_weights.size:
         # the derivative of the divided difference: its mode and κ times itself
         low = np.minimum(kappa[:, None], kappa[None])[..., None]
         slopes = [kappa[:, None] * modes, np.exp(high * t) + low * pairs]
     else:
-        slopes = [part[..., :0] for part in (modes, pairs)]
+        slopes = [values[..., :0] for values in (modes, pairs)]
     modes, pairs = (
-        np.concatenate([part * rows.value_weights, slope * rows.slope_weights], -1)
-        for part, slope in zip((modes, pairs), slopes, strict=True)
+        np.concatenate([values * rows.value_weights, slope * rows.slope_weights], -1)
+        for values, slope in zip((modes, pairs), slopes, strict=True)
     )
     N = (c[:, None, None] * u[None, :, None] * pairs).reshape(m * m, -1)
     if ball.amplitudes:
@@ -102,12 +104,12 @@ def _affine(ball: FullBall, w, u, c) -> tuple[np.ndarray, np.ndarray]:
     return rows.y - (c * u) @ modes, -N
 
 
-def _grid_parts(ball: FullBall, w, u, c):
+def _grid_factors(ball: FullBall, w, u, c):
     """Return |A^l u|, |A^j c|, (|A| + β')^k, β', β'', and the slopes of the first two."""
     kappa, s = _poles(ball, w), ball.rows.nodes
     modes, top = np.exp(kappa[:, None] * s), float(np.exp(kappa.max()))
-    sizes = [np.linalg.norm(part[:, None] * modes, axis=0) for part in (u, c)]
-    slopes = [np.linalg.norm((part * np.expm1(kappa))[:, None] * modes, axis=0) for part in (u, c)]
+    sizes = [np.linalg.norm(x[:, None] * modes, axis=0) for x in (u, c)]
+    slopes = [np.linalg.norm((x * np.expm1(kappa))[:, None] * modes, axis=0) for x in (u, c)]
     dt, beta = ball.poles.dt, ball.beta
     if ball.poles.multiplies:
         first, second = beta * (dt if ball.poles.f.time == "continuous" else 1.0), 0.0
@@ -121,6 +123,7 @@ def _grid_parts(ball: FullBall, w, u, c):
 
 
 def _later(values: np.ndarray, steps: int) -> np.ndarray:
+    """Return the values so many steps later, zeros before them."""
     return (
         np.concatenate([np.zeros(steps), values[: values.size - steps]])
         if steps < values.size
@@ -128,17 +131,18 @@ def _later(values: np.ndarray, steps: int) -> np.ndarray:
     )
 
 
-def _convolved(*parts: np.ndarray) -> np.ndarray:
-    found = parts[0]
+def _convolved(first: np.ndarray, *others: np.ndarray) -> np.ndarray:
+    """Return the convolution of sequences of one length, cut to that; inf where it overflows."""
+    product = first
     with np.errstate(over="ignore", invalid="ignore"):
-        for part in parts[1:]:
-            found = np.convolve(found, part)[: part.size]
-    return np.where(np.isnan(found), np.inf, found)
+        for other in others:
+            product = np.convolve(product, other)[: other.size]
+    return np.where(np.isnan(product), np.inf, product)
 
 
 def _grid_rest(ball: FullBall, w, u, c) -> np.ndarray:
-    """Return bounds, at each row, of what is not linear in the move."""
-    of_u, of_c, powers, first, second, (slope_u, slope_c) = _grid_parts(ball, w, u, c)
+    """Return a bound, for each row, of what is not linear in the move."""
+    of_u, of_c, powers, first, second, (slope_u, slope_c) = _grid_factors(ball, w, u, c)
     moved = ball.moves[1]
     with np.errstate(over="ignore", invalid="ignore"):
         values = first**2 * _later(_convolved(of_c, powers, of_u), 2)
@@ -164,8 +168,8 @@ def _grid_rest(ball: FullBall, w, u, c) -> np.ndarray:
 
 
 def _grid_everything(ball: FullBall, w, u, c) -> np.ndarray:
-    """Return bounds, at each row, of all that a move changes: better than its linear part in large balls."""
-    of_u, of_c, powers, first, _, _ = _grid_parts(ball, w, u, c)
+    """Return a bound, for each row, of the whole change by a move: the smaller bound in large balls."""
+    of_u, of_c, powers, first, _, _ = _grid_factors(ball, w, u, c)
     moved = ball.moves[1]
     with np.errstate(over="ignore", invalid="ignore"):
         # c̃ᵀ(Ã^s − A^s)u + (c̃ᵀÃ^s)(ũ − u) + ..., each by norms
@@ -176,8 +180,8 @@ def _grid_everything(ball: FullBall, w, u, c) -> np.ndarray:
         )
         rows = ball.rows
         slopes = (values[1:] + values[:-1])[: rows.slope_weights.size]
-        found = np.concatenate([values * rows.value_weights, slopes * rows.slope_weights])
-    return np.where(np.isnan(found), np.inf, found)
+        bounds = np.concatenate([values * rows.value_weights, slopes * rows.slope_weights])
+    return np.where(np.isnan(bounds), np.inf, bounds)
 
 
 def _line_rest(ball: FullBall, rows, w, u, c) -> float:
@@ -186,7 +190,7 @@ def _line_rest(ball: FullBall, rows, w, u, c) -> float:
     left = slowest - beta
     if left <= 0:
         return math.inf
-    one, two = (_whole_norms(w, part) for part in (u, c))
+    one, two = _whole_norms(w, u), _whole_norms(w, c)
     middle = 1 / left, 1 / math.sqrt(2 * left)
     if rows.order == 2:
         products = [
@@ -197,13 +201,13 @@ def _line_rest(ball: FullBall, rows, w, u, c) -> float:
                 (one[0], middle[0], two[1]),
             )
         ]
-        single = sum(min(middle[1] * part[0], middle[0] * part[1]) for part in (one, two))
+        single = sum(min(middle[1] * x[0], middle[0] * x[1]) for x in (one, two))
         return beta**2 * min(products) + beta * moved * single + moved**2 * middle[1]
     rest = beta**2 * one[0] * middle[0] * two[0] + beta * moved * middle[0] * (one[0] + two[0])
     rest += moved**2 * middle[0]
     if rows.slope_weights.size:
         size_u, size_c = float(np.linalg.norm(u)), float(np.linalg.norm(c))
-        slope_u, slope_c = (_whole_norms(w, w * part)[0] for part in (u, c))
+        slope_u, slope_c = _whole_norms(w, w * u)[0], _whole_norms(w, w * c)[0]
         either = min(
             slope_c * middle[0] * one[0] + size_c * middle[0] * one[0],
             slope_u * middle[0] * two[0] + size_u * middle[0] * two[0],
@@ -213,15 +217,15 @@ def _line_rest(ball: FullBall, rows, w, u, c) -> float:
     return rest
 
 
-def _whole_norms(w: np.ndarray, part: np.ndarray) -> tuple[float, float]:
-    """Return ∫|e^{Wt} x| dt, from above, and (∫|e^{Wt} x|² dt)^{1/2}."""
+def _whole_norms(w: np.ndarray, x: np.ndarray) -> tuple[float, float]:
+    """Return an upper bound of ∫|e^{Wt} x| dt, and (∫|e^{Wt} x|² dt)^{1/2}, over [0, ∞)."""
     rates = -w
-    squared = math.sqrt(float((part**2 / (2 * rates)).sum()))
+    squared = math.sqrt(float((x**2 / (2 * rates)).sum()))
     # the length of a vector of exponentials is convex in t, so that chords are above it
     stop = 45 / rates.min()
     t = np.concatenate([[0.0], np.geomspace(1e-3 / rates.max(), stop, 1500)])
     with np.errstate(under="ignore"):
-        sizes = np.linalg.norm(part[:, None] * np.exp(w[:, None] * t), axis=0)
-        tail = float((np.abs(part) * np.exp(w * stop) / rates).sum())
+        sizes = np.linalg.norm(x[:, None] * np.exp(w[:, None] * t), axis=0)
+        tail = float((np.abs(x) * np.exp(w * stop) / rates).sum())
     chords = float(np.trapezoid(sizes, t)) * (1 + 1e-12) + tail
-    return min(chords, float((np.abs(part) / rates).sum())), squared
+    return min(chords, float((np.abs(x) / rates).sum())), squared

@@ -1,16 +1,18 @@
-"""One bracket of E_m(β) over the papers' ball, in which the whole recurrent matrix moves."""
+"""Lower and upper bound of E_m(β) over the papers' ball: the full recurrent matrix moves, |ΔW|₂ <= β."""
 
+import functools
 import math
 
 import numpy as np
 
+from curse_of_memory import checks
+from curse_of_memory.theory.maps.weight_map import Reparameterization
+from curse_of_memory.theory.perturbation.bracket import Model, WorstCase, diagonal_errors
+from curse_of_memory.theory.perturbation.error_rows import Rows
+from curse_of_memory.theory.perturbation.full_ball import FullBall, FullNeighbourhood, Matrices, search
+from curse_of_memory.theory.perturbation.full_bound import beyond, bound_above
+from curse_of_memory.theory.perturbation.half_line import HalfLine
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
-from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
-from curse_of_memory.theory.stability.bracket import Model, WorstCase, diagonal_errors
-from curse_of_memory.theory.stability.full_ball import FullBall, Matrices, search
-from curse_of_memory.theory.stability.full_bound import beyond, bound_above
-from curse_of_memory.theory.stability.half_line import HalfLine
-from curse_of_memory.tools import checks
 
 __all__ = ["BALLS", "full_bracket", "takes_ball"]
 
@@ -20,7 +22,7 @@ _LARGEST = 1e100
 
 
 def takes_ball(f: Reparameterization, ball: str) -> None:
-    """Refuse an unknown ball, and a full one for a map of each weight of a diagonal by itself.
+    """Raise a ValueError if `ball` is unknown, or full although f maps the weights of a diagonal one by one.
 
     Examples
     --------
@@ -44,70 +46,86 @@ def full_bracket(
     smaller: WorstCase | None = None,
     **_,
 ) -> WorstCase:
-    """Return the bracket of E_m(β) over the full ball; arguments as :func:`bracket.bracket`.
+    """Return lower and upper bounds of E_m(β) over the full ball; arguments as :func:`bracket.bracket`.
 
-    `budget` and `tolerance` are those of a branch and bound, which there is none of here.
+    `budget` and `tolerance` are not used: they belong to a branch and bound.
     """
     checks.positive_int("draws", draws)
     moved = 0.0 if model.still else beta
     w, u, c = model.centre.all
     centre = Matrices(np.diag(w[0])[None], u, c)
 
-    def ball(rows) -> FullBall:
+    def ball(rows: Rows) -> FullBall:
         return FullBall(centre, moved, model.amplitudes, model.poles, rows)
 
     resting = float(diagonal_errors(model, model.centre)[0])
-    drawn = ball(model.steps).random(draws, seed)
+    drawn = FullNeighbourhood(centre, moved, model.amplitudes).random(draws, seed)
     hopeless = model.steps is None and moved >= model.radius
     line = None if model.steps is not None else _line(model, 0.0 if hopeless else moved)
+    rows = model.steps if line is None else line.rows
     errors = np.full(draws, math.inf)
     if moved > _LARGEST:
         errors[:] = 0.0
-    elif model.steps is not None or line is not None:
-        errors = _errors(ball(model.steps or line.rows), line, drawn, hopeless)
-    known = {
-        "beta": beta,
-        "draw_errors": errors,
-        "random": max(resting, float(errors.max())),
-        "centre": resting,
-        "radius": model.radius,
-        "ball": "full",
-    }
+    elif rows is not None:
+        errors = _errors(ball(rows), line, drawn, hopeless)
+    random = max(resting, float(errors.max()))
+    bounded = functools.partial(
+        WorstCase,
+        beta=beta,
+        random=random,
+        draw_errors=errors,
+        centre=resting,
+        radius=model.radius,
+        ball="full",
+    )
     reason = "the error of the unperturbed sum is infinite" if math.isinf(resting) else ""
     if hopeless and not reason:
         reason = f"the ball holds a matrix that does not decay: the stability radius is {model.radius:.6g}"
     if reason:
-        nowhere = np.full(w.size, math.nan)
-        weights = {"weights": np.full((w.size, w.size), math.nan), "inputs": nowhere, "outputs": nowhere}
-        return WorstCase(
-            lower=math.inf, upper=math.inf, coefficients=nowhere, reason=reason, **known, **weights
+        none = np.full(w.size, math.nan)
+        return bounded(
+            lower=math.inf,
+            upper=math.inf,
+            weights=np.full((w.size, w.size), math.nan),
+            coefficients=none,
+            inputs=none,
+            outputs=none,
+            reason=reason,
         )
     if moved > _LARGEST:
-        weights = {"weights": centre.W[0], "coefficients": c[0] * u[0], "inputs": u[0], "outputs": c[0]}
-        reason = f"radii above {_LARGEST:g} are beyond double precision"
-        return WorstCase(lower=resting, upper=math.inf, reason=reason, **known, **weights)
-    inside = ball(model.steps if line is None else line.rows)
+        return bounded(
+            lower=resting,
+            upper=math.inf,
+            weights=centre.W[0],
+            coefficients=c[0] * u[0],
+            inputs=u[0],
+            outputs=c[0],
+            reason=f"radii above {_LARGEST:g} are beyond double precision",
+        )
+    assert rows is not None  # where the norm of ρ is infinite so is the error of the centre
+    inside = ball(rows)
     starts = [drawn, *([] if smaller is None else [_moved_out(inside, smaller)])]
     _, worst = search(inside, Matrices.stacked(starts))
     move = [(a - a0)[0].ravel() for a, a0 in zip(worst.all, centre.all, strict=True)]
     upper, rest = bound_above(inside, np.concatenate(move if model.amplitudes else move[:1]))
     lower = float(_errors(inside, line, worst, hopeless)[0])
+    quadrature = 0.0
     if line is not None:
-        missed = float(_missed(inside, line, worst)[0])
-        known["quadrature"] = float(line.above(lower, missed, 0.0) - lower)
+        missed = _missed(inside, line, worst)
+        quadrature = float(line.above(np.array([lower]), missed, np.zeros(1))[0] - lower)
         size = (np.linalg.norm(u) + inside.moves[1]) * (np.linalg.norm(c) + inside.moves[1])
         missed = line.missed_by(np.array([size]), *_decay(inside, np.array([moved])))
-        upper = float(line.above(upper, missed, beyond(inside, line))[0])
+        upper = float(line.above(np.array([upper]), missed, np.array([beyond(inside, line)]))[0])
     upper = upper + rest
-    return WorstCase(
-        lower=max(lower, known["random"]),
+    return bounded(
+        lower=max(lower, random),
         upper=upper if math.isfinite(upper) else math.inf,
         weights=worst.W[0],
         coefficients=(worst.c * worst.u)[0],
         inputs=worst.u[0],
         outputs=worst.c[0],
+        quadrature=quadrature,
         reason="" if math.isfinite(upper) else "the bound exceeds double precision",
-        **known,
     )
 
 
@@ -117,20 +135,20 @@ def _line(model: Model, beta: float) -> HalfLine | None:
 
 
 def _decay(ball: FullBall, apart: np.ndarray) -> tuple[float, np.ndarray, float]:
-    """Return the slowest rate of the centre, the distances from it, and a bound of |W|."""
+    """Return the slowest rate of the centre, `apart` as it is, and a bound of |W|."""
     rates = -np.diagonal(ball.centre.W[0])
     return float(rates.min()), apart, float(rates.max() + apart.max())
 
 
 def _missed(ball: FullBall, line: HalfLine, x: Matrices) -> np.ndarray:
-    """Return what sums miss of the error of each model."""
+    """Return a bound of what sums over rows miss of the error of each model."""
     sizes = np.linalg.norm(x.u, axis=1) * np.linalg.norm(x.c, axis=1)
     apart = np.linalg.norm(x.W - ball.centre.W, ord=2, axis=(1, 2))
     return line.missed_by(sizes, *_decay(ball, apart))
 
 
 def _errors(ball: FullBall, line: HalfLine | None, x: Matrices, hopeless: bool) -> np.ndarray:
-    """Return lower bounds of the error of each model, infinite where that does not exist."""
+    """Return a lower bound of the error of each model, infinite where the memory does not decay."""
     if line is None:
         return ball.errors(x, margin=True)
     errors = np.full(len(x.W), math.inf)
@@ -154,5 +172,5 @@ def _moved_out(ball: FullBall, smaller: WorstCase) -> Matrices:
     """Return the worst model of a smaller ball, moved out to the edge of this one."""
     if smaller.beta == 0 or np.isnan(smaller.weights).any():
         return ball.centre
-    found = Matrices(smaller.weights[None], smaller.inputs[None], smaller.outputs[None])
-    return ball.inside(ball.centre.towards(found, ball.beta / smaller.beta))
+    worst = Matrices(smaller.weights[None], smaller.inputs[None], smaller.outputs[None])
+    return ball.inside(ball.centre.towards(worst, ball.beta / smaller.beta))

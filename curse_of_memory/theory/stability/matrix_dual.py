@@ -1,4 +1,4 @@
-"""How large ‖r + vᵀN‖ can be for a matrix of bounded spectral norm and two bounded vectors: from above.
+"""Certified upper bounds of max ‖r + vᵀN‖ over a matrix of bounded spectral norm and two bounded vectors.
 
 Let v hold a matrix X, row by row, and vectors p and q, with |X|₂, |p|, |q| <= 1. By weak duality, for
 positive semidefinite M and L and numbers μ, ν >= 0, and D the map (X, p, q) ↦ (XM + LX, μp, νq), if
@@ -30,7 +30,7 @@ _CONDITION, _ROUNDING = 1e-8, 1 + 1e-9
 
 
 def largest_affine(r: np.ndarray, N: np.ndarray, sizes: np.ndarray, start: np.ndarray, order: int) -> float:
-    """Return an upper bound of max ‖r + vᵀN‖ over matrices and vectors of bounded norms.
+    """Return an upper bound of max ‖r + vᵀN‖ over v = (matrix, two vectors) of bounded norms.
 
     For the sum of magnitudes, (Σ|x|)² <= Σω Σx²/ω with ω near |x| at a local maximum.
 
@@ -75,8 +75,8 @@ def largest_affine(r: np.ndarray, N: np.ndarray, sizes: np.ndarray, start: np.nd
     return best
 
 
-def _parts(m: int, size: int) -> list[slice]:
-    """Return where the vectors are behind the matrix."""
+def _vectors(m: int, size: int) -> list[slice]:
+    """Return where in v the vectors are, after the m² entries of the matrix."""
     return [slice(at, at + m) for at in range(m * m, size, m)]
 
 
@@ -84,11 +84,13 @@ def _whole(N: np.ndarray, m: int) -> np.ndarray:
     """Return how much each row can change by itself: nuclear norms of what the matrix adds, and lengths."""
     matrices = np.moveaxis(N[: m * m], 0, 1).reshape(-1, m, m)
     nuclear = np.linalg.svd(matrices, compute_uv=False).sum(-1)
-    return nuclear + sum(np.linalg.norm(N[part], axis=0) for part in _parts(m, len(N)))
+    return nuclear + sum(np.linalg.norm(N[part], axis=0) for part in _vectors(m, len(N)))
 
 
 def _farthest(g: np.ndarray, m: int) -> np.ndarray:
-    return np.concatenate([polar(g[: m * m].reshape(m, m)).ravel(), *(unit(g[p]) for p in _parts(m, g.size))])
+    return np.concatenate(
+        [polar(g[: m * m].reshape(m, m)).ravel(), *(unit(g[p]) for p in _vectors(m, g.size))]
+    )
 
 
 def _local_maximum(r: np.ndarray, N: np.ndarray, start: np.ndarray, m: int) -> np.ndarray:
@@ -99,8 +101,8 @@ def _local_maximum(r: np.ndarray, N: np.ndarray, start: np.ndarray, m: int) -> n
 
 
 def _largest_length(r: np.ndarray, N: np.ndarray, m: int, rooms) -> float:
-    """Return the smallest dual bound of max ‖r + vᵀN‖₂ that is found on the way to the best M, L, μ and ν."""
-    Q, b, vectors = N @ N.T, N @ r, _parts(m, len(N))
+    """Return the smallest dual bound of max ‖r + vᵀN‖₂ among the iterates of M, L, μ and ν."""
+    Q, b, vectors = N @ N.T, N @ r, _vectors(m, len(N))
     block = slice(0, m * m)
     if not Q.any():
         return float(np.linalg.norm(r))

@@ -1,7 +1,7 @@
-"""From the free weights of a diagonal linear RNN to its poles, and how far they are from instability.
+"""The poles of a diagonal linear RNN as a function of its free weights, their ranges and stability radii.
 
-A mode e^{f(w) t} is seen at the steps of a recurrence as powers of its multiplier z, or in continuous
-time through its exponent κ; either is called the pole here.
+A mode e^{f(w) t} has the multiplier z at each step of a recurrence, and the exponent κ = f(w) in continuous
+time; either is called its pole here.
 """
 
 import math
@@ -10,19 +10,19 @@ from functools import lru_cache
 
 import numpy as np
 
-from curse_of_memory.theory.reparameterization.first_exit import first_exit
-from curse_of_memory.theory.reparameterization.ranges import evidence, value_range
-from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
-from curse_of_memory.tools import checks
+from curse_of_memory import checks
+from curse_of_memory.theory.maps.first_exit import first_exit
+from curse_of_memory.theory.maps.ranges import Range, evidence, value_range
+from curse_of_memory.theory.maps.weight_map import Reparameterization
 
-__all__ = ["STEPS", "UNCERTIFIED", "PoleMap", "PoleRange"]
+__all__ = ["STEPS", "UNCERTIFIED", "PoleMap"]
 
 STEPS = ("exponential", "euler")
 UNCERTIFIED = (
     "no certificate: {name!r} does not go through interval arithmetic; write it with the functions of x, or "
     "give all its turns"
 )
-# where a map is looked at of which nothing but samples is known
+# where a map is sampled that neither declares its turns nor takes intervals
 _LOOKED_AT = np.geomspace(1e-6, 1e6, 7201)
 _INVERTED = 1e-6
 _FASTEST = 1e300
@@ -69,11 +69,11 @@ class PoleMap:
 
     @property
     def multiplies(self) -> bool:
-        """Whether the multiplier of a step is affine in f, not its exponential."""
+        """Whether the multiplier of a step is affine in f instead of e^{f dt}."""
         return self.step == "euler" or self.f.time == "discrete"
 
     def weights(self, rates: np.ndarray) -> np.ndarray:
-        """Return the free weights whose modes are e^{−λt} on the grid."""
+        """Return the free weights whose modes are e^{−λt} on the grid, checking that f takes them there."""
         recurrent = np.expm1(-rates * self.dt) / self.dt if self.multiplies else -rates
         w = np.asarray(self.f.free_weight(recurrent, self.dt), dtype=float)
         with np.errstate(all="ignore"):
@@ -87,12 +87,12 @@ class PoleMap:
             )
         return w
 
-    def _change(self, w: np.ndarray) -> np.ndarray:
-        """Return dt f(w), or z − 1 where that is the same or the definition."""
+    def _change(self, w: np.ndarray | np.float64) -> np.ndarray:
+        """Return dt f(w), which is z − 1 if :attr:`multiplies`."""
         return self.dt * self.f.recurrent_weight(w, self.dt)
 
     def pole(self, w: np.ndarray) -> np.ndarray:
-        """Return κ, or z, of each free weight."""
+        """Return the pole of each free weight: z, or κ in continuous time."""
         with np.errstate(all="ignore"):
             return self._of_value(self.f.value(w))
 
@@ -123,26 +123,26 @@ class PoleMap:
             step = 1e-6 * np.maximum(1.0, np.abs(w))
             return (self.f.f(w + step) - self.f.f(w - step)) / (2 * step)
 
-    def range(self, w: np.ndarray, beta: float) -> "PoleRange":
+    def range(self, w: np.ndarray, beta: float) -> Range:
         """Return bounds of the poles of the weights within `beta` of each `w`, and where they are reached."""
-        found = value_range(self.f, w - beta, w + beta)
-        poles = [self._of_value(value) for value in (found.least, found.largest)]
+        values = value_range(self.f, w - beta, w + beta)
+        low, high = self._of_value(values.low), self._of_value(values.high)
         if self.f.time == "discrete":  # there the value is 1 − f
-            return PoleRange(*poles[::-1], found.at_largest, found.at_least, found.certified)
-        return PoleRange(*poles, found.at_least, found.at_largest, found.certified)
+            return Range(high, low, values.at_high, values.at_low, values.certified)
+        return Range(low, high, values.at_low, values.at_high, values.certified)
 
     def inside(self, w: np.ndarray, beta: float) -> bool:
         """Whether f is defined at every weight within `beta` of `w`."""
         low, high = self.f.domain
         return bool((w - beta > low).all() and (w + beta < high).all())
 
-    def _decays(self, w: np.ndarray) -> np.ndarray:
+    def _decays(self, w: np.ndarray | np.float64) -> np.ndarray:
         with np.errstate(all="ignore"):
             change = self._change(w)
         return (change < 0) & (change > -2) if self.multiplies else change < 0
 
-    def is_stable(self, w: np.ndarray) -> np.ndarray:
-        """Whether the mode of each weight decays."""
+    def is_stable(self, w: np.ndarray | np.float64) -> np.ndarray:
+        """Return for each weight whether its mode decays."""
         with np.errstate(all="ignore"):
             change = self._change(w)
         decays = self._decays(w)
@@ -151,32 +151,31 @@ class PoleMap:
         return decays | (limit & self.f.is_stable)
 
     def radius(self, w: np.ndarray) -> np.ndarray:
-        """Return how far each weight is from the nearest one that is not stable, or not in the domain.
+        """Return the distance of each weight to the nearest one that is unstable, or outside the domain.
 
-        That of a map of which nothing but samples is known is the largest that they do not contradict.
+        For a map known by samples alone it is the largest distance that they do not contradict.
         """
         return np.array([min(self._reach(x, -1), self._reach(x, 1)) for x in np.atleast_1d(w)])
 
     @property
     def certified(self) -> bool:
-        """Whether ranges and radii are certain, and not those of samples."""
+        """Whether ranges and radii are proved; else they rest on samples."""
         return evidence(self.f) != "samples"
 
     def _reach(self, w: float, side: int) -> float:
-        """Return how far `w` can move to one side."""
+        """Return how far `w` can move to one side before it is unstable or leaves the domain."""
         if not self.is_stable(np.float64(w)):
             return 0.0  # slower than double precision tells from not decaying
-        how = evidence(self.f)
-        if how == "intervals":
+        if evidence(self.f) == "intervals":
             low, high = self.f.stable_values
             if self.step == "euler" and self.f.time == "continuous":
                 low = -2 / self.dt
             return first_exit(self.f, w, side, (low, high))
-        turns = _sampled_turns(self.f) if how == "samples" else self.f.turns
+        turns = _sampled_turns(self.f) if self.f.turns is None else self.f.turns
         return self._reach_between(turns, w, side)
 
     def _reach_between(self, turns: tuple[float, ...], w: float, side: int) -> float:
-        """Return how far `w` can move to one side; f is monotone between the turns."""
+        """Return how far `w` can move to one side, for an f that is monotone between `turns`."""
         edge = self.f.domain[0 if side < 0 else 1]
         stops = sorted(side * (turn - w) for turn in turns)
         end = side * (edge - w) if math.isfinite(edge) else _FAR * max(1.0, abs(w))
@@ -195,7 +194,7 @@ class PoleMap:
         return math.inf
 
     def _touches(self, w: float) -> bool:
-        """Whether a mode turns back at the edge of instability: near there, all weights round to it."""
+        """Whether the mode of `w` is on the edge of instability, up to rounding."""
         change = float(self._change(np.float64(w)))
         return change == 0 or (self.multiplies and abs(change + 2) <= 8 * np.finfo(float).eps)
 
@@ -208,30 +207,9 @@ class PoleMap:
         return bad
 
 
-@dataclass(frozen=True, eq=False)
-class PoleRange:
-    """Bounds of the poles within a ball around each of m weights.
-
-    Attributes
-    ----------
-    low, high : numpy.ndarray, shape (m,)
-        All poles are between these.
-    at_low, at_high : numpy.ndarray, shape (m,)
-        The weights with the lowest and the highest pole that was found.
-    certified : bool
-        Whether the bounds are certain, and not those of samples.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-    at_low: np.ndarray
-    at_high: np.ndarray
-    certified: bool
-
-
 @lru_cache
 def _sampled_turns(f: Reparameterization) -> tuple[float, ...]:
-    """Return the weights at which f was seen to turn: what turns in between is missed."""
+    """Return the weights at which samples of f turn; turns between neighbouring samples are missed."""
     grid = np.unique(np.concatenate([-_LOOKED_AT, [0.0], _LOOKED_AT]))
     grid = grid[(grid > f.domain[0]) & (grid < f.domain[1])]
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""How large ‖r + N v‖ can be when v is only known to lie in a product of balls: certified from above.
+"""Certified upper bounds of max ‖r + N v‖ over v in a product of intervals and one ball.
 
 For v with v_i² <= 1 for each of the first k entries and |v_rest| <= 1, weak duality gives, for every
 diagonal D = diag(ν_1, …, ν_k, μ, …, μ) with D − NᵀN positive definite,
@@ -32,7 +32,7 @@ def _farthest(h, k):
 
 
 def largest_norm(r: np.ndarray, N: np.ndarray, k: int) -> np.ndarray:
-    """Return upper bounds of max ‖r + N v‖₂.
+    """Return upper bounds of max ‖r + N v‖₂ over |v_i| <= 1, i < k, and |v_rest| <= 1.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def _dual(Q, b, v, k):
 
 
 def smallest_dual(scaled: np.ndarray, b: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Return the smallest of φ total + bᵀ (φ − Q)^{-1} b over some φ with φ − Q positive definite.
+    """Return the smallest dual bound φ total + bᵀ (φ − Q)^{-1} b over some φ with φ − Q positive definite.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def smallest_dual(scaled: np.ndarray, b: np.ndarray, total: np.ndarray) -> np.nd
 
 
 def largest_sum(r: np.ndarray, N: np.ndarray, k: int) -> np.ndarray:
-    """Return upper bounds of max ‖r + N v‖₁; arguments as :func:`largest_norm`.
+    """Return upper bounds of max ‖r + N v‖₁, with arguments as for :func:`largest_norm`.
 
     For every ω > 0, (Σ|x|)² <= Σω Σx²/ω, with equality at ω = |x|: so ω is taken at a local maximum, a
     little larger where that is small.
