@@ -7,16 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from curse_of_memory import checks
 from curse_of_memory.theory.bias import Bias
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.perturbation.ascent import Ball, Neighbourhood, Points, ascend, random_points
-from curse_of_memory.theory.perturbation.enclosures import bound_above
-from curse_of_memory.theory.perturbation.error_norms import NORMS, Memory, on_steps
-from curse_of_memory.theory.perturbation.error_rows import Rows
-from curse_of_memory.theory.perturbation.half_line import HalfLine, half_line
-from curse_of_memory.theory.perturbation.pole_map import UNCERTIFIED, PoleMap
 from curse_of_memory.theory.reparameterization import Reparameterization, get
+from curse_of_memory.theory.stability.ascent import Ball, Neighbourhood, Points, ascend, random_points
+from curse_of_memory.theory.stability.enclosures import bound_above
+from curse_of_memory.theory.stability.error_norms import NORMS, Memory, on_steps
+from curse_of_memory.theory.stability.error_rows import Rows
+from curse_of_memory.theory.stability.half_line import HalfLine, half_line
+from curse_of_memory.theory.stability.pole_map import UNCERTIFIED, PoleMap
+from curse_of_memory.tools import checks
 
 __all__ = [
     "PERTURBED",

@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 
-from curse_of_memory import checks
-from curse_of_memory.theory.maps.weight_map import Reparameterization
-from curse_of_memory.theory.perturbation.bracket import Model, WorstCase, diagonal_errors
-from curse_of_memory.theory.perturbation.error_rows import Rows
-from curse_of_memory.theory.perturbation.full_ball import FullBall, FullNeighbourhood, Matrices, search
-from curse_of_memory.theory.perturbation.full_bound import beyond, bound_above
-from curse_of_memory.theory.perturbation.half_line import HalfLine
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
+from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
+from curse_of_memory.theory.stability.bracket import Model, WorstCase, diagonal_errors
+from curse_of_memory.theory.stability.error_rows import Rows
+from curse_of_memory.theory.stability.full_ball import FullBall, FullNeighbourhood, Matrices, search
+from curse_of_memory.theory.stability.full_bound import beyond, bound_above
+from curse_of_memory.theory.stability.half_line import HalfLine
+from curse_of_memory.tools import checks
 
 __all__ = ["BALLS", "full_bracket", "takes_ball"]
 

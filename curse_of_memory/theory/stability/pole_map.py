@@ -10,10 +10,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from curse_of_memory import checks
-from curse_of_memory.theory.maps.first_exit import first_exit
-from curse_of_memory.theory.maps.ranges import Range, evidence, value_range
-from curse_of_memory.theory.maps.weight_map import Reparameterization
+from curse_of_memory.theory.reparameterization.first_exit import first_exit
+from curse_of_memory.theory.reparameterization.ranges import Range, evidence, value_range
+from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
+from curse_of_memory.tools import checks
 
 __all__ = ["STEPS", "UNCERTIFIED", "PoleMap"]
 
