@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize
 
 from curse_of_memory.theory.approximation_rates import l1_norm
-from curse_of_memory.theory.exponential_sums.fits import ExponentialSum
+from curse_of_memory.theory.exponential_sums.exponential_sum import ExponentialSum
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
 

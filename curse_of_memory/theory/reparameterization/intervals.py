@@ -10,20 +10,9 @@ import numbers
 
 import numpy as np
 
-from curse_of_memory.theory.reparameterization.bounds import (
-    WHOLE,
-    bump,
-    hull,
-    inverse,
-    outwards,
-    plus,
-    power,
-    sigmoid,
-    times,
-    wave,
-)
+from curse_of_memory.theory.reparameterization.bounds import inverse, outwards, plus, power, times
 
-__all__ = ["ELEMENTARY", "Interval", "over"]
+__all__ = ["Condition", "Interval", "interval", "over"]
 
 
 class Interval:
@@ -116,14 +105,33 @@ class Interval:
             slope = power((low, high), 2.0)
             return Interval((low, high), times(self.slope, (-slope[1], -slope[0])), self.sign)
 
+    def exp(self) -> "Interval":
+        """Return e^x."""
+        with np.errstate(all="ignore"):
+            low, high = outwards(*map(np.exp, self.value))
+        return self.monotone(np.exp, (np.maximum(low, 0.0), high), 1)
+
+    def log(self) -> "Interval":
+        """Return log x, undefined where x is not certain to be positive."""
+        with np.errstate(all="ignore"):
+            low = np.where(self.sign > 0, self.value[0], math.nan)
+            return self.chain(outwards(np.log(low), np.log(self.value[1])), self.reciprocal().value)
+
+    def sqrt(self) -> "Interval":
+        """Return √x."""
+        with np.errstate(all="ignore"):
+            low, high = outwards(*map(np.sqrt, self.value))
+            value = np.where(np.isinf(low), low, np.maximum(low, 0.0)), high
+            return self.chain(value, inverse(times((2.0, 2.0), value)), np.maximum(self.sign, 0.0))
+
     def __pow__(self, exponent):
         if isinstance(exponent, Interval):
-            return _Intervals.exp(exponent * _Intervals.log(self))
+            return (exponent * self.log()).exp()
         exponent = float(exponent)
         if not exponent.is_integer():
             if exponent == 0.5:
-                return _Intervals.sqrt(self)
-            return _Intervals.exp(exponent * _Intervals.log(self))
+                return self.sqrt()
+            return (exponent * self.log()).exp()
         if exponent < 0:
             return (self ** (-exponent)).reciprocal()
         if exponent == 0:
@@ -137,7 +145,7 @@ class Interval:
             )
 
     def __rpow__(self, base):
-        return _Intervals.exp(self * math.log(base)) if base > 0 else NotImplemented
+        return (self * math.log(base)).exp() if base > 0 else NotImplemented
 
     def __abs__(self):
         low, high = self.value
@@ -211,141 +219,3 @@ def interval(x) -> Interval:
         raise TypeError(f"intervals go with real numbers, got {type(x).__name__}")
     number = np.float64(x)
     return Interval((number, number), (np.float64(0.0), np.float64(0.0)))
-
-
-class _Intervals:
-    """The functions of the array API that formulas use, for intervals."""
-
-    @staticmethod
-    def exp(w):
-        w = interval(w)
-        with np.errstate(all="ignore"):
-            slope = outwards(*map(np.exp, w.value))
-        return w.monotone(np.exp, (np.maximum(slope[0], 0.0), slope[1]), 1)
-
-    @staticmethod
-    def expm1(w):
-        w = interval(w)
-        return w.monotone(np.expm1, _Intervals.exp(w).value, w.sign)
-
-    @staticmethod
-    def log(w):
-        w = interval(w)
-        # undefined where w is not certain to be positive
-        with np.errstate(all="ignore"):
-            low = np.where(w.sign > 0, w.value[0], math.nan)
-            value = outwards(np.log(low), np.log(w.value[1]))
-            return Interval(value, times(w.slope, w.reciprocal().value))
-
-    @staticmethod
-    def log1p(w):
-        w = interval(w)
-        with np.errstate(all="ignore"):
-            low = np.where(w.value[0] > -1, w.value[0], math.nan)
-            value = outwards(np.log1p(low), np.log1p(w.value[1]))
-            return Interval(value, times(w.slope, (1 + w).reciprocal().value), w.sign)
-
-    @staticmethod
-    def sqrt(w):
-        w = interval(w)
-        with np.errstate(all="ignore"):
-            root = outwards(*map(np.sqrt, w.value))
-            value = np.where(np.isinf(root[0]), root[0], np.maximum(root[0], 0.0)), root[1]
-            return w.chain(value, inverse(times((2.0, 2.0), value)), np.maximum(w.sign, 0.0))
-
-    @staticmethod
-    def tanh(w):
-        w = interval(w)
-        with np.errstate(all="ignore"):
-            steep = bump(w.value)
-        return w.monotone(np.tanh, steep, w.sign)
-
-    @staticmethod
-    def sinh(w):
-        w = interval(w)
-        return w.monotone(np.sinh, _Intervals.cosh(w).value, w.sign)
-
-    @staticmethod
-    def cosh(w):
-        w = interval(w)
-        with np.errstate(all="ignore"):
-            ends = [np.cosh(end) for end in w.value]
-            least = np.where((w.value[0] <= 0) & (w.value[1] >= 0), 1.0, np.minimum(*ends))
-            return w.chain(
-                outwards(least, np.maximum(*ends)), outwards(*(np.sinh(end) for end in w.value)), 1
-            )
-
-    @staticmethod
-    def atan(w):
-        w = interval(w)
-        return w.monotone(np.arctan, (1 / (1 + w**2)).value, w.sign)
-
-    @staticmethod
-    def sin(w):
-        w = interval(w)
-        return w.chain(wave(w.value, -math.pi / 2), wave(w.value, 0.0))
-
-    @staticmethod
-    def cos(w):
-        return _Intervals.sin(interval(w) + math.pi / 2)
-
-    @staticmethod
-    def logaddexp(u, w):
-        u, w = interval(u), interval(w)
-        with np.errstate(all="ignore"):
-            value = outwards(*(np.logaddexp(a, b) for a, b in zip(u.value, w.value, strict=True)))
-            share = outwards(sigmoid(w.value[0] - u.value[1]), sigmoid(w.value[1] - u.value[0]))
-            rest = outwards(sigmoid(u.value[0] - w.value[1]), sigmoid(u.value[1] - w.value[0]))
-            slope = plus(times(w.slope, share), times(u.slope, rest))
-        # larger than the larger of the two
-        return Interval(value, slope, (np.maximum(u.value[0], w.value[0]) >= 0) * 1.0)
-
-    @staticmethod
-    def maximum(u, w):
-        u, w = interval(u), interval(w)
-        value = tuple(np.maximum(a, b) for a, b in zip(u.value, w.value, strict=True))
-        first, second = u.value[0] > w.value[1], w.value[0] > u.value[1]
-        both = hull(u.slope, w.slope)
-        slope = tuple(
-            np.where(first, a, np.where(second, b, c)) for a, b, c in zip(u.slope, w.slope, both, strict=True)
-        )
-        up, down = (u.sign > 0) | (w.sign > 0), (u.sign < 0) & (w.sign < 0)
-        return Interval(value, slope, up * 1.0 - down * 1.0)
-
-    @staticmethod
-    def minimum(u, w):
-        return -_Intervals.maximum(-interval(u), -interval(w))
-
-    @staticmethod
-    def abs(w):
-        return abs(interval(w))
-
-    @staticmethod
-    def square(w):
-        return interval(w) ** 2
-
-    @staticmethod
-    def where(condition, yes, no):
-        yes, no = interval(yes), interval(no)
-        both = hull(yes.value, no.value)
-        decided = condition.surely | condition.never
-        # across the switch the function may jump, so that no slope bounds it
-        chosen = [
-            np.where(condition.surely, a, np.where(condition.never, b, c))
-            for a, b, c in zip((*yes.value, *yes.slope), (*no.value, *no.slope), (*both, *WHOLE), strict=True)
-        ]
-        same = np.where(yes.sign == no.sign, yes.sign, 0.0)
-        sign = np.where(decided, np.where(condition.surely, yes.sign, no.sign), same)
-        return Interval(tuple(chosen[:2]), tuple(chosen[2:]), sign)
-
-    @staticmethod
-    def zeros_like(_):
-        return interval(0.0)
-
-    @staticmethod
-    def ones_like(_):
-        return interval(1.0)
-
-
-ELEMENTARY = _Intervals
-"""The namespace of the elementary functions that intervals go through."""

@@ -12,7 +12,8 @@ import sympy
 from array_api_compat import array_namespace
 from sympy.printing.numpy import NumPyPrinter
 
-from curse_of_memory.theory.reparameterization.intervals import ELEMENTARY, Interval
+from curse_of_memory.theory.reparameterization import _interval_functions
+from curse_of_memory.theory.reparameterization.intervals import Interval
 
 __all__ = ["evaluated", "functions_for", "is_symbolic"]
 
@@ -75,7 +76,7 @@ def functions_for(w: Any) -> Any:
     log(w + 1)
     """
     if isinstance(w, Interval):
-        return ELEMENTARY
+        return _interval_functions
     return _Symbolic if is_symbolic(w) else array_namespace(w)
 
 

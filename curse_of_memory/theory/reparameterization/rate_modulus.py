@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import OptimizeResult, minimize_scalar
 
 from curse_of_memory.theory.reparameterization.first_exit import first_exit
 from curse_of_memory.theory.reparameterization.ranges import evidence
@@ -72,7 +72,7 @@ def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float
     if not math.isfinite(changes[at]) or _grows_at_an_end(changes, at):
         return math.inf
     around = grid[[max(at - 1, 0), min(at + 1, grid.size - 1)]]
-    refined = minimize_scalar(
+    refined: OptimizeResult = minimize_scalar(
         lambda w: -np.nan_to_num(largest(np.array([w]))[0], nan=0.0),
         bounds=around,
         method="bounded",

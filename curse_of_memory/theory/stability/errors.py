@@ -1,4 +1,4 @@
-"""Stability of exponential sums: radius, worst case E_m(β), and what a family of widths says about E(β).
+"""Stability radius of an exponential sum, and E_m(β) for a family of widths with envelope and crossings.
 
 A memory is stably approximated if E(β) = limsup_m E_m(β) is continuous up to some β₀ > 0 while E_m(0) → 0
 ("Inverse approximation theory" (2305.19190)). In a family of widths this shows as one envelope; where it
@@ -8,6 +8,7 @@ fails, the curves of consecutive widths cross at ever smaller β.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Unpack
 
 import numpy as np
 import xarray as xr
@@ -15,10 +16,11 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.reparameterization import Reparameterization, get
-from curse_of_memory.theory.stability.bracket import stable_rates
+from curse_of_memory.theory.stability.error_norms import Memory
 from curse_of_memory.theory.stability.full_bracket import takes_ball
+from curse_of_memory.theory.stability.perturbed_model import stable_rates
 from curse_of_memory.theory.stability.pole_map import UNCERTIFIED, PoleMap
-from curse_of_memory.theory.stability.worst_case import WorstCase, worst_case_curve, worst_case_error
+from curse_of_memory.theory.stability.worst_case import Options, WorstCase, worst_case_curve, worst_case_error
 from curse_of_memory.tools import checks
 
 __all__ = [
@@ -39,7 +41,7 @@ def stability_radius(
     dt: float | None = None,
     ball: str = "diagonal",
 ) -> float:
-    """Return the largest β such that every model with free weights closer than β is stable.
+    """Return the largest β such that every model whose free weights are off by less than β is stable.
 
     With λᵢ = −f(wᵢ) that is the least distance of a wᵢ to a weight with f(w) >= 0, or outside the domain
     of f: min λᵢ for "direct", min 1/λᵢ for "inverse", infinite for a stable reparameterisation. In steps of
@@ -62,14 +64,14 @@ def stability_radius(
     Returns
     -------
     float
-        In units of the free weight. Infinite, too, where a map of your own is stable up to 1e9 |w| (with
-        `turns`; else 1e15 |w|) from each weight w: beyond that nothing is looked at.
+        In units of the free weight. Infinite, too, for a map of your own that is stable up to 1e9 |w| (with
+        `turns`; else 1e15 |w|) from each weight w: nothing is checked beyond that.
 
     Raises
     ------
     ValueError, TypeError
-        If a rate is complex, not positive or not taken by f, or for unknown names; for a map that does not
-        go through interval arithmetic and whose turns are not declared: nothing is certain of it.
+        If a rate is complex, not positive or no value of f, or for unknown names; for a map that neither goes
+        through interval arithmetic nor declares its turns, so that nothing is certain of it.
 
     Notes
     -----
@@ -95,13 +97,13 @@ def stability_radius(
 
 def limit_curve(
     family: Mapping[int, ExponentialSum] | Sequence[ExponentialSum],
-    rho,
+    rho: Memory,
     betas: Sequence[float],
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
-    **options,
+    **options: Unpack[Options],
 ) -> xr.Dataset:
-    """Bracket E_m(β) for fits of several widths m, their envelope E(β) and their crossings.
+    """Return bounds of E_m(β) for fits of several widths m, with their envelope over m and their crossings.
 
     Parameters
     ----------
@@ -115,11 +117,11 @@ def limit_curve(
     Returns
     -------
     xarray.Dataset
-        ``lower``, ``upper`` and ``random`` over ``(m, beta)``; ``envelope_lower`` and ``envelope_upper``
-        over ``beta``, the largest over the wider half of the widths: what a finite family says about
-        limsup_m; ``crossing(wide)``, where the lower curve of a width crosses that of the next narrower
-        one, and ``crossing_earliest``, ``crossing_latest``, the same for wide upper against narrow lower and
-        the other way round: the crossing of E_m itself is between them. ``radius(m)``.
+        ``lower``, ``upper`` and ``random`` over ``(m, beta)``. ``envelope_lower`` and ``envelope_upper``
+        over ``beta``: the largest over the wider half of the widths, in place of limsup_m.
+        ``crossing(wide)``: where the lower curve of a width crosses that of the next narrower one; in
+        ``crossing_earliest`` the wide upper curve crosses the narrow lower one, in ``crossing_latest`` the
+        wide lower one the narrow upper one, and E_m itself crosses between them. ``radius(m)``.
 
     Raises
     ------
@@ -131,20 +133,15 @@ def limit_curve(
     >>> from curse_of_memory.theory import targets
     >>> fits = [ExponentialSum(rates=[r], coefficients=[1.0]) for r in (0.5, 0.4)]
     >>> family = dict(zip((1, 2), fits))
-    >>> found = limit_curve(family, targets.exponential(0.5), [0.1, 0.2], "direct", budget=1)
-    >>> dict(found.sizes), found.radius.values.tolist()
+    >>> curves = limit_curve(family, targets.exponential(0.5), [0.1, 0.2], "direct", budget=1)
+    >>> dict(curves.sizes), curves.radius.values.tolist()
     ({'m': 2, 'beta': 2, 'wide': 1}, [0.5, 0.4])
     """
-    fits = family.values() if isinstance(family, Mapping) else family
-    fits = list(fits) if isinstance(fits, Iterable) and not isinstance(fits, type) else [None]
-    if not all(isinstance(fit, ExponentialSum) for fit in fits):
-        raise TypeError(f"family must be sums of exponentials, got {checks.shown(family)}")
-    if not isinstance(family, Mapping):
-        family = {len(fit.rates): fit for fit in fits}
-    widths = sorted(family)
+    fits = _by_width(family)
+    widths = sorted(fits)
     if len(widths) < 2:
         raise ValueError(f"family must have at least two different widths, got {widths}")
-    curves = [worst_case_curve(family[m], rho, betas, parameterization, norm, **options) for m in widths]
+    curves = [worst_case_curve(fits[m], rho, betas, parameterization, norm, **options) for m in widths]
     table = xr.concat(
         [curve[["lower", "upper", "random"]] for curve in curves],
         xr.Variable("m", widths),
@@ -156,12 +153,21 @@ def limit_curve(
     bounds = {"crossing": ("lower", "lower"), "crossing_earliest": ("lower", "upper")}
     bounds["crossing_latest"] = ("upper", "lower")
     for name, (of_narrow, of_wide) in bounds.items():
-        found = [
+        crossings = [
             crossing(table.beta.values, table[of_narrow].sel(m=a).values, table[of_wide].sel(m=b).values)
             for a, b in pairwise(widths)
         ]
-        table[name] = ("wide", found)
+        table[name] = ("wide", crossings)
     return table.assign_coords(wide=widths[1:])
+
+
+def _by_width(family: Mapping[int, ExponentialSum] | Sequence[ExponentialSum]) -> dict[int, ExponentialSum]:
+    """Return the fits by their width, after checking that all are sums of exponentials."""
+    fits = family.values() if isinstance(family, Mapping) else family
+    good = isinstance(fits, Iterable) and not isinstance(fits, type)
+    if not (good and all(isinstance(fit, ExponentialSum) for fit in fits)):
+        raise TypeError(f"family must be sums of exponentials, got {checks.shown(family)}")
+    return dict(family) if isinstance(family, Mapping) else {len(fit.rates): fit for fit in family}
 
 
 def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
@@ -176,7 +182,7 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
         Radii, increasing.
     narrow, wide : numpy.ndarray, shape (n,)
         Perturbation errors of the narrower and the wider model; inf where they overflow, NaN where one is
-        missing, which is left out.
+        missing and left out.
 
     Raises
     ------
@@ -199,7 +205,7 @@ def crossing(beta: np.ndarray, narrow: np.ndarray, wide: np.ndarray) -> float:
             values = np.where(np.isnan(values), 0.0, values)  # what is not above zero does not count
         values = checks.finite_array(name, values, ndim=1, infinite=True)
         if values.size != beta.size:
-            raise ValueError(f"{name} must have one error a beta, {beta.size}, got {values.size}")
+            raise ValueError(f"{name} must have one error per beta, {beta.size}, got {values.size}")
         errors.append(np.minimum(values, largest))
     narrow, wide = errors
     seen = (beta > 0) & (narrow > 0) & (wide > 0)

@@ -17,7 +17,7 @@ import numpy as np
 
 from curse_of_memory.theory.stability.error_rows import StepRows
 from curse_of_memory.theory.stability.full_ball import FullBall
-from curse_of_memory.theory.stability.half_line import HalfLine
+from curse_of_memory.theory.stability.half_line_norm import HalfLine
 from curse_of_memory.theory.stability.matrix_dual import largest_affine
 
 __all__ = ["beyond", "bound_above"]

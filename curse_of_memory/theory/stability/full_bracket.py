@@ -7,11 +7,12 @@ import numpy as np
 
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
-from curse_of_memory.theory.stability.bracket import Model, WorstCase, diagonal_errors
+from curse_of_memory.theory.stability.bracket import WorstCase, diagonal_errors
 from curse_of_memory.theory.stability.error_rows import Rows
 from curse_of_memory.theory.stability.full_ball import FullBall, FullNeighbourhood, Matrices, search
 from curse_of_memory.theory.stability.full_bound import beyond, bound_above
-from curse_of_memory.theory.stability.half_line import HalfLine
+from curse_of_memory.theory.stability.half_line_norm import HalfLine
+from curse_of_memory.theory.stability.perturbed_model import Model
 from curse_of_memory.tools import checks
 
 __all__ = ["BALLS", "full_bracket", "takes_ball"]

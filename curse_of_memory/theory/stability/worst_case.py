@@ -1,7 +1,7 @@
-"""E_m(β) of an exponential sum as a bracket: the worst memory within β of the weights of a linear RNN."""
+"""Lower and upper bounds of E_m(β), the largest error of a linear RNN within β of its weights."""
 
-import inspect
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import xarray as xr
@@ -10,16 +10,18 @@ from numpy.typing import ArrayLike
 from curse_of_memory.theory.bias import Bias
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.reparameterization import Reparameterization, get
-from curse_of_memory.theory.stability.bracket import WorstCase, bracket, perturbed_model
+from curse_of_memory.theory.stability.bracket import WorstCase, bracket
+from curse_of_memory.theory.stability.error_norms import Memory
 from curse_of_memory.theory.stability.full_bracket import full_bracket, takes_ball
+from curse_of_memory.theory.stability.perturbed_model import perturbed_model
 from curse_of_memory.tools import checks
 
-__all__ = ["WorstCase", "worst_case_curve", "worst_case_error"]
+__all__ = ["Options", "WorstCase", "worst_case_curve", "worst_case_error"]
 
 
 def worst_case_error(
     fit: ExponentialSum,
-    rho,
+    rho: Memory,
     beta: float,
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
@@ -34,22 +36,22 @@ def worst_case_error(
     budget: int = 100,
     tolerance: float = 1e-3,
 ) -> WorstCase:
-    """Bracket E_m(β) = sup{‖ρ − ρ̂(·; θ̃)‖ : |θ̃ − θ| <= β} for ρ̂(t) = Σ cᵢ uᵢ e^{f(wᵢ) t}.
+    """Return bounds of E_m(β) = sup{‖ρ − ρ̂(·; θ̃)‖ : |θ̃ − θ| <= β} for ρ̂(t) = Σ cᵢ uᵢ e^{f(wᵢ) t}.
 
     The amplitudes of `fit` are split evenly, |cᵢ| = |uᵢ|. In the ball of the papers,
     |θ̃ − θ| = max(|ΔW|₂, ‖δu‖₂, ‖δc‖₂), ΔW is any matrix: ``ball="full"``. A model that stays diagonal moves
-    within max(|δw|_∞, ‖δu‖₂, ‖δc‖₂) <= β: ``ball="diagonal"``, a part of it. The lower bound is the error at
-    the worst model that an ascent from many starts, random draws among them, has found. The upper bound of
-    the diagonal ball encloses the memory over boxes of poles, with a branch and bound over the boxes; that
-    of the full ball bounds what is linear in the move, and then the rest by its norms, so that it is close
-    for small β only.
+    within max(|δw|_∞, ‖δu‖₂, ‖δc‖₂) <= β: ``ball="diagonal"``, a subset. The lower bound is the error of the
+    worst model that an ascent from many starts, random draws among them, reaches. The upper bound of the
+    diagonal ball encloses the memory over boxes of poles, with a branch and bound over the boxes. That of the
+    full ball adds a bound of what is linear in the move and one of the rest by norms: it is close for small β
+    only.
 
     Parameters
     ----------
     fit : ExponentialSum
         The unperturbed memory, with real rates > 0.
     rho : Target, ExponentialSum, callable, DataArray or array_like of shape (horizon,)
-        The memory it is held against; on [0, ∞) a Target or ExponentialSum.
+        The target memory; on [0, ∞) a Target or ExponentialSum.
     beta : float
         Radius >= 0.
     parameterization : str or Reparameterization
@@ -77,9 +79,9 @@ def worst_case_error(
     seed : int
         Names the directions.
     budget : int
-        Boxes that the branch and bound of the diagonal ball may look at; 1 gives the plain enclosure.
+        The most boxes of the branch and bound of the diagonal ball; 1 gives the enclosure without it.
     tolerance : float
-        Relative gap at which it stops.
+        Relative gap between the bounds at which it stops.
 
     Returns
     -------
@@ -96,19 +98,19 @@ def worst_case_error(
     -----
     Perturbation error: "Inverse approximation theory" (2305.19190); there, and in its code, E_m(β) is the
     largest error among 3 to 30 random draws, here `random`; "full" and "diagonal" are what
-    `measure.perturbation_curve` calls the spectral ball of a dense and of a diagonal model. A map f that is
-    not one of the papers' is bounded by interval arithmetic, or by the turns that it declares; of another
-    nothing is certified, and `upper` is infinite. On [0, ∞) both
-    bounds hold for the integrals: what sums leave out is bounded by the size of ρ in the complex plane, which
-    families and formulas know, and callables do not. In "l1" and "w1" it costs up to 1e-3 of the norm of ρ.
+    `measure.perturbation_curve` calls the spectral ball of a dense and of a diagonal model. A map f of your
+    own is bounded by interval arithmetic, or by the turns that it declares; if neither is possible nothing is
+    certified, and `upper` is infinite. On [0, ∞) both bounds hold for the integrals: what sums leave out is
+    bounded by the size of ρ in the complex plane, which families and formulas know, and callables do not. In
+    "l1" and "w1" it costs up to 1e-3 of the norm of ρ.
 
     Examples
     --------
     >>> from curse_of_memory.theory import targets
     >>> fit = ExponentialSum(rates=[0.5], coefficients=[1.0])
     >>> rho = targets.exponential(0.5)
-    >>> found = worst_case_error(fit, rho, 0.1, "direct", "l1", perturbed="rates")
-    >>> round(found.lower, 9), round(found.upper, 9)  # |1/0.4 − 1/0.5|
+    >>> worst = worst_case_error(fit, rho, 0.1, "direct", "l1", perturbed="rates")
+    >>> round(worst.lower, 9), round(worst.upper, 9)  # |1/0.4 − 1/0.5|
     (0.5, 0.5)
     >>> worst_case_error(fit, rho, 0.5, "direct").lower  # the stability radius is 0.5
     inf
@@ -116,31 +118,42 @@ def worst_case_error(
     beta = checks.non_negative("beta", beta)
     takes_ball(get(parameterization), ball)
     model = perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step, ball)
-    return _finder(ball)(model, beta, draws=draws, seed=seed, budget=budget, tolerance=tolerance)
+    bounds = full_bracket if ball == "full" else bracket
+    return bounds(model, beta, draws=draws, seed=seed, budget=budget, tolerance=tolerance)
 
 
-def _finder(ball: str):
-    return full_bracket if ball == "full" else bracket
+class Options(TypedDict, total=False):
+    """The keyword arguments of :func:`worst_case_error` and :func:`worst_case_curve`."""
 
-
-_DEFAULTS = {
-    name: p.default
-    for name, p in inspect.signature(worst_case_error).parameters.items()
-    if p.kind == p.KEYWORD_ONLY
-}
-_SEARCH = {name: _DEFAULTS[name] for name in ("draws", "seed", "budget", "tolerance")}
-_MODEL = {name: default for name, default in _DEFAULTS.items() if name not in _SEARCH}
+    horizon: int | None
+    weight: ArrayLike | Bias | None
+    perturbed: str
+    step: str
+    ball: str
+    draws: int
+    seed: int
+    budget: int
+    tolerance: float
 
 
 def worst_case_curve(
     fit: ExponentialSum,
-    rho,
+    rho: Memory,
     betas: Sequence[float],
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
-    **options,
+    *,
+    horizon: int | None = None,
+    weight: ArrayLike | Bias | None = None,
+    perturbed: str = "all",
+    step: str = "exponential",
+    ball: str = "diagonal",
+    draws: int = 30,
+    seed: int = 0,
+    budget: int = 100,
+    tolerance: float = 1e-3,
 ) -> xr.Dataset:
-    """Bracket E_m(β) at several radii; balls are nested, so that neither bound decreases with β.
+    """Return bounds of E_m(β) at several radii; the balls are nested, so that neither bound falls with β.
 
     Parameters
     ----------
@@ -148,8 +161,8 @@ def worst_case_curve(
         As for :func:`worst_case_error`.
     betas : sequence of float
         Radii >= 0, strictly increasing.
-    **options
-        The keyword arguments of :func:`worst_case_error`.
+    horizon, weight, perturbed, step, ball, draws, seed, budget, tolerance
+        As for :func:`worst_case_error`.
 
     Returns
     -------
@@ -174,18 +187,25 @@ def worst_case_curve(
     radii = checks.finite_array("betas", betas, ndim=1)
     if (radii < 0).any() or (np.diff(radii) <= 0).any():
         raise ValueError(f"betas must be non-negative and strictly increasing, got {list(betas)!r}")
-    for name in options:
-        checks.one_of("option", name, [*_MODEL, *_SEARCH])
-    setting = {name: options.get(name, default) for name, default in _MODEL.items()}
-    search = {name: options.get(name, default) for name, default in _SEARCH.items()}
-    takes_ball(get(parameterization), setting["ball"])
-    model = perturbed_model(fit, rho, parameterization, norm, **setting)
-    find = _finder(setting["ball"])
-    found: list[WorstCase] = []
+    takes_ball(get(parameterization), ball)
+    model = perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step, ball)
+    bounds = full_bracket if ball == "full" else bracket
+    cases: list[WorstCase] = []
     for beta in radii:
-        found.append(find(model, float(beta), **search, smaller=found[-1] if found else None))
-    table = {name: np.array([getattr(one, name) for one in found]) for name in ("lower", "upper", "random")}
-    draw_errors = np.array([one.draw_errors for one in found])
+        smaller = cases[-1] if cases else None
+        cases.append(
+            bounds(
+                model,
+                float(beta),
+                draws=draws,
+                seed=seed,
+                budget=budget,
+                tolerance=tolerance,
+                smaller=smaller,
+            )
+        )
+    table = {name: np.array([getattr(one, name) for one in cases]) for name in ("lower", "upper", "random")}
+    draw_errors = np.array([one.draw_errors for one in cases])
     return xr.Dataset(
         {
             "lower": ("beta", np.maximum.accumulate(table["lower"])),
@@ -196,13 +216,13 @@ def worst_case_curve(
         },
         coords={"beta": radii, "draw": np.arange(draw_errors.shape[1])},
         attrs={
-            "centre": found[0].centre,
+            "centre": cases[0].centre,
             "radius": model.radius,
             "norm": norm,
             "parameterization": model.poles.f.name,
             "perturbed": "all" if model.amplitudes else "rates",
             "draws": draw_errors.shape[1],
-            "ball": setting["ball"],
+            "ball": ball,
             "certified": model.poles.certified,
         },
     )

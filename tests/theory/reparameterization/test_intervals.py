@@ -1,4 +1,4 @@
-"""X through formulas: against mpmath's interval arithmetic and dense samples."""
+"""Intervals through formulas: against mpmath's interval arithmetic and dense samples."""
 
 import math
 from itertools import pairwise
@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
-from curse_of_memory.theory.reparameterization.intervals import ELEMENTARY as X
 from curse_of_memory.theory.reparameterization.intervals import Interval, over
+from curse_of_memory.theory.reparameterization.namespaces import functions_for
 from curse_of_memory.theory.reparameterization.ranges import evidence, value_intervals, value_range
 from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 
+X = functions_for(over(np.zeros(1), np.ones(1)))
 # each with a number that it is evaluated around, and its derivative by mpmath
 FUNCTIONS = {
     "exp": (X.exp, mpmath.exp, (-30, 30)),

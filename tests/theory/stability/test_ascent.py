@@ -6,7 +6,7 @@ import pytest
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.stability.ascent import Points, ascend, random_points
-from curse_of_memory.theory.stability.bracket import perturbed_model
+from curse_of_memory.theory.stability.perturbed_model import perturbed_model
 
 EPS = np.finfo(float).eps
 FIT = ExponentialSum(rates=np.array([0.1, 0.6]), coefficients=np.array([0.5, -0.2]), error=0.0, dt=1.0)

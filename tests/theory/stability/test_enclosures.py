@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.stability.ascent import ascend, random_points
-from curse_of_memory.theory.stability.bracket import perturbed_model
 from curse_of_memory.theory.stability.enclosures import _Amplitudes, bound_above
+from curse_of_memory.theory.stability.perturbed_model import perturbed_model
 
 EPS = np.finfo(float).eps
 NAMES = ["direct", "softplus", "best", "inverse", "lru", "tanh", "best-discrete"]

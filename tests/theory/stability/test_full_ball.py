@@ -16,10 +16,10 @@ from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
 from curse_of_memory.theory.stability import stability_radius
-from curse_of_memory.theory.stability.bracket import perturbed_model
 from curse_of_memory.theory.stability.full_ball import FullBall, Matrices, polar
 from curse_of_memory.theory.stability.full_bound import _affine, _grid_rest, _line_rest, bound_above
 from curse_of_memory.theory.stability.matrix_dual import largest_affine
+from curse_of_memory.theory.stability.perturbed_model import perturbed_model
 from curse_of_memory.theory.stability.worst_case import worst_case_curve, worst_case_error
 
 EPS = np.finfo(float).eps

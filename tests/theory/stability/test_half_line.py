@@ -11,7 +11,7 @@ from scipy import special
 
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.stability.error_rows import hidden_in_cells
+from curse_of_memory.theory.stability.cell_rows import hidden_in_cells
 from curse_of_memory.theory.stability.half_line import half_line
 from curse_of_memory.theory.stability.worst_case import worst_case_error
 from curse_of_memory.theory.targets.far_bump import far_bump
