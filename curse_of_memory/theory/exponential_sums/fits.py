@@ -72,7 +72,7 @@ def fit_exponential_sum(
     *,
     modes: str = "real",
 ) -> ExponentialFit:
-    """Fit Σ cᵢ e^{−λᵢ s dt} to `values` in weighted least squares, over c and λ, Re λ > 0.
+    """Return the weighted least-squares fit of Σ cᵢ e^{−λᵢ s dt} to `values`, over c and λ, Re λ > 0.
 
     The problem is not convex: the result is the best local minimum from deterministic starts, so its
     error is an upper bound of the smallest one; ``lower_bound`` is a bound of that from below. It never
@@ -135,7 +135,7 @@ def fit_exponential_sums(
     *,
     modes: str = "real",
 ) -> list[ExponentialFit]:
-    """Return the best fits of 1, 2, ..., `terms` terms, in the time that the last takes by itself.
+    """Return the fits of 1, 2, ..., `terms` terms, in the time that the last takes by itself.
 
     Parameters
     ----------

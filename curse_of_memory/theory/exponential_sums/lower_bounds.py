@@ -74,9 +74,9 @@ def weighted_lower_bound(
     filters: int | None = None,
     enough: float = math.inf,
 ) -> LowerBound:
-    """Bound the relative weighted ℓ2 error of every ρ̂ of `terms` states from below.
+    """Return a lower bound of the relative weighted ℓ2 error of all linear systems of `terms` states.
 
-    That is (Σ w_s (ρ_s − ρ̂_s)² / Σ w_s ρ_s²)^{1/2}, and ρ̂ may be any response C A^s B with A of size
+    The error is (Σ w_s (ρ_s − ρ̂_s)² / Σ w_s ρ_s²)^{1/2}, and ρ̂ may be any response C A^s B with A of size
     m×m: complex, unstable, with repeated eigenvalues, trained or not. Where the singular values fall
     fast the bound comes within about a hundredth of the best fit. It is rigorous in float64: what
     rounding may have added is taken off, so that nothing is left below about 1e-13.
@@ -93,9 +93,9 @@ def weighted_lower_bound(
     dt : float, optional
         Time step, for a bias; that of the lags unless given, 1 without labels.
     filters : int, optional
-        How many on each side, more than m; m + 1, m + 4 and 12 are tried unless given, as far as they
-        begin near what scaled sections give without any search. More are slower and sharpen the bound
-        where singular values fall slowly.
+        How many on each side, more than m. By default m + 1, m + 4 and 12 are tried, unless they start too
+        far below what scaled sections give without any search. More are slower and sharpen the bound where
+        singular values fall slowly.
     enough : float
         Stop the search where the bound reaches this value.
 
@@ -259,7 +259,7 @@ def _svd_error(shape: tuple[int, ...], largest: float) -> float:
 
 
 def _proven(X: np.ndarray, Y: np.ndarray, rho: np.ndarray, w: np.ndarray, terms: int) -> float:
-    """Return the absolute bound that the filters give, less all that rounding may have added to it."""
+    """Return the lower bound of the absolute error that the filters prove, rounding errors taken off."""
     pairs = [(x, y) for x in X for y in Y]
     P = np.array([np.convolve(x, y) for x, y in pairs])
     # a sum of so many products, in any order, errs by so much of the sum of their absolute values

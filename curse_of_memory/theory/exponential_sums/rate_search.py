@@ -45,7 +45,7 @@ class LagFit:
 
 
 def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: str) -> Iterator[LagFit]:
-    """Yield the best sums of 1, 2, ..., `terms` exponentials; of fewer, where they reach rounding.
+    """Yield the best sums of 1, 2, ..., `terms` exponentials; of fewer once only rounding is left.
 
     Parameters
     ----------

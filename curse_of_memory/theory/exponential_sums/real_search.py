@@ -89,7 +89,7 @@ def _starts(size: int, directions: list, m: int, before: list[np.ndarray]) -> li
 
 
 def _minima(limits: Projection, options: list[np.ndarray]) -> list[tuple[np.ndarray, float]]:
-    """Return a few distinct minima, best first: those ahead after few evaluations are given more."""
+    """Return a few distinct minima, best first; starts that do well after few evaluations get more."""
     minima = [(theta, np.inf) for theta in options]
     for evaluations, most in _ROUNDS:
         minima = sorted((limits.search(theta, evaluations) for theta, _ in minima), key=lambda one: one[1])
@@ -104,7 +104,7 @@ def _minima(limits: Projection, options: list[np.ndarray]) -> list[tuple[np.ndar
 def _representable(
     samples: Samples, minima: list[tuple[np.ndarray, float]], before: np.ndarray
 ) -> np.ndarray:
-    """Return logarithms of the best rates whose sum float64 can hold, near minima that may coincide."""
+    """Return logarithms of the best rates with coefficients within float64, near the given minima."""
     family = RealRates(samples.lags)
     plain = Projection(family, samples)
     theta = minima[0][0]

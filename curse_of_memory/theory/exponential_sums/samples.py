@@ -119,7 +119,7 @@ class Samples:
 
 
 def _skeleton(lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return indices of the lags that tell a sum of exponentials, ascending, and the matrix to all others."""
+    """Return the lags whose values determine real sums at all lags, ascending, and the matrix to all lags."""
     scaled = np.multiply.outer(np.geomspace(1e-3 / lags[-1], FASTEST, _RATES), lags)
     functions = np.concatenate([scaled**k * np.exp(-scaled) for k in _POWERS])
     functions /= functions.max(1, keepdims=True)
@@ -136,7 +136,7 @@ def _skeleton(lags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _octave(low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return lags near the Chebyshev points of low ... high − 1, or all if few, and how to interpolate."""
+    """Return lags near the Chebyshev points of low ... high − 1, all if few, and the interpolation matrix."""
     if high - low <= 4 * _DEGREES:
         return np.arange(low, high), np.eye(high - low)
     points = np.cos(np.pi * (np.arange(_DEGREES)[::-1] + 0.5) / _DEGREES)

@@ -49,7 +49,7 @@ def ladders(size: int, count: int) -> list[np.ndarray]:
 
 
 def clusters(size: int, count: int) -> list[np.ndarray]:
-    """Return `count` nearly equal rates, slow to fast, as late and oscillating memories want them.
+    """Return `count` nearly equal rates around centres from slow to fast: for late and oscillating memories.
 
     Examples
     --------

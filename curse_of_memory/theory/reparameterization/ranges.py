@@ -83,8 +83,8 @@ def value_range(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> R
     """Return the range of the definition of `f` over each of the intervals [`low`, `high`]."""
     how = evidence(f)
     if how == "intervals":
-        found = np.array([_by_intervals(f, a, b) for a, b in zip(low, high, strict=True)])
-        least, largest, at_least, at_largest = found.T
+        bounds = np.array([_by_intervals(f, a, b) for a, b in zip(low, high, strict=True)])
+        least, largest, at_least, at_largest = bounds.T
         return Range(least, largest, at_least, at_largest, certified=True)
     if f.turns is not None:
         tried = np.array([low, high, *(np.clip(turn, low, high) for turn in f.turns)])

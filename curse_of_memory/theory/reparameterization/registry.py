@@ -9,7 +9,12 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Unpack
 
-from curse_of_memory.theory.reparameterization.weight_map import REALS, Formula, Options, Reparameterization
+from curse_of_memory.theory.reparameterization.weight_map import (
+    REALS,
+    Formula,
+    MapOptions,
+    Reparameterization,
+)
 from curse_of_memory.tools import checks
 
 __all__ = ["REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get"]
@@ -51,7 +56,7 @@ class Registry(Mapping[str, Reparameterization]):
     def __len__(self) -> int:
         return len(self._members)
 
-    def add(self, name: str, definition: Formula, **options: Unpack[Options]) -> Reparameterization:
+    def add(self, name: str, definition: Formula, **options: Unpack[MapOptions]) -> Reparameterization:
         """Add ``Reparameterization(name, definition, **options)`` and return it.
 
         One that was added before is replaced, so that a notebook cell can be run again.

@@ -23,7 +23,7 @@ from curse_of_memory.theory.reparameterization.namespaces import evaluated, func
 from curse_of_memory.theory.reparameterization.rate_modulus import rate_modulus
 from curse_of_memory.tools import checks
 
-__all__ = ["Formula", "Options", "Reparameterization", "w"]
+__all__ = ["Formula", "MapOptions", "Reparameterization", "w"]
 
 w = sympy.Symbol("w", real=True)
 """The free weight in `Reparameterization.formula`."""
@@ -37,7 +37,7 @@ _LOOKED_AT = np.concatenate([-np.geomspace(_FARTHEST, 1e-6, 721), [0.0], np.geom
 Formula = Callable[[Any, Any], Any]
 
 
-class Options(TypedDict, total=False):
+class MapOptions(TypedDict, total=False):
     """The optional arguments of :class:`Reparameterization`."""
 
     time: str

@@ -20,7 +20,12 @@ from curse_of_memory.theory.stability.error_norms import Memory
 from curse_of_memory.theory.stability.full_bracket import takes_ball
 from curse_of_memory.theory.stability.perturbed_model import stable_rates
 from curse_of_memory.theory.stability.pole_map import UNCERTIFIED, PoleMap
-from curse_of_memory.theory.stability.worst_case import Options, WorstCase, worst_case_curve, worst_case_error
+from curse_of_memory.theory.stability.worst_case import (
+    WorstCase,
+    WorstCaseOptions,
+    worst_case_curve,
+    worst_case_error,
+)
 from curse_of_memory.tools import checks
 
 __all__ = [
@@ -101,7 +106,7 @@ def limit_curve(
     betas: Sequence[float],
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
-    **options: Unpack[Options],
+    **options: Unpack[WorstCaseOptions],
 ) -> xr.Dataset:
     """Return bounds of E_m(β) for fits of several widths m, with their envelope over m and their crossings.
 

@@ -20,10 +20,10 @@ from curse_of_memory.theory.stability.full_ball import FullBall
 from curse_of_memory.theory.stability.half_line_norm import HalfLine
 from curse_of_memory.theory.stability.matrix_dual import largest_affine
 
-__all__ = ["beyond", "bound_above"]
+__all__ = ["beyond", "linear_and_rest"]
 
 
-def bound_above(ball: FullBall, start: np.ndarray) -> tuple[float, float]:
+def linear_and_rest(ball: FullBall, start: np.ndarray) -> tuple[float, float]:
     """Return upper bounds of the error that is linear in the move, and of the norm of the rest.
 
     Their sum bounds the error on a grid. On [0, ∞) the first is that of the rows on [0, S]; :func:`beyond`

@@ -10,7 +10,7 @@ from curse_of_memory.theory.reparameterization.weight_map import Reparameterizat
 from curse_of_memory.theory.stability.bracket import WorstCase, diagonal_errors
 from curse_of_memory.theory.stability.error_rows import Rows
 from curse_of_memory.theory.stability.full_ball import FullBall, FullNeighbourhood, Matrices, search
-from curse_of_memory.theory.stability.full_bound import beyond, bound_above
+from curse_of_memory.theory.stability.full_bound import beyond, linear_and_rest
 from curse_of_memory.theory.stability.half_line_norm import HalfLine
 from curse_of_memory.theory.stability.perturbed_model import Model
 from curse_of_memory.tools import checks
@@ -108,7 +108,7 @@ def full_bracket(
     starts = [drawn, *([] if smaller is None else [_moved_out(inside, smaller)])]
     _, worst = search(inside, Matrices.stacked(starts))
     move = [(a - a0)[0].ravel() for a, a0 in zip(worst.all, centre.all, strict=True)]
-    upper, rest = bound_above(inside, np.concatenate(move if model.amplitudes else move[:1]))
+    upper, rest = linear_and_rest(inside, np.concatenate(move if model.amplitudes else move[:1]))
     lower = float(_errors(inside, line, worst, hopeless)[0])
     quadrature = 0.0
     if line is not None:

@@ -1,4 +1,4 @@
-"""Rows of numbers for errors on [0, ∞): how [0, S] is divided so that nothing is missed unnoticed.
+"""The rows of an error on [0, ∞): [0, S] is divided until the quadrature error of the rows is bounded.
 
 In L² the rows are values at Gauss points, and Δ² is analytic: panels are halved until its size in the complex
 plane shows that nothing is missed. In L¹ and W^{1,∞} they are the integrals of Δ over cells, and its
@@ -51,7 +51,7 @@ _MOST_ROWS = 8000
 def half_line(
     rho: Memory, norm: str, slowest: float, fastest: float, sampled: bool = False
 ) -> HalfLine | None:
-    """Return the norm on [0, ∞) of ρ less modes of rates in a range, as rows; None if that of ρ is infinite.
+    """Return the norm on [0, ∞) of ρ less modes of given rates, as rows; None if that of ρ is infinite.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class LeftOut:
 
 @dataclass(frozen=True, eq=False)
 class HalfLine:
-    """Rows of an error on [0, S], and what bounds the norm on [0, ∞) by theirs.
+    """The norm of an error on [0, ∞), as rows on [0, S] and bounds of what these leave out.
 
     Attributes
     ----------

@@ -81,7 +81,7 @@ def _vectors(m: int, size: int) -> list[slice]:
 
 
 def _whole(N: np.ndarray, m: int) -> np.ndarray:
-    """Return how much each row can change by itself: nuclear norms of what the matrix adds, and lengths."""
+    """Return the most that v can add to each row alone: nuclear norms for the matrix, plus lengths."""
     matrices = np.moveaxis(N[: m * m], 0, 1).reshape(-1, m, m)
     nuclear = np.linalg.svd(matrices, compute_uv=False).sum(-1)
     return nuclear + sum(np.linalg.norm(N[part], axis=0) for part in _vectors(m, len(N)))
@@ -139,7 +139,7 @@ def _largest_length(r: np.ndarray, N: np.ndarray, m: int, rooms) -> float:
 
 
 def _between(M: np.ndarray, P: np.ndarray) -> np.ndarray:
-    """Return M scaled by a power of P from both sides: what is stationary where P is the identity."""
+    """Return M^{1/2} Pᵖ M^{1/2}, the multiplicative step for M, which rests where P is the identity."""
     half = _power(M, 0.5)
     return half @ _power(P, _POWER) @ half
 

@@ -115,7 +115,7 @@ class PoleMap:
             return self.dt * slope * (1.0 if self.multiplies else self.pole(w))
 
     def _derivative(self, w: np.ndarray) -> np.ndarray:
-        """Return f'(w), by differences where nothing can derive it: good enough to search with."""
+        """Return f'(w), by finite differences where the formula cannot be differentiated."""
         try:
             return self.f.derivative(w)
         # what a formula raises that is given a symbol is not known

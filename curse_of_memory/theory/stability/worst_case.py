@@ -1,7 +1,8 @@
 """Lower and upper bounds of E_m(β), the largest error of a linear RNN within β of its weights."""
 
+import inspect
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import xarray as xr
@@ -16,7 +17,7 @@ from curse_of_memory.theory.stability.full_bracket import full_bracket, takes_ba
 from curse_of_memory.theory.stability.perturbed_model import perturbed_model
 from curse_of_memory.tools import checks
 
-__all__ = ["Options", "WorstCase", "worst_case_curve", "worst_case_error"]
+__all__ = ["WorstCase", "WorstCaseOptions", "worst_case_curve", "worst_case_error"]
 
 
 def worst_case_error(
@@ -122,7 +123,7 @@ def worst_case_error(
     return bounds(model, beta, draws=draws, seed=seed, budget=budget, tolerance=tolerance)
 
 
-class Options(TypedDict, total=False):
+class WorstCaseOptions(TypedDict, total=False):
     """The keyword arguments of :func:`worst_case_error` and :func:`worst_case_curve`."""
 
     horizon: int | None
@@ -136,22 +137,19 @@ class Options(TypedDict, total=False):
     tolerance: float
 
 
+_DEFAULTS: dict[str, Any] = {
+    name: inspect.signature(worst_case_error).parameters[name].default
+    for name in WorstCaseOptions.__annotations__
+}
+
+
 def worst_case_curve(
     fit: ExponentialSum,
     rho: Memory,
     betas: Sequence[float],
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
-    *,
-    horizon: int | None = None,
-    weight: ArrayLike | Bias | None = None,
-    perturbed: str = "all",
-    step: str = "exponential",
-    ball: str = "diagonal",
-    draws: int = 30,
-    seed: int = 0,
-    budget: int = 100,
-    tolerance: float = 1e-3,
+    **options: Unpack[WorstCaseOptions],
 ) -> xr.Dataset:
     """Return bounds of E_m(β) at several radii; the balls are nested, so that neither bound falls with β.
 
@@ -161,8 +159,9 @@ def worst_case_curve(
         As for :func:`worst_case_error`.
     betas : sequence of float
         Radii >= 0, strictly increasing.
-    horizon, weight, perturbed, step, ball, draws, seed, budget, tolerance
-        As for :func:`worst_case_error`.
+    **options
+        The keyword arguments of :func:`worst_case_error`: `horizon`, `weight`, `perturbed`, `step`, `ball`,
+        `draws`, `seed`, `budget` and `tolerance`.
 
     Returns
     -------
@@ -187,23 +186,17 @@ def worst_case_curve(
     radii = checks.finite_array("betas", betas, ndim=1)
     if (radii < 0).any() or (np.diff(radii) <= 0).any():
         raise ValueError(f"betas must be non-negative and strictly increasing, got {list(betas)!r}")
-    takes_ball(get(parameterization), ball)
-    model = perturbed_model(fit, rho, parameterization, norm, horizon, weight, perturbed, step, ball)
-    bounds = full_bracket if ball == "full" else bracket
+    for name in options:
+        checks.one_of("option", name, _DEFAULTS)
+    setting: dict[str, Any] = {**_DEFAULTS, **options}
+    model_of = {name: setting[name] for name in ("horizon", "weight", "perturbed", "step", "ball")}
+    search = {name: setting[name] for name in ("draws", "seed", "budget", "tolerance")}
+    takes_ball(get(parameterization), setting["ball"])
+    model = perturbed_model(fit, rho, parameterization, norm, **model_of)
+    bounds = full_bracket if setting["ball"] == "full" else bracket
     cases: list[WorstCase] = []
     for beta in radii:
-        smaller = cases[-1] if cases else None
-        cases.append(
-            bounds(
-                model,
-                float(beta),
-                draws=draws,
-                seed=seed,
-                budget=budget,
-                tolerance=tolerance,
-                smaller=smaller,
-            )
-        )
+        cases.append(bounds(model, float(beta), **search, smaller=cases[-1] if cases else None))
     table = {name: np.array([getattr(one, name) for one in cases]) for name in ("lower", "upper", "random")}
     draw_errors = np.array([one.draw_errors for one in cases])
     return xr.Dataset(
@@ -222,7 +215,7 @@ def worst_case_curve(
             "parameterization": model.poles.f.name,
             "perturbed": "all" if model.amplitudes else "rates",
             "draws": draw_errors.shape[1],
-            "ball": ball,
+            "ball": setting["ball"],
             "certified": model.poles.certified,
         },
     )

@@ -17,7 +17,7 @@ from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
 from curse_of_memory.theory.stability import stability_radius
 from curse_of_memory.theory.stability.full_ball import FullBall, Matrices, polar
-from curse_of_memory.theory.stability.full_bound import _affine, _grid_rest, _line_rest, bound_above
+from curse_of_memory.theory.stability.full_bound import _affine, _grid_rest, _line_rest, linear_and_rest
 from curse_of_memory.theory.stability.matrix_dual import largest_affine
 from curse_of_memory.theory.stability.perturbed_model import perturbed_model
 from curse_of_memory.theory.stability.worst_case import worst_case_curve, worst_case_error
@@ -310,13 +310,13 @@ def test_the_rest_of_one_mode_is_exact(norm, name, step, beta):
     np.testing.assert_allclose(rest[:horizon], weights * (whole - linear), rtol=1e-9, atol=1e-14)
     # the worst model of a target zero is this one
     error = norm_of((u[0] + beta) * (c[0] + beta) * (z + move) ** s, norm, dt)
-    bound = sum(bound_above(ball, np.ones(3)))
+    bound = sum(linear_and_rest(ball, np.ones(3)))
     assert error <= bound * (1 + 1e-12)
     if norm == "l2":  # there all terms have one sign
         assert bound <= error * (1 + 1e-9)
     else:  # far above the memory the worst model moves down, and all of the rest is added
         far = perturbed_model(fit, np.full(horizon, 10.0), name, norm, horizon, None, "all", step)
-        _, added = bound_above(replace(ball, rows=far.steps), -np.ones(3))
+        _, added = linear_and_rest(replace(ball, rows=far.steps), -np.ones(3))
         assert added == pytest.approx(float(far.steps.norm(rest)), rel=1e-12)
     # differences of terms of both signs are bounded by the sums of their sizes
     assert (rest[horizon:] >= np.abs(np.diff(whole - linear))[: rest.size - horizon] - 1e-14).all()
