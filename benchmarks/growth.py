@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.rows import draws
 from benchmarks.timing import take_turns
-from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.linear.convolution import fft_convolution
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
 from curse_of_memory.nn.recurrence.nonlinear.cells import euler_cell
@@ -33,7 +33,7 @@ def works(device: str) -> dict[str, Callable[[int], Callable]]:
 
     def layer(T: int) -> Callable:
         x, coefficients = normal(4, T, m), normal(m, m)
-        return lambda: causal_convolution(modal_kernel(a.expand(m, m), coefficients, T), x)
+        return lambda: fft_convolution(modal_kernel(a.expand(m, m), coefficients, T), x)
 
     def loop(T: int) -> Callable:
         x, cell = normal(4, T, 1), euler_cell("tanh")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from curse_of_memory.theory.targets.lagged import lagged
 
-__all__ = ["causal_convolution", "lag_values"]
+__all__ = ["filtered", "lag_values"]
 
 
 def lag_values(
@@ -23,7 +23,7 @@ def lag_values(
     return array
 
 
-def causal_convolution(rho: np.ndarray | Tensor, x: Tensor) -> Tensor:
+def filtered(rho: np.ndarray | Tensor, x: Tensor) -> Tensor:
     """Return ρ ∗ x along the last axis of `x`, as long as `x`, by zero-padded FFT.
 
     `rho` has shape ``(time,)``, and `x` ``(..., time)`` with the same number of steps.

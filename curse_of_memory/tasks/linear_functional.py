@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from curse_of_memory.protocols import LinearError, LinearMemory
-from curse_of_memory.tasks.convolution import causal_convolution, lag_values
+from curse_of_memory.tasks.convolution import filtered, lag_values
 from curse_of_memory.tasks.sampling import Batch, fingerprint, placed, white_noise
 from curse_of_memory.theory.bias import INPUTS
 from curse_of_memory.theory.targets.lagged import lag_step
@@ -152,4 +152,4 @@ class LinearFunctional:
         """Return y for sequences `x` of shape ``(batch, horizon)``, by zero-padded FFT."""
         if x.shape[-1] != self.horizon:
             raise ValueError(f"x must have {self.horizon} steps, got shape {tuple(x.shape)}")
-        return self.dt * causal_convolution(self.rho, x)
+        return self.dt * filtered(self.rho, x)

@@ -121,8 +121,8 @@ class RandomRNN(nn.Module):
         return self.readout(self.recurrence(x)[0])
 
 
-class CausalTransformer(nn.Module):
-    """Linear readin, one layer of causal self-attention and feedforward, linear readout; no dropout."""
+class OneLayerTransformer(nn.Module):
+    """Linear map, one layer of causal self-attention and feed-forward part, linear readout; no dropout."""
 
     def __init__(self, width: int, heads: int, feedforward: int, input_size: int, output_size: int):
         super().__init__()
@@ -176,7 +176,7 @@ def random_rnn(
 
 def causal_transformer(
     width: int, heads: int, feedforward: int, seed: int, *, input_size: int = 1, output_size: int = 1
-) -> CausalTransformer:
+) -> OneLayerTransformer:
     """Return one transformer layer with random weights, causal in time and without dropout.
 
     Attention runs over the time steps up to the present one, post-normalised, without positions: apart from
@@ -208,4 +208,4 @@ def causal_transformer(
     if width % heads:
         raise ValueError(f"heads must divide width={width}, got {heads}")
     with torch_draws(checks.seed("seed", seed)):
-        return CausalTransformer(width, heads, feedforward, input_size, output_size)
+        return OneLayerTransformer(width, heads, feedforward, input_size, output_size)

@@ -24,7 +24,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from curse_of_memory.tasks.convolution import causal_convolution, lag_values
+from curse_of_memory.tasks.convolution import filtered, lag_values
 from curse_of_memory.tasks.sampling import WhiteInputTask, fingerprint
 from curse_of_memory.theory.targets.lagged import lag_step
 from curse_of_memory.tools import checks
@@ -118,9 +118,9 @@ class VolterraFunctional(WhiteInputTask):
         """Return y ``(batch, horizon, 1)`` for inputs `x` of the same shape."""
         self._check_inputs(x)
         signal = x[..., 0]
-        y = self.dt * causal_convolution(self.first, signal)
+        y = self.dt * filtered(self.first, signal)
         for eigenvalue, vector in zip(self._eigenvalues, self._vectors, strict=True):
-            y = y + self.dt**2 * float(eigenvalue) * causal_convolution(vector, signal).square()
+            y = y + self.dt**2 * float(eigenvalue) * filtered(vector, signal).square()
         return y[..., None]
 
     def _second_values(self, second: Kernel2 | None) -> np.ndarray:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
-from curse_of_memory.nn.recurrence.linear.memory_misfit import dense_misfit, diagonal_misfit, krylov_rows
+from curse_of_memory.nn.recurrence.linear.misfit_loops import dense_misfit, diagonal_misfit, krylov_rows
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import reparameterization
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn.recurrence.linear import convolution
-from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.linear.convolution import fft_convolution
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel, naive_modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import (
     _in_blocks,
@@ -178,7 +178,7 @@ def test_a_mode_that_is_gone_after_one_step():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_convolution_is_the_sum(time, dtype):
     K, x = noise(0, 3, time, dtype=dtype), noise(1, 2, time, 3, dtype=dtype)
-    y = causal_convolution(K, x)
+    y = fft_convolution(K, x)
     assert y.shape == x.shape
     exact = torch.zeros(2, time, 3, dtype=torch.float64)
     for k in range(time):
@@ -197,7 +197,7 @@ def test_the_convolution_in_parts_is_the_whole(workspace, monkeypatch):
     lag = torch.arange(30)[:, None] - torch.arange(30)
     toeplitz = K[:, lag.clamp(min=0)] * (lag >= 0)
     plain = torch.einsum("cks,bsc->bkc", toeplitz, x)
-    fast = causal_convolution(K, x)
+    fast = fft_convolution(K, x)
     bound = 64 * EPS[torch.float64] * np.log2(60)
     assert (fast - plain).abs().max() <= bound * K.norm(dim=1).max() * x.norm(dim=1).max()
     found, expected = (torch.autograd.grad((y * weight).sum(), (K, x)) for y in (fast, plain))
@@ -207,11 +207,11 @@ def test_the_convolution_in_parts_is_the_whole(workspace, monkeypatch):
 
 def test_the_convolution_has_all_derivatives():
     K, x = noise(0, 2, 5).requires_grad_(), noise(1, 2, 5, 2).requires_grad_()
-    assert torch.autograd.gradcheck(causal_convolution, (K, x), check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(causal_convolution, (K, x), check_fwd_over_rev=True)
+    assert torch.autograd.gradcheck(fft_convolution, (K, x), check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(fft_convolution, (K, x), check_fwd_over_rev=True)
 
     def gradients(K, x):  # of these the second derivatives are third ones of the convolution
-        return torch.autograd.grad(causal_convolution(K, x).pow(3).sum(), (K, x), create_graph=True)
+        return torch.autograd.grad(fft_convolution(K, x).pow(3).sum(), (K, x), create_graph=True)
 
     assert torch.autograd.gradgradcheck(gradients, (K, x))
 
@@ -221,7 +221,7 @@ def test_a_gradient_that_nobody_wants_is_not_made(wanted, monkeypatch):
     inputs = [noise(0, 2, 5), noise(1, 3, 5, 2)]
     inputs[wanted].requires_grad_()
     other = (convolution._Convolution, convolution._Correlation)[wanted]
-    y = causal_convolution(*inputs)
+    y = fft_convolution(*inputs)
     monkeypatch.setattr(other, "apply", lambda *_: pytest.fail("a gradient was made"))
     y.sum().backward()
     assert inputs[wanted].grad is not None
@@ -233,8 +233,8 @@ def test_vmap_of_the_convolution_is_one_call_after_the_other(dims):
     moved = [t[0] if dim is None else t.movedim(0, dim) for t, dim in zip((K, x), dims, strict=True)]
 
     def value_and_gradients(K, x):
-        slopes = torch.func.grad(lambda K, x: causal_convolution(K, x).pow(2).sum(), argnums=(0, 1))
-        return causal_convolution(K, x), *slopes(K, x)
+        slopes = torch.func.grad(lambda K, x: fft_convolution(K, x).pow(2).sum(), argnums=(0, 1))
+        return fft_convolution(K, x), *slopes(K, x)
 
     together = torch.func.vmap(value_and_gradients, in_dims=dims)(*moved)
     for i in range(4):
@@ -246,7 +246,7 @@ def test_vmap_of_the_convolution_is_one_call_after_the_other(dims):
 def test_a_hundred_thousand_steps_of_convolution():
     """A geometric memory of ones, as the scan has it: the same series by another way."""
     K = (1 - 2.0**-10) ** torch.arange(100_000, dtype=torch.float64)[None]
-    y = causal_convolution(K, torch.ones(1, 100_000, 1, dtype=torch.float64))[0, :, 0].numpy()
+    y = fft_convolution(K, torch.ones(1, 100_000, 1, dtype=torch.float64))[0, :, 0].numpy()
     exact = -np.expm1(np.arange(1, 100_001) * np.log1p(-(2.0**-10))) * 2.0**10
     bound = 8 * EPS[torch.float64] * np.log2(200_000) * K.norm().item() * 100_000**0.5
     np.testing.assert_allclose(y, exact, rtol=0, atol=bound)
@@ -256,7 +256,7 @@ def test_a_hundred_thousand_steps_of_convolution():
 def test_empty_sequences_have_empty_answers_and_zero_gradients(shape):
     _, time, channels = shape
     K, x = torch.ones(channels, time, requires_grad=True), torch.ones(shape, requires_grad=True)
-    y = causal_convolution(K, x)
+    y = fft_convolution(K, x)
     y.sum().backward()
     assert y.shape == x.grad.shape == shape
     assert (K.grad == 0).all()
@@ -266,7 +266,7 @@ def test_nothing_of_the_future_is_seen():
     K, x = noise(0, 1, 50), noise(1, 1, 50, 1)
     later = x.clone()
     later[:, 30:] = 1e3
-    difference = (causal_convolution(K, later) - causal_convolution(K, x))[:, :30]
+    difference = (fft_convolution(K, later) - fft_convolution(K, x))[:, :30]
     assert difference.abs().max() <= 1e3 * 50 * 64 * EPS[torch.float64]
 
 
@@ -279,8 +279,8 @@ def test_nothing_of_the_future_is_seen():
         (lambda: linear_scan(torch.ones(3).double(), torch.ones(1, 2, 3)), TypeError, "share a dtype"),
         (lambda: modal_kernel(torch.ones(2), torch.ones(2), 0), ValueError, "horizon must be at least 1"),
         (lambda: modal_kernel(torch.ones(2), torch.ones(2), 3, pairs=True), ValueError, "no conjugate"),
-        (lambda: causal_convolution(torch.ones(2, 3), torch.ones(1, 4, 2)), ValueError, "kernel"),
-        (lambda: causal_convolution(torch.ones(2, 3).double(), torch.ones(1, 3, 2)), TypeError, "real dtype"),
+        (lambda: fft_convolution(torch.ones(2, 3), torch.ones(1, 4, 2)), ValueError, "kernel"),
+        (lambda: fft_convolution(torch.ones(2, 3).double(), torch.ones(1, 3, 2)), TypeError, "real dtype"),
     ],
 )
 def test_bad_input_is_named(call, error, message):

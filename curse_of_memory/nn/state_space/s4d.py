@@ -17,7 +17,7 @@ from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.inputs import guarded, initial_state
 from curse_of_memory.nn.building.own_precision import in_own_precision
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
-from curse_of_memory.nn.recurrence.linear.convolution import causal_convolution
+from curse_of_memory.nn.recurrence.linear.convolution import fft_convolution
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
 from curse_of_memory.nn.state_space.ssm_modes import RING, DiagonalModes
@@ -146,7 +146,7 @@ class S4D(DiagonalModes):
         """Return the answer to whole sequences, with the weights `p`."""
         if x.shape[1] == 0:
             return torch.zeros_like(x)
-        y = causal_convolution(self._responses(x.shape[1], p), x)
+        y = fft_convolution(self._responses(x.shape[1], p), x)
         return y + p["skip"] * x if "skip" in p else y
 
     @guarded

@@ -139,6 +139,8 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
         except ValueError as error:
             raise ValueError(f"initial must hold what the parameterization can be: {error}") from None
         self.recurrent_weight = nn.Parameter(weight.clone())
+        self.frequency: nn.Parameter | None
+        self.log_step: nn.Parameter | None
         frequency = nn.Parameter(eigenvalues.imag.clone()) if eigenvalues.is_complex() else None
         self.register_parameter("frequency", frequency)
         self.register_parameter("log_step", None if log_step is None else nn.Parameter(log_step))

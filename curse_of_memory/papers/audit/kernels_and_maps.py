@@ -24,7 +24,7 @@ from curse_of_memory.papers.audit._table import Row, both_ways, printed
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.tasks import LinearFunctional
-from curse_of_memory.tasks.convolution import causal_convolution
+from curse_of_memory.tasks.convolution import filtered
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.theory.exponential_sums import fit_exponential_sum
 
@@ -40,7 +40,7 @@ def answers(dt: float, seed: int) -> tuple[float, float]:
     """Return the r.m.s. of the targets y_k = dt Σ ρ x, and of Σ ρ x as the public code has it."""
     task = LinearFunctional(targets.named("iat-code-exponential"), 100, dt=dt)
     x, y = task.sample(256, seed=seed, dtype=torch.float64)
-    code = causal_convolution(task.rho, x[..., 0])
+    code = filtered(task.rho, x[..., 0])
     return float(y.std()), float(code.std())
 
 

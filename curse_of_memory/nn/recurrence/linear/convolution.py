@@ -21,7 +21,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-__all__ = ["causal_convolution"]
+__all__ = ["fft_convolution"]
 
 # numbers of one workspace, of which three are in use: about what caches hold
 AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
@@ -29,7 +29,7 @@ AT_ONCE = {"cpu": 1 << 19, "cuda": 1 << 26}
 FEWEST = 8
 
 
-def causal_convolution(kernel: Tensor, x: Tensor) -> Tensor:
+def fft_convolution(kernel: Tensor, x: Tensor) -> Tensor:
     """Return y_k = Σ_{s <= k} K_s x_{k−s}, channel by channel.
 
     Parameters
@@ -53,7 +53,7 @@ def causal_convolution(kernel: Tensor, x: Tensor) -> Tensor:
     Examples
     --------
     >>> delay = torch.tensor([[0.0, 1.0, 0.0]])
-    >>> causal_convolution(delay, torch.tensor([[[5.0], [6.0], [7.0]]])).flatten().round().abs()
+    >>> fft_convolution(delay, torch.tensor([[[5.0], [6.0], [7.0]]])).flatten().round().abs()
     tensor([0., 5., 6.])
     """
     if x.ndim != 3 or kernel.shape != (x.shape[2], x.shape[1]):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn.building.free_response import free_response
-from curse_of_memory.nn.recurrence.linear.memory_misfit import dense_misfit, diagonal_misfit, krylov_rows
+from curse_of_memory.nn.recurrence.linear.misfit_loops import dense_misfit, diagonal_misfit, krylov_rows
 
 EPS = float(np.finfo(float).eps)
 MISFIT = {True: diagonal_misfit, False: dense_misfit}
