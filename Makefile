@@ -2,11 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
+# the interpreters of the lanes: of several the first that runs
+OLDEST ?= python3.11
+NEWEST ?= python3.14 python3.13 $(lastword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test quick bench lab check lock clean
+.PHONY: help figures test quick types oldest newest bench lab check lock clean
 
 # Processes take whole files, in the order of collection: long notebooks first (notebooks/conftest.py), so that
 # none is left alone with one at the end.
@@ -20,12 +23,37 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 	$(BIN)/curse-of-memory figures --jobs $(JOBS) $(if $(PRESET),--preset $(PRESET))
 
 # one thread a process: two processes share the cores, and sums come out the same on every machine
-test quick: export OMP_NUM_THREADS = 1
+test quick oldest newest: export OMP_NUM_THREADS = 1
 test: $(READY)  ## run every test: theory, models, notebooks, style (minutes)
 	$(BIN)/python $(PYTEST)
 
 quick: $(READY)  ## run the tests for the edit loop: theory, layers, measures, contracts (under two minutes)
 	$(BIN)/python $(PYTEST) $(QUICK)
+
+types: $(READY)  ## check the types of the package
+	$(BIN)/basedpyright --level error --pythonpath $(BIN)/python
+
+oldest: LOCK = requirements-oldest.lock
+oldest:  ## run the quick tests on the oldest versions that pyproject.toml admits (minutes; gigabytes)
+	$(call lane,$(OLDEST))
+
+newest: LOCK = requirements.lock
+newest:  ## run the quick tests on the newest Python at hand (minutes; gigabytes)
+	$(call lane,$(NEWEST))
+
+# What others deprecate is no error in a lane, and style is not asked for: both are tested with the locked versions.
+LANE = --ignore tests/test_style.py -W default::DeprecationWarning -W default::PendingDeprecationWarning
+define lane
+	@for python in $(1); do \
+	  if $$python -c '' 2>/dev/null; then \
+	    set -ex; rm -rf $(VENV)-$@; $$python -m venv $(VENV)-$@; \
+	    $(VENV)-$@/bin/python -m pip install --quiet --requirement $(LOCK); \
+	    $(VENV)-$@/bin/python -m pip install --quiet --no-deps --editable .; \
+	    $(VENV)-$@/bin/python $(PYTEST) $(QUICK) $(LANE); \
+	    rm -rf $(VENV)-$@; exit 0; \
+	  fi; \
+	done; echo "$@: skipped, there is none of: $(1)"
+endef
 
 bench: $(READY)  ## measure the fast ways against the plain ones, and keep the table
 	$(BIN)/python -m benchmarks
@@ -36,15 +64,20 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 check: $(READY)  ## do parameters, presets and notebooks agree?
 	$(BIN)/curse-of-memory check
 
-lock:  ## resolve the newest versions that pyproject.toml admits into requirements.lock
+lock:  ## resolve the newest and the oldest versions that pyproject.toml admits into the two locks
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[cluster,data,figures,lab,models,test]'
 	$(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 	rm -rf $(VENV)-lock
+	$(OLDEST) -m venv $(VENV)-lock
+	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' > $(VENV)-lock/lower-bounds
+	$(VENV)-lock/bin/python -m pip install --quiet --requirement $(VENV)-lock/lower-bounds
+	$(VENV)-lock/bin/python -m pip freeze | grep -vE '^(nvidia|triton)' > requirements-oldest.lock
+	rm -rf $(VENV)-lock
 
 clean:  ## remove the environment and all caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch
+	rm -rf $(VENV) $(VENV)-* .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml

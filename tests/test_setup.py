@@ -10,22 +10,31 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text().split()
+OLDEST = (ROOT / "requirements-oldest.lock").read_text().split()
 
 
 def canonical(requirement: str) -> str:
     return re.split(r"[<>=!~\[; ]", requirement)[0].lower().replace("_", "-")
 
 
-def test_lock_pins_every_version():
+def wanted() -> list[str]:
+    return PROJECT["dependencies"] + [r for extra in PROJECT["optional-dependencies"].values() for r in extra]
+
+
+def test_locks_pin_every_version():
     assert "torch==2.13.0" in LOCK
-    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in LOCK)
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in LOCK + OLDEST)
 
 
 def test_lock_holds_every_requirement():
-    wanted = PROJECT["dependencies"] + [
-        r for extra in PROJECT["optional-dependencies"].values() for r in extra
-    ]
-    assert {canonical(r) for r in wanted} <= {canonical(line) for line in LOCK}
+    assert {canonical(r) for r in wanted()} <= {canonical(line) for line in LOCK}
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    oldest = {canonical(line): line.partition("==")[2] for line in OLDEST}
+    for requirement in wanted():
+        bound = re.search(r">=([\d.]+)", requirement)[1]
+        assert re.fullmatch(rf"{re.escape(bound)}(\.0)*", oldest[canonical(requirement)]), requirement
 
 
 def test_conda_environment_has_the_same_pins():
