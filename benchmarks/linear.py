@@ -12,7 +12,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory.exponential_sums import fit_exponential_sums
 from curse_of_memory.training import fit
-from curse_of_memory.training.expected import ExpectedLoss
+from curse_of_memory.training.exact.expected_loss import ExpectedLoss
 
 DOUBLE = torch.float64
 HORIZON = 100

@@ -1,4 +1,4 @@
-"""What models are trained on: each task draws seeded batches and says what it is."""
+"""Tasks that models are trained on: each draws seeded batches of inputs and targets."""
 
 from curse_of_memory.tasks.attention import AttentionApproximation
 from curse_of_memory.tasks.copying import Copying

@@ -1,4 +1,4 @@
-"""Causal attention as a target: a memory that looks where its inputs tell it to."""
+"""Causal softmax attention of white inputs as a target."""
 
 import math
 

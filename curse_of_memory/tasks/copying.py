@@ -15,7 +15,7 @@ __all__ = ["Accuracy", "Copying"]
 
 
 class Accuracy(NamedTuple):
-    """The share of right answers: over the positions of the `recall`, and over all, `everywhere`."""
+    """The share of right answers: at the positions of the `recall`, and at all positions, `everywhere`."""
 
     recall: float
     everywhere: float
@@ -147,18 +147,18 @@ class Copying:
 
     @property
     def always_blank(self) -> Accuracy:
-        """The accuracy of blanks and nothing else: (L + m) / (L + 2 m) over all positions."""
+        """The accuracy of answering blanks everywhere: (L + m) / (L + 2 m) over all positions."""
         return Accuracy(0.0, (self.blank + self.memory_length) / self.horizon)
 
     @property
     def guessing(self) -> Accuracy:
-        """The expected accuracy of who knows the time but no digit: blanks, and then any digits."""
+        """The expected accuracy when recalled digits are guessed uniformly and blanks are right."""
         share = 1 / self.symbols
         return Accuracy(share, (self.blank + self.memory_length * (1 + share)) / self.horizon)
 
     @property
     def guessing_loss(self) -> float:
-        """The least expected loss, mean over positions, of who knows the time but no digit.
+        """The least expected loss, mean over positions, when blanks are right and digits are not known.
 
         For classes the cross-entropy m ln K / (L + 2 m); for digits the squared error
         m (K² − 1) / (12 (L + 2 m)), m times the variance of a digit.

@@ -1,4 +1,4 @@
-"""Files of real data: where they are looked for, and the proof that they are the right ones.
+"""Files of real data: where they are looked for, and how they are known by their checksums.
 
 A file is taken from the folder that the variable CURSE_OF_MEMORY_DATA names (``~`` is the home); else from
 the cache; else it is downloaded from its public address into the cache. Wherever it comes from, its
@@ -21,7 +21,7 @@ VARIABLE = "CURSE_OF_MEMORY_DATA"
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file: its `path` in a folder of data, its `checksum` ``"algorithm:hex"``, and the `urls` it has."""
+    """One file: `path` in a folder of data, `checksum` as ``"algorithm:hex"``, `urls` to download it from."""
 
     path: str
     checksum: str
@@ -124,7 +124,7 @@ def cache_folder() -> Path:
 
 
 def find(file: DataFile) -> Path | None:
-    """Return where `file` lies on this machine, its checksum compared; None if it is nowhere.
+    """Return the local path of `file` after verifying its checksum; None if absent from folder and cache.
 
     Raises
     ------
@@ -147,7 +147,7 @@ def find(file: DataFile) -> Path | None:
 
 
 def fetch(file: DataFile, *instead: DataFile) -> Path:
-    """Return where `file` lies, after a download into the cache if it is nowhere on this machine.
+    """Return the local path of `file`, downloaded into the cache if it is absent from folder and cache.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
 
 
 def available(name: str) -> bool:
-    """Say whether the files of a data set are on this machine, so that nothing has to be downloaded.
+    """Return whether the files of a data set are on this machine, so that nothing has to be downloaded.
 
     Parameters
     ----------
@@ -277,7 +277,7 @@ def _named_folder() -> Path | None:
 
 
 def _lying(file: DataFile) -> Path | None:
-    """Return where a file of that name lies, whatever is in it."""
+    """Return the local path of a file of that name, whatever is in it."""
     named = _named_folder()
     if named is not None and (path := named / file.path).is_file():
         return path

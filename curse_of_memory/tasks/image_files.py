@@ -73,7 +73,7 @@ def _member(archive: tarfile.TarFile, path: str) -> bytes:
 
 
 def _dtype(name: str, align: int, copied: int) -> np.dtype:
-    """Return a dtype from what old pickles say of it: numpy wants its flags as booleans by now."""
+    """Return the dtype that an old pickle names; its flags are whole numbers, not booleans."""
     return np.dtype(name, align=bool(align), copy=bool(copied))
 
 

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10, pixel by pixel: what comes first has to be remembered to the end."""
+"""MNIST, Fashion-MNIST and CIFAR-10 as sequences of pixels or rows, to be classified at the end."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -35,7 +35,7 @@ KINDS = {
 
 
 class SequentialImages:
-    """Learn the class of an image that is read one pixel, or one row, at a time.
+    """Classify an image that is read one pixel, or one row, at a time.
 
     Parameters
     ----------

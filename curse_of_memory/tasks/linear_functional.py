@@ -1,4 +1,4 @@
-"""Linear functionals y_k = dt Σ_s ρ(s dt) x_{k−s}: the task on which memory is the whole answer."""
+"""Linear functionals y_k = dt Σ_s ρ(s dt) x_{k−s} of random inputs: what is learnt is the memory ρ."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

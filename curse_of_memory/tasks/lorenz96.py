@@ -1,4 +1,4 @@
-"""Lorenz-96 as a functional of its forcing: a nonlinear memory with a linear one inside.
+"""A site of a Lorenz-96 system as a nonlinear functional of a random forcing.
 
 Equation
 --------
@@ -131,7 +131,7 @@ class Lorenz96(WhiteInputTask):
         return velocity
 
     def linear_memory(self) -> np.ndarray:
-        """Return what an impulse x_0 leaves after s steps in the limit of small inputs, ``(horizon,)``.
+        """Return the answer after s steps to a small impulse x_0, divided by x_0, ``(horizon,)``.
 
         That is ∫_{s dt}^{(s+1) dt} (e^{At})_{j0} dt: small inputs give y_k = Σ_s memory_s x_{k−s}.
         """

@@ -1,4 +1,4 @@
-"""What the tasks share: batches, seeded white inputs, and a name for the numbers that make a task."""
+"""Shared by the tasks: batches, seeded white inputs, and a short fingerprint of a task's numbers."""
 
 import math
 import zlib
@@ -99,7 +99,7 @@ def placed(x: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> 
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:
-    """Return a short name that tells one set of numbers from another, for a task's repr."""
+    """Return a checksum of numbers, such as ``"#1a2b3c4d"``, for a task's repr."""
     code = 0
     for array in arrays:
         code = zlib.crc32(np.ascontiguousarray(array).tobytes(), code)

@@ -1,4 +1,4 @@
-"""Teacher filters: what a frozen model answers to white inputs is what another one learns."""
+"""Frozen models as teachers: their answers to white inputs are the targets; and two random teachers."""
 
 import copy
 

@@ -1,4 +1,4 @@
-"""WikiText-2 as a stream of words: say the next one."""
+"""WikiText-2 as a stream of words, of which each next one is predicted."""
 
 import gzip
 import zipfile
@@ -20,7 +20,7 @@ UNKNOWN, END_OF_LINE = "<unk>", "<eos>"
 
 
 class WikiText2:
-    """Predict each next word of WikiText-2, Merity et al. 2016 (1609.07843).
+    """Predict each next word of WikiText-2 (Merity et al. 2016, 1609.07843).
 
     Parameters
     ----------

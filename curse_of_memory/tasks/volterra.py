@@ -1,4 +1,4 @@
-"""Volterra functionals of second order: the nonlinear targets that still have kernels.
+"""Volterra functionals of second order: linear and quadratic kernels of white inputs.
 
 Equation
 --------
@@ -150,7 +150,7 @@ def _is_separable(second: Kernel2 | None) -> TypeGuard[Pairs]:
 
 
 def _labelled(second: Kernel2 | None) -> dict:
-    """Return by name what may say the lags of ρ₂: the kernels of pairs, or the labelled axes of one array."""
+    """Return all that may carry lags of ρ₂, by name: kernels of pairs, or the labelled axes of one array."""
     if _is_separable(second):
         return {f"second ({i})": kernel for i, kernel in enumerate(itertools.chain.from_iterable(second))}
     if isinstance(second, xr.DataArray):

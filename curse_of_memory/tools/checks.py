@@ -1,7 +1,6 @@
-"""Early, clear refusals of bad input, shared by every layer.
+"""Checks of arguments, shared by all: each returns the checked value, or refuses it in one line.
 
-Each function names the argument and says what was expected; it returns the checked value so
-that a check and an assignment are one line.
+Errors name the argument and what was expected; a check and an assignment are one line.
 """
 
 import difflib
@@ -38,7 +37,7 @@ P = TypeVar("P")
 
 
 def shown(value: object) -> str:
-    """Return `value` as an error message can show it: on one line, not too long."""
+    """Return the repr of `value` for an error message: on one line, shortened to 80 characters or so."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
 
@@ -81,7 +80,7 @@ def positive_int(name: str, value: object) -> int:
 
 
 def flag(name: str, value: object) -> bool:
-    """Return `value` as a bool; what is only taken for one, such as a word or a number, is refused."""
+    """Return `value` as a bool if it is one; words and numbers are refused."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {shown(value)}")
     return bool(value)

@@ -1,4 +1,4 @@
-"""Where tensors live, how precise their products are, and how much of them fits.
+"""Devices by name, full float32 precision, torch's generator held still, and how much fits into memory.
 
 One rule each for every function that takes ``device="auto"``, for every run of our own, and for whatever
 works on many copies of a model at once.
@@ -53,7 +53,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def device_name(device: str | torch.device = "auto") -> str:
-    """Return what the device is called in a record: the name of the GPU, or ``"cpu"``.
+    """Return the name of the device for a record: that of the GPU, or ``"cpu"``.
 
     Raises
     ------
@@ -163,7 +163,7 @@ GENERATORS = threading.RLock()
 
 @contextlib.contextmanager
 def torch_draws(seed: int) -> Iterator[None]:
-    """Let torch's generator of the CPU draw from `seed` inside this context, and go on as before after it.
+    """Seed torch's generator of the CPU inside this context, and restore its state afterwards.
 
     One thread at a time is in such a context.
 
@@ -184,7 +184,7 @@ def torch_draws(seed: int) -> Iterator[None]:
 
 
 def memory_budget(device: torch.device, memory: int | None = None) -> int:
-    """Return how many bytes a batch of copies may take.
+    """Return how many bytes a batch of copies may take on a device.
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def memory_budget(device: torch.device, memory: int | None = None) -> int:
 
 
 def bytes_on_tape(compute: Callable[[], Tensor]) -> int:
-    """Return how many bytes torch keeps for the way back when `compute` is called, its result included.
+    """Return how many bytes torch saves for the backward pass of ``compute()``, its result included.
 
     Examples
     --------

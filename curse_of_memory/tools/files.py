@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and not through links; what is read is a file of some size."""
+"""Writing files whole or not at all and not through links, and reading files up to a size."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Every random stream of the package by name, so that no two things are ever drawn from one.
+"""The random generators of the package, one for each name, seed and index: no two draws share one.
 
 Algorithm.  A seed s and indices i₁ … i_n name one draw each. They are written as pairs of 32-bit words, the
             low one first, and are the entropy of a :class:`numpy.random.SeedSequence`; the number of the
@@ -47,7 +47,7 @@ WORD = 2**32
 
 
 def stream(name: str, seed: int, *index: int) -> np.random.Generator:
-    """Return the generator of what is called `name`, for this `seed` and `index`.
+    """Return the numpy generator of the stream called `name`, for this `seed` and `index`.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def stream(name: str, seed: int, *index: int) -> np.random.Generator:
 
 
 def sample_seed(name: str, seed: int, *index: int) -> tuple[int, ...]:
-    """Return the seed of a batch that a task is asked for, ``(seed, number, *index)``.
+    """Return the seed ``(seed, number, *index)`` by which the package asks a task for a batch.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def sample_seed(name: str, seed: int, *index: int) -> tuple[int, ...]:
 
 
 def sample_stream(name: str, seed: int, *index: int) -> np.random.Generator:
-    """Return the generator of the public seed that :func:`sample_seed` returns for the same arguments.
+    """Return numpy's generator for the seed that :func:`sample_seed` returns for the same arguments.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Where independent runs take place, and how each of them ends: with a value, an error, or a dead worker.
+"""Independent runs in this process, in others or on a cluster; each ends with a value or a :class:`Failure`.
 
 Everything that goes to another process is pickled here first, and what comes back is pickled there by the run
 itself: what cannot be pickled is the error of one run, not a backend that waits for ever.
@@ -31,7 +31,7 @@ DIED = "its worker process died: by os._exit, a signal, or for want of memory"
 
 
 class Failure:
-    """How a run ended that has no result.
+    """The error of a run that ended without a result.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Failure:
         self.error, self.the_functions = error, the_functions
 
     def named(self, call: "Call") -> Exception:
-        """Return the error so that it says which `call` it was."""
+        """Return the error with a note, or a message, that says which `call` it was."""
         if not self.the_functions:
             return type(self.error)(f"{call}: {self.error}")
         self.error.add_note(f"in {call}")
@@ -84,7 +84,7 @@ class Call:
             return Failure(error, the_functions=True)
 
     def packed(self) -> bytes:
-        """Return this call for another process.
+        """Return this call pickled for another process.
 
         Raises
         ------

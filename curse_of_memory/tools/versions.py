@@ -1,4 +1,4 @@
-"""Which versions of other packages the numbers of a figure depend on."""
+"""The versions of the packages that the numbers of a figure depend on."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,10 +1,10 @@
 """Training: one model, many as one, or independent runs; on sampled batches or the exact expected loss."""
 
-from curse_of_memory.training.expected import ExpectedLoss
+from curse_of_memory.training.batched.sweep import sweep
+from curse_of_memory.training.exact.expected_loss import ExpectedLoss
 from curse_of_memory.training.fit import fit
 from curse_of_memory.training.population import fit_expected
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.runs import run_all
-from curse_of_memory.training.sweep import sweep
 
 __all__ = ["ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"]

@@ -1,11 +1,9 @@
 """Training on sampled batches: the plain loop, with seeds, early stopping and resumption."""
 
-import copy
 import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -15,21 +13,22 @@ from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
-from curse_of_memory.measure.guards import check_map
-from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks, devices
-from curse_of_memory.training.batches import Batches, Data
+from curse_of_memory.training.batches import Batches
 from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
+from curse_of_memory.training.data_sets import Data
+from curse_of_memory.training.demands import check_answers, numbers_by_name, real_number, trained_dtype
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult, verdict
-from curse_of_memory.training.untouched import generator_states, same_states, set_generators, untouched
+from curse_of_memory.training.run_state import COLUMNS, RunState
+from curse_of_memory.training.settings import checked_settings
+from curse_of_memory.training.untouched import untouched
 
-__all__ = ["checked_settings", "fit"]
+__all__ = ["fit"]
 
 SCHEDULES = ("plateau", "cosine")
 TRIED = 4  # sequences that the model is tried on before it is trained
-COLUMNS = ("step", "training_loss", "validation_loss", "learning_rate")
 
 
 def fit(
@@ -162,7 +161,7 @@ def fit(
     stop_below = None if stop_below is None else checks.real("stop_below", stop_below)
     seed = checks.seed("seed", seed)
     checks.one_of("schedule", schedule, SCHEDULES)
-    dtype = _trainable(model)
+    dtype = trained_dtype(model)
     loss = TemporallyWeightedMSE() if loss is None else loss
     for name, function in {"loss": loss, "output": output, "watch": watch}.items():
         if function is not None and not callable(function):
@@ -184,15 +183,14 @@ def fit(
     settings |= {"seed": seed, "learning_rate": learning_rate}
     settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
     settings |= {name: identity(data) for name, data in batches.names.items()}
-    run = _Run(
-        model, optimizer, scheduler, batches, settings, Checkpoint(checkpoint, "a fit", settings), place
-    )
+    file = Checkpoint(checkpoint, "a fit", settings)
+    run = RunState(model, optimizer, scheduler, batches, validate_every, file, place)
     network, stepper = place.set_up(model, optimizer)
 
     def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
         answers = sequence_of(network(inputs), output)
         wide = torch.promote_types(answers.dtype, torch.float32)  # errors of short numbers are not short
-        return _real_number(loss(answers.to(wide), targets))
+        return real_number(loss(answers.to(wide), targets))
 
     status = "finished"
     try:
@@ -200,7 +198,7 @@ def fit(
         run.resume()
         unseen = place.share(batches.validation())
         with devices.full_precision(full_precision):
-            _check_answers(model, unseen[0][:TRIED], output, place.device)
+            check_answers(model, unseen[0][:TRIED], output, place.device)
         started = time.perf_counter() - run.seconds
         with (
             devices.full_precision(full_precision),
@@ -234,7 +232,7 @@ def fit(
                 place.backward(error)
                 if watch is not None and ((run.step + 1) % validate_every == 0 or run.step + 1 >= steps):
                     with untouched(model, place.device):
-                        run.watched = _watched(watch(model))
+                        run.watched = numbers_by_name(watch(model), COLUMNS)
                 norm = place.clip(network, stepper, clip)
                 run.training_loss = place.mean(error)
                 if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):
@@ -258,167 +256,3 @@ def fit(
         pd.DataFrame(run.history),
         time.perf_counter() - started,
     )
-
-
-def _trainable(model: nn.Module) -> torch.dtype:
-    """Return the precision of real numbers that `model` works in; refuse one that cannot be trained."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    weights = list(model.parameters())
-    if not weights:
-        raise ValueError(f"model has no weights to train: {type(model).__name__}")
-    if any(nn.parameter.is_lazy(p) for p in weights):
-        raise ValueError("model has weights without a shape: call it once before it is trained")
-    if not any(p.requires_grad for p in weights):
-        raise ValueError(f"model has no weights to train: all {len(weights)} tensors are frozen")
-    for p in weights:
-        if p.is_floating_point() or p.is_complex():
-            return p.dtype.to_real()
-    raise TypeError("model has whole numbers for weights, which cannot be trained")
-
-
-def _check_answers(model: nn.Module, x: Tensor, output: Callable | None, device: torch.device) -> None:
-    """Refuse a `model` that in evaluation is random, keeps state or mixes sequences, on a few of them."""
-
-    def answer(x: Tensor) -> Tensor:
-        try:
-            whole = model(x.clone())
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # of any kind: it is a stranger's
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            dtype = str(x.dtype).removeprefix("torch.")
-            raise kind(
-                f"model does not answer inputs of the task, shape {tuple(x.shape)}, {dtype}: "
-                f"{in_one_line(error)}"
-            ) from error
-        y = sequence_of(whole, output)
-        if y.ndim == 0 or len(y) != len(x):
-            raise ValueError(
-                f"model must answer {len(x)} sequences with as many answers, got {tuple(y.shape)}"
-            )
-        return y
-
-    if x.ndim < 2:
-        return
-    dtype = _trainable(model)
-    eps = torch.finfo(dtype).eps
-    if x.is_floating_point():  # a Fabric may have shortened the weights, and does so with inputs
-        x = x.to(dtype)
-    with untouched(model, device), torch.no_grad():
-        model.eval()
-        check_map(answer, x, eps=eps, sequences=False)
-
-
-def _real_number(error: Tensor) -> Tensor:
-    """Return what a loss has returned, if that can be descended."""
-    if not isinstance(error, Tensor) or error.numel() != 1:
-        what = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
-        raise TypeError(f"loss must return one number as a tensor, got {what}")
-    if error.is_complex():
-        raise TypeError(
-            "loss must return a real number, got a complex one: take |e|², or the real part of the answers "
-            "by output=lambda answer: answer.real"
-        )
-    return error.reshape(())
-
-
-def _watched(seen: Mapping[str, float]) -> dict[str, float]:
-    """Return what `watch` has returned, if it can stand in the history."""
-    if not isinstance(seen, Mapping):
-        raise TypeError(f"watch must return numbers by name, got {type(seen).__name__}")
-    for name, number in seen.items():
-        if not isinstance(name, str) or name in COLUMNS:
-            raise ValueError(f"watch must not name a number {name!r}, which is a column of the history")
-        try:
-            float(number)
-        except (TypeError, ValueError, RuntimeError):
-            raise TypeError(
-                f"watch must return numbers by name, got {type(number).__name__} for {name!r}"
-            ) from None
-    return {name: float(number) for name, number in seen.items()}
-
-
-def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict[str, Any]:
-    """Return what every kind of training is told, checked, as plain numbers: a checkpoint holds nothing else.
-
-    The `patience` is checked only: whether a run may go on with another one is for its kind to say.
-    """
-    settings: dict[str, Any] = {name: checks.positive_int(name, value) for name, value in counts.items()}
-    settings["weight_decay"] = checks.non_negative("weight_decay", weight_decay)
-    settings["clip"] = checks.positive("clip", clip, endless=True)
-    if patience is not None:
-        checks.positive_int("patience", patience)
-    return settings
-
-
-class _Run:
-    """The state of one training run, all of which a checkpoint holds."""
-
-    def __init__(
-        self, model, optimizer, scheduler, batches: Batches, settings: dict, file: Checkpoint, place
-    ):
-        self._parts = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
-        self._batches, self._settings, self._file, self._place = batches, settings, file, place
-        self._callers: dict | None = None
-        self._taken_up: dict | None = None
-        self.step = 0
-        self.stale = 0
-        self.seconds = 0.0
-        self.training_loss = math.nan
-        self.best_loss = math.nan
-        self.watched: dict[str, float] = {}
-        self.best: dict[str, Tensor] = copy.deepcopy(model.state_dict())
-        self.history: list[dict[str, float]] = []
-
-    _OWN = ("step", "stale", "seconds", "training_loss", "best_loss", "best", "history")
-
-    def resume(self) -> None:
-        """Take up the checkpoint, if there is one."""
-        stored = self._file.read(self._place.device)
-        if stored is None:
-            return
-        for name, part in self._parts.items():
-            self._file.take_up(name, part, stored[name])
-        for name in self._OWN:
-            setattr(self, name, stored[name])
-        self._batches.go_to(stored["at"])
-        # one of more processes than there were goes on with its own
-        states = stored["generators"][self._place.rank : self._place.rank + 1]
-        if states:
-            self._callers, self._taken_up = generator_states(self._place.device), states[0]
-            set_generators(states[0], self._place.device)
-
-    def give_generators_back(self) -> None:
-        """Leave the generators as the caller had them, if a checkpoint's were taken up and nobody drew."""
-        device = self._place.device
-        if self._taken_up is None or self._callers is None:
-            return
-        if same_states(self._taken_up, generator_states(device)):
-            set_generators(self._callers, device)
-
-    def record(self, score: float) -> bool:
-        """Enter one validation; False if it is not a finite number."""
-        optimizer, scheduler = self._parts["optimizer"], self._parts["scheduler"]
-        if self.history and self.history[-1]["step"] == self.step:
-            return True  # a resumed run stands at a validation that was recorded
-        row = (self.step, self.training_loss, score, optimizer.param_groups[0]["lr"])
-        self.history.append(dict(zip(COLUMNS, row, strict=True)) | self.watched)
-        if not math.isfinite(score):
-            return False
-        on_grid = self.step % self._settings["validate_every"] == 0
-        # a last validation between two is none of a longer run
-        if on_grid and isinstance(scheduler, ReduceLROnPlateau):
-            scheduler.step(score)
-        if not score >= self.best_loss:  # also when there is no best yet
-            self.best_loss, self.stale = score, 0
-            self.best = copy.deepcopy(self._parts["model"].state_dict())
-        else:
-            self.stale += 1
-        if self._file and on_grid:
-            generators = self._place.gathered(generator_states(self._place.device))
-            if self._place.is_first:
-                state = {name: part.state_dict() for name, part in self._parts.items()}
-                state |= {name: getattr(self, name) for name in self._OWN}
-                self._file.write(state | {"generators": generators, "at": self._batches.at})
-        return True

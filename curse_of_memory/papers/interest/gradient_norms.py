@@ -19,7 +19,7 @@ from curse_of_memory.theory import bias, targets
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import resolve_device
 from curse_of_memory.training import fit
-from curse_of_memory.training.expected import ExpectedLoss
+from curse_of_memory.training.exact.expected_loss import ExpectedLoss
 
 __all__ = [
     "data",

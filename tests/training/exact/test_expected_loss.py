@@ -12,10 +12,10 @@ from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization
-from curse_of_memory.training.expected import ExpectedLoss, NaiveExpectedLoss
-from curse_of_memory.training.member_losses import ExpectedLosses
-from curse_of_memory.training.members import Members
-from curse_of_memory.training.memory_misfit import compiled_case
+from curse_of_memory.training.batched.group import Members
+from curse_of_memory.training.batched.losses import ExpectedLosses
+from curse_of_memory.training.exact.compiled import compiled_case
+from curse_of_memory.training.exact.expected_loss import ExpectedLoss, NaiveExpectedLoss
 
 EPS = float(np.finfo(float).eps)
 

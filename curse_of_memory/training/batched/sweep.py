@@ -13,12 +13,12 @@ from curse_of_memory.protocols import LinearTask, Stackable, Task, has_linear_me
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import sample_seed
+from curse_of_memory.training.batched.group import Group, kind
+from curse_of_memory.training.batched.lockstep import Lockstep
+from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosses
+from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import identity
-from curse_of_memory.training.fit import checked_settings
-from curse_of_memory.training.lockstep import Lockstep
-from curse_of_memory.training.member_losses import ExpectedLosses, SampledLosses
-from curse_of_memory.training.members import Group, kind
-from curse_of_memory.training.standing import Standing
+from curse_of_memory.training.settings import checked_settings
 
 __all__ = ["sweep"]
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.protocols import Stackable
 from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit
-from curse_of_memory.training.batched_adam import BatchedAdamW, Stacked, clip_norms, gradient_norms
+from curse_of_memory.training.batched.adam import BatchedAdamW, Stacked, clip_norms, gradient_norms
 
 __all__ = ["Group", "Members", "kind"]
 

@@ -9,10 +9,10 @@ from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
 from curse_of_memory.protocols import LinearError, LinearTask, Task, has_linear_memory
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training.batched_adam import Stacked
-from curse_of_memory.training.batches import copied
-from curse_of_memory.training.members import Members
-from curse_of_memory.training.memory_misfit import MemoryMisfit, compiled_case, expected_losses
+from curse_of_memory.training.batched.adam import Stacked
+from curse_of_memory.training.batched.group import Members
+from curse_of_memory.training.data_sets import copied
+from curse_of_memory.training.exact.compiled import MemoryMisfit, compiled_case, expected_losses
 
 __all__ = ["ExpectedLosses", "SampledLosses"]
 

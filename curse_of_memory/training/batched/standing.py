@@ -1,4 +1,4 @@
-"""How the members of a sweep stand: losses, learning rates, patience, and who has ended and why."""
+"""Per-member learning rates, patience counters, best losses and final statuses of a sweep."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +14,7 @@ FACTOR, THRESHOLD, SMALLEST_CHANGE = 0.1, 1e-4, 1e-8  # of ReduceLROnPlateau, as
 
 
 class Standing:
-    """One row of numbers per member, each by the rules of :func:`curse_of_memory.training.fit`.
+    """Per-member learning rate, patience counters, best loss and status, by the rules of ``training.fit``.
 
     Parameters
     ----------
@@ -40,13 +40,13 @@ class Standing:
         self.history: list[dict] = []
 
     def open_row(self, step: int) -> None:
-        """Begin the record of the validation at `step`."""
+        """Add an empty row to the history, for the validation at `step`."""
         empty = [np.nan] * len(self.status)
         names = ("training_loss", "validation_loss", "learning_rate")
         self.history.append({"step": step} | {name: list(empty) for name in names})
 
     def record(self, numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Enter validation losses; return where they are the best so far.
+        """Enter validation losses, update rates and counters, and return which losses are the best so far.
 
         Parameters
         ----------
@@ -80,13 +80,13 @@ class Standing:
         self.learning_rate[due[worth_it]] = lower[worth_it]
 
     def end(self, numbers: Sequence[int], status: str, step: int) -> None:
-        """Say that the members `numbers` ended at `step`, and how: their `status`."""
+        """Set the final `status` and `step` of the members `numbers`."""
         for i in numbers:
             self.status[i] = status
             self.steps[i] = step
 
     def judge(self) -> None:
-        """Let the losses of each member say whether it got better, or blew up: see :func:`verdict`."""
+        """Replace the status of members that blew up or never improved, by :func:`verdict`."""
         scores = np.array([row["validation_loss"] for row in self.history])
         for i, column in enumerate(scores.T):
             seen = column[~np.isnan(column)]
@@ -94,7 +94,7 @@ class Standing:
                 self.status[i] = verdict(self.status[i], float(seen[0]), float(seen[-1]), float(self.best[i]))
 
     def dataset(self, coordinates: Mapping[str, Sequence]) -> xr.Dataset:
-        """Return everything, labelled by member and by the `coordinates` of each."""
+        """Return losses, steps, statuses and history as a Dataset over member, with these `coordinates`."""
         over_time = ("member", "step")
         table = {
             name: (over_time, np.array([row[name] for row in self.history]).T)

@@ -22,7 +22,7 @@ from torch import nn
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.protocols import LinearTask
 from curse_of_memory.tools import checks
-from curse_of_memory.training.expected import ExpectedLoss
+from curse_of_memory.training.exact.expected_loss import ExpectedLoss
 from curse_of_memory.training.result import FitResult, verdict
 
 __all__ = ["fit_expected"]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from curse_of_memory.training.batched.group import Group
+from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import Checkpoint
-from curse_of_memory.training.members import Group
-from curse_of_memory.training.standing import Standing
 
 __all__ = ["Lockstep"]
 

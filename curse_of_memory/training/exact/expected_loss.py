@@ -18,7 +18,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.protocols import LinearLoss, LinearMemory, LinearTask, has_linear_memory
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tools import checks
-from curse_of_memory.training.memory_misfit import MemoryMisfit, compiled_case
+from curse_of_memory.training.exact.compiled import MemoryMisfit, compiled_case
 
 __all__ = ["ExpectedLoss", "NaiveExpectedLoss"]
 

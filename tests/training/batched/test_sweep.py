@@ -14,7 +14,7 @@ from curse_of_memory.nn import RNN, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
-from curse_of_memory.training.sweep import sweep
+from curse_of_memory.training.batched.sweep import sweep
 
 no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 SMALL = {"batch_size": 16, "validate_every": 10, "validation_size": 16, "device": "cpu"}

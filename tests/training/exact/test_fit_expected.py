@@ -9,7 +9,7 @@ from curse_of_memory.nn import RNN, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.training import fit_expected
-from curse_of_memory.training.population import _descend
+from curse_of_memory.training.exact.fit_expected import _descend
 
 EPS = float(np.finfo(float).eps)
 POLYNOMIAL = targets.polynomial(1.1, rate=0.1)

@@ -1,0 +1,1 @@
+"""Many small models trained as one batched call: the sweep and what it is made of."""
