@@ -452,8 +452,8 @@ FUNCTIONS = {
     "available": (com.tasks.available, {"name": "mnist"}, {"name": "name"}),
     "SequentialImages": (com.tasks.SequentialImages, {"name": "mnist"}, {"name": "name", "split": "name"}),
     "WikiText2": (com.tasks.WikiText2, {"split": "train"}, {"split": "name", "sequence_length": "count"}),
-    "causal_transformer": (
-        com.tasks.causal_transformer,
+    "random_transformer": (
+        com.tasks.random_transformer,
         {"width": 2, "heads": 1, "feedforward": 2, "seed": 0},
         {"width": "count", "heads": "count", "feedforward": "count", "seed": "seed"},
     ),

@@ -63,7 +63,7 @@ PUBLIC = {
     "tasks": {
         "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise",
         "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2", "available",
-        "causal_transformer", "random_rnn",
+        "random_transformer", "random_rnn",
     },
     "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {

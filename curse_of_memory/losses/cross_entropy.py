@@ -143,9 +143,9 @@ class TemporallyWeightedCrossEntropy(WithForm):
 
     def extra_repr(self) -> str:
         """Say which weight this is, and what else differs from the plain loss, in ``print(loss)``."""
-        parts = [super().extra_repr()]
+        words = [super().extra_repr()]
         if self.class_weight is not None:
-            parts.append(f"{len(self.class_weight)} classes weighted")
+            words.append(f"{len(self.class_weight)} classes weighted")
         if self.label_smoothing:
-            parts.append(f"label_smoothing={self.label_smoothing:g}")
-        return ", ".join(parts)
+            words.append(f"label_smoothing={self.label_smoothing:g}")
+        return ", ".join(words)

@@ -104,12 +104,12 @@ def gradient_norms(
     system = SequenceMap.of(model, output=output, embedding=embedding, input_size=input_size, token=token)
     dt = system.dt(dt)
     with probing(system.model, device, dtype=dtype, gradients=True) as place:
-        kind = dtype or system.dtype
+        precision = dtype or system.dtype
         x = _inputs(system, horizon, inputs, samples, seed)
         rows = ROWS if chunk is None else min(ROWS, max(3, chunk))
         trial = system.trial(rows, horizon, np.ones(1), seed)
-        system.check(trial.to(device=place, dtype=kind))
-        one = x[:1].to(device=place, dtype=kind)
+        system.check(trial.to(device=place, dtype=precision))
+        one = x[:1].to(device=place, dtype=precision)
         combinations, exact = _combinations(system, one, norm, seed)
         some = passes(len(x) * len(combinations), _rows(system, one, chunk), "gradients", progress)
         table = _norms(system, x, combinations, norm, some, one).flip(1).cpu().numpy()

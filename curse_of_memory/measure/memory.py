@@ -169,15 +169,15 @@ def memory_function(
 
     with probing(model, device, dtype=dtype) as place:
         directions = _directions(system, draws, seed)
-        kind = dtype or system.dtype
+        precision = dtype or system.dtype
         if own_kernel is not None:
             sizes, follows, truncation = sizes[:1], True, 0.0
             kernel = in_double(own_kernel(horizon)).cpu() * (getattr(model, "dt", dt) / dt)
             answers = torch.einsum("toi,ni->nto", kernel, directions.to(kernel.dtype))
             values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
-            noise = torch.finfo(kind).eps * values.max()
+            noise = torch.finfo(precision).eps * values.max()
         else:
-            experiment = _Experiment(system, kind, probe, horizon, wait, dt, place, chunk, progress)
+            experiment = _Experiment(system, precision, probe, horizon, wait, dt, place, chunk, progress)
             follows = experiment.check(sizes, seed)
             inputs = torch.cat([r * directions for r in sizes.tolist()])
             values, truncation = experiment.supremum(inputs), experiment.truncation(inputs)

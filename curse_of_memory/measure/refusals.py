@@ -65,9 +65,9 @@ def failure(system, x: Tensor, error: Exception) -> Exception:
     name, limit = _limit(model)
     if limit is not None and x.shape[1] > limit:
         hint = f"; horizon must be at most {limit}, the model's {name}"
-    kind = TypeError if isinstance(error, TypeError) else ValueError
+    refusal = TypeError if isinstance(error, TypeError) else ValueError
     dtype = str(x.dtype).removeprefix("torch.")
-    return kind(
+    return refusal(
         f"model does not answer inputs of shape {tuple(x.shape)}, {dtype}: {in_one_line(error)}{hint}"
     )
 

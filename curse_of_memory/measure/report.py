@@ -70,8 +70,8 @@ def memory_report(
             try:
                 memory = memory_function(model, horizon, **options)
             except (TypeError, ValueError) as error:
-                kind = TypeError if isinstance(error, TypeError) else ValueError
-                raise kind(f"models[{name!r}]: {error}") from error
+                refusal = TypeError if isinstance(error, TypeError) else ValueError
+                raise refusal(f"models[{name!r}]: {error}") from error
         rows[name] = _row(memory, share)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
@@ -83,9 +83,9 @@ def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:
     elif isinstance(models, Sequence) and not isinstance(models, str):
         counts, named = Counter(), {}
         for model in models:
-            kind = type(model.model if isinstance(model, SequenceMap) else model).__name__
-            counts[kind] += 1
-            named[kind if counts[kind] == 1 else f"{kind} {counts[kind]}"] = model
+            label = type(model.model if isinstance(model, SequenceMap) else model).__name__
+            counts[label] += 1
+            named[label if counts[label] == 1 else f"{label} {counts[label]}"] = model
     else:
         raise TypeError(
             f"models must be a mapping from names to models, or a list, got {type(models).__name__}"

@@ -204,7 +204,7 @@ class SequenceMap:
                     f"shape {tuple(first.shape)}"
                 )
             read = x.dtype if x.is_floating_point() else self.dtype
-            eps = max(torch.finfo(kind).eps for kind in (read, first.dtype))
+            eps = max(torch.finfo(dtype).eps for dtype in (read, first.dtype))
             if sequences and x.shape[1] > LONG:
                 x, first = x[:, :BEGINNING], first[:, :BEGINNING]
             rows = min(BYTES // (8 * max(1, first[0].numel())), STEPS // x.shape[1])
@@ -241,10 +241,10 @@ class SequenceMap:
             if real in INPUT_DTYPES:
                 yield real
 
-    def _other_kinds(self, x: Tensor) -> Iterator[torch.dtype]:
+    def _other_dtypes(self, x: Tensor) -> Iterator[torch.dtype]:
         """Yield what else `x` could be, for models of several precisions, and complex ones."""
         if x.is_floating_point():
-            yield from (kind for kind in dict.fromkeys(self._dtypes()) if kind is not x.dtype)
+            yield from (dtype for dtype in dict.fromkeys(self._dtypes()) if dtype is not x.dtype)
             if any(p.is_complex() for p in self.model.parameters()):
                 yield x.dtype.to_complex()
 
@@ -253,9 +253,9 @@ class SequenceMap:
         if limit := positions(self.model, words, x.shape[1]):
             raise ValueError(limit)
         first: Exception | None = None
-        for kind in itertools.chain([x.dtype], self._other_kinds(x)):
+        for dtype in itertools.chain([x.dtype], self._other_dtypes(x)):
             try:
-                return run(x.to(kind, copy=True, memory_format=torch.contiguous_format))
+                return run(x.to(dtype, copy=True, memory_format=torch.contiguous_format))
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # of any kind: it is a stranger's

@@ -8,7 +8,7 @@ from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
 from curse_of_memory.tasks.pointwise import Pointwise
 from curse_of_memory.tasks.sampling import Batch
-from curse_of_memory.tasks.teacher import TeacherFilter, causal_transformer, random_rnn
+from curse_of_memory.tasks.teacher import TeacherFilter, random_rnn, random_transformer
 from curse_of_memory.tasks.text import WikiText2
 from curse_of_memory.tasks.volterra import VolterraFunctional
 
@@ -24,6 +24,6 @@ __all__ = [
     "VolterraFunctional",
     "WikiText2",
     "available",
-    "causal_transformer",
     "random_rnn",
+    "random_transformer",
 ]

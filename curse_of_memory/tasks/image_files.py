@@ -36,8 +36,8 @@ def read_images(name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         return _read_cifar(part)
     prefix = "train" if part == "train" else "t10k"
     pixels, labels = (
-        _read_idx(fetch(FILES[name][f"{prefix}-{kind}-ubyte.gz"]).read_bytes())
-        for kind in ("images-idx3", "labels-idx1")
+        _read_idx(fetch(FILES[name][f"{prefix}-{content}-ubyte.gz"]).read_bytes())
+        for content in ("images-idx3", "labels-idx1")
     )
     return pixels.reshape(len(pixels), -1, 1), labels.astype(np.int64)
 
@@ -54,12 +54,12 @@ def _read_cifar(part: str) -> tuple[np.ndarray, np.ndarray]:
     """Read what there is of the extracted files; if there is none, the archive."""
     files = FILES["cifar10"]
     names = ["test_batch"] if part == "test" else [f"data_batch_{k}" for k in range(1, 6)]
-    found = [path.read_bytes() for name in names if (path := find(files[name])) is not None]
-    if not found:
+    raw = [path.read_bytes() for name in names if (path := find(files[name])) is not None]
+    if not raw:
         archive = fetch(files["archive"], files[names[0]])
         with tarfile.open(archive) as members:
-            found = [_member(members, files[name].path) for name in names]
-    batches = [ArraysOnly(io.BytesIO(raw), encoding="bytes").load() for raw in found]
+            raw = [_member(members, files[name].path) for name in names]
+    batches = [ArraysOnly(io.BytesIO(file), encoding="bytes").load() for file in raw]
     pixels = np.concatenate([batch[b"data"] for batch in batches])
     labels = np.concatenate([np.asarray(batch[b"labels"], dtype=np.int64) for batch in batches])
     return pixels.reshape(len(pixels), 3, -1).transpose(0, 2, 1), labels

@@ -16,7 +16,7 @@ __all__ = ["SequentialImages"]
 SPLITS = ("train", "validation", "test")
 
 
-class _Kind(NamedTuple):
+class _DataSet(NamedTuple):
     """Size of the images, mean and standard deviation of the channels, and what is kept for validation."""
 
     width: int
@@ -27,10 +27,10 @@ class _Kind(NamedTuple):
 
 # Mean and deviation over all pixels of the whole training set, for values from 0 to 1. The public code of
 # StableSSM divides CIFAR-10 by (0.2023, 0.1994, 0.2010): the mean of the deviations within single images.
-KINDS = {
-    "mnist": _Kind(28, (0.1307,), (0.3081,), 12),
-    "fashion_mnist": _Kind(28, (0.2860,), (0.3530,), 12),
-    "cifar10": _Kind(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 10),
+DATA_SETS = {
+    "mnist": _DataSet(28, (0.1307,), (0.3081,), 12),
+    "fashion_mnist": _DataSet(28, (0.2860,), (0.3530,), 12),
+    "cifar10": _DataSet(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 10),
 }
 
 
@@ -90,7 +90,7 @@ class SequentialImages:
         size: int | None = None,
         split_seed: int = 0,
     ):
-        self.name = checks.one_of("name", name, KINDS)
+        self.name = checks.one_of("name", name, DATA_SETS)
         self.split = checks.one_of("split", split, SPLITS)
         if permuted is not None:
             permuted = checks.seed("permuted", permuted)
@@ -100,20 +100,20 @@ class SequentialImages:
         self.permuted, self.split_seed = permuted, split_seed
         self.row_by_row = checks.flag("row_by_row", row_by_row)
         self.size = size
-        kind = KINDS[name]
+        data_set = DATA_SETS[name]
         pixels, labels = read_images(name, "test" if split == "test" else "train")
         self.published = len(labels)
-        chosen = self._chosen(labels, kind, size)
+        chosen = self._chosen(labels, data_set, size)
         pixels, labels = pixels[chosen], labels[chosen]
         if permuted is not None:
             pixels = pixels[:, drawn_by(permuted).permutation(pixels.shape[1])]
-        steps = kind.width if row_by_row else kind.width**2
+        steps = data_set.width if row_by_row else data_set.width**2
         self.images = torch.from_numpy(np.ascontiguousarray(pixels).reshape(len(pixels), steps, -1))
         self.labels = torch.from_numpy(labels)
         _, self.horizon, self.input_size = self.images.shape
-        repeats = self.input_size // len(kind.mean)
-        self._mean = torch.tensor(kind.mean, dtype=torch.float64).repeat(repeats)
-        self._std = torch.tensor(kind.std, dtype=torch.float64).repeat(repeats)
+        repeats = self.input_size // len(data_set.mean)
+        self._mean = torch.tensor(data_set.mean, dtype=torch.float64).repeat(repeats)
+        self._std = torch.tensor(data_set.std, dtype=torch.float64).repeat(repeats)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -188,12 +188,12 @@ class SequentialImages:
         values = (self.images[rows].double() / 255 - self._mean) / self._std
         return Batch(placed(values, device, dtype), self.labels[rows].to(device))
 
-    def _chosen(self, labels: np.ndarray, kind: _Kind, size: int | None) -> np.ndarray:
+    def _chosen(self, labels: np.ndarray, data_set: _DataSet, size: int | None) -> np.ndarray:
         """Return which of the published images these are, in order."""
         rows = np.arange(len(labels))
         if self.split != "test":
             rows = drawn_by(self.split_seed).permutation(rows)
-            held_out = len(rows) // kind.validation_share
+            held_out = len(rows) // data_set.validation_share
             rows = rows[:held_out] if self.split == "validation" else rows[held_out:]
         if size is None:
             return rows

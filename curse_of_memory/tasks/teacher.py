@@ -10,10 +10,9 @@ from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import torch_draws
 from curse_of_memory.tools.random_streams import sample_seed
 
-__all__ = ["TeacherFilter", "causal_transformer", "random_rnn"]
+__all__ = ["TeacherFilter", "random_rnn", "random_transformer"]
 
-# numbers of random streams: training has 1 and 2, perturbations 3 and 4
-CALIBRATION_SIZE = 512
+CALIBRATION_SIZE = 512  # sequences, for the standard deviation of the answers
 
 
 class TeacherFilter(WhiteInputTask):
@@ -96,8 +95,8 @@ class TeacherFilter(WhiteInputTask):
         if place not in self._copies:
             self._copies[place] = copy.deepcopy(self.model).to(device=x.device, dtype=x.dtype)
         with torch.no_grad():
-            found = self._copies[place](x.clone())  # a model that works in place leaves x as it is
-        y = found[0] if isinstance(found, tuple) else found
+            answer = self._copies[place](x.clone())  # a model that works in place leaves x as it is
+        y = answer[0] if isinstance(answer, tuple) else answer
         if not isinstance(y, Tensor) or y.ndim != 3 or y.shape[:2] != x.shape[:2]:
             what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
             raise ValueError(
@@ -121,8 +120,8 @@ class RandomRNN(nn.Module):
         return self.readout(self.recurrence(x)[0])
 
 
-class OneLayerTransformer(nn.Module):
-    """Linear map, one layer of causal self-attention and feed-forward part, linear readout; no dropout."""
+class RandomTransformer(nn.Module):
+    """Linear readin, one layer of causal self-attention and feedforward, linear readout; no dropout."""
 
     def __init__(self, width: int, heads: int, feedforward: int, input_size: int, output_size: int):
         super().__init__()
@@ -148,7 +147,7 @@ def random_rnn(
     Parameters
     ----------
     width : int
-        States; the paper's teachers have 256.
+        Width m of the state; the paper's teachers have 256.
     seed : int
         Names the weights.
     input_size, output_size : int
@@ -174,9 +173,9 @@ def random_rnn(
         return RandomRNN(width, input_size, output_size, activation)
 
 
-def causal_transformer(
+def random_transformer(
     width: int, heads: int, feedforward: int, seed: int, *, input_size: int = 1, output_size: int = 1
-) -> OneLayerTransformer:
+) -> RandomTransformer:
     """Return one transformer layer with random weights, causal in time and without dropout.
 
     Attention runs over the time steps up to the present one, post-normalised, without positions: apart from
@@ -185,8 +184,8 @@ def causal_transformer(
     Parameters
     ----------
     width, heads, feedforward : int
-        Width, heads and width of the feedforward part; 16, 1 and 32 in the public code of "Inverse
-        approximation theory".
+        Channels inside, heads, and channels of the feedforward part; 16, 1 and 32 in the public code of
+        "Inverse approximation theory".
     seed : int
         Names the weights.
     input_size, output_size : int
@@ -199,7 +198,7 @@ def causal_transformer(
 
     Examples
     --------
-    >>> causal_transformer(16, heads=1, feedforward=32, seed=0)(torch.zeros(2, 5, 1)).shape
+    >>> random_transformer(16, heads=1, feedforward=32, seed=0)(torch.zeros(2, 5, 1)).shape
     torch.Size([2, 5, 1])
     """
     sizes = {"width": width, "heads": heads, "feedforward": feedforward}
@@ -208,4 +207,4 @@ def causal_transformer(
     if width % heads:
         raise ValueError(f"heads must divide width={width}, got {heads}")
     with torch_draws(checks.seed("seed", seed)):
-        return OneLayerTransformer(width, heads, feedforward, input_size, output_size)
+        return RandomTransformer(width, heads, feedforward, input_size, output_size)

@@ -147,8 +147,8 @@ def _turned_off() -> contextlib.ExitStack:
             torch.set_float32_matmul_precision("highest")
     # from the top down: a part that was given no precision of its own takes that of the whole
     wholes = backends, cudnn, mkldnn
-    parts = backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn
-    for owner in (*wholes, *parts):
+    layers = backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn
+    for owner in (*wholes, *layers):
         if (own := owner.fp32_precision) != "ieee":
             undo.callback(setattr, owner, "fp32_precision", own)
             owner.fp32_precision = "ieee"  # pyright: ignore[reportAttributeAccessIssue] -- not in the stubs

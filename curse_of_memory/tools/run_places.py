@@ -95,9 +95,9 @@ class Call:
             return cloudpickle.dumps(self)
         except Exception as error:  # objects refuse in many ways
             reason = error
-        parts = {"the function": self.function}
-        parts |= {f"argument {name!r}": value for name, value in self.arguments.items()}
-        culprit = next((name for name, part in parts.items() if not _can_be_pickled(part)), "it")
+        sent = {"the function": self.function}
+        sent |= {f"argument {name!r}": value for name, value in self.arguments.items()}
+        culprit = next((name for name, value in sent.items() if not _can_be_pickled(value)), "it")
         raise TypeError(f"{culprit} cannot be pickled for another process: {_first_line(reason)}") from None
 
 

@@ -16,11 +16,11 @@ def numeric_versions() -> dict[str, str]:
     >>> sorted(numeric_versions())[:3]
     ['matplotlib', 'numba', 'numpy']
     """
-    found = {}
+    installed = {}
     for name in (*NUMERIC, *MODELS):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             if name not in MODELS:
                 raise
-    return found
+    return installed

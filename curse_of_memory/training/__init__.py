@@ -2,8 +2,8 @@
 
 from curse_of_memory.training.batched.sweep import sweep
 from curse_of_memory.training.exact.expected_loss import ExpectedLoss
+from curse_of_memory.training.exact.fit_expected import fit_expected
 from curse_of_memory.training.fit import fit
-from curse_of_memory.training.population import fit_expected
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.runs import run_all
 

@@ -89,10 +89,10 @@ class Batches:
 
 def _first_of(loader: Loader, size: int) -> list[Tensor]:
     """Return the first `size` sequences of one epoch, or all of it."""
-    found: list[Sequence[Tensor]] = []
-    while sum(len(x) for x, _ in found) < size:
+    taken: list[Sequence[Tensor]] = []
+    while sum(len(x) for x, _ in taken) < size:
         batch = loader.next()
         if loader.at[0]:
             break
-        found.append(batch)
-    return [torch.cat(parts)[:size] for parts in zip(*found, strict=True)]
+        taken.append(batch)
+    return [torch.cat(tensors)[:size] for tensors in zip(*taken, strict=True)]

@@ -124,15 +124,15 @@ class Loader:
 
     def next(self) -> Sequence[Tensor]:
         """Return the next batch, the first of another epoch where one has ended."""
-        found = next(self._batches, None)
-        if found is None:
+        batch = next(self._batches, None)
+        if batch is None:
             self._epoch, self._place = self._epoch + 1, 0
             self._batches = self._begun(self._epoch)
-            found = next(self._batches, None)
-        if found is None:
+            batch = next(self._batches, None)
+        if batch is None:
             raise ValueError("task must be a DataLoader with at least one batch")
         self._place += 1
-        return _pair("task", found)
+        return _pair("task", batch)
 
     def _begun(self, epoch: int = 0) -> Iterator:
         number = int(stream("order of a loader", self._seed, epoch).integers(checks.BELOW))
@@ -188,17 +188,17 @@ def copied(name: str, batch) -> Batch:
     return Batch(*(part.detach().clone() for part in _pair(name, batch)))
 
 
-def _pair(name: str, found) -> Sequence[Tensor]:
-    """Return inputs and targets, if `found` is that."""
-    if not isinstance(found, tuple | list) or len(found) != 2:
-        raise TypeError(f"{name} must give pairs of inputs and targets, got {type(found).__name__}")
-    for part in found:
+def _pair(name: str, pair) -> Sequence[Tensor]:
+    """Return inputs and targets, if `pair` is that."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"{name} must give pairs of inputs and targets, got {type(pair).__name__}")
+    for part in pair:
         if not isinstance(part, Tensor):
             raise TypeError(f"{name} must give pairs of tensors, got {type(part).__name__} in one")
-    if not found[0].ndim or not found[1].ndim or len(found[0]) != len(found[1]) or not len(found[0]):
-        shapes = " and ".join(str(tuple(part.shape)) for part in found)
+    if not pair[0].ndim or not pair[1].ndim or len(pair[0]) != len(pair[1]) or not len(pair[0]):
+        shapes = " and ".join(str(tuple(part.shape)) for part in pair)
         raise ValueError(f"{name} must give as many inputs as targets, one at least, got {shapes}")
-    return found
+    return pair
 
 
 def _tensor(name: str, values) -> Tensor:
@@ -220,7 +220,7 @@ def placed_pair(pair: Sequence[Tensor], device: torch.device | str, dtype: torch
     real = torch.get_default_dtype() if dtype is None else dtype
 
     def one(part: Tensor) -> Tensor:
-        kind = real if part.is_floating_point() else real.to_complex() if part.is_complex() else part.dtype
-        return part.detach().to(device=device, dtype=kind, copy=True)
+        wanted = real if part.is_floating_point() else real.to_complex() if part.is_complex() else part.dtype
+        return part.detach().to(device=device, dtype=wanted, copy=True)
 
     return Batch(*map(one, pair))

@@ -39,9 +39,9 @@ def check_answers(model: nn.Module, x: Tensor, output: Callable | None, device: 
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of any kind: it is a stranger's
-            kind = TypeError if isinstance(error, TypeError) else ValueError
+            refusal = TypeError if isinstance(error, TypeError) else ValueError
             dtype = str(x.dtype).removeprefix("torch.")
-            raise kind(
+            raise refusal(
                 f"model does not answer inputs of the task, shape {tuple(x.shape)}, {dtype}: "
                 f"{in_one_line(error)}"
             ) from error

@@ -104,9 +104,9 @@ class ManyProcesses(OneProcess):
         """As of :class:`OneProcess`."""
         if self._fabric.world_size == 1:
             return [value]
-        found = [None] * self._fabric.world_size
-        torch.distributed.all_gather_object(found, value)
-        return found
+        everyone = [None] * self._fabric.world_size
+        torch.distributed.all_gather_object(everyone, value)
+        return everyone
 
 
 def processes(fabric, device: torch.device | str, **sizes: int) -> OneProcess:

@@ -17,8 +17,8 @@ from curse_of_memory.tasks import (
     TeacherFilter,
     VolterraFunctional,
     WikiText2,
-    causal_transformer,
     random_rnn,
+    random_transformer,
 )
 
 FOUR = [1.0, 0.5, 0.25, 0.125]
@@ -32,7 +32,7 @@ MAKE = {
     "pointwise": (Pointwise, {"function": torch.sin, "horizon": 4}),
     "teacher": (TeacherFilter, {"model": random_rnn(4, 0), "horizon": 4}),
     "rnn": (random_rnn, {"width": 4, "seed": 0}),
-    "transformer": (causal_transformer, {"width": 4, "heads": 1, "feedforward": 4, "seed": 0}),
+    "transformer": (random_transformer, {"width": 4, "heads": 1, "feedforward": 4, "seed": 0}),
     "images": (SequentialImages, {"name": "mnist"}),
     "text": (WikiText2, {}),
 }

@@ -17,8 +17,8 @@ from curse_of_memory.tasks import (
     TeacherFilter,
     VolterraFunctional,
     WikiText2,
-    causal_transformer,
     random_rnn,
+    random_transformer,
 )
 from curse_of_memory.tools import checks
 from curse_of_memory.training import fit
@@ -49,7 +49,7 @@ NUMBERS = {
     "attention": lambda: AttentionApproximation(2, 6, projected=True),
     "pointwise": lambda: Pointwise(torch.sin, 6),
     "rnn teacher": lambda: TeacherFilter(random_rnn(8, 0), 6, normalized=True),
-    "transformer teacher": lambda: TeacherFilter(causal_transformer(8, 2, 8, 0), 6, input_size=1),
+    "transformer teacher": lambda: TeacherFilter(random_transformer(8, 2, 8, 0), 6, input_size=1),
     "copying digits": lambda: Copying(2, 3, encoding="raw"),
 }
 CLASSES = {

@@ -9,7 +9,7 @@ import torch
 from curse_of_memory.tasks import SequentialImages, available
 from curse_of_memory.tasks.data_files import FILES
 from curse_of_memory.tasks.image_files import ArraysOnly
-from curse_of_memory.tasks.images import KINDS
+from curse_of_memory.tasks.images import DATA_SETS
 
 EPS = float(np.finfo(float).eps)
 
@@ -19,7 +19,7 @@ def needs(name):
     return pytest.param(name, marks=pytest.mark.skipif(not available(name), reason=reason))
 
 
-REAL = [needs(name) for name in KINDS]
+REAL = [needs(name) for name in DATA_SETS]
 MNIST_TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
@@ -198,7 +198,7 @@ def test_bad_input_is_refused(call, kind, message, small_mnist):
         call()
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_missing_files_are_explained(name, machine):
     with pytest.raises(FileNotFoundError, match="It was looked for in") as refusal:
         SequentialImages(name)
@@ -245,7 +245,7 @@ def test_the_real_images(name):
 
     # published mean and deviation of the training set; of a part of it, as well as so many images tell them
     images = [part for task in (train, held_out) for part in task.images.split(5000)]
-    mean, std = torch.tensor(KINDS[name].mean), torch.tensor(KINDS[name].std)
+    mean, std = torch.tensor(DATA_SETS[name].mean), torch.tensor(DATA_SETS[name].std)
     complete = whole == (50_000 if name == "cifar10" else 60_000)
     first = torch.cat([(part / 255).mean(1) for part in images])
     second = torch.cat([((part / 255 - mean) ** 2).mean(1) for part in images])
@@ -274,7 +274,7 @@ def test_neighbours_in_the_sequence_are_neighbours_in_the_image(name):
     plain, permuted = (
         SequentialImages(name, "test", size=500, permuted=seed).images.double() for seed in (None, 0)
     )
-    width = KINDS[name].width
+    width = DATA_SETS[name].width
     for step in (1, width):
         near, far = ((x[:, step:] - x[:, :-step]).abs().mean() for x in (plain, permuted))
         assert near < 0.6 * far

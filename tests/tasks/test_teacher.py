@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from curse_of_memory.tasks import TeacherFilter, causal_transformer, random_rnn
+from curse_of_memory.tasks import TeacherFilter, random_rnn, random_transformer
 
 EPS = float(np.finfo(float).eps)
 
@@ -28,8 +28,8 @@ def test_a_random_rnn_is_its_time_loop():
         torch.testing.assert_close(y[:, t], exact, rtol=0, atol=64 * 12 * EPS)
 
 
-def test_a_causal_transformer_is_its_formulas():
-    model = causal_transformer(6, heads=2, feedforward=10, seed=0)
+def test_a_random_transformer_is_its_formulas():
+    model = random_transformer(6, heads=2, feedforward=10, seed=0)
     task = TeacherFilter(model, 9)
     x, y = task.sample(3, seed=1, dtype=torch.float64)
     w = {name: value.double().numpy() for name, value in model.state_dict().items()}
@@ -55,7 +55,7 @@ def test_a_causal_transformer_is_its_formulas():
 
 
 @pytest.mark.parametrize(
-    "model", [random_rnn(8, 0), causal_transformer(8, 2, 16, 0)], ids=["rnn", "attention"]
+    "model", [random_rnn(8, 0), random_transformer(8, 2, 16, 0)], ids=["rnn", "attention"]
 )
 def test_teachers_remember_and_do_not_foresee(model):
     """What the public code got wrong: attention over samples, dropout, and answers that see no past."""
@@ -73,7 +73,7 @@ def test_teachers_remember_and_do_not_foresee(model):
 
 
 def test_there_is_no_dropout_to_switch_off():
-    model = causal_transformer(8, 2, 16, 0).train()
+    model = random_transformer(8, 2, 16, 0).train()
     x = torch.ones(2, 10, 1)
     assert torch.equal(model(x), model(x))
 
@@ -81,7 +81,7 @@ def test_there_is_no_dropout_to_switch_off():
 def test_weights_are_seeded_and_leave_the_global_generator_alone():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    for make in (lambda seed: random_rnn(8, seed), lambda seed: causal_transformer(8, 2, 16, seed)):
+    for make in (lambda seed: random_rnn(8, seed), lambda seed: random_transformer(8, 2, 16, seed)):
         first, again, other = (make(seed).state_dict() for seed in (0, 0, 1))
         assert all(torch.equal(first[name], again[name]) for name in first)
         assert not all(torch.equal(first[name], other[name]) for name in first)
@@ -146,8 +146,8 @@ def test_normalised_answers_have_unit_variance_by_channel():
         (lambda: TeacherFilter(nn.Linear(1, 1), 5).answer(torch.zeros(1, 4, 1)), r"\(batch, 5, 1\)"),
         (lambda: random_rnn(0, 0), "width must be at least 1"),
         (lambda: random_rnn(4, 0, activation="thanh"), "did you mean 'tanh'"),
-        (lambda: causal_transformer(6, 4, 8, 0), "heads must divide width=6"),
-        (lambda: causal_transformer(6, 3, 0, 0), "feedforward must be at least 1"),
+        (lambda: random_transformer(6, 4, 8, 0), "heads must divide width=6"),
+        (lambda: random_transformer(6, 3, 0, 0), "feedforward must be at least 1"),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -34,7 +34,7 @@ from curse_of_memory.measure import memory_function
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.reference_numbers import reference
-from curse_of_memory.tasks import TeacherFilter, causal_transformer
+from curse_of_memory.tasks import TeacherFilter, random_transformer
 from curse_of_memory.theory.decay import decay
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import sample_seed
@@ -80,14 +80,14 @@ def data(
     starts = range(seed, seed + checks.positive_int("seeds", seeds))
     parts = []
     for number in range(seed, seed + transformers):
-        model = causal_transformer(WIDTH, 1, FEEDFORWARD, number).double()
+        model = random_transformer(WIDTH, 1, FEEDFORWARD, number).double()
         for probe in ("heaviside", "impulse"):
             memory = memory_function(model, lags, probe=probe, device=device)
             curve = pd.DataFrame({"lag": memory.lag.values, "memory": memory.values})
             if probe == "impulse":
                 curve["theory"] = impulse_law(model)(curve.lag.values)
             parts.append(curve.assign(panel="memory", teacher=number, probe=probe))
-    teacher = causal_transformer(WIDTH, 1, FEEDFORWARD, seed).double()
+    teacher = random_transformer(WIDTH, 1, FEEDFORWARD, seed).double()
     task = filter_of(teacher, horizon)
     students = perturbed_students(
         task,
@@ -111,7 +111,7 @@ def data(
 
 
 def impulse_law(model: nn.Module) -> Callable[[ArrayLike], np.ndarray]:
-    """Return t ↦ |DF(a₀) v| α_t, the law of this module, for a transformer of :func:`causal_transformer`.
+    """Return t ↦ |DF(a₀) v| α_t, the law of this module, for a transformer of :func:`random_transformer`.
 
     Parameters
     ----------

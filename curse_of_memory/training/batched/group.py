@@ -20,10 +20,10 @@ from curse_of_memory.protocols import Stackable
 from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit
 from curse_of_memory.training.batched.adam import BatchedAdamW, Stacked, clip_norms, gradient_norms
 
-__all__ = ["Group", "Members", "kind"]
+__all__ = ["Group", "Members", "stack_key"]
 
 
-def kind(model: Stackable) -> tuple:
+def stack_key(model: Stackable) -> tuple:
     """Return what two models must share to be stacked: class, architecture, and all but values of weights."""
     weights = [(name, tuple(w.shape), w.dtype, w.requires_grad) for name, w in model.named_parameters()]
     return type(model), model.architecture, tuple(weights)
@@ -79,7 +79,7 @@ class Group:
     numbers : sequence of int
         How the sweep numbers these members.
     models : sequence of Stackable
-        All of one :func:`kind`.
+        All of one :func:`stack_key`.
     losses : sequence of TemporallyWeightedMSE
         What each is trained on.
     seeds : sequence of int

@@ -13,7 +13,7 @@ from curse_of_memory.protocols import LinearTask, Stackable, Task, has_linear_me
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training.batched.group import Group, kind
+from curse_of_memory.training.batched.group import Group, stack_key
 from curse_of_memory.training.batched.lockstep import Lockstep
 from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosses
 from curse_of_memory.training.batched.standing import Standing
@@ -130,8 +130,8 @@ def sweep(
     >>> from curse_of_memory.tasks import LinearFunctional
     >>> models = [RNN(m, activation="tanh", seed=s) for m in (2, 3) for s in range(2)]
     >>> task = LinearFunctional(lambda t: 0.5**t, horizon=8)
-    >>> found = sweep(models, task, steps=20, batch_size=8, validate_every=10, seed=[0, 1, 0, 1])
-    >>> found.validation_loss.shape, found.width.values.tolist(), set(found.status.values.tolist())
+    >>> table = sweep(models, task, steps=20, batch_size=8, validate_every=10, seed=[0, 1, 0, 1])
+    >>> table.validation_loss.shape, table.width.values.tolist(), set(table.status.values.tolist())
     ((4, 3), [2, 2, 3, 3], {'finished'})
     """
     flags = {"expected": expected, "full_precision": full_precision, "progress": progress}
@@ -173,7 +173,7 @@ def sweep(
     settings |= {"models": [_description(layer) for layer in layers]} | coordinates
     alike: dict[tuple, list[int]] = {}
     for i, layer in enumerate(layers):
-        alike.setdefault(kind(layer), []).append(i)
+        alike.setdefault(stack_key(layer), []).append(i)
     groups = [
         Group(
             chosen,

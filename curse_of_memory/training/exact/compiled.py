@@ -121,25 +121,28 @@ class MemoryMisfit:
             c, h = self._states(weights)
             columns, horizon, states = h.shape
             zero = np.zeros_like(c)
-            parts = {"input_weight": np.stack([c, zero][:columns])[..., None], "output_weight": h[:, :, None]}
+            slopes = {
+                "input_weight": np.stack([c, zero][:columns])[..., None],
+                "output_weight": h[:, :, None],
+            }
             if "bias" in weights:
-                parts["bias"] = np.stack([zero, c])
+                slopes["bias"] = np.stack([zero, c])
             if self._diagonal:
                 by_w = np.zeros_like(h)
                 by_w[:, 1:] = np.arange(1, horizon)[:, None] * h[:, :-1] * C[0]
-                parts["recurrent_weight"] = by_w * (self._dt * self._slope(w))
+                slopes["recurrent_weight"] = by_w * (self._dt * self._slope(w))
             else:
                 D = np.zeros((columns, horizon, states, states))
                 backwards = c[::-1].T.copy()
                 for s in range(1, horizon):
                     np.matmul(backwards[:, horizon - s :], h[:, :s], out=D[:, s])
                 D *= self._dt
-                parts |= {"recurrent_weight": D} if self._free else {}
+                slopes |= {"recurrent_weight": D} if self._free else {}
                 if not self._free:
-                    parts["recurrent_weight"], parts["basis"] = self._by_spectrum(weights, D)
+                    slopes["recurrent_weight"], slopes["basis"] = self._by_spectrum(weights, D)
             return {
                 name: self._weighted(part.reshape(columns, horizon, -1)).reshape(-1, *weights[name].shape)
-                for name, part in parts.items()
+                for name, part in slopes.items()
             }
 
     def _states(self, weights: Arrays) -> tuple[np.ndarray, np.ndarray]:
@@ -182,12 +185,12 @@ class MemoryMisfit:
         slope = np.asarray(self._map.derivative(w))
         return slope if self._map.time == "continuous" else slope / self._dt
 
-    def _weighted(self, parts: np.ndarray) -> np.ndarray:
+    def _weighted(self, errors: np.ndarray) -> np.ndarray:
         """Cumulate and weight errors, or derivatives of them, of shape ``(column, time, any)``."""
-        for column, cumulated in zip(parts, self._cumulated, strict=True):
+        for column, cumulated in zip(errors, self._cumulated, strict=True):
             if cumulated:
                 column.cumsum(0, out=column)
-        return self._roots[0][..., None] * parts
+        return self._roots[0][..., None] * errors
 
 
 def expected_losses(misfit: MemoryMisfit, weights: Mapping[str, Tensor]) -> Tensor:

@@ -90,7 +90,7 @@ class ExpectedLoss:
 
     def by_name(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         """Return the parts of a `vector` like θ or its gradient, shaped and named as the model's weights."""
-        return _parts(vector, {name: tuple(p.shape) for name, p in self._model.named_parameters()})
+        return _by_name(vector, {name: tuple(p.shape) for name, p in self._model.named_parameters()})
 
     @torch.no_grad()
     def write(self, theta: np.ndarray) -> None:
@@ -99,7 +99,7 @@ class ExpectedLoss:
             self._model.get_parameter(name).copy_(torch.from_numpy(value))
 
 
-def _parts(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+def _by_name(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
     """Return views of the parts of a vector that stand for arrays of these `shapes`."""
     edges = pairwise(np.cumsum([0, *(int(np.prod(shape)) for shape in shapes.values())]))
     return {
@@ -116,7 +116,7 @@ class _Compiled:
         # views into two vectors, made once: a call copies θ into the one and a gradient out of the other
         shapes = {name: (1, *p.shape) for name, p in model.named_parameters()}
         self._theta, self._slopes = np.empty((2, sum(p.numel() for p in model.parameters())))
-        self._weights, self._gradients = _parts(self._theta, shapes), _parts(self._slopes, shapes)
+        self._weights, self._gradients = _by_name(self._theta, shapes), _by_name(self._slopes, shapes)
         self._alone = {name: view[0] for name, view in self._weights.items()}
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
@@ -129,8 +129,8 @@ class _Compiled:
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
         self._theta[:] = theta
-        parts = self._misfit.jacobian(self._alone)
-        return np.concatenate([parts[name].reshape(len(parts[name]), -1) for name in self._alone], 1)
+        slopes = self._misfit.jacobian(self._alone)
+        return np.concatenate([slopes[name].reshape(len(slopes[name]), -1) for name in self._alone], 1)
 
 
 class NaiveExpectedLoss:
@@ -148,9 +148,9 @@ class NaiveExpectedLoss:
         sizes = [shape.numel() for shape in shapes.values()]
 
         def residuals(theta: Tensor) -> Tensor:
-            parts = zip(shapes.items(), theta.split(sizes), strict=True)
+            named = zip(shapes.items(), theta.split(sizes), strict=True)
             return loss.residuals(
-                **task.linear_error(model, {name: part.view(shape) for (name, shape), part in parts})
+                **task.linear_error(model, {name: part.view(shape) for (name, shape), part in named})
             )
 
         self._residuals: Callable[[Tensor], Tensor] = residuals

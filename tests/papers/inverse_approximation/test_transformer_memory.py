@@ -7,7 +7,7 @@ from torch import nn
 from curse_of_memory.measure import memory_function
 from curse_of_memory.papers.inverse_approximation import transformer_memory as iat
 from curse_of_memory.report.reference_numbers import reference
-from curse_of_memory.tasks import TeacherFilter, causal_transformer
+from curse_of_memory.tasks import TeacherFilter, random_transformer
 from curse_of_memory.theory.decay import decay
 
 SMALL = {"transformers": 2, "lags": 100, "widths": (2, 4), "horizon": 15, "steps": 30, "batch_size": 32}
@@ -21,7 +21,7 @@ def figure12():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_impulse_is_kept_as_the_weights_say(seed):
-    model = causal_transformer(16, 1, 32, seed).double()
+    model = random_transformer(16, 1, 32, seed).double()
     memory = memory_function(model, 2001, probe="impulse", device="cpu").values
     law = iat.impulse_law(model)(np.arange(2001))
     assert np.isnan(law[0])
@@ -111,9 +111,9 @@ def test_axes_say_what_they_are(figure12):
 
 def test_bad_arguments():
     with pytest.raises(ValueError, match="one head"):
-        iat.impulse_law(causal_transformer(8, 2, 8, 0))
+        iat.impulse_law(random_transformer(8, 2, 8, 0))
     with pytest.raises(ValueError, match="one input channel"):
-        iat.impulse_law(causal_transformer(8, 1, 8, 0, input_size=2))
+        iat.impulse_law(random_transformer(8, 1, 8, 0, input_size=2))
     with pytest.raises(ValueError, match="widths must be at least two different"):
         iat.data(widths=(4,))
     with pytest.raises(ValueError, match="transformers"):
