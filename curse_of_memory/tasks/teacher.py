@@ -120,7 +120,7 @@ class RandomRNN(nn.Module):
         return self.readout(self.recurrence(x)[0])
 
 
-class RandomTransformer(nn.Module):
+class OneLayerTransformer(nn.Module):
     """Linear readin, one layer of causal self-attention and feedforward, linear readout; no dropout."""
 
     def __init__(self, width: int, heads: int, feedforward: int, input_size: int, output_size: int):
@@ -175,7 +175,7 @@ def random_rnn(
 
 def random_transformer(
     width: int, heads: int, feedforward: int, seed: int, *, input_size: int = 1, output_size: int = 1
-) -> RandomTransformer:
+) -> OneLayerTransformer:
     """Return one transformer layer with random weights, causal in time and without dropout.
 
     Attention runs over the time steps up to the present one, post-normalised, without positions: apart from
@@ -207,4 +207,4 @@ def random_transformer(
     if width % heads:
         raise ValueError(f"heads must divide width={width}, got {heads}")
     with torch_draws(checks.seed("seed", seed)):
-        return RandomTransformer(width, heads, feedforward, input_size, output_size)
+        return OneLayerTransformer(width, heads, feedforward, input_size, output_size)

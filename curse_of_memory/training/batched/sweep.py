@@ -186,12 +186,12 @@ def sweep(
         )
         for chosen in alike.values()
     ]
-    if isinstance(losses, SampledLosses):
-        for group in groups:
-            losses.check(group.members[:1], modules[group.numbers[0]])
     run = Lockstep(groups, Standing(rates, decay_patience), losses, settings, checkpoint)
-    run.resume(device)
     with devices.full_precision(full_precision):
+        if isinstance(losses, SampledLosses):
+            for group in groups:
+                losses.check(group.members[:1], modules[group.numbers[0]])
+        run.resume(device)
         run.train(steps, progress)
     for group in run.groups:
         group.write_best(layers)
