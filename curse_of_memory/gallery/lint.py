@@ -5,12 +5,13 @@ there are none; what would make it pass or fail for the wrong reason is found he
 """
 
 import ast
+import contextlib
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from curse_of_memory.gallery.notebooks import Notebook, source
+from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, source
 from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve
 from curse_of_memory.gallery.registry import Registry
 
@@ -34,9 +35,12 @@ def lint(notebooks: Mapping[str, Notebook], registry: Registry) -> list[str]:
             place = f"papers/{notebook.folder or '<folder>'}/paper.yaml"
             complaints.append(f"{notebook.name} has no folder of a paper: {place} is missing")
         if not notebook.trouble:
-            complaints += [
-                f"{notebook.name}: {text}" for text in (*_parameters(notebook), *_committed(notebook))
-            ]
+            said = (*_module(notebook, registry), *_parameters(notebook), *_committed(notebook))
+            complaints += [f"{notebook.name}: {text}" for text in said]
+    complaints += [
+        f"papers/{module}.py has no notebook of its name"
+        for module in sorted(registry.modules - notebooks.keys())
+    ]
     for preset in registry.presets:
         complaints += _preset(registry, preset, notebooks)
     complaints += [
@@ -45,6 +49,27 @@ def lint(notebooks: Mapping[str, Notebook], registry: Registry) -> list[str]:
         if item.notebook and item.notebook not in notebooks
     ]
     return list(dict.fromkeys(complaints))
+
+
+def _module(notebook: Notebook, registry: Registry) -> Iterator[str]:
+    """Yield what does not agree between a notebook and the module of its figure, which has its name."""
+    if notebook.name not in registry.modules:
+        yield f"there is no module papers/{notebook.name}.py, which computes its figure"
+    elif f"{PACKAGE.name}.papers.{notebook.name.replace('/', '.')}" not in _imports(notebook):
+        yield f"it does not import the module of its figure, papers/{notebook.name}.py"
+
+
+def _imports(notebook: Notebook) -> set[str]:
+    """Return what the code of a notebook imports, names of modules as modules."""
+    imported: set[str] = set()
+    for cell in notebook.code_cells:
+        with contextlib.suppress(SyntaxError):  # which is another complaint
+            for node in ast.walk(ast.parse(source(cell))):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    imported |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return imported
 
 
 def _preset(registry: Registry, preset: str, notebooks: Mapping[str, Notebook]) -> Iterator[str]:

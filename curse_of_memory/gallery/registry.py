@@ -98,6 +98,9 @@ class Registry:
     presets : mapping
         From preset to notebook to parameter to value. The preset ``fast`` is there always: it is the defaults
         of the notebooks.
+    modules : frozenset of str
+        The modules of figures, ``<folder>/<figure>``: the Python files in the folders, save those that begin
+        with an underscore.
     troubles : mapping of str to str
         What is wrong with a file that is not in order, in one line, by folder.
     """
@@ -106,6 +109,7 @@ class Registry:
     papers: tuple[Paper, ...] = ()
     items: tuple[Item, ...] = ()
     presets: Presets = field(default_factory=lambda: {"fast": {}})
+    modules: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
 
     def stopped(self, notebooks: Mapping[str, Notebook]) -> dict[str, Notebook]:
@@ -134,8 +138,10 @@ def read_registry(papers: Path | None = None) -> Registry:
     papers = papers or PAPERS
     folders, troubles, presets = {}, {}, Registry().presets
     read: list[tuple[Paper, list[Item]]] = []
+    modules: set[str] = set()
     for path in sorted(papers.glob(f"*/{FILE}")):
         folder = path.parent.name
+        modules |= {f"{folder}/{file.stem}" for file in path.parent.glob("[!_]*.py")}
         try:
             title, paper, items, own = _read(path, folder)
             if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
@@ -154,6 +160,7 @@ def read_registry(papers: Path | None = None) -> Registry:
         papers=tuple(paper for paper, _ in read),
         items=tuple(item for _, items in read for item in items),
         presets=presets,
+        modules=frozenset(modules),
         troubles=troubles,
     )
 

@@ -10,6 +10,7 @@ from curse_of_memory.gallery.notebooks import find_notebooks
 from curse_of_memory.gallery.registry import Item
 
 NAME = "interest/a"
+USES = "if horizon < 0:\n    from curse_of_memory.papers.interest import a\n"
 
 
 def complaints(project, items=()):
@@ -19,7 +20,8 @@ def complaints(project, items=()):
 @pytest.fixture
 def book(project):
     """Return a function that edits a notebook in order, and checks it."""
-    path = project.write(NAME, "print(1)")
+    path = project.write(NAME, f"{USES}print(1)")
+    (project.papers / f"{NAME}.py").touch()
 
     def edit(change):
         book = nbformat.read(path, as_version=4)
@@ -88,6 +90,49 @@ def test_each_defect_is_found(book, change, message):
     assert all(line.startswith(f"{NAME}") for line in found)
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from curse_of_memory.papers.interest import a",
+        "from curse_of_memory.papers.interest import b, a as figure",
+        "from curse_of_memory.papers.interest.a import data",
+        "import curse_of_memory.papers.interest.a",
+        "def late():\n    import curse_of_memory.papers.interest.a as figure",
+    ],
+)
+def test_a_notebook_imports_the_module_of_its_name(book, code):
+    assert book(source(code)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["from curse_of_memory.papers import interest", "from curse_of_memory.papers.interest import b", "a = 1"],
+)
+def test_and_another_is_not_enough(book, code):
+    assert book(source(code)) == [f"{NAME}: it does not import the module of its figure, papers/{NAME}.py"]
+
+
+def test_a_module_has_a_notebook_and_a_notebook_a_module(project, book):
+    (project.papers / "lem" / "adding.py").touch()
+    (project.papers / "lem" / "_shared.py").touch()
+    assert book(lambda book: None) == ["papers/lem/adding.py has no notebook of its name"]
+    (project.papers / "lem" / "adding.py").unlink()
+    (project.papers / f"{NAME}.py").unlink()
+    assert book(lambda book: None) == [
+        f"{NAME}: there is no module papers/{NAME}.py, which computes its figure"
+    ]
+
+
+def test_a_notebook_lies_in_the_folder_of_a_paper(project, book):
+    project.write("astray/b", "print(1)")
+    project.write("c", "print(1)")
+    said = [line for line in book(lambda book: None) if "has no folder" in line]
+    assert said == [
+        "astray/b has no folder of a paper: papers/astray/paper.yaml is missing",
+        "c has no folder of a paper: papers/<folder>/paper.yaml is missing",
+    ]
+
+
 def test_presets_and_inventory_must_name_what_there_is(project, book):
     book(lambda book: None)
     project.presets(
@@ -107,7 +152,8 @@ def test_presets_and_inventory_must_name_what_there_is(project, book):
 
 
 def test_refresh_brings_a_notebook_in_order_and_changes_outputs_only(project):
-    path = project.write(NAME, "print(horizon)", "horizon + 1")
+    path = project.write(NAME, f"{USES}print(horizon)", "horizon + 1")
+    (project.papers / f"{NAME}.py").touch()
     book = nbformat.read(path, as_version=4)
     injected = nbformat.v4.new_code_cell("horizon = 3", metadata={"tags": ["injected-parameters"]})
     book.cells.insert(2, injected)
