@@ -26,7 +26,7 @@ ENDED_BY = 128  # what shells add to the number of the signal that ended a comma
 
 
 class Project:
-    """The clone, or else the notebooks that came with the package; found and read when first asked."""
+    """The notebooks and papers of the clone, or those in the package; read when first asked for."""
 
     @cached_property
     def root(self) -> Path:
@@ -35,7 +35,7 @@ class Project:
 
     @cached_property
     def notebooks(self) -> dict[str, Notebook]:
-        """All notebooks by name; those of a paper whose description is not in order say so."""
+        """All notebooks by name; those of a paper with an invalid ``paper.yaml`` are marked as broken."""
         return self.registry.stopped(find_notebooks(self.root))
 
     @cached_property
@@ -44,7 +44,7 @@ class Project:
         return read_registry()
 
     def out(self, given: Path | None) -> Path | None:
-        """Return the folder of the figures: the one that was given, else that of the clone, if it is one."""
+        """Return the folder of the figures: the given one, else that of the clone, else None."""
         if given is None and (clone := find_clone()):
             return clone / "figures"
         return given and given.resolve()
@@ -52,7 +52,7 @@ class Project:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn a refused input into a usage error, exit status 2, and one of the system into exit status 1."""
+    """Turn errors into one line and an exit status: 2 for what we refuse, 1 for what the system does."""
     try:
         yield
     except OSError as error:
@@ -64,19 +64,19 @@ def refusals() -> Iterator[None]:
 
 
 def said_by_system(error: OSError) -> str:
-    """Return what the system says, and of which file."""
+    """Return the system's message, after the name of the file."""
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal to stop; its number is the argument."""
+    """A signal asked the command to stop; the argument is its number."""
 
 
 @contextmanager
 def stoppable(said: str) -> Iterator[None]:
-    """Let Ctrl-C, the signal to end, and a terminal that closes end the body alike: it clears up first.
+    """Let Ctrl-C, SIGTERM and SIGHUP end the body in the same way: it clears up, and `said` is printed.
 
-    One line says so, and the exit status is the one by which shells know the signal.
+    The exit status is the one by which shells know the signal.
     """
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     former = {number: signal.getsignal(number) for number in numbers}
@@ -103,7 +103,7 @@ def stoppable(said: str) -> Iterator[None]:
 
 
 def this_machine() -> "Machine":
-    """Return what the machine says of itself; asked for late, since torch takes seconds to import."""
+    """Return what names devices and data files; torch is imported only when they are asked for."""
     from curse_of_memory.gallery.origin import Machine
 
     def device(name: str) -> str:
@@ -198,7 +198,7 @@ def figures(
 )
 @click.pass_obj
 def list_(project: Project, verbose: bool, out: Path | None) -> None:
-    """List the notebooks, with how far each figure is reproduced, and in what it is stale."""
+    """List the notebooks, with the status of each figure, and why it is stale."""
     from curse_of_memory.gallery.batch import staleness
     from curse_of_memory.gallery.ledger import standings, statuses
 
@@ -222,7 +222,7 @@ def list_(project: Project, verbose: bool, out: Path | None) -> None:
 @main.command()
 @click.pass_obj
 def check(project: Project) -> None:
-    """Check that notebooks, parameters, papers and presets agree."""
+    """Check that notebooks, modules, papers and presets agree."""
     from curse_of_memory.gallery.lint import lint
 
     with refusals():
@@ -238,7 +238,7 @@ def check(project: Project) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.pass_obj
 def refresh(project: Project, names: tuple[str, ...]) -> None:
-    """Execute notebooks in place, so that their outputs are what the tests compare with."""
+    """Execute notebooks in place, to renew the outputs with which the tests compare."""
     from curse_of_memory.gallery.batch import one_line
     from curse_of_memory.gallery.refresh import refresh as execute
 
@@ -262,14 +262,14 @@ def refresh(project: Project, names: tuple[str, ...]) -> None:
 
 
 def progress(outcomes: Iterable["Outcome"], total: int) -> Iterable["Outcome"]:
-    """Show a bar over notebooks on a terminal."""
+    """Yield the outcomes; a terminal shows a progress bar."""
     from tqdm import tqdm
 
     return tqdm(outcomes, total=total, unit="notebook", file=sys.stderr, disable=None)
 
 
 def write_pages(project: Project, out: Path) -> list[str]:
-    """Write the index page and the ledger for what is in `out` now; return what is the matter."""
+    """Write the index page and the ledger of the figures in `out`; return what is wrong, a line each."""
     from curse_of_memory.gallery.index_page import write_index
     from curse_of_memory.gallery.ledger import standings
     from curse_of_memory.gallery.ledger_text import write_ledger
@@ -288,13 +288,13 @@ def write_pages(project: Project, out: Path) -> list[str]:
 
 
 def troubles_of(project: Project, found: Mapping[str, "Standing"]) -> list[str]:
-    """Return what is the matter with notebooks, figures and descriptions of papers, a line each."""
+    """Return what is wrong with notebooks, figures and papers, a line each."""
     troubles = [standing.trouble for standing in found.values() if standing.trouble]
     return list(dict.fromkeys([*troubles, *project.registry.troubles.values()]))
 
 
 def report(outcomes: Iterable["Outcome"], out: Path) -> None:
-    """Print how every notebook ended, and for failures where to look."""
+    """Print how every notebook ended, and of failures the error and the executed notebook."""
     outcomes = list(outcomes)
     width = max((len(outcome.name) for outcome in outcomes), default=0)
     for outcome in outcomes:

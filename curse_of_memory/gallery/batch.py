@@ -1,9 +1,8 @@
-"""Run notebooks and keep what they write: whole figures or the ones that were there before.
+"""Plan and run a batch of notebooks, and tell which figures are stale.
 
-A notebook writes into a staging folder. After it has ended well a state file says what is to come, its
-files move to their place one by one, each in a single step, and the state file says that they have. A
-batch that is killed at any moment can be started again: what was being published is brought to an end,
-what is recorded and still stands is skipped, everything else is done anew.
+A notebook writes into a staging folder, from which its files move to the figures when it has ended well. A
+batch that was killed can be started again: a figure that was being published is published to the end, figures
+that are up to date are skipped, all others are made.
 """
 
 import contextlib
@@ -64,7 +63,7 @@ def plan(
     texts: Mapping[str, str],
     machine: Machine,
 ) -> tuple[list[Job], dict[str, str]]:
-    """Decide what every selected notebook is run with; nothing runs before all of it holds.
+    """Return a job for every selected notebook that can be run, and for the others the reason why not.
 
     Parameters
     ----------
@@ -82,7 +81,7 @@ def plan(
     jobs : list of Job
         What can be run.
     reasons : dict
-        Why a notebook cannot, by its name: it is broken, or the data it needs have no such name or folder.
+        By name of a notebook: it is broken, or the data that it needs are not there.
 
     Raises
     ------
@@ -128,16 +127,16 @@ def _job(
 
 
 def outdated(jobs: Iterable[Job], out: Path) -> list[Job]:
-    """Return the jobs whose figures are not there as recorded."""
+    """Return the jobs whose figures are missing or not up to date."""
     return [job for job in jobs if not is_current(out, job)]
 
 
 def staleness(
     notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping], out: Path, machine: Machine
 ) -> dict[str, list[str]]:
-    """Return in what the figures made here are stale, by notebook: what a batch as then would make anew.
+    """Return why figures are stale, by notebook: a batch with their own presets would make these anew.
 
-    A figure whose state is not known, as in a fresh clone, is not among them.
+    Figures that were not made by a batch here, such as those of a fresh clone, are not judged.
     """
     package = PackageCode()
     found = {}
@@ -148,7 +147,7 @@ def staleness(
         try:
             chosen = preset_of(presets, state.preset, notebooks)
             job = _job(notebook, chosen, state.preset, state.overrides, package, machine)
-        except (TypeError, ValueError, OSError) as error:  # what it was made with there is no more
+        except (TypeError, ValueError, OSError) as error:  # its preset, parameter or data are gone
             found[name] = [str(error)]
             continue
         reasons = state.origin.differences(job.origin)
@@ -161,7 +160,7 @@ def staleness(
 
 @contextlib.contextmanager
 def only_batch(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
-    """Hold the output folder against a second batch; end what a killed one began, and leave nothing behind.
+    """Lock the output folder for this batch; first finish the figures that a killed batch was publishing.
 
     Raises
     ------
@@ -206,7 +205,7 @@ def run(jobs: list[Job], out: Path, workers: int) -> Generator[Outcome]:
 
 
 def _run_one(job: Job, out: Path, side_by_side: bool) -> Outcome:
-    """Run one notebook and publish its figure; a failure is an outcome, not an exception."""
+    """Run one notebook and publish its figure; return how it ended, also if it failed."""
     from curse_of_memory.gallery.kernel import run_apart
 
     name = job.notebook.name
@@ -233,7 +232,7 @@ def _run_one(job: Job, out: Path, side_by_side: bool) -> Outcome:
 
 
 def _execute(notebook: Notebook, values: Mapping[str, Any], draft: Path, side_by_side: bool) -> None:
-    """Execute a notebook with papermill; the executed copy stands at `draft` also if it fails."""
+    """Execute a notebook with papermill; the executed copy is written to `draft`, also if it fails."""
     import papermill
 
     from curse_of_memory.gallery.kernel import OneThreadKernel, ThisPythonKernel
@@ -260,7 +259,7 @@ def _execute(notebook: Notebook, values: Mapping[str, Any], draft: Path, side_by
 
 
 def one_line(error: Exception) -> str:
-    """Return the kind of an error and the last line it says."""
+    """Return the class of an error and the last line of its message."""
     kind = getattr(error, "ename", type(error).__name__)
     lines = str(getattr(error, "evalue", error)).strip().splitlines()
     return f"{kind}: {lines[-1].strip()}" if lines else kind

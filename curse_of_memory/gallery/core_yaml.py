@@ -1,4 +1,4 @@
-"""YAML as a person reads it: the core schema of YAML 1.2, where ``017`` is 17 and a date is a word.
+"""A reader of YAML in the core schema of version 1.2, where ``017`` is 17 and a date is a word.
 
 PyYAML itself reads YAML 1.1, to which ``017`` is 15, ``190:20:30`` a number of seconds and ``no`` false.
 """
@@ -20,14 +20,14 @@ SCHEMA = {
 
 
 def read_yaml(text: str) -> Any:
-    """Return what a YAML document says: numbers, texts, truths, nothing, lists and mappings of these.
+    """Return the content of a YAML document: None, bool, int, float, str, and lists and dicts of these.
 
-    Aliases are refused, and tags of other types, keys that stand twice, and numbers too large for a float.
+    Aliases, tags of other types, duplicate keys and numbers too large for a float are refused.
 
     Raises
     ------
     ValueError
-        If the text is none, or has one of these; in one line.
+        If the text is no YAML, or has one of these; the message is one line.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def _loader() -> type:
         return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
     class Loader(yaml.SafeLoader):
-        """Reads what :func:`read_yaml` says."""
+        """A safe loader with the scalars of the core schema only."""
 
         yaml_implicit_resolvers: dict = {}  # noqa: RUF012  (PyYAML's way)
         yaml_constructors: dict = {}  # noqa: RUF012

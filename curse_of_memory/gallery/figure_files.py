@@ -1,4 +1,4 @@
-"""The files of a figure: which names they have, and the record among them."""
+"""The names of a figure's files, and its record, read from a folder of figures."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ FILES = ("png", "pdf", "md", "tex", "csv", "json")
 
 
 def own_files(notebook: Notebook) -> tuple[str, ...]:
-    """Return the names that a figure's files can have, without the folder: no others are its own."""
+    """Return all names that the files of a notebook's figure can have, without the folder."""
     return tuple(f"{notebook.stem}.{suffix}" for suffix in FILES)
 
 

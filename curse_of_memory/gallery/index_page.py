@@ -1,4 +1,4 @@
-"""The index page: one card a figure, by paper, as a static page that needs nothing from elsewhere."""
+"""The index page: one static HTML file with a card for every figure, by paper."""
 
 import csv
 import struct
@@ -43,7 +43,7 @@ class Card:
 def index_html(
     registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
 ) -> str:
-    """Return the page for the figures in `out`; of those that are incomplete it has the names only."""
+    """Return the HTML of the page for the figures in `out`; incomplete ones are only named."""
     from jinja2 import Environment, PackageLoader
 
     sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in (*registry.papers, None)]
@@ -110,10 +110,10 @@ def _card(notebook: Notebook, record: Record, state: str, preset: str, out: Path
 
 
 def _layout(png: Path) -> str:
-    """Return how a card has room for its picture, by the size that the header says.
+    """Return where a card has its picture, by the size of the picture.
 
-    That is ``wide``, above the text and as wide as the page; ``beside`` the text; or nothing, above the text
-    in a card of half the width.
+    ``wide``: above the text, in a card as wide as the page. ``beside``: beside the text, in such a card.
+    Empty: above the text, in a card of half the width.
     """
     with png.open("rb") as handle:
         header = handle.read(24)
@@ -126,7 +126,7 @@ def _layout(png: Path) -> str:
 
 
 def _without_gaps(cards: list[Card]) -> list[Card]:
-    """Return the cards with the last narrow one set in a row of its own, if it has no other beside it."""
+    """Return the cards; if the number of narrow ones is odd, the last of them is made as wide as the page."""
     narrow = [number for number, card in enumerate(cards) if not card.layout]
     if len(narrow) % 2 == 0:
         return cards
@@ -135,7 +135,7 @@ def _without_gaps(cards: list[Card]) -> list[Card]:
 
 
 def _preview(path: Path) -> list[list[str]]:
-    """Return the header and the first rows of a table's data; none of what is no table."""
+    """Return the header and the first rows of a CSV file; nothing if it cannot be read."""
     if not is_plain_file(path):
         return []
     try:

@@ -1,7 +1,4 @@
-"""How a notebook is run: with a kernel of this Python, in a thread that can be left behind.
-
-The kernels of a process are known in one place, so that none outlives an interrupted batch.
-"""
+"""Kernels of this Python that run notebooks; all are killed when a batch is interrupted."""
 
 import contextlib
 import os
@@ -23,7 +20,7 @@ START_SECONDS = 10.0  # a kernel's process is there long before
 
 
 class _Kernels:
-    """The kernels that run, and how many are being started; none starts any more once they were killed."""
+    """The running kernels, and the number being started; after `kill` no more are started."""
 
     def __init__(self):
         self.running: weakref.WeakSet[ThisPythonKernel] = weakref.WeakSet()
@@ -62,7 +59,7 @@ _kernels = _Kernels()
 
 @contextlib.contextmanager
 def no_kernel_left_behind() -> Iterator[None]:
-    """Let kernels start in the body; if it is left by an exception, they and their processes are killed."""
+    """Kill all kernels, with the processes that they started, if the body raises an exception."""
     _kernels.closed = False
     try:
         yield
@@ -72,7 +69,7 @@ def no_kernel_left_behind() -> Iterator[None]:
 
 
 class ThisPythonKernel(AsyncKernelManager):
-    """Start kernels with the interpreter that is running now.
+    """A kernel that runs the interpreter that is running now.
 
     The notebooks say ``python3``, which Jupyter resolves by searching folders of the user and of
     the machine first where it likes; another environment's kernel there would run other code.
@@ -106,13 +103,13 @@ class ThisPythonKernel(AsyncKernelManager):
 
 
 class OneThreadKernel(ThisPythonKernel):
-    """As above, with one computing thread: for kernels side by side, and for sums in one order everywhere."""
+    """The same with one computing thread: for kernels side by side, and for one order of sums everywhere."""
 
     extra_environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 def run_apart(function: Callable, *arguments: Any) -> Any:
-    """Return ``function(*arguments)``, computed in a thread of its own.
+    """Return ``function(*arguments)``, called in a new thread.
 
     The Jupyter client drives an event loop. In its own thread that loop never meets one that is
     running already, as in a notebook, and can be closed, which the client does not; and Ctrl-C

@@ -1,6 +1,6 @@
-"""The ledger: every figure and table of every paper, and how far it is reproduced.
+"""The ledger as data: the status of every figure and table of every paper.
 
-What the papers show is data (the registry); every status and number is computed.
+What the papers show is read from the registry; every status and number is computed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,10 +31,18 @@ STATUSES = (
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger: a figure or table, and what became of it.
+    """One line of the ledger: a figure or table of a paper, or one of ours.
 
-    `standing` says how its figure stands, `status` is that of :func:`status`. `item` has no paper where none
-    shows the figure.
+    Attributes
+    ----------
+    item : Item
+        What the paper shows; without a paper if the figure is ours.
+    notebook : Notebook or None
+        The one that makes the figure, if there is one.
+    standing : Standing
+        The record of the figure, and at which scale it was made.
+    status : str
+        From :func:`status`.
     """
 
     item: Item
@@ -44,29 +52,29 @@ class Entry:
 
     @property
     def record(self) -> Record | None:
-        """What the figure says of itself."""
+        """The record of the figure; None if there is none."""
         return self.standing.record
 
 
 @dataclass(frozen=True)
 class Section:
-    """The entries of one paper, or, where `paper` is None, those that no paper has."""
+    """The entries of one paper; if `paper` is None, our own figures."""
 
     paper: Paper | None
     entries: list[Entry]
 
 
 def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
-    """Return how far a figure is reproduced.
+    """Return the status of a figure: one of ``STATUSES``, or the same with ``ours`` for ``reproduced``.
 
     Parameters
     ----------
     found : Standing
-        How the figure stands.
+        The record of the figure, and at which scale it was made.
     needs : str
         What running it needs: ``data``, ``GPU`` or nothing.
     own : bool
-        Whether no paper has the figure, so that there is nothing to reproduce.
+        Whether the figure is ours, not a paper's.
     stand_in : bool
         Whether other models or data stand in for those of the paper.
     """
@@ -79,7 +87,7 @@ def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: boo
 
 
 def statuses(found: Mapping[str, Standing], items: Iterable[Item]) -> dict[str, str]:
-    """Return the status of every notebook's figure, by name, from how they stand and what the papers show."""
+    """Return the status of every notebook's figure, by name; `items` are the figures of the papers."""
     stand_ins = {item.notebook: bool(item.stand_in) for item in items}
     return {
         name: status(one, own=name not in stand_ins, stand_in=stand_ins.get(name, False))
@@ -90,19 +98,19 @@ def statuses(found: Mapping[str, Standing], items: Iterable[Item]) -> dict[str, 
 def standings(
     notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
 ) -> dict[str, Standing]:
-    """Return how every notebook's figure stands in `out`, by name."""
+    """Return the standing of every notebook's figure in `out`, by name."""
     return {name: standing(out, notebook, presets) for name, notebook in notebooks.items()}
 
 
 def sections(
     registry: Registry, notebooks: Mapping[str, Notebook], found: Mapping[str, Standing]
 ) -> list[Section]:
-    """Return what the ledger says, by paper; what no paper has comes last.
+    """Return the sections of the ledger: one for each paper, and last one for our own figures.
 
     Parameters
     ----------
     registry, notebooks
-        What there should be, and what there is.
+        The figures of the papers, and the notebooks there are.
     found : mapping
         From `standings`.
     """

@@ -1,6 +1,6 @@
-"""The ledger in print: ``ledger.md`` for a reader of the repository, ``ledger.tex`` for an author.
+"""The ledger in print: ``ledger.md`` in Markdown, and the same tables as ``ledger.tex`` in LaTeX.
 
-Of every paper there are two tables, the same in both files: one line per figure, and one per number.
+Every paper has two tables: one line per figure, and one line per number.
 """
 
 from collections import Counter
@@ -48,7 +48,7 @@ def write_ledger(
 
 
 def ledger_markdown(found: Iterable[Section], out: Path) -> str:
-    """Return the ledger in Markdown, with links that hold in the folder `out`."""
+    """Return the ledger in Markdown; its links are relative to the folder `out`."""
     found = list(found)
     blocks = ["# Ledger", f"Every figure and table of the papers: {_tally(found)}", *LEGEND]
     if any(entry.status == INCOMPLETE for section in found for entry in section.entries):
@@ -63,7 +63,7 @@ def ledger_markdown(found: Iterable[Section], out: Path) -> str:
 
 
 def ledger_latex(found: Iterable[Section]) -> str:
-    """Return the tables of the ledger in LaTeX; the first line is a comment that says what they need."""
+    """Return the tables of the ledger in LaTeX; a comment in the first line names the packages they need."""
     blocks = [
         r"% needs \usepackage{amsmath,array,booktabs,longtable} and lines of 16 cm",
         r"\begingroup\footnotesize\setlength{\tabcolsep}{4pt}",
@@ -89,7 +89,7 @@ def _title(paper: Paper | None) -> str:
 
 
 def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
-    """Return the cells of a figure's line, as plain text; the paper's own folder goes without saying."""
+    """Return the cells of a figure's line as plain text; the notebook without the paper's own folder."""
     item, notebook, record = entry.item, entry.notebook, entry.record
     shows = f"{item.title}; here on {item.stand_in}" if item.stand_in else item.title or NOTHING
     name = notebook.name if notebook else NOTHING
@@ -102,7 +102,7 @@ def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
 
 
 def _numbers(section: Section) -> list[list[tuple[str, ...]]]:
-    """Return the lines of the numbers, as plain text: a group a notebook, which may have several figures."""
+    """Return the lines of the numbers as plain text, grouped by notebook, which may make several figures."""
     keys: dict[str, list[str]] = {}
     records = {}
     for entry in section.entries:
@@ -118,7 +118,7 @@ def _numbers(section: Section) -> list[list[tuple[str, ...]]]:
 
 
 def _linked(cells: tuple[str, ...], entry: Entry, out: Path) -> tuple[str, ...]:
-    """Return the cells in Markdown, with links to the figure and to its notebook where these are."""
+    """Return the cells in Markdown, with links to the figure and to its notebook if these exist."""
     key, shows, name, *rest = map(markdown_text, cells)
     if notebook := entry.notebook:
         files = (f"{notebook.name}.{suffix}" for suffix in ("png", "md", "csv"))
@@ -139,13 +139,13 @@ def _about(paper: Paper | None) -> str:
 
 
 def _breaking(figure: tuple[str, ...]) -> list[str]:
-    """Return a figure's cells in LaTeX; the name of its notebook, which has no space, may break."""
+    """Return a figure's cells in LaTeX; lines may break in the name of the notebook, which has no space."""
     key, shows, name, *rest = map(latex_text, figure)
     return [key, shows, name.replace("/", r"/\allowbreak{}").replace(r"\_", r"\_\allowbreak{}"), *rest]
 
 
 def _columns(texts: Iterable[float], numbers: Iterable[float]) -> str:
-    """Return the declaration of columns of these widths, in parts of the line: texts left, numbers right."""
+    """Return a LaTeX column declaration; widths are fractions of the line, texts left, numbers right."""
     sides = [("right", width) for width in texts] + [("left", width) for width in numbers]
     columns = (rf">{{\ragged{side}\arraybackslash}}p{{{width}\linewidth}}" for side, width in sides)
     return f"@{{}}{''.join(columns)}@{{}}"

@@ -1,7 +1,7 @@
-"""What does not agree among notebooks, parameters, papers and presets, and what cannot be tested.
+"""Checks that notebooks, their modules, papers and presets agree, and that nbval can test the notebooks.
 
-nbval compares a notebook with the outputs it is committed with, and passes without a word where
-there are none; what would make it pass or fail for the wrong reason is found here.
+nbval compares a notebook with the outputs it is committed with, and passes silently where there are none.
+What would make it pass or fail for the wrong reason is complained of here.
 """
 
 import ast
@@ -28,7 +28,7 @@ ABSOLUTE = re.compile(r"(/\w|~/|[A-Za-z]:[\\/])")
 
 
 def lint(notebooks: Mapping[str, Notebook], registry: Registry) -> list[str]:
-    """Return what does not agree, one line each; an empty list means all is well."""
+    """Return the complaints, one line each; none if all is in order."""
     complaints = [*registry.troubles.values(), *(n.trouble for n in notebooks.values() if n.trouble)]
     for notebook in notebooks.values():
         if notebook.folder not in registry.folders and notebook.folder not in registry.troubles:
@@ -52,7 +52,7 @@ def lint(notebooks: Mapping[str, Notebook], registry: Registry) -> list[str]:
 
 
 def _module(notebook: Notebook, registry: Registry) -> Iterator[str]:
-    """Yield what does not agree between a notebook and the module of its figure, which has its name."""
+    """Yield complaints about the module of the notebook's figure, which has the notebook's name."""
     if notebook.name not in registry.modules:
         yield f"there is no module papers/{notebook.name}.py, which computes its figure"
     elif f"{PACKAGE.name}.papers.{notebook.name.replace('/', '.')}" not in _imports(notebook):
@@ -60,7 +60,7 @@ def _module(notebook: Notebook, registry: Registry) -> Iterator[str]:
 
 
 def _imports(notebook: Notebook) -> set[str]:
-    """Return what the code of a notebook imports, names of modules as modules."""
+    """Return the full names of all that the code of a notebook imports: modules, and names in them."""
     imported: set[str] = set()
     for cell in notebook.code_cells:
         with contextlib.suppress(SyntaxError):  # which is another complaint
@@ -73,7 +73,7 @@ def _imports(notebook: Notebook) -> set[str]:
 
 
 def _preset(registry: Registry, preset: str, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
-    """Yield what a preset sets that cannot be set."""
+    """Yield complaints about a preset: unknown notebooks or parameters, values of another type."""
     try:
         preset_of(registry.presets, preset, notebooks)
     except ValueError as error:
@@ -101,7 +101,7 @@ def _parameters(notebook: Notebook) -> Iterator[str]:
 
 
 def _committed(notebook: Notebook) -> Iterator[str]:
-    """Yield what is wrong with the notebook as a committed file."""
+    """Yield complaints about the notebook as a committed file."""
     metadata = notebook.content.get("metadata", {})
     if metadata.get("kernelspec", {}).get("name") != "python3":
         yield "the kernelspec must be python3"

@@ -1,6 +1,6 @@
-"""The notebooks of a project: where they are, what they are called, what can be set in them.
+"""The notebooks of the project: found, read and selected by name.
 
-Notebooks are read as plain JSON: listing and checking them should not wait for Jupyter.
+They are read as plain JSON, so that listing and checking them does not wait for Jupyter.
 """
 
 import os
@@ -57,12 +57,12 @@ class Notebook:
 
     @property
     def stem(self) -> str:
-        """The name without the folder, which the figure's files carry."""
+        """The name without the folder; the figure's files are called so, too."""
         return self.name.rpartition("/")[2]
 
     @property
     def flat_name(self) -> str:
-        """The name as one part of a path, so that no notebook's own folder lies in that of another."""
+        """The name with its slash escaped, as the name of a folder of its own."""
         return quote(self.name, safe="")
 
     @property
@@ -106,9 +106,9 @@ class Notebook:
             raise ValueError(f"{self.name}, parameters cell: {error}") from None
 
     def link_from(self, folder: Path) -> str:
-        """Return the way from `folder` to the file; empty outside the project.
+        """Return the relative path from `folder` to the file; empty if `folder` is outside the project.
 
-        From there it would lead through the folders of this machine.
+        From there the path would show folders of this machine.
         """
         root = self.path.parents[self.name.count("/") + 1].resolve()
         if not folder.resolve().is_relative_to(root):
@@ -117,13 +117,13 @@ class Notebook:
 
 
 def source(cell: Mapping) -> str:
-    """Return the text of a cell, which the format stores as one string or as lines."""
+    """Return the text of a cell, which the file stores as one string or as a list of lines."""
     text = cell["source"]
     return text if isinstance(text, str) else "".join(text)
 
 
 def find_clone(start: Path | None = None) -> Path | None:
-    """Return the clone of this project that `start` lies in, or else the package; None if neither does.
+    """Return the clone of this project that `start` lies in, else that of the package, else None.
 
     A folder is one if its ``pyproject.toml`` has the name of this project, and if the package that is running
     now is the one in it: notebooks are run with, and written by, their own code only.
@@ -146,7 +146,7 @@ def find_clone(start: Path | None = None) -> Path | None:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """Return the folder with ``notebooks/``: of the clone (`find_clone`), or what came with the package.
+    """Return the folder that has ``notebooks/``: the clone (`find_clone`), else the one in the package.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def read_notebook(path: Path, name: str) -> Notebook:
 
 
 def _is_notebook(content: Any) -> bool:
-    """Return whether what a file holds has the parts of a notebook that are used here."""
+    """Return whether the content of a file has all parts of a notebook that are used here."""
 
     def is_text(text: Any) -> bool:
         return isinstance(text, str) or _texts(text)
@@ -237,9 +237,9 @@ def _texts(values: Any) -> bool:
 
 
 def find_notebooks(root: Path) -> dict[str, Notebook]:
-    """Return the notebooks of the project by name, sorted, checkpoints left out; broken ones say so.
+    """Return the notebooks of the project by name, sorted, without Jupyter's checkpoints.
 
-    One that cannot be read has no cells, and its attribute ``trouble`` says why.
+    A notebook that cannot be read has no cells, and its attribute ``trouble`` says why.
     """
     base = root / "notebooks"
     found = {}
@@ -256,9 +256,9 @@ def find_notebooks(root: Path) -> dict[str, Notebook]:
 
 
 def select(notebooks: Mapping[str, Notebook], names: Iterable[str] = ()) -> list[Notebook]:
-    """Return the notebooks meant by `names`: notebook names or folders; all where none is given.
+    """Return the notebooks that `names` select: notebooks, or all of a folder; all notebooks without a name.
 
-    A path as the shell completes it (``notebooks/interest/memory_bias.ipynb``) is a name too.
+    A path as the shell completes it (``notebooks/interest/memory_bias.ipynb``) is a name, too.
 
     Raises
     ------
@@ -282,5 +282,5 @@ def select(notebooks: Mapping[str, Notebook], names: Iterable[str] = ()) -> list
 
 
 def code_of(notebook: Notebook) -> str:
-    """Return the code of a notebook as one text: what decides what it computes."""
+    """Return the code cells of a notebook as one text."""
     return "\n# %%\n".join(source(cell) for cell in notebook.code_cells)

@@ -1,4 +1,4 @@
-"""What a figure is made from, and in what that differs from what it would be made from now."""
+"""The origin of a figure: parameters, code, data, device and versions; two origins can be compared."""
 
 import hashlib
 import json
@@ -18,19 +18,19 @@ SHOWN = 3  # of the changed files
 
 
 class DataError(ValueError):
-    """The data that a notebook needs cannot be told: there is no such set, or no such folder."""
+    """A data set that a notebook needs is unknown, or its folder does not exist."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the gallery, which knows no science, asks of the machine.
+    """Two questions to the machine, answered outside the gallery, which imports no science.
 
     Attributes
     ----------
     device : callable
-        From the parameter `device` of a notebook to what the device is called.
+        From the parameter `device` of a notebook to the name of the device.
     data : callable
-        From the name of a data set to the files of it that are read here, with their checksums.
+        From the name of a data set to its files that are read here, with their checksums.
     """
 
     device: Callable[[str], str]
@@ -39,12 +39,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Origin:
-    """Everything that decides a figure.
+    """Everything that decides the content of a figure.
 
     Attributes
     ----------
     parameters : dict
-        All of the notebook's, by name.
+        All parameters of the notebook, by name.
     code : str
         Checksum of the notebook's code.
     package : dict
@@ -54,7 +54,7 @@ class Origin:
     device : str
         The name of the GPU, or ``cpu``.
     versions : dict
-        Of the packages that compute and draw.
+        The versions of the packages that compute and draw.
     """
 
     parameters: dict[str, Any]
@@ -93,11 +93,11 @@ class Origin:
         return cls(**content)
 
     def same_as(self, other: "Origin") -> bool:
-        """Return whether two origins are one, as they are written down."""
+        """Return whether two origins are equal, as they are written down."""
         return all(_text(getattr(self, f.name)) == _text(getattr(other, f.name)) for f in fields(self))
 
     def differences(self, now: "Origin") -> list[str]:
-        """Return in what a figure of this origin is stale, a few words each; an empty list if in nothing."""
+        """Return in what the origin `now` differs from this one, a few words each; empty if in nothing."""
         versions = [
             f"{name} {self.versions.get(name, 'none')}, now {now.versions.get(name, 'none')}"
             for name in _changed(self.versions, now.versions)
@@ -116,14 +116,14 @@ class Origin:
 def origin(
     notebook: Notebook, values: Mapping[str, Any], package: Mapping[str, str], machine: Machine
 ) -> Origin:
-    """Return what the figure of a notebook would be made from now.
+    """Return the origin that the figure of a notebook would have if it was made now.
 
     Parameters
     ----------
     notebook : Notebook
-        Its code counts, its text and outputs do not.
+        Its code counts, its texts and outputs do not.
     values : mapping
-        The parameters that are set; the others have the defaults that stand in the code.
+        The parameters that are set; the others have their defaults.
     package : mapping
         The files of the package that the notebook uses, with their checksums.
     machine : Machine
@@ -132,7 +132,7 @@ def origin(
     Raises
     ------
     ValueError
-        If the machine has not the device; a `DataError` if the notebook's data have no such name or folder.
+        If the machine lacks the device; a `DataError` if a data set is unknown or has no folder.
     """
     defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
     parameters = {**defaults, **values}
@@ -163,12 +163,12 @@ def _text(value: Any) -> str:
 
 
 def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names under which one of two mappings has something else than the other, or nothing."""
+    """Yield the names whose values differ in two mappings, or that only one of them has."""
     for name in sorted(then.keys() | now.keys()):
         if name not in then or name not in now or _text(then[name]) != _text(now[name]):
             yield name
 
 
 def _some(names: list[str]) -> list[str]:
-    """Return the first names, and how many more there are."""
+    """Return the names; of many the first, and how many more there are."""
     return names if len(names) <= SHOWN else [*names[:SHOWN], f"and {len(names) - SHOWN} more"]

@@ -1,8 +1,7 @@
-"""The parameters of notebooks: what a cell declares, what a value must be, what a preset may set.
+"""The parameters of notebooks: read from their declarations, and values checked against these.
 
-papermill itself lets an unknown parameter pass with a log line and reads declarations by a
-regular expression. Here a declaration is parsed as Python and every value is checked against it
-before a kernel starts.
+papermill itself lets an unknown parameter pass with a log line, and reads declarations by a regular
+expression. Here a declaration is parsed as Python, and values are checked before a kernel starts.
 """
 
 import ast
@@ -40,12 +39,12 @@ class Parameter:
     help: str
 
     def accept(self, value: Any) -> Any:
-        """Return `value` as the declared kind.
+        """Return `value` as the declared type.
 
         Raises
         ------
         TypeError
-            If it is of another kind.
+            If it is of another type.
         """
         inner = self.kind.removeprefix("list").strip("[]") if self.kind.startswith("list") else None
         if inner is None:
@@ -71,7 +70,7 @@ class Parameter:
 
 
 def read_parameters(code: str) -> dict[str, Parameter]:
-    """Read the declarations of a parameters cell.
+    """Return the parameters that the code of a cell declares, by name.
 
     Raises
     ------
@@ -109,12 +108,12 @@ def read_parameters(code: str) -> dict[str, Parameter]:
 
 
 def read_value(parameter: Parameter, text: str) -> Any:
-    """Read a value from the command line as the parameter's kind; words stay words.
+    """Return the value that a text from the command line has for a parameter; for a ``str``, the text itself.
 
     Raises
     ------
     TypeError
-        If the text does not say a value of that kind.
+        If the text is no value of the declared type.
     """
     if parameter.kind == "str":
         return text
@@ -126,12 +125,12 @@ def read_value(parameter: Parameter, text: str) -> Any:
 
 
 def preset_of(presets: Mapping[str, Mapping], preset: str, notebooks: Mapping) -> Mapping[str, Mapping]:
-    """Return one preset after checking that it exists and names only notebooks there are.
+    """Return the preset of this name: parameters and values by notebook.
 
     Raises
     ------
     ValueError
-        If the preset, or a notebook it names, is unknown.
+        If there is no such preset, or it names an unknown notebook.
     """
     chosen = presets[one_of("preset", preset, presets)]
     for name in chosen:
@@ -142,16 +141,16 @@ def preset_of(presets: Mapping[str, Mapping], preset: str, notebooks: Mapping) -
 
 
 def resolve(name: str, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` for notebook `name`, each as the kind the notebook declares.
+    """Return `values` for the notebook `name`, each as the type that the notebook declares.
 
-    Text that was typed for a parameter should pass `read_value` first.
+    A text from the command line must pass `read_value` first.
 
     Raises
     ------
     ValueError
         If a parameter is not declared, or may not be set.
     TypeError
-        If a value is of another kind.
+        If a value is of another type.
     """
     accepted = {}
     for key, value in values.items():
@@ -180,13 +179,13 @@ def declared_as(name: str, declared: Mapping[str, Parameter], key: str) -> Param
 
 
 def plain_values(values: Mapping[str, Any]) -> bool:
-    """Return whether all values are numbers, truths, texts, or lists of these: what a parameter can be."""
+    """Return whether all values can be those of parameters: bool, int, float, str, or lists of these."""
     entries = (e for value in values.values() for e in (value if isinstance(value, list) else [value]))
     return all(isinstance(entry, int | float | str) for entry in entries)
 
 
 def same_value(first: Any, second: Any) -> bool:
-    """Return whether two parameter values are one; 1 and 1.0 are, 1 and True are not, and NaN is NaN."""
+    """Return whether two values are equal, where 1 equals 1.0 and not True, and NaN equals NaN."""
     if isinstance(first, bool) != isinstance(second, bool):
         return False
     if isinstance(first, list) and isinstance(second, list):

@@ -1,7 +1,8 @@
-"""A figure comes to its place: all of its files or, as far as the next batch and every reader see, none.
+"""Publish a figure: move its files from staging to the figures, all of them or, to any reader, none.
 
-The files of one figure lie beside those of others, so that they cannot move in one step. They move one by
-one, from a folder beside a state file that says so; as long as it does, the figure counts as incomplete.
+The files of one figure lie beside those of others, so that they cannot move in one step. A state file says
+that they are about to move, they move one by one, and the state file says that they have. In between, and if
+the batch is killed then, the figure counts as incomplete.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ __all__ = ["Job", "is_current", "publish", "recover"]
 
 @dataclass(frozen=True)
 class Job:
-    """A notebook with the parameters to set, where these are from, and all that its figure is made from.
+    """A notebook to run, the parameters to set, and the origin of the figure that it will make.
 
     Attributes
     ----------
@@ -48,7 +49,7 @@ class Job:
 
 
 def is_current(out: Path, job: Job) -> bool:
-    """Return whether the figure was made from what the job would make it from, and its files still stand."""
+    """Return whether the figure has the origin that the job would give it, and its files are unchanged."""
     state = read_state(out, job.notebook)
     return (
         state is not None
@@ -94,7 +95,7 @@ def publish(job: Job, staging: Path, out: Path) -> None:
 
 
 def recover(out: Path, notebooks: Mapping[str, Notebook]) -> None:
-    """End what a batch that was killed had begun to publish; what cannot be ended stays incomplete."""
+    """Publish to the end the figures that a killed batch had begun to; what cannot be stays incomplete."""
     left = False
     for notebook in notebooks.values():
         if (state := read_state(out, notebook)) and not state.published:
@@ -135,7 +136,7 @@ def _stand(folder: Path, state: State) -> bool:
 
 
 def _whole_figure(notebook: Notebook, staging: Path) -> list[str]:
-    """Return the names of the files that a notebook wrote, if they are a figure or a table.
+    """Return the names of the files in `staging`, which must be a whole figure or table.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Execute a notebook in place, so that its outputs are what nbval compares with.
+"""Execute a notebook in place, to renew the outputs with which nbval compares.
 
-Only outputs change: what papermill or an editor left behind goes, everything else stays.
+Traces of papermill and of editors are removed from it; all else stays.
 """
 
 from curse_of_memory.gallery.batch import CELL_SECONDS, IOPUB_SECONDS, START_SECONDS
@@ -12,7 +12,7 @@ __all__ = ["refresh"]
 
 
 def refresh(notebook: Notebook) -> None:
-    """Execute `notebook` with its own defaults and write its outputs back.
+    """Execute `notebook` with its default parameters, and write the outputs into its file.
 
     Raises
     ------

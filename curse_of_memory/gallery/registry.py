@@ -1,7 +1,7 @@
-"""The papers: what each shows, which notebook reproduces it, and which parameters are its full scale.
+"""The papers: their figures, the notebooks that reproduce these, and the presets of parameters.
 
-All of it is data, one file a paper: ``papers/<folder>/paper.yaml`` in this package, where ``<folder>`` is
-also that of the paper's notebooks and figures. A file that is not in order stops its own paper and no other.
+All of it is data, one file a paper: ``papers/<folder>/paper.yaml`` in this package; the paper's notebooks and
+figures lie in folders of the same name. An invalid file stops its own paper and no other.
 """
 
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Registry:
-    """What all files say together.
+    """The content of all files ``paper.yaml``.
 
     Attributes
     ----------
@@ -102,7 +102,7 @@ class Registry:
         The modules of figures, ``<folder>/<figure>``: the Python files in the folders, save those that begin
         with an underscore.
     troubles : mapping of str to str
-        What is wrong with a file that is not in order, in one line, by folder.
+        What is wrong with an invalid file, in one line, by folder.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Registry:
     troubles: Mapping[str, str] = field(default_factory=dict)
 
     def stopped(self, notebooks: Mapping[str, Notebook]) -> dict[str, Notebook]:
-        """Return the notebooks, those of a folder whose file is not in order marked as broken."""
+        """Return the notebooks; those of a folder with an invalid file are marked as broken."""
         return {
             name: replace(notebook, trouble=self.troubles[notebook.folder])
             if notebook.folder in self.troubles and not notebook.trouble
@@ -123,7 +123,7 @@ class Registry:
 
 
 def read_registry(papers: Path | None = None) -> Registry:
-    """Return what the files ``paper.yaml`` in the folders of `papers` say; nothing of those not in order.
+    """Return the content of the files ``paper.yaml`` in the folders of `papers`; invalid ones are only named.
 
     Parameters
     ----------
@@ -166,12 +166,12 @@ def read_registry(papers: Path | None = None) -> Registry:
 
 
 def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Presets]:
-    """Return what one file says: the title, the paper if it is one, its figures, and its presets.
+    """Return the content of one file: the title, the paper if it is one, its figures, and its presets.
 
     Raises
     ------
     OSError, ValueError
-        If it cannot be read, or is not in order; the message names the entry.
+        If it cannot be read, or is invalid; the message names the entry.
     """
     content = _mapping("", read_yaml(read_file(path, LARGEST)))
     is_paper = content.pop("paper", True)

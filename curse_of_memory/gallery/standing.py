@@ -1,4 +1,4 @@
-"""How a figure stands: what it says of itself, at which scale it was made, and what is the matter."""
+"""The standing of a figure: its record, the preset with which it was made, and what is wrong with it."""
 
 import contextlib
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ FULL_SCALE, DEFAULTS, CUSTOM = "paper", "fast", "custom"
 
 @dataclass(frozen=True)
 class Standing:
-    """How the figure of one notebook stands.
+    """The record and scale of one notebook's figure, or what is wrong with it.
 
     Attributes
     ----------
     record : Record or None
-        Its record; None if there is none, or something is the matter.
+        Its record; None if there is none, or something is wrong.
     preset : str
         From :func:`preset_used`.
     reduced : tuple of str
-        The parameters that are not those of full scale.
+        The names of the parameters whose values are not those of full scale.
     trouble : str
-        What is the matter with the notebook, the record or the files, in one line; empty if nothing is.
+        What is wrong with the notebook, the record or the files, in one line; empty if nothing is.
     """
 
     record: Record | None = None
@@ -40,7 +40,7 @@ class Standing:
 
 
 def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, Mapping]]) -> Standing:
-    """Return how the figure of a notebook stands in `out`."""
+    """Return the standing of a notebook's figure in `out`."""
     if notebook.trouble:
         return Standing(trouble=notebook.trouble)
     state = read_state(out, notebook)
@@ -82,7 +82,7 @@ def preset_used(
 def _other_than(
     preset: str, notebook: Notebook, record: Record, presets: Mapping[str, Mapping[str, Mapping]]
 ) -> tuple[str, ...]:
-    """Return the parameters a record was computed with that are not those of a preset."""
+    """Return the names of the parameters whose values in a record are not those of a preset."""
     values = presets.get(preset, {}).get(notebook.name, {})
     declared = notebook.parameters
     # what no preset sets need not be among what the figure was computed from, and what every notebook
@@ -95,7 +95,7 @@ def _other_than(
 
 
 def _used(parameter: Parameter, reported: Any, value: Any) -> bool:
-    """Return whether a record reports `value`; JSON has no infinity, so that it may be a word there."""
+    """Return whether the reported value is `value`; infinity, which JSON lacks, may be reported as a word."""
     with contextlib.suppress(TypeError):
         reported = parameter.accept(reported)
     return same_value(reported, value)

@@ -1,7 +1,7 @@
-"""The state of a figure: what it was made from and which files it has, kept beside the figures.
+"""The state of a figure, kept in a file beside the figures: its origin, its preset, and its files.
 
-A state file is read with suspicion. It may be half written by an older version, merged by hand, or come
-from elsewhere: whatever is not exactly a state counts as none, so that the figure is made anew.
+A state file may come from an older version or from elsewhere, or have been merged by hand. One that is not
+exactly a state counts as none, so that the figure is made anew.
 """
 
 import json
@@ -23,7 +23,7 @@ LARGEST = 1_000_000  # bytes; a state has a few thousand
 
 @dataclass(frozen=True)
 class State:
-    """What is known of one figure.
+    """The origin, preset and files of one figure.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class State:
 
 
 def read_state(out: Path, notebook: Notebook) -> State | None:
-    """Return the state of a notebook's figure in `out`; None if it was never made, as far as can be told."""
+    """Return the state of a notebook's figure in `out`; None if there is no valid state file."""
     try:
         content = read_json(_place(out, notebook), LARGEST)
         return _state(content, own_files(notebook))
@@ -60,7 +60,7 @@ def read_state(out: Path, notebook: Notebook) -> State | None:
 
 
 def write_state(out: Path, notebook: Notebook, state: State) -> None:
-    """Record the state of a notebook's figure.
+    """Write the state of a notebook's figure to its file.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _place(out: Path, notebook: Notebook) -> Path:
 
 
 def _state(content: Any, own: Collection[str]) -> State:
-    """Return the state that a file holds; TypeError if it is none, or names files of others."""
+    """Return the state that a file holds; TypeError if it is invalid, or names files of other figures."""
     kinds = {
         "origin": dict,
         "preset": str,

@@ -1,7 +1,7 @@
-"""The code of this package that a notebook uses: its modules, by what they import, and the data these read.
+"""The modules of this package that a notebook uses, directly or through others, and the data files they read.
 
-Nothing is imported: modules are read as text, so that this takes no time and needs no torch. What is used is
-never less than what a run uses, and may be more: an import counts wherever it stands, in a function as well.
+They are told from the texts of notebook and modules; nothing is imported. The answer holds all that a run
+uses, and may hold more: an import counts wherever it stands, also in a function that is never called.
 """
 
 import ast
@@ -26,7 +26,7 @@ Place = tuple[str, tuple[str, ...]]  # a module, and a name in it, with the attr
 
 
 class PackageCode:
-    """The modules and data of a package, and which of them a text uses.
+    """The modules and data files of a package, and which of them a piece of code uses.
 
     - A module that is imported counts whole, with all that it imports itself. So does an ``__init__`` that
       computes anything, also that of a parent.
@@ -45,7 +45,7 @@ class PackageCode:
     Examples
     --------
     >>> used = PackageCode().used_by("import curse_of_memory as com; com.plateau_time(1.0)")
-    >>> "theory/plateau.py" in used, "tasks/copying.py" in used
+    >>> "theory/plateau/times.py" in used, "tasks/copying.py" in used
     (True, False)
     """
 
@@ -56,7 +56,7 @@ class PackageCode:
         self._checksums: dict[Path, str] = {}
 
     def used_by(self, code: str) -> dict[str, str]:
-        """Return the files that a text uses, by their path in the package, with their checksums."""
+        """Return the checksums of the files that `code` uses, by their path in the package."""
         modules, tables = self.modules_used_by(code), set(_read("", code).tables)
         for module in modules:
             tables |= self._text(module).tables
@@ -66,7 +66,7 @@ class PackageCode:
         return {path.relative_to(self.package).as_posix(): self._checksums[path] for path in sorted(files)}
 
     def modules_used_by(self, code: str) -> set[str]:
-        """Return the modules that a text uses, by their full names."""
+        """Return the full names of the modules that `code` uses."""
         waiting, used = set(self._uses(_read("", code))), set()
         while waiting:
             module = waiting.pop()
@@ -107,7 +107,7 @@ class PackageCode:
         ]
 
     def _data_of(self, modules: Iterable[str], tables: set[str]) -> set[Path]:
-        """Return the data that modules read: the tables of these names, and what lies beside a module."""
+        """Return the data files that modules read: the tables of these names, and files beside a module."""
         folders = [self._files[module].parent for module in modules if self._text(module).reads_files]
         read = {path for path in self._data if path.parent.name == TABLES and _is_one_of(path, tables)}
         beside = {path for path in self._data if any(map(path.is_relative_to, folders))}
@@ -134,9 +134,9 @@ class PackageCode:
     def _followed(
         self, module: str, names: tuple[str, ...], *, whole: bool, seen: frozenset[Place] = frozenset()
     ) -> set[str]:
-        """Return the modules to which a name of a module, with attributes of it, leads.
+        """Return the modules that ``module.a.b`` uses, where `names` are ``(a, b)``.
 
-        If it leads to a package, all that lies in it counts where it is used as a `whole`.
+        If that is a package, all that lies in it counts if it is used as a `whole`.
         """
         if module not in self._files or (module, names) in seen:
             return set()
@@ -164,7 +164,7 @@ class PackageCode:
 
 @dataclass
 class _Text:
-    """What one text imports, and what it does with it.
+    """The imports and uses in one text.
 
     `imports` are modules, with the name taken of them; `bound` is what a name can stand for; `uses` are the
     names that occur, with their attributes; `own` are those that are defined at the top level.
@@ -184,7 +184,7 @@ class _Text:
 
 
 def _read(module: str, code: str, is_package: bool = False) -> _Text:
-    """Return what a text of a module imports and uses."""
+    """Return the imports and uses in the text of a module."""
     text = _Text()
     try:
         tree = ast.parse(code)
@@ -212,7 +212,7 @@ def _read(module: str, code: str, is_package: bool = False) -> _Text:
 
 
 def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes of code that can run, of a chain of attributes the outermost one only."""
+    """Yield the nodes of code that can run; of ``a.b.c`` the whole only, not ``a.b`` and ``a``."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -249,7 +249,7 @@ def _note_import(node: ast.Import | ast.ImportFrom, origin: str, text: _Text) ->
 
 
 def _note_call(node: ast.Call, text: _Text) -> None:
-    """Write down a module or a table that is called by its name; without one `_note_use` will meet it."""
+    """Write down a module or a table that is loaded by a literal name; all else `_note_use` will meet."""
     called, first = _dotted(node.func)[-1:], node.args[0] if node.args else None
     if not (isinstance(first, ast.Constant) and isinstance(name := first.value, str)):
         return
@@ -273,7 +273,7 @@ def _note_use(names: tuple[str, ...], text: _Text) -> None:
 
 
 def _origin(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -> str:
-    """Return the full name of the module from which names are imported; empty if it is modules that are."""
+    """Return the full name of the module from which names are imported; empty for ``import module``."""
     if isinstance(node, ast.Import):
         return ""
     if not node.level:
@@ -305,7 +305,7 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
 
 
 def _passes_on(statement: ast.stmt) -> bool:
-    """Return whether a statement of an ``__init__`` only passes names on, or says something of them."""
+    """Return whether a statement of an ``__init__`` computes nothing: an import, a text, a table of names."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         return True
     if isinstance(statement, ast.Expr):

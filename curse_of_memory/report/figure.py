@@ -86,7 +86,7 @@ class FigureData:
     spread: Mapping[str, Spread] = field(default_factory=dict)
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
-        """Return our numbers, their range over the seeds, and the paper's, to `digits` significant digits."""
+        """Return a table of our numbers, their range over the seeds, and the paper's, to `digits` digits."""
         rows = comparison(self.headline, self.spread, self.paper, digits=digits, counted=False)
         ours = [row for row in rows if row.label in self.headline]
         table = pd.DataFrame({"ours": {row.label: row.ours for row in ours}})
@@ -125,7 +125,7 @@ class FigureData:
         return list(paths.values())
 
     def record(self) -> Record:
-        """Return what the ``.json`` says, as of now."""
+        """Return the record, with the versions and the time of now."""
         versions = {"python": platform.python_version(), "curse-of-memory": __version__}
         return Record(
             name=self.name,

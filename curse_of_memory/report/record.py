@@ -1,4 +1,4 @@
-"""The record of a figure: what its ``.json`` says, in one schema, written by figures and read by the gallery.
+"""The record of a figure, its ``.json``: one schema, which figures write and the gallery reads.
 
 It has the name and the title of the figure, the sentence that it shows, the parameters, the headline numbers
 with their spread over seeds and the paper's, and where, when and with which versions it was computed.
@@ -33,7 +33,7 @@ LARGEST = 1_000_000  # bytes of a file; the record of a figure has some thousand
 
 @dataclass(frozen=True)
 class Spread:
-    """Smallest and largest of a number over `runs` runs that differ in their seed only.
+    """The smallest and the largest value of a number over `runs` runs that differ in their seed only.
 
     Examples
     --------
@@ -47,7 +47,7 @@ class Spread:
 
     @classmethod
     def over(cls, values: Iterable[float]) -> "Spread":
-        """Return the spread of `values`, one of each run; NaN, of a run that diverged, makes both ends NaN.
+        """Return the spread of `values`, one of each run; both ends are NaN if a value is.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Spread:
 
 
 def spreads(runs: Mapping[str, Iterable[float]]) -> dict[str, Spread]:
-    """Return the spread of each number, by label, over its values of the runs; of a single run there is none.
+    """Return the spread of each label's values, one of each run; labels with a single value are left out.
 
     Examples
     --------
@@ -86,7 +86,7 @@ class ComparedNumber:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of a figure; the fields are those of its file.
+    """All that is known of a figure; the fields are those of its file.
 
     Attributes
     ----------
@@ -126,7 +126,7 @@ class Record:
     created: str
 
     def comparison(self) -> list[ComparedNumber]:
-        """Return the numbers in the order of ours; those that only the paper has come last."""
+        """Return our numbers beside the paper's; those that only the paper has come last."""
         return comparison(self.headline, self.spread, self.paper)
 
 
@@ -138,7 +138,7 @@ def comparison(
     digits: int = 4,
     counted: bool = True,
 ) -> list[ComparedNumber]:
-    """Return our numbers beside the paper's, in the order of ours; those that only the paper has come last.
+    """Return our numbers beside the paper's; those that only the paper has come last.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The papers' own numbers, as tables."""
+"""Tables of the numbers that the papers printed or logged."""
 
 from importlib.resources import files
 
