@@ -14,7 +14,7 @@ from curse_of_memory.theory.lemmas.heaviside_dynamics import simulate
 from curse_of_memory.theory.lemmas.layered_memory import LayeredMemory
 from curse_of_memory.theory.lemmas.resolvent import spectral_abscissa
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
-from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.theory.targets.lagged import lag_grid
 
 EPS = np.finfo(float).eps
 LAGS = np.arange(100.0)

@@ -8,7 +8,7 @@ from torch import nn
 from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
-from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.theory.targets.lagged import lag_grid
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
 

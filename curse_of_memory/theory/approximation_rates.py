@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
+from curse_of_memory.theory.quadrature import panel_sums
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
 
@@ -114,11 +115,13 @@ def _interpolation_error(target: Target, m: int, rate: float) -> Callable[[np.nd
     values = _not_negative(target, -np.log(x) / rate) / x
 
     def error(times):
-        at = np.exp(-rate * times)
+        t = times.ravel()
+        at = np.exp(-rate * t)
         differences = at[:, None] - x
         differences[differences == 0] = math.ulp(0.5)
         shares = pulls / differences
-        return np.abs(_not_negative(target, times) - at * (shares @ values) / shares.sum(axis=1))
+        errors = np.abs(_not_negative(target, t) - at * (shares @ values) / shares.sum(axis=1))
+        return errors.reshape(times.shape)
 
     return error
 
@@ -149,7 +152,7 @@ def _panels_sum(target: Target, m: int, rate: float, error: Callable) -> tuple[f
     total, most = float(target.tail(end)), 2 * low.size
     floor = 1e-14 * target.norm(1) / low.size
     for _ in range(_HALVINGS):
-        fine, coarse = (_on_panels(error, low, half, *rule) for rule in (_GAUSS, _LOBATTO))
+        fine, coarse = (panel_sums(error, low, half, *rule) for rule in (_GAUSS, _LOBATTO))
         settled = np.abs(fine - coarse) <= max(1e-11 * (total + fine.sum()) / fine.size, floor)
         total += float(fine[settled].sum())
         unsettled, rest = float(np.abs(fine - coarse)[~settled].sum()), float(fine[~settled].sum())
@@ -170,11 +173,6 @@ def _lobatto(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 # a kink beyond the outermost nodes of two Gauss rules would escape them both
 _GAUSS, _LOBATTO = np.polynomial.legendre.leggauss(14), _lobatto(11)
-
-
-def _on_panels(values: Callable, low: np.ndarray, half: np.ndarray, nodes: np.ndarray, weights: np.ndarray):
-    times = (low + half)[:, None] + half[:, None] * nodes
-    return half * (values(times.ravel()).reshape(times.shape) @ weights)
 
 
 def best_spacing(target: Target, terms: int, extra: int = 0) -> EquispacedError:

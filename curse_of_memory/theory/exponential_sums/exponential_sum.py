@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from curse_of_memory.theory.exponential_sums.rate_search import ROUNDING
 from curse_of_memory.theory.exponential_sums.variable_projection import WEAKEST
-from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.theory.targets.lagged import lag_grid
 from curse_of_memory.tools import checks
 
 __all__ = ["ExponentialSum"]

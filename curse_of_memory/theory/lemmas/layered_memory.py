@@ -18,7 +18,7 @@ import xarray as xr
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from curse_of_memory.theory.targets.target import lag_grid
+from curse_of_memory.theory.targets.lagged import causal_times, lag_grid
 from curse_of_memory.tools import checks
 
 __all__ = ["LayeredMemory"]
@@ -66,7 +66,7 @@ class LayeredMemory:
         that is added and multiplied here is positive, so that close rates leave no differences to cancel: the
         relative error is a few ℓ (1 + (λ_max − λ_min) t) roundings and that of the argument of e^{−λt}.
         """
-        t = _times(t)
+        t = causal_times(t)
         corner = _chain_exponential(np.array(self.rates), t.ravel())[:, 0, -1]
         return (self.gain * corner.reshape(t.shape))[()]
 
@@ -79,7 +79,7 @@ class LayeredMemory:
         return self._equal(t, self.rates[-1])
 
     def _equal(self, t: ArrayLike, rate: float) -> np.ndarray:
-        t = _times(t)
+        t = causal_times(t)
         power = len(self.rates) - 1
         return (abs(self.gain) * t**power * np.exp(-rate * t) / math.factorial(power))[()]
 
@@ -114,13 +114,6 @@ class LayeredMemory:
         for rate in self.rates:
             values = np.asarray(lfilter([1.0], [1.0, rate * dt - 1], values))
         return lag_grid(values, dt, "memory")
-
-
-def _times(t: ArrayLike) -> np.ndarray:
-    t = checks.finite_array("t", t)
-    if t.min() < 0:
-        raise ValueError(f"t must not be negative, got {t.min():g}")
-    return t
 
 
 def _chain_exponential(rates: np.ndarray, t: np.ndarray) -> np.ndarray:

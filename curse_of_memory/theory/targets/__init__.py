@@ -6,9 +6,10 @@
 """
 
 from curse_of_memory.theory.targets.custom_targets import exponential_sum, from_callable, from_formula
+from curse_of_memory.theory.targets.decays import Decay
 from curse_of_memory.theory.targets.families import airy, exponential, polynomial, shift, sine, two_parts
 from curse_of_memory.theory.targets.named_kernels import NAMED, named
-from curse_of_memory.theory.targets.target import Decay, Target, t
+from curse_of_memory.theory.targets.target import Target, t
 
 __all__ = [
     "NAMED",

@@ -15,6 +15,7 @@ from scipy import optimize
 
 from curse_of_memory.theory.formulas import compiled, in_symbol, values_like
 from curse_of_memory.theory.targets.analytic import octaves
+from curse_of_memory.theory.targets.decays import Decay
 from curse_of_memory.theory.targets.exponentials import (
     coefficients_and_rates,
     exponential_formula,
@@ -22,7 +23,7 @@ from curse_of_memory.theory.targets.exponentials import (
     gram_form,
 )
 from curse_of_memory.theory.targets.rectangles import magnitude_of
-from curse_of_memory.theory.targets.target import Decay, Target, t
+from curse_of_memory.theory.targets.target import Target, t
 from curse_of_memory.theory.targets.units import power_of_two
 from curse_of_memory.tools import checks
 

@@ -12,7 +12,8 @@ from scipy import special
 
 from curse_of_memory.theory.airy_integrals import airy_magnitude, airy_values, tails_of_airy
 from curse_of_memory.theory.formulas import exact, mathtext
-from curse_of_memory.theory.targets.target import Decay, Target, t
+from curse_of_memory.theory.targets.decays import Decay
+from curse_of_memory.theory.targets.target import Target, t
 from curse_of_memory.tools import checks
 
 __all__ = ["airy", "exponential", "polynomial", "shift", "sine", "two_parts"]

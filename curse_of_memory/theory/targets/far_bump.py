@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from curse_of_memory.theory.formulas import exact
+from curse_of_memory.theory.targets.decays import Decay
 from curse_of_memory.theory.targets.exponentials import (
     coefficients_and_rates,
     exponential_formula,
     exponential_values,
     gram_form,
 )
-from curse_of_memory.theory.targets.target import Decay, Target, t
+from curse_of_memory.theory.targets.target import Target, t
 from curse_of_memory.tools import checks
 
 __all__ = ["FarBump", "far_bump"]

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory.tools import checks
 
-__all__ = ["Lagged", "lag_step", "lagged"]
+__all__ = ["Lagged", "causal_times", "lag_grid", "lag_step", "lagged"]
 
 _UNEVEN = 1e-3  # of a step: what rounding of summed lags may never exceed
 
@@ -20,6 +20,31 @@ class Lagged(NamedTuple):
 
     values: np.ndarray
     dt: float
+
+
+def lag_grid(values: np.ndarray, dt: float, name: str) -> xr.DataArray:
+    """Return `values` (horizon,) as a labelled array over ``lag`` = 0, dt, 2 dt, ... in time units.
+
+    Examples
+    --------
+    >>> lag_grid(np.ones(3), 0.5, "rho").lag.values
+    array([0. , 0.5, 1. ])
+    """
+    return xr.DataArray(values, {"lag": dt * np.arange(values.size)}, ["lag"], name=name)
+
+
+def causal_times(t: ArrayLike) -> np.ndarray:
+    """Return finite times t >= 0, of any shape, as float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is negative, NaN or infinite.
+    """
+    t = checks.finite_array("t", t)
+    if (t < 0).any():
+        raise ValueError(f"t must not be negative (rho is a causal kernel), got {t.min():g}")
+    return t
 
 
 def lagged(name: str, values: ArrayLike, dt: float | None = None, ndim: int | None = 1) -> Lagged:

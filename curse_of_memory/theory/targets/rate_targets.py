@@ -8,7 +8,8 @@ import sympy
 from scipy import special
 
 from curse_of_memory.theory.formulas import exact
-from curse_of_memory.theory.targets.target import Decay, Target, t
+from curse_of_memory.theory.targets.decays import Decay
+from curse_of_memory.theory.targets.target import Target, t
 from curse_of_memory.tools import checks
 
 __all__ = ["damped", "kink"]

@@ -6,7 +6,6 @@ H_t(x) = ∫_0^∞ ρ(s) x_{t−s} ds with ρ in L¹ and ‖H‖ = ‖ρ‖_{L¹
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,62 +24,15 @@ from curse_of_memory.theory.targets.analytic import (
     largest_value,
     octaves,
 )
+from curse_of_memory.theory.targets.decays import Decay
+from curse_of_memory.theory.targets.lagged import causal_times, lag_grid
+from curse_of_memory.theory.targets.panels import resolved
 from curse_of_memory.tools import checks
 
-__all__ = ["Decay", "Target", "lag_grid", "t"]
+__all__ = ["Target", "t"]
 
 t = sympy.Symbol("t", nonnegative=True)
 """The time in `Target.formula`."""
-
-_MOST_PANELS = 4000
-DECAYS = ("exponential", "polynomial", "faster", "compact", "none", "unknown")
-
-
-@dataclass(frozen=True)
-class Decay:
-    """The class of a decay as t → ∞ (exponential, polynomial, ...) and its rate.
-
-    Parameters
-    ----------
-    kind : str
-        ``"exponential"``, ``"polynomial"``, ``"faster"`` than every exponential, ``"compact"``
-        support, ``"none"`` (does not tend to 0), or ``"unknown"``.
-    rate : float, optional
-        λ of e^{−λt} (per unit time), or the exponent ω of t^{−ω}; None for the other classes.
-
-    Raises
-    ------
-    ValueError
-        If the kind is unknown, or the rate is missing, superfluous or not positive.
-
-    Examples
-    --------
-    >>> Decay("exponential", 0.5)
-    Decay(kind='exponential', rate=0.5)
-    """
-
-    kind: str
-    rate: float | None = None
-
-    def __post_init__(self):
-        checks.one_of("kind", self.kind, DECAYS)
-        if self.kind in ("exponential", "polynomial"):
-            if self.rate is None:
-                raise ValueError(f"rate must be given for decay {self.kind!r}, got None")
-            checks.positive("rate", self.rate)
-        elif self.rate is not None:
-            raise ValueError(f"rate must be None for decay {self.kind!r}, got {self.rate!r}")
-
-
-def lag_grid(values: np.ndarray, dt: float, name: str) -> xr.DataArray:
-    """Return `values` (horizon,) as a labelled array over ``lag`` = 0, dt, 2 dt, ... in time units.
-
-    Examples
-    --------
-    >>> lag_grid(np.ones(3), 0.5, "rho").lag.values
-    array([0. , 0.5, 1. ])
-    """
-    return xr.DataArray(values, {"lag": dt * np.arange(values.size)}, ["lag"], name=name)
 
 
 @dataclass(frozen=True)
@@ -216,7 +168,7 @@ class Target(ABC):
         breaks = np.array([at for at in (*self.breaks, *kinks) if edges[0] < at < stop])
         start = np.unique(np.concatenate([edges, breaks]))
         off = self._certified_off if self.certified else partial(self._sampled_off, stop)
-        return _resolved(start, self._values, off, 1e-13 if self.certified else 1e-10, self.name)
+        return resolved(start, self._values, off, 1e-13 if self.certified else 1e-10, self.name)
 
     def _certified_off(self, low: np.ndarray, high: np.ndarray, _: np.ndarray) -> np.ndarray:
         """Return how far Gauss sums of ρ, and of ρ², are at most from their integrals, panel by panel."""
@@ -248,7 +200,7 @@ class Target(ABC):
         ValueError
             If a time is negative (ρ is the kernel of a causal map), NaN or infinite.
         """
-        return self._values(_times(t))[()]
+        return self._values(causal_times(t))[()]
 
     def label(self, symbol: str = "t") -> str:
         """Return the formula as LaTeX that matplotlib draws, such as ``$(1+t/10)^{-1.1}$``; else the name.
@@ -295,7 +247,7 @@ class Target(ABC):
         ArithmeticError
             If there is no closed form and the integral does not settle to 1e-8.
         """
-        return self._tail(_times(t))[()]
+        return self._tail(causal_times(t))[()]
 
     def norm(self, order: float) -> float:
         """Return the L^order norm of ρ on [0, ∞).
@@ -342,27 +294,3 @@ class Target(ABC):
         dt = checks.positive("dt", dt)
         lags = dt * np.arange(checks.positive_int("horizon", horizon))
         return lag_grid(self._values(lags), dt, "rho")
-
-
-def _resolved(edges: np.ndarray, values: Callable, off: Callable, share: float, name: str) -> np.ndarray:
-    """Return edges, halved until the error `off(low, high, sums)` is below `share` of the integral of ρ²."""
-    low, high, good, total = edges[:-1], edges[1:], np.empty(0), 0.0
-    while low.size:
-        half = (high - low) / 2
-        sums = half * (values(low[:, None] + half[:, None] * (1 + GAUSS[0])) ** 2 @ GAUSS[1])
-        # the first, coarse sums may miss a feature that later ones see
-        total = max(total, float(sums.sum()))
-        wrong = off(low, high, sums) > share * (total + np.finfo(float).tiny)
-        good = np.concatenate([good, low[~wrong]])
-        if good.size + 2 * wrong.sum() > _MOST_PANELS:
-            raise ArithmeticError(f"{name} is not resolved on [0, {edges[-1]:g}] by {_MOST_PANELS} panels")
-        low, middle, high = low[wrong], (low + high)[wrong] / 2, high[wrong]
-        low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
-    return np.append(np.sort(good), edges[-1])
-
-
-def _times(t: ArrayLike) -> np.ndarray:
-    t = checks.finite_array("t", t)
-    if (t < 0).any():
-        raise ValueError(f"t must not be negative (rho is a causal kernel), got {t.min():g}")
-    return t
