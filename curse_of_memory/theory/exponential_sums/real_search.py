@@ -111,7 +111,7 @@ def _representable(
     if np.linalg.cond(samples.weighed(family.basis(theta))) < 1e-2 / WEAKEST:
         return min([(theta, plain.error(theta)), plain.search(theta, 100)], key=lambda one: one[1])[0]
     spread = [
-        np.log(starts.spread(np.exp(theta), width, shift))
+        np.log(starts.spread_clusters(np.exp(theta), width, shift))
         for theta, _ in minima
         for width in _SPREADS
         for shift in _SHIFTS

@@ -23,7 +23,7 @@ __all__ = [
     "one_pair_more",
     "parted",
     "shift_invariant",
-    "spread",
+    "spread_clusters",
     "stretched",
 ]
 
@@ -62,12 +62,12 @@ def clusters(size: int, count: int) -> list[np.ndarray]:
     return [centre * np.exp(np.linspace(-w, w, count)) for centre in centres for w in _WIDTHS]
 
 
-def spread(rates: np.ndarray, width: float, shift: float = 1.0) -> np.ndarray:
+def spread_clusters(rates: np.ndarray, width: float, shift: float = 1.0) -> np.ndarray:
     """Return `rates` with near-equal ones spread over λ e^{±width}, λ being `shift` times their centre.
 
     Examples
     --------
-    >>> spread(np.array([1.0, 1.0, 3.0]), 0.1).round(3)
+    >>> spread_clusters(np.array([1.0, 1.0, 3.0]), 0.1).round(3)
     array([0.905, 1.105, 3.   ])
     """
     rates = np.sort(rates)

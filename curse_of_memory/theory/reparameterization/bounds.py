@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-__all__ = ["WHOLE", "bump", "hull", "inverse", "outwards", "plus", "power", "sigmoid", "times", "wave"]
+__all__ = ["WHOLE", "bump", "hull", "inverse", "outwards", "plus", "sigmoid", "times", "wave", "whole_power"]
 
 # numpy's elementary functions are within 4 units in the last place of the right value, sums and products
 # within one; what is made of several of them here is within 16
@@ -52,7 +52,7 @@ def hull(a, b):
     return np.minimum(a[0], b[0]), np.maximum(a[1], b[1])
 
 
-def power(a, n):
+def whole_power(a, n):
     """Return bounds of aⁿ, n = 1, 2, ...."""
     low, high = a
     if n % 2:

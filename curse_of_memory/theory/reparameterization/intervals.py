@@ -10,7 +10,7 @@ import numbers
 
 import numpy as np
 
-from curse_of_memory.theory.reparameterization.bounds import inverse, outwards, plus, power, times
+from curse_of_memory.theory.reparameterization.bounds import inverse, outwards, plus, times, whole_power
 
 __all__ = ["Condition", "Interval", "interval", "over"]
 
@@ -102,7 +102,7 @@ class Interval:
             # a sign that is certain keeps the bounds on its side of zero
             low = np.where(self.sign > 0, np.maximum(value[0], 0.0), value[0])
             high = np.where(self.sign < 0, np.minimum(value[1], 0.0), value[1])
-            slope = power((low, high), 2.0)
+            slope = whole_power((low, high), 2.0)
             return Interval((low, high), times(self.slope, (-slope[1], -slope[0])), self.sign)
 
     def exp(self) -> "Interval":
@@ -138,8 +138,8 @@ class Interval:
             return interval(1.0)
         even = exponent % 2 == 0
         with np.errstate(all="ignore"):
-            value = power(self.value, exponent)
-            slope = power(self.value, exponent - 1) if exponent > 1 else (1.0, 1.0)
+            value = whole_power(self.value, exponent)
+            slope = whole_power(self.value, exponent - 1) if exponent > 1 else (1.0, 1.0)
             return self.chain(
                 value, times((exponent, exponent), slope), np.abs(self.sign) if even else self.sign
             )

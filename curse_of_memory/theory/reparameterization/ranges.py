@@ -1,7 +1,7 @@
 """Bounds of the values of a map f over intervals of weights.
 
 What is bounded is the definition of the map, f(w) in continuous time and 1 − f(w) in discrete time. What the
-bounds rest on, :func:`evidence`, is one of three: turning points that are declared; interval arithmetic,
+bounds rest on, :func:`bounded_by`, is one of three: turning points that are declared; interval arithmetic,
 which proves by bisection where f rises and falls; or, of other maps, samples.
 """
 
@@ -16,7 +16,7 @@ from curse_of_memory.theory.reparameterization.intervals import Interval, interv
 if TYPE_CHECKING:
     from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 
-__all__ = ["Range", "evidence", "value_intervals", "value_range", "values_over"]
+__all__ = ["Range", "bounded_by", "value_intervals", "value_range", "values_over"]
 
 _CUTS, _ROUNDS, _MOST = 16, 12, 2**14
 _SAMPLES = np.linspace(0.0, 1.0, 4097)
@@ -44,15 +44,15 @@ class Range:
     certified: bool
 
 
-def evidence(f: "Reparameterization") -> str:
+def bounded_by(f: "Reparameterization") -> str:
     """Return what bounds of `f` rest on: 'turns', 'intervals', or 'samples'.
 
     Examples
     --------
     >>> from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
-    >>> evidence(Reparameterization("quartic", lambda x, w: -(w**4) - 1))
+    >>> bounded_by(Reparameterization("quartic", lambda x, w: -(w**4) - 1))
     'intervals'
-    >>> evidence(Reparameterization("table", lambda x, w: np.interp(w, [0.0, 1.0], [-1.0, -2.0])))
+    >>> bounded_by(Reparameterization("table", lambda x, w: np.interp(w, [0.0, 1.0], [-1.0, -2.0])))
     'samples'
     """
     if f.turns is not None:
@@ -81,7 +81,7 @@ def values_over(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> I
 
 def value_range(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Range:
     """Return the range of the definition of `f` over each of the intervals [`low`, `high`]."""
-    how = evidence(f)
+    how = bounded_by(f)
     if how == "intervals":
         bounds = np.array([_by_intervals(f, a, b) for a, b in zip(low, high, strict=True)])
         least, largest, at_least, at_largest = bounds.T

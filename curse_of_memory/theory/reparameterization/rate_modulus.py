@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import OptimizeResult, minimize_scalar
 
 from curse_of_memory.theory.reparameterization.first_exit import first_exit
-from curse_of_memory.theory.reparameterization.ranges import evidence
+from curse_of_memory.theory.reparameterization.ranges import bounded_by
 
 if TYPE_CHECKING:
     from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
@@ -64,7 +64,7 @@ def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float
     if known.size == 0:
         raise ValueError(f"nothing of {reparameterization.name!r} is stable, so that it has no modulus")
     grid, changes = grid[known], changes[known]
-    if evidence(reparameterization) == "intervals":
+    if bounded_by(reparameterization) == "intervals":
         middle, stable = float(grid[np.argmin(np.abs(grid))]), reparameterization.stable_values
         if any(math.isfinite(first_exit(reparameterization, middle, side, stable)) for side in (-1, 1)):
             return math.inf

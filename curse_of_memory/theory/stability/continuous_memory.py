@@ -14,7 +14,7 @@ from curse_of_memory.theory.targets.analytic import derivative_bound
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.theory.targets.target import t as time
 
-__all__ = ["ContinuousMemory", "continuous_memory", "slope", "sum_beyond", "target_tail"]
+__all__ = ["ContinuousMemory", "continuous_memory", "sum_beyond", "target_tail", "time_derivative"]
 
 _SETTLED = 1e-8  # relative accuracy of a tail without a closed form
 _RATIO = 1.03  # of neighbouring edges of cells in the tail
@@ -100,7 +100,7 @@ def target_tail(rho: Target, memory: ContinuousMemory, norm: str, stop: float) -
     return tail + float(steps[bad].sum()), off + float(hidden[bad].sum())
 
 
-def slope(rho: Target | ExponentialSum) -> Callable[[np.ndarray], np.ndarray]:
+def time_derivative(rho: Target | ExponentialSum) -> Callable[[np.ndarray], np.ndarray]:
     """Return ρ' as a function of an array of times."""
     if isinstance(rho, ExponentialSum):
         return lambda t: -np.real(np.exp(-np.multiply.outer(t, rho.rates)) @ (rho.rates * rho.coefficients))

@@ -103,7 +103,7 @@ def stability_radius(
 def limit_curve(
     family: Mapping[int, ExponentialSum] | Sequence[ExponentialSum],
     rho: Memory,
-    betas: Sequence[float],
+    betas: Sequence[float] | np.ndarray,
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
     **options: Unpack[WorstCaseOptions],

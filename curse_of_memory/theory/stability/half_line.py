@@ -17,9 +17,9 @@ from curse_of_memory.theory.stability.cell_rows import CellRows
 from curse_of_memory.theory.stability.continuous_memory import (
     ContinuousMemory,
     continuous_memory,
-    slope,
     sum_beyond,
     target_tail,
+    time_derivative,
 )
 from curse_of_memory.theory.stability.error_norms import Memory
 from curse_of_memory.theory.stability.error_rows import TimeRows
@@ -100,7 +100,7 @@ def half_line(
         # what moves as a whole matrix may grow off the axis, and needs shorter panels
         rows, left_out = _gauss_rows(memory, start, stop, slowest, fastest, 4 if sampled else 1)
     elif sampled:
-        rows, left_out = _sampled_rows(memory, start, stop, slope(rho) if norm == "w1" else None)
+        rows, left_out = _sampled_rows(memory, start, stop, time_derivative(rho) if norm == "w1" else None)
     else:
         rows, left_out = _cell_rows(memory, norm, start, stop)
     return HalfLine(rows, stop, tail, slack, left_out)

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from curse_of_memory.theory.reparameterization.first_exit import first_exit
-from curse_of_memory.theory.reparameterization.ranges import Range, evidence, value_range
+from curse_of_memory.theory.reparameterization.ranges import Range, bounded_by, value_range
 from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 from curse_of_memory.tools import checks
 
@@ -160,13 +160,13 @@ class PoleMap:
     @property
     def certified(self) -> bool:
         """Whether ranges and radii are proved; else they rest on samples."""
-        return evidence(self.f) != "samples"
+        return bounded_by(self.f) != "samples"
 
     def _reach(self, w: float, side: int) -> float:
         """Return how far `w` can move to one side before it is unstable or leaves the domain."""
         if not self.is_stable(np.float64(w)):
             return 0.0  # slower than double precision tells from not decaying
-        if evidence(self.f) == "intervals":
+        if bounded_by(self.f) == "intervals":
             low, high = self.f.stable_values
             if self.step == "euler" and self.f.time == "continuous":
                 low = -2 / self.dt

@@ -146,7 +146,7 @@ _DEFAULTS: dict[str, Any] = {
 def worst_case_curve(
     fit: ExponentialSum,
     rho: Memory,
-    betas: Sequence[float],
+    betas: Sequence[float] | np.ndarray,
     parameterization: str | Reparameterization = "softplus",
     norm: str = "l2",
     **options: Unpack[WorstCaseOptions],

@@ -280,9 +280,11 @@ def test_the_error_of_the_limit_is_no_larger_than_that_of_one_rate_taken_m_times
     grid = np.linspace(math.log(0.03), math.log(4.0), 200)
     at = np.clip(np.argmin([error(x) for x in grid]), 1, 198)
     between = (grid[at - 1], grid[at + 1])
-    best = scipy.optimize.minimize_scalar(error, bounds=between, method="bounded").fun
+    search: scipy.optimize.OptimizeResult = scipy.optimize.minimize_scalar(
+        error, bounds=between, method="bounded"
+    )
     fit = fit_exponential_sum(values, m, FLAT)
-    assert fit.limit_error <= best * (1 + 1e-6)
+    assert fit.limit_error <= search.fun * (1 + 1e-6)
     assert fit.limit_error <= fit.error
 
 
@@ -544,7 +546,7 @@ def test_one_pair_is_as_good_as_the_best_of_a_grid(seed):
     y = np.sqrt(weight) * values
     damping, turn = (x.ravel() for x in np.meshgrid(np.geomspace(1e-3, 3, 30), np.linspace(0.02, 3.12, 120)))
     waves = np.sqrt(weight) * np.exp(np.multiply.outer(-damping + 1j * turn, np.arange(size)))
-    basis = np.linalg.qr(np.stack([waves.real, waves.imag], axis=2))[0]
+    basis = np.linalg.qr(np.stack([np.real(waves), np.imag(waves)], axis=2))[0]
     kept = np.linalg.norm(np.einsum("pst,s->pt", basis, y), axis=1).max() / np.linalg.norm(y)
     fit = fit_exponential_sum(values, 2, weight=weight, modes="complex")
     assert fit.error <= np.sqrt(1 - kept**2) * (1 + 1e-9)

@@ -44,7 +44,7 @@ def test_pairs_span_their_exponentials(theta):
     family = Pairs(LAGS)
     basis = family.basis(theta)
     for rate in family.rates(theta):
-        for wave in (np.exp(-rate * LAGS).real, np.exp(-rate * LAGS).imag):
+        for wave in (np.real(np.exp(-rate * LAGS)), np.imag(np.exp(-rate * LAGS))):
             rest = wave - basis @ np.linalg.lstsq(basis, wave)[0]
             assert np.linalg.norm(rest) < 1e-12 * np.linalg.norm(np.exp(-rate * LAGS))
 

@@ -10,7 +10,7 @@ import pytest
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 from curse_of_memory.theory.reparameterization.intervals import Interval, over
 from curse_of_memory.theory.reparameterization.namespaces import functions_for
-from curse_of_memory.theory.reparameterization.ranges import evidence, value_intervals, value_range
+from curse_of_memory.theory.reparameterization.ranges import bounded_by, value_intervals, value_range
 from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 
 X = functions_for(over(np.zeros(1), np.ones(1)))
@@ -138,6 +138,7 @@ SLOPES = {  # of f, by hand
 @pytest.mark.parametrize("name", REPARAMETERIZATIONS)
 def test_the_maps_of_the_papers_turn_where_they_say(name):
     f = REPARAMETERIZATIONS[name]
+    assert f.turns is not None
     edges = [max(f.domain[0], -300.0), *f.turns, 300.0]
     for low, high in pairwise(edges):
         points = np.linspace(low, high, 400)
@@ -155,7 +156,7 @@ def test_the_maps_of_the_papers_turn_where_they_say(name):
 def test_declared_turns_and_interval_arithmetic_agree(name):
     f = REPARAMETERIZATIONS[name]
     bare = Reparameterization(name, f.definition, time=f.time, domain=f.domain)
-    assert (evidence(f), evidence(bare)) == ("turns", "intervals")
+    assert (bounded_by(f), bounded_by(bare)) == ("turns", "intervals")
     rng = np.random.default_rng(0)
     a = rng.uniform(0.1 if f.domain[0] == 0 else -5, 5, 30)
     b = a + 10.0 ** rng.uniform(-3, 0.7, 30)
@@ -193,7 +194,7 @@ def test_promised_turns_are_held_against_samples(definition, turns, message):
 
 def test_formulas_that_take_no_intervals_are_told_apart():
     table = Reparameterization("table", lambda x, v: np.interp(v, [0.0, 1.0], [-1.0, -2.0]))
-    assert evidence(table) == "samples"
+    assert bounded_by(table) == "samples"
     assert value_intervals(table, np.zeros(1), np.ones(1)) is None
     assert not value_range(table, np.zeros(1), np.ones(1)).certified
     assert isinstance(value_intervals(REPARAMETERIZATIONS["lru"], np.zeros(1), np.ones(1)), Interval)
@@ -207,4 +208,4 @@ def test_maps_that_ask_for_equality_are_not_certified():
         lambda x, w: -1 - w * w + 0.9 * ((w >= 0.5) == (w <= 0.5)),
     ]
     for definition in maps:
-        assert evidence(Reparameterization("spike", definition)) == "samples"
+        assert bounded_by(Reparameterization("spike", definition)) == "samples"

@@ -81,6 +81,7 @@ def test_the_derivative_is_that_of_the_formula(name):
     assert (np.abs(p.derivative(x) - expected) <= tolerance).all()
     free = torch.from_numpy(x).requires_grad_()
     p.f(free).sum().backward()
+    assert free.grad is not None
     # autograd differentiates −expm1 and such: absolute errors of the size of what is added up
     assert np.abs(free.grad.numpy() - expected).max() <= 64 * EPS[torch.float64] * np.abs(expected).max()
     assert np.abs(p.derivative(torch.from_numpy(x)).numpy() - expected).max() <= tolerance.max()
@@ -374,6 +375,7 @@ def test_derivatives_of_maps_with_kinks_serve_numpy_and_torch(definition, slope)
     for v in (-1.2, -0.3, 0.2, 0.4):
         x = torch.tensor([v, v], dtype=torch.float64, requires_grad=True)
         mine.f(x).sum().backward()
+        assert x.grad is not None
         found = mine.derivative(np.array([v, v])), mine.derivative(x.detach()), np.array([mine.derivative(v)])
         for one in (*found, x.grad):
             assert float(one[0]) == pytest.approx(slope(v), rel=1e-13, abs=1e-15)

@@ -14,6 +14,7 @@ FIT = ExponentialSum(rates=np.array([0.1, 0.6]), coefficients=np.array([0.5, -0.
 
 def ball_of(norm="l2", perturbed="all", beta=0.1, name="softplus"):
     model = perturbed_model(FIT, targets.polynomial(1.5), name, norm, 12, None, perturbed, "exponential")
+    assert model.steps is not None
     return model.ball(beta, model.steps)
 
 

@@ -36,6 +36,7 @@ def check(rates, amplitudes, name, norm, beta, perturbed="all", budget=1):
     model = perturbed_model(fit, targets.exponential(0.3), name, norm, 15, None, perturbed, "exponential")
     if not model.poles.inside(model.centre.w, beta):
         return
+    assert model.steps is not None
     ball = model.ball(beta, model.steps)
     found, _ = ascend(ball, random_points(ball, 10, 0), 0, rounds=10)
     assert bound_above(ball, 0.0, budget, 0.0) >= found

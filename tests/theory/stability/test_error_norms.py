@@ -65,6 +65,7 @@ def test_the_half_line_norm_of_a_sum_is_a_gram_matrix():
 
 def test_modes_beyond_the_stop_are_accounted_for():
     line = half_line(RHO, "w1", 0.1, 1.0)
+    assert line is not None
     rate, stop = 0.1, line.stop
     exact = mpmath.quad(lambda t: (1 + rate) * mpmath.exp(-rate * t), [stop, mpmath.inf])
     assert line.mode_tail(rate) == pytest.approx(float(exact), rel=1e-9)

@@ -258,11 +258,17 @@ def test_the_random_draws_are_those_of_the_measurement(seed):
     assert curve.attrs["ball"] == "full"
 
 
-def ball_of(norm="l2", name="direct", step="exponential", horizon=12):
+def line_rows(model, slowest, fastest, sampled=False):
+    line = model.line(slowest, fastest, sampled)
+    assert line is not None
+    return line.rows
+
+
+def ball_of(norm="l2", name="direct", step="exponential", horizon: int | None = 12):
     fit = exponential_sum([0.1, 0.6], [0.5, -0.2])
     model = perturbed_model(fit, targets.polynomial(1.5), name, norm, horizon, None, "all", step)
     W, u, c = centre_of(fit, name, step)
-    rows = model.steps if horizon else model.line(0.05, 1.0, sampled=True).rows
+    rows = model.steps or line_rows(model, 0.05, 1.0, sampled=True)
     return FullBall(Matrices(W[None], u[None], c[None]), 0.03, True, model.poles, rows)
 
 
@@ -299,6 +305,7 @@ def test_the_rest_of_one_mode_is_exact(norm, name, step, beta):
     # all parts of the move of one mode towards slower and larger: nothing is lost by norms
     fit, horizon, dt = exponential_sum([0.7], [0.6], 0.5), 9, 0.5
     model = perturbed_model(fit, np.zeros(horizon), name, norm, horizon, None, "all", step)
+    assert model.steps is not None
     W, u, c = centre_of(fit, name, step)
     ball = FullBall(Matrices(W[None], u[None], c[None]), beta, True, model.poles, model.steps)
     z, move = math.exp(-0.35), beta * (dt if name == "direct" else 1.0)
@@ -316,6 +323,7 @@ def test_the_rest_of_one_mode_is_exact(norm, name, step, beta):
         assert bound <= error * (1 + 1e-9)
     else:  # far above the memory the worst model moves down, and all of the rest is added
         far = perturbed_model(fit, np.full(horizon, 10.0), name, norm, horizon, None, "all", step)
+        assert far.steps is not None
         _, added = linear_and_rest(replace(ball, rows=far.steps), -np.ones(3))
         assert added == pytest.approx(float(far.steps.norm(rest)), rel=1e-12)
     # differences of terms of both signs are bounded by the sums of their sizes
@@ -328,6 +336,7 @@ def test_the_rest_of_one_mode_is_exact(norm, name, step, beta):
 def test_the_rest_is_below_its_bound(ball_norm, name, step, beta):
     fit, horizon, m = exponential_sum([0.05, 0.4, 1.0], [0.3, -1.0, 0.2]), 20, 3
     model = perturbed_model(fit, np.zeros(horizon), name, ball_norm, horizon, None, "all", step)
+    assert model.steps is not None
     W, u, c = centre_of(fit, name, step)
     ball = FullBall(Matrices(W[None], u[None], c[None]), beta, True, model.poles, model.steps)
     X, p, q = random_moves(np.random.default_rng(5), 500, m)
@@ -353,7 +362,7 @@ def test_the_rest_of_one_mode_on_the_half_line_is_exact(beta):
     fit, rate, a = exponential_sum([0.3], [0.6]), 0.3, 0.6
     model = perturbed_model(fit, targets.exponential(1.0), "direct", "l1", None, None, "all", "exponential")
     W, u, c = centre_of(fit, "direct", "exponential")
-    rows = model.line(rate - beta, rate).rows
+    rows = line_rows(model, rate - beta, rate)
     ball = FullBall(Matrices(W[None], u[None], c[None]), beta, True, model.poles, rows)
     whole = (u[0] + beta) * (c[0] + beta) / (rate - beta) - a / rate
     linear = a * beta / rate**2 + beta * (u[0] + c[0]) / rate

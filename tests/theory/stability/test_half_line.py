@@ -182,6 +182,7 @@ def test_no_sign_change_hides_more_than_is_said(seed, pieces, steep):
 def test_what_is_missed_is_what_coarse_panels_miss():
     rho = targets.two_parts(40.0)
     line = half_line(rho, "l2", 0.05, 1.0)
+    assert line is not None
     # ten times the modes that it was made for: the bound must grow with them
     few, many = (line.missed(np.array([[size]]), np.array([[0.05]]))[0] for size in (1.0, 10.0))
     assert 0 < few < 1e-12

@@ -160,6 +160,6 @@ def test_a_touch_of_instability_counts():
 
 
 def test_infinite_time_refuses_steps():
-    for options in ({"f": get("direct"), "step": "euler"}, {"f": get("lru")}):
+    for name, step in (("direct", "euler"), ("lru", "exponential")):
         with pytest.raises(ValueError, match="horizon=None is continuous time"):
-            PoleMap(dt=1.0, continuous=True, **options)
+            PoleMap(get(name), dt=1.0, step=step, continuous=True)

@@ -163,6 +163,7 @@ class Problem:
         return 1 + self.dt * value if self.step == "euler" else np.exp(self.dt * value)
 
     def _grid_errors(self, w, u, c):
+        assert self.horizon is not None
         s = np.arange(self.horizon)
         if self.ball == "full":
             A = w if self.f.time == "discrete" else np.eye(u.shape[1]) + self.dt * w

@@ -94,8 +94,10 @@ def families():
     rho = targets.polynomial(1.1)
     values = rho.on_grid(300).values
     fits = {m: fit_exponential_sum(values, m) for m in (1, 2, 3)}
-    options = {"horizon": 300, "draws": 3, "budget": 1}
-    return {name: limit_curve(fits, rho, BETAS, name, **options) for name in ("direct", "exp")}
+    return {
+        name: limit_curve(fits, rho, BETAS, name, horizon=300, draws=3, budget=1)
+        for name in ("direct", "exp")
+    }
 
 
 def test_direct_crossings_march_to_zero(families):

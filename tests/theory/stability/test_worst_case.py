@@ -413,7 +413,8 @@ def test_bounds_of_nested_balls_serve_each_other(monkeypatch):
     lowers, uppers = iter([1.0, 0.9, 2.0]), iter([3.0, 2.5, 4.0])
 
     def bracket(model, beta, **_):
-        return WorstCase(beta, next(lowers), next(uppers), 0.5, np.zeros(1), 0.1, 1.0, *np.zeros((4, 2)))
+        none = np.zeros(2)
+        return WorstCase(beta, next(lowers), next(uppers), 0.5, np.zeros(1), 0.1, 1.0, none, none, none, none)
 
     monkeypatch.setattr(worst_case, "bracket", bracket)
     curve = worst_case_curve(FIT, POLYNOMIAL, [0.1, 0.2, 0.3])
