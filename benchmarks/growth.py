@@ -15,7 +15,7 @@ from curse_of_memory.nn.recurrence.linear.convolution import fft_convolution
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
 from curse_of_memory.nn.recurrence.nonlinear.cells import euler_cell
-from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence
+from curse_of_memory.nn.recurrence.nonlinear.recurrence import recurrence
 
 LENGTHS = (100, 1_000, 10_000, 100_000)
 

@@ -6,7 +6,7 @@ from torch import nn
 from benchmarks import plain
 from benchmarks.rows import Case, Row, draws, same
 from curse_of_memory.nn.recurrence.nonlinear.cells import GATED, euler_cell
-from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence
+from curse_of_memory.nn.recurrence.nonlinear.recurrence import recurrence
 
 # why rows fall short, as profiles have it
 ALONE = (

@@ -6,12 +6,12 @@ What all of them share:
   in one line (``nn.building.inputs``).
 - NaN or inf at a step reaches outputs, states and gradients of its own sequence from that step on, and
   nothing else: neither what came before nor the other sequences. Layers with a finite memory recover after
-  it; all others answer NaN to the end, and a stack does whatever is in it. Batch normalisation in training
+  it; all others answer NaN to the end, and a stack does what its layers do. Batch normalisation in training
   mode takes zero in its place.
 - Weights and inputs may be bfloat16 or float16. Recurrences then compute in float32, and round the answer.
 - Layers compile, checkpoint and export, for any batch (the programs that ``torch.export`` saves need this
   package to run); ``torch.jit.trace``, which would keep the sizes of one batch, is refused.
-- They copy and pickle, those with a reparameterisation of one's own by its content.
+- They can be copied and pickled, a reparameterisation of your own with them.
 """
 
 from curse_of_memory.nn.attention.causal_attention import CausalSelfAttention

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.nn import S4D
-from curse_of_memory.nn.state_space.ssm_modes import DiagonalModes
+from curse_of_memory.nn.state_space.modes import DiagonalModes
 from curse_of_memory.theory.reparameterization import get
 
 __all__ = ["GradientBound", "largest_ratio", "reach"]

@@ -1,4 +1,4 @@
-"""Sequence models of blocks, with any layer that mixes time inside.
+"""Deep sequence models: stacks of blocks, each with any layer that mixes time and a map of channels.
 
 Equation.   A block with mixing layer S, activation σ, output map V and norm N is, in the order of S4,
 
@@ -35,7 +35,7 @@ POOLINGS = ("none", "mean", "last")
 
 
 class _Block(nn.Module):
-    """One block; the mixing layer is a part of it, whatever its kind."""
+    """One block around a mixing layer of any class."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class _Block(nn.Module):
 
 
 class SequenceStack(Streaming[tuple]):
-    """Blocks of a layer that mixes time, an activation, and maps of channels, between two affine maps.
+    """Deep sequence model: blocks of a layer that mixes time, σ and a map of channels, between affine maps.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SequenceStack(Streaming[tuple]):
         :class:`S4D`, ``lambda width: SSM(64, input_size=width, output_size=width)``, an :class:`RNN`, an
         attention.
     width : int
-        Channels inside.
+        Channels of the blocks.
     layers : int
         Number of blocks.
     input_size, output_size : int
@@ -105,7 +105,7 @@ class SequenceStack(Streaming[tuple]):
     residual : bool
         Whether a block adds to its input.
     dropout : float
-        Probability of dropping a number, after σ and after the output map, in training mode.
+        Probability of dropping an entry, after σ and after the output map, in training mode.
     pooling : {'none', 'mean', 'last'}
         What the readout reads: every step, the mean over time, or the last step.
     seed : int, optional
@@ -117,7 +117,7 @@ class SequenceStack(Streaming[tuple]):
     Raises
     ------
     ValueError, TypeError
-        For sizes below one, unknown names, a dropout outside of [0, 1), or a `mixing` that makes no modules.
+        For sizes below one, unknown names, a dropout outside of [0, 1), or a `mixing` that returns no module.
 
     Notes
     -----
@@ -178,9 +178,9 @@ class SequenceStack(Streaming[tuple]):
 
     @inputs.guarded
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``.
+        """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``.
 
-        With a pooling there is no time in the answer: ``(batch, output_size)``.
+        With a pooling the answer has no time: ``(batch, output_size)``.
         """
         z = self.embed(x)
         for block in self.blocks:
@@ -193,14 +193,14 @@ class SequenceStack(Streaming[tuple]):
 
     @inputs.guarded
     def run(self, x: Tensor, state: Sequence | None = None) -> Outputs[tuple]:
-        """Run the model over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
         x : Tensor of shape ``(batch, time, input_size)``
             One step is a chunk, too.
         state : sequence, optional
-            What each mixing layer calls its state; none at the start.
+            The states of the mixing layers, one for each block; none at the start.
 
         Returns
         -------

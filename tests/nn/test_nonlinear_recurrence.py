@@ -13,7 +13,7 @@ from curse_of_memory.nn.recurrence.compiled import vector_math
 from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
 from curse_of_memory.nn.recurrence.nonlinear import products
 from curse_of_memory.nn.recurrence.nonlinear.cells import GATED, Cell, Stage, euler_cell
-from curse_of_memory.nn.recurrence.nonlinear.forward import naive_recurrence, recurrence
+from curse_of_memory.nn.recurrence.nonlinear.recurrence import naive_recurrence, recurrence
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 CELLS = {name: euler_cell(name) for name in ("linear", "tanh", "hardtanh", "relu", "sigmoid")} | {

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import curse_of_memory as com
+from curse_of_memory.nn.state_space.modes import DISCRETIZATIONS, INITIAL, discretize
 from curse_of_memory.nn.state_space.s4d import S4D
 from curse_of_memory.nn.state_space.ssm import SSM
-from curse_of_memory.nn.state_space.ssm_modes import DISCRETIZATIONS, INITIAL, discretize
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 
 EPS = {torch.float32: 2.0**-23, torch.float64: 2.0**-52}

@@ -1,4 +1,4 @@
-"""Causal self-attention.
+"""Causal self-attention: every step looks at itself and at the past, in whole sequences or in chunks.
 
 Equation.   One head of width w answers at step t
 
@@ -27,7 +27,7 @@ __all__ = ["Cache", "CausalSelfAttention"]
 
 
 class Cache(NamedTuple):
-    """What attention keeps of the past.
+    """Keys and values of all past steps: the state of an attention.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Cache(NamedTuple):
 
 
 class CausalSelfAttention(Streaming[Cache]):
-    """Softmax attention of every step to itself and to the past.
+    """Softmax attention of every step to itself and to the past, with one or more heads.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class CausalSelfAttention(Streaming[Cache]):
     rotary : bool
         Rotate queries and keys by their position; heads must have an even width then.
     bias : bool
-        Whether the four maps have one.
+        Whether the maps to q, k, v and to the output have biases.
     dropout : float
         Probability with which an attention weight is dropped, in training mode.
     seed : int, optional
@@ -103,12 +103,12 @@ class CausalSelfAttention(Streaming[Cache]):
         place(self, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, width)`` to the same shape."""
+        """Return the answers to whole sequences `x`; both have shape ``(batch, time, width)``."""
         return self.run(x).y
 
     @inputs.guarded
     def run(self, x: Tensor, state: Cache | None = None) -> Outputs[Cache]:
-        """Attend from a chunk of time, ``(batch, time, width)``, to itself and to the cached past.
+        """Return the answers to a chunk of time, ``(batch, time, width)``, that sees itself and the past.
 
         Returns
         -------

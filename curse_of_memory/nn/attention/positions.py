@@ -1,4 +1,4 @@
-"""How a transformer knows where it is: waves that are added, or rotations of queries and keys.
+"""Positions of steps for transformers: sinusoidal waves to add to inputs, rotations of queries and keys.
 
 Equation.   With frequencies ω_i = 10000^{−2i/w}, i = 0 … w/2 − 1, the waves of step t are
 
@@ -14,7 +14,7 @@ from torch import Tensor
 __all__ = ["POSITIONS", "rotated", "waves"]
 
 POSITIONS = ("none", "sinusoidal", "learnt", "rotary")
-"""Names of the ways."""
+"""What a transformer can be told of positions; with "none" it has the causal mask only."""
 
 
 def _angles(start: int, steps: int, width: int, like: Tensor) -> Tensor:
@@ -25,13 +25,13 @@ def _angles(start: int, steps: int, width: int, like: Tensor) -> Tensor:
 
 
 def waves(start: int, steps: int, width: int, like: Tensor) -> Tensor:
-    """Return the waves of `steps` steps from `start` on, ``(steps, width)``, in the dtype of `like`."""
+    """Return the waves p_t of `steps` steps from `start` on, ``(steps, width)``, in the dtype of `like`."""
     angles = _angles(start, steps, width, like)
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(-2)
 
 
 def rotated(x: Tensor, start: int) -> Tensor:
-    """Return `x`, ``(..., time, width)``, rotated by the angles of its steps, from step `start` on."""
+    """Return queries or keys `x`, ``(..., time, width)``, rotated by ω_i t; their first step is `start`."""
     steps, width = x.shape[-2:]
     angles = _angles(start, steps, width, x)
     sin, cos = angles.sin(), angles.cos()

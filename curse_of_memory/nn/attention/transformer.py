@@ -1,4 +1,4 @@
-"""Transformers of causal self-attention.
+"""Transformers of causal self-attention, pre-norm or post-norm, for real inputs and for tokens.
 
 Equation.   A block adds attention A and a feed-forward part F(x) = W₂ σ(W₁ x + b₁) + b₂ to what it reads,
 
@@ -7,8 +7,8 @@ Equation.   A block adds attention A and a feed-forward part F(x) = W₂ σ(W₁
 
             N the layer norm, each with weights of its own; the readout is ŷ = C x + c at every step.
 
-Algorithm.  Blocks in turn, each with the cache of its attention (``attention``). A chunk knows its position
-            from the length of the cache.
+Algorithm.  Blocks in turn, each with the cache of its attention (``causal_attention``), whose length says at
+            which position a chunk starts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ NORMS = ("pre", "post")
 
 
 class _Block(nn.Module):
-    """Attention and a feed-forward part, each with its norm and around it the identity."""
+    """One block: attention and a feed-forward part, each with a norm and a residual connection."""
 
     def __init__(
         self, attention: CausalSelfAttention, feedforward: int, activation: str, norm: str, dropout: float
@@ -61,12 +61,12 @@ class _Block(nn.Module):
 
 
 class CausalTransformer(Streaming[tuple[Cache, ...]]):
-    """Transformer of causal self-attention, of real inputs or of tokens, with a readout at every step.
+    """Transformer of causal self-attention for real inputs or tokens, with a linear readout at every step.
 
     Parameters
     ----------
     width : int
-        Channels inside.
+        Channels of the blocks.
     layers, heads : int
         Number of blocks, and of heads in each; heads divide the width.
     feedforward : int, optional
@@ -76,12 +76,12 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
     vocabulary : int, optional
         Number of tokens; x then is ``(batch, time)`` of tokens 0 … vocabulary − 1.
     positions : {'none', 'sinusoidal', 'learnt', 'rotary'}
-        How a step knows where it is: not at all but for its past, by waves or learnt vectors that are added
-        to the input, or by rotated queries and keys.
+        "none": the causal mask only. "sinusoidal", "learnt": waves, or learnt vectors, are added to the input
+        of the first block. "rotary": queries and keys are rotated by angles that grow in time.
     horizon : int, optional
-        Longest sequence, for learnt positions only.
+        Steps of the longest sequence; for learnt positions, which need it, and for no others.
     norm : {'pre', 'post'}
-        Where the layer norms are.
+        Whether a layer norm comes before each part of a block, or after its sum with the input.
     activation : {'gelu', 'relu'}
         σ of the feed-forward parts.
     dropout : float
@@ -94,8 +94,8 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
     Raises
     ------
     ValueError, TypeError
-        For sizes below one, an unknown name, an odd width for waves or rotations, or learnt positions without
-        a horizon and a horizon without them.
+        For sizes below one, an unknown name, an odd width for waves or rotations, learnt positions without a
+        horizon, or a horizon without learnt positions.
 
     Notes
     -----
@@ -166,15 +166,15 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
         place(self, device, dtype)
 
     def get_input_embeddings(self) -> nn.Module:
-        """Return the map of inputs into the network: an ``nn.Embedding`` for tokens."""
+        """Return the map of inputs into the network: ``nn.Embedding`` for tokens, else ``nn.Linear``."""
         return self.embed
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x`, ``(batch, time, input_size)`` or tokens, to ``(batch, time, output_size)``."""
+        """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, or tokens."""
         return self.run(x).y
 
     def run(self, x: Tensor, state: Sequence[Cache] | None = None) -> Outputs[tuple[Cache, ...]]:
-        """Run the network over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
         return Outputs(self.readout(self.last_norm(z)), tuple(last))
 
     def _placed(self, z: Tensor, past: int) -> Tensor:
-        """Return the inputs with their positions, of which the first is `past`."""
+        """Return the embedded inputs plus their positions, the first of which is `past`."""
         steps = z.shape[1]
         if self.positions == "sinusoidal":
             return z + waves(past, steps, self.width, z)

@@ -1,4 +1,4 @@
-"""Activations σ by name, and which of them each sort of layer takes."""
+"""Activations σ by name, and the names that recurrent layers, stacks and transformers take."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What is left of a state of a linear network after a number of steps.
+"""Free response of a linear network: the states that follow on one without input.
 
 Equation.   h_s = Aˢ h,  A = I + dt W,  s = 0 … T − 1.
 
@@ -15,7 +15,7 @@ BLOCK = 8  # a power of two
 
 
 def free_response(recurrence: Tensor, start: Tensor, horizon: int, dt: float) -> Tensor:
-    """Return (I + dt W)ˢ h for s < horizon.
+    """Return the states (I + dt W)ˢ h for s < horizon, which follow on h = `start` without input.
 
     Parameters
     ----------

@@ -1,10 +1,10 @@
-"""What every layer asks of its inputs, and how far a number that is none gets.
+"""Checks of the inputs and states of layers, and the rule that NaN and inf spread forwards in time only.
 
-A sequence with NaN or inf at step k says nothing about what comes after it, and everything about what came
-before. Step by step that is what arithmetic makes of it; but an FFT, a product with a mask, and the way back,
-where a gradient of zero meets a NaN, spread it over all of time. So layers compute with zeros in its place,
-and afterwards make NaN of every output, and of every state, that it reaches: those of its own sequence, from
-its own step on. Outputs before it, and their gradients by inputs and weights, are as if it were not there.
+NaN or inf at step k leaves unknown what a layer answers from step k on; what it has answered before stays
+known. A loop over steps gives just that. An FFT, a product with a mask, and a backward pass, where a gradient
+of zero meets a NaN, would spread the NaN over all steps. So layers compute with zeros in its place, and then
+set to NaN every output and state that it reaches: those of its own sequence, from its own step on. Outputs
+before it, and their gradients by inputs and weights, are as if it were not there.
 """
 
 import functools
@@ -38,7 +38,7 @@ Method = TypeVar("Method", bound=Callable)
 
 
 def sequence(layer: nn.Module, x: Tensor) -> Tensor:
-    """Return `x`, refused unless `layer` can take it as ``(batch, time, layer.input_size)``.
+    """Return `x` if `layer` can take it as ``(batch, time, layer.input_size)``; refuse it otherwise.
 
     Raises
     ------
@@ -66,7 +66,9 @@ def sequence(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def many(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """Return stacked `parameters` and `x` in the precision to compute in, for the ``run_many`` of a `layer`.
+    """Return stacked `parameters` and `x` of a ``run_many``, checked, in the precision to compute in.
+
+    They are refused unless they are the weights of `layer` and inputs of it.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def many(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> tuple
 
 
 def tokens(x: Tensor, table: Tensor) -> Tensor:
-    """Return `x`, refused unless it is ``(batch, time)`` of numbers of rows of the `table`."""
+    """Return `x` if it is ``(batch, time)`` of row numbers of the embedding `table`; refuse it otherwise."""
     tensor("x", x, "tokens of shape (batch, time)")
     if x.ndim != 2:
         raise ValueError(f"x must be tokens of shape (batch, time), got {tuple(x.shape)}")
@@ -97,9 +99,9 @@ def tokens(x: Tensor, table: Tensor) -> Tensor:
 
 
 def initial_state(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Return the `state` to start from, zeros for none, refused unless it has the `shape` and is `like` that.
+    """Return the initial `state`, zeros if None; refuse one of another `shape`, dtype or device than `like`.
 
-    States of half precision are taken in the precision that layers compute in.
+    A state in half precision is converted to the precision that layers compute in.
     """
     if state is None:
         return like.new_zeros(shape)
@@ -115,7 +117,7 @@ def initial_state(state: Tensor | None, shape: tuple[int, ...], like: Tensor) ->
 
 
 def state_of_each(state, count: int, parts: str) -> None:
-    """Refuse the `state` of a model of so many `parts`, unless it is none or holds one for each."""
+    """Refuse the `state` of a model unless it is None or holds one state for each of `count` `parts`."""
     if state is None:
         return
     if not isinstance(state, tuple | list):
@@ -125,7 +127,7 @@ def state_of_each(state, count: int, parts: str) -> None:
 
 
 def tensor(name: str, value, expected: str) -> None:
-    """Refuse a `value` that is no tensor; `expected` says what shape it should have."""
+    """Refuse a `value` that is not a tensor; `expected` says which shape is wanted."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, {expected}; got {type(value).__name__}")
     if not torch.compiler.is_compiling() and is_traced():
@@ -138,17 +140,17 @@ def _same_device(name: str, value: Tensor, weight: Tensor) -> None:
 
 
 def dropout_probability(p: float) -> float:
-    """Return `p` as a float, refused unless 0 <= p < 1."""
+    """Return `p` as a float if 0 <= p < 1; refuse it otherwise."""
     if not 0 <= checks.real("dropout", p) < 1:
         raise ValueError(f"dropout must be at least 0 and below 1, got {p!r}")
     return float(p)
 
 
-# --- numbers that are none ------------------------------------------------------------------------------
+# --- NaN and inf ----------------------------------------------------------------------------------------
 
 
 def guarded(method: Method) -> Method:
-    """Return a method ``(layer, x, ...)`` that refuses what is no sequence, and lets NaN go forwards only.
+    """Return a method ``(layer, x, ...)`` whose x is checked, and whose NaN and inf spread forwards only.
 
     Parameters
     ----------
@@ -172,7 +174,7 @@ def guarded(method: Method) -> Method:
 
 
 def all_finite(*tensors: Tensor) -> bool:
-    """Whether it is known that there is no NaN or inf in the tensors.
+    """Whether the tensors are known to be free of NaN and inf.
 
     Looking costs a pass over the numbers on the CPU. Elsewhere it would wait for the device, and in what
     torch traces or transforms there is nothing to look at: then it is not known.
@@ -191,13 +193,13 @@ def all_finite(*tensors: Tensor) -> bool:
 
 
 def nan_where(reached: Tensor, y: Tensor) -> Tensor:
-    """Return `y` with NaN added where `reached`, of its first dimensions; gradients pass as they are."""
+    """Return `y` with NaN where `reached`, a mask of its first dimensions; gradients pass unchanged."""
     unknown = y.new_zeros(()).expand(reached.shape).masked_fill(reached, torch.nan)
     return y + unknown.reshape(*reached.shape, *[1] * (y.ndim - reached.ndim))
 
 
 def _state_nan_where(reached: Tensor, state):
-    """Return a state, of tensors with the batch in front, with NaN in all of the sequences `reached`."""
+    """Return a state, whose tensors have the batch in front, with NaN in the sequences that are `reached`."""
     if isinstance(state, Tensor):
         numbers = state.is_floating_point() or state.is_complex()
         return nan_where(reached, state) if numbers and state.shape[:1] == reached.shape else state

@@ -1,9 +1,9 @@
-"""Recurrences keep the precision of their weights under autocast, and compute in float32 for shorter ones.
+"""Precision of recurrences: that of their weights, under autocast, too, and float32 for half precision.
 
 A rounding error of a step is carried on by all later ones. With eigenvalue 1 − 1/τ, errors of size eps add up
-to about eps √(τ/2), or eps τ where they agree in sign: in bfloat16, eps = 2⁻⁸, 256 steps can be lost. So
-weights in bfloat16 or float16 say what is computed, not how precisely: they and the inputs are widened, and
-the outputs rounded to their dtype. States stay wide from one chunk to the next.
+to about eps √(τ/2), or eps τ where they agree in sign: in bfloat16, eps = 2⁻⁸, after 256 steps nothing may be
+right. So weights and inputs in bfloat16 or float16 are converted to float32, and only the outputs are rounded
+to the short dtype. States stay in float32 from one chunk to the next.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ Method = TypeVar("Method", bound=Callable)
 
 
 def first_weight(layer: nn.Module) -> Tensor:
-    """Return a weight of the `layer`, to see dtype and device: one of its own, if it has any."""
+    """Return one weight of the `layer`, whose dtype and device its inputs must have."""
     for weight in own_weights(layer):
         if weight is not None:
             return weight
@@ -33,12 +33,12 @@ def first_weight(layer: nn.Module) -> Tensor:
 
 
 def widened(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return `weights` by name, those of a short dtype in float32."""
+    """Return `weights` by name, with those in float16 and bfloat16 converted to float32."""
     return {name: w.float() if w.dtype in SHORT else w for name, w in weights.items()}
 
 
 def in_own_precision(method: Method) -> Method:
-    """Return a method of inputs and state that runs without autocast, in the dtype of the layer's weights.
+    """Return the method without autocast, with inputs in the dtype of the weights, or float32 for short ones.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Where layers draw their initial weights, with a seed of their own, and how these are moved afterwards."""
+"""How layers draw initial weights: in float64 on the CPU, with a seed of their own, then moved."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""One step at a time, for layers that run in chunks of time."""
+"""Layers that run step by step: the step of a layer that runs in chunks of time."""
 
 from typing import Generic, TypeVar
 
@@ -13,14 +13,14 @@ State = TypeVar("State")
 
 
 class Streaming(nn.Module, Generic[State]):
-    """A layer with :meth:`run`, whose chunk of one time step is :meth:`step`."""
+    """A layer that runs in chunks of time, and so in single steps: chunks of one."""
 
     def run(self, x: Tensor, state: State | None = None) -> Outputs[State]:
-        """Return the answer to a chunk of time, and the state after it."""
+        """Return the answers to a chunk of time, and the state after it."""
         raise NotImplementedError
 
     def step(self, x: Tensor, state: State | None = None) -> Outputs[State]:
-        """Run the layer over one step.
+        """Return the answer to one step, and the state after it, from which the next step goes on.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Causal dilated convolutions.
+"""Causal dilated convolutions, of whole sequences or of one chunk of time after the other.
 
 Equation.   With filters W_0 … W_{k−1} and dilation d,
 
@@ -24,7 +24,7 @@ __all__ = ["CausalConvolution"]
 
 
 class CausalConvolution(Streaming[Tensor]):
-    """Causal dilated convolution y_t = b + Σ_{j<k} W_j x_{t − j d}.
+    """Causal dilated convolution y_t = b + Σ_{j<k} W_j x_{t − j d} with learnt filters.
 
     Parameters
     ----------
@@ -95,22 +95,23 @@ class CausalConvolution(Streaming[Tensor]):
 
     @property
     def waits(self) -> int:
-        """Inputs of the past that one output needs, (k − 1) d."""
+        """Number of past inputs that an output needs, (k − 1) d."""
         return (self.kernel_size - 1) * self.dilation
 
     @property
     def filter(self) -> Tensor:
-        """W, of shape ``(output_size, input_size, kernel_size)``."""
+        """The filters W, ``(output_size, input_size, kernel_size)``, normalised if they are to be."""
         return self.weight if self.gain is None else self.gain / _norm(self.weight) * self.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from zeros on."""
+        """Return y ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, after zeros."""
         return self.run(x).y
 
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
-        """Convolve a chunk of time.
+        """Return the answers to a chunk of time, and the inputs at its end that the next chunk needs.
 
-        `state` and ``last`` are the inputs before it and at its end, ``(batch, waits, input_size)``.
+        `state` are the inputs before the chunk `x`, ``(batch, waits, input_size)``, zeros if None; ``last``
+        are those at its end.
 
         Raises
         ------
@@ -124,11 +125,11 @@ class CausalConvolution(Streaming[Tensor]):
     def advance(
         self, x: Tensor, state: Tensor | None, lost: Tensor | None = None, *, finite: bool = False
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return what :meth:`run` does, but with numbers that mean nothing where outputs are lost.
+        """Return answers, the inputs for the next chunk, and a mask of the answers that are lost.
 
-        At the steps `lost`, ``(batch, time)``, x is not known, and neither is it where x or `state` are NaN
-        or inf, unless it is known that all are `finite`. Third is the same of the outputs: one that sees a
-        lost step is lost.
+        An answer is lost if it sees an unknown input: a step in the mask `lost`, ``(batch, time)``, or NaN or
+        inf in x or `state`, which are not searched for if all are known to be `finite`. Lost answers are
+        arbitrary numbers. The mask is None if nothing is lost.
         """
         state = inputs.initial_state(state, (x.shape[0], self.waits, self.input_size), x)
         whole = torch.cat([state, x], 1)

@@ -51,10 +51,10 @@ class _Block(nn.Module):
     def advance(
         self, x: Tensor, buffers: Iterator[Tensor | None], lost: Tensor | None, finite: bool
     ) -> tuple[Tensor, list[Tensor], Tensor | None]:
-        """Return the block's answer, the new buffers, and which steps of the answer are lost.
+        """Return the answers of the block, its new buffers, and a mask of the answers that are lost.
 
-        Its convolutions take the next of `buffers`; at the steps `lost`, if any, x is not known. Inputs and
-        buffers may be known to be `finite`.
+        Its convolutions take the next of `buffers`. `lost` is the same mask of `x`, None if nothing is lost;
+        `finite` says that neither x nor buffers hold NaN or inf.
         """
         sigma, z, last, known = ACTIVATIONS[self.activation], x, [], lost
         for convolution, before in zip(self.each, buffers, strict=False):
@@ -81,9 +81,9 @@ class TCN(Streaming[tuple[Tensor, ...]]):
     convolutions : int
         Convolutions n in a block.
     residual : bool
-        Whether blocks have the residual part.
+        Whether a block adds its input to what its convolutions answer.
     weight_norm : bool
-        Whether filters are normalised.
+        Whether filters are g V/‖V‖, with V and one g per output channel learnt.
     dropout : float
         Probability with which a channel at a step is dropped after each convolution, in training mode.
     activation : {'linear', 'tanh', 'hardtanh', 'relu'}
@@ -100,8 +100,8 @@ class TCN(Streaming[tuple[Tensor, ...]]):
     Raises
     ------
     ValueError, TypeError
-        For sizes below one, a dropout outside of [0, 1), an unknown activation, or other than one dilation a
-        block.
+        For sizes below one, a dropout outside of [0, 1), an unknown activation, or a number of dilations that
+        is not that of blocks.
 
     Notes
     -----
@@ -184,7 +184,7 @@ class TCN(Streaming[tuple[Tensor, ...]]):
 
     @property
     def receptive_field(self) -> int:
-        """Number R = 1 + n (k − 1) Σ d of lags, from zero on, that an output can see."""
+        """Number of lags that an output can see, R = 1 + n (k − 1) Σ d: lags 0 to R − 1."""
         return 1 + sum(convolution.waits for block in self._each_block for convolution in block.each)
 
     @property
@@ -193,11 +193,11 @@ class TCN(Streaming[tuple[Tensor, ...]]):
         return self.activation == "linear" and self.dropout == 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from zeros on."""
+        """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, after zeros."""
         return self.run(x).y
 
     def run(self, x: Tensor, state: Sequence[Tensor] | None = None) -> Outputs[tuple[Tensor, ...]]:
-        """Run the network over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
@@ -268,7 +268,7 @@ class TCN(Streaming[tuple[Tensor, ...]]):
         return self._answers(horizon, parameters)[0]
 
     def _answers(self, horizon: int, parameters: Mapping[str, Tensor] | None) -> Tensor:
-        """Return what a linear network answers to nothing and to a unit impulse in each channel."""
+        """Return the answers of a linear network to zero input and to a unit impulse in each channel."""
         if not self.is_linear:
             raise TypeError(
                 f"only a linear network without dropout has a closed-form memory; this one is "

@@ -1,4 +1,4 @@
-"""LSTM, GRU and, without gates, the Elman network: torch's fused ones, in the form of the other layers."""
+"""LSTM, GRU and Elman network: torch's own, with a linear readout and the methods of the other layers."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ __all__ = ["GRU", "LSTM", "ElmanRNN"]
 
 
 class _Gated(Streaming[Tensor]):
-    """Layers of torch's recurrent networks and ŷ = C h + c of the last of them."""
+    """Recurrent layers of torch, one on top of the other, and the readout ŷ = C h + c of the last."""
 
     cell: ClassVar[type[nn.LSTM] | type[nn.GRU] | type[nn.RNN]]
     states: ClassVar[int]
@@ -57,12 +57,12 @@ class _Gated(Streaming[Tensor]):
         place(self, device, dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from zeros on."""
+        """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, from zeros on."""
         return self.run(x).y
 
     @inputs.guarded
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
-        """Run the network over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
@@ -101,11 +101,11 @@ class LSTM(_Gated):
     width : int
         Width m of the state.
     layers : int
-        How many, one on top of the other.
+        Number of recurrent layers, one on top of the other.
     input_size, output_size : int
         Channels of x and ŷ.
     bias : bool
-        Whether gates and readout have one.
+        Whether gates and readout have biases.
     dropout : float
         Probability of dropping a channel between two layers, in training mode.
     seed : int, optional
@@ -143,11 +143,11 @@ class GRU(_Gated):
     width : int
         Width m of the state.
     layers : int
-        How many, one on top of the other.
+        Number of recurrent layers, one on top of the other.
     input_size, output_size : int
         Channels of x and ŷ.
     bias : bool
-        Whether gates and readout have one.
+        Whether gates and readout have biases.
     dropout : float
         Probability of dropping a channel between two layers, in training mode.
     seed : int, optional
@@ -184,11 +184,11 @@ class ElmanRNN(_Gated):
     width : int
         Width m of the state.
     layers : int
-        How many, one on top of the other.
+        Number of recurrent layers, one on top of the other.
     input_size, output_size : int
         Channels of x and ŷ.
     bias : bool
-        Whether layers and readout have one.
+        Whether layers and readout have biases.
     dropout : float
         Probability of dropping a channel between two layers, in training mode.
     seed : int, optional

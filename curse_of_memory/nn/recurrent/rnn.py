@@ -18,8 +18,8 @@ from curse_of_memory.nn.building.own_precision import in_own_precision, widened
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
-from curse_of_memory.nn.recurrence.nonlinear import cells as nonlinear_cells
-from curse_of_memory.nn.recurrence.nonlinear.forward import recurrence
+from curse_of_memory.nn.recurrence.nonlinear.cells import euler_cell
+from curse_of_memory.nn.recurrence.nonlinear.recurrence import recurrence
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory import reparameterization
 from curse_of_memory.theory.reparameterization import Reparameterization
@@ -50,7 +50,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         W then is symmetric and, by Sylvester's law of inertia, negative definite as long as P is
         invertible.
     bias : bool
-        Whether b is there; it starts at zero.
+        Whether there is a bias b; it starts at zero.
     dt : float
         Time step. Continuous-time stability (W negative) is stability of the steps only while
         dt · |λ| < 2 for every eigenvalue λ of W.
@@ -67,7 +67,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
     Notes
     -----
     The initial decay rates of W are log-uniform between 0.01 and 1 per step, the same for every
-    parameterization under one seed (but cut at the largest rate of one that has it, such as "best").
+    parameterization under one seed (but cut below the largest rate that f can have, as with "best").
     Source: "Inverse approximation theory" (2305.19190); its public code has W = Pᵀ diag(·) P, too.
 
     Examples
@@ -175,7 +175,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
 
     @property
     def architecture(self) -> tuple:
-        """All of the network but the sizes and values of its weights: what :meth:`run_many` must share."""
+        """What :meth:`run_many` uses of this network beside weights: class, σ, f, diagonal or not, dt."""
         return type(self), self.activation, self.parameterization, self.diagonal, self.dt
 
     @property
@@ -185,7 +185,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
 
     @property
     def diagonal_parameters(self) -> frozenset[str]:
-        """Names of vectors that stand for diagonal matrices: their spectral norm is the largest entry."""
+        """Names of the weights that are diagonals of matrices: their spectral norm is the largest entry."""
         whole_matrix = self._map.name == "direct" and not self.diagonal
         return frozenset() if whole_matrix else frozenset({"recurrent_weight"})
 
@@ -199,16 +199,13 @@ class RNN(KeepsMap, Streaming[Tensor]):
         return lam if self.diagonal else (p["basis"].T * lam) @ p["basis"]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Run the network from h = 0 over `x` of shape ``(batch, time, input_size)``.
-
-        Returns ``(batch, time, output_size)``.
-        """
+        """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, from h = 0 on."""
         return self.run(x).y
 
     @guarded
     @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
-        """Run the network over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
@@ -237,7 +234,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
             h = linear_scan(1 + self.dt * W, drive, state)
             last = h[:, -1] if h.shape[1] else state
             return Outputs(h @ C.T, last)
-        cell = nonlinear_cells.euler_cell(self.activation)
+        cell = euler_cell(self.activation)
         return recurrence(cell, x, W, U, b, C, state, dt=self.dt, diagonal=self.diagonal)
 
     def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -261,7 +258,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         """
         p, x = inputs.many(self, parameters, x)
         W, U, C, b = torch.func.vmap(self.recurrence)(p), p["input_weight"], p["output_weight"], p.get("bias")
-        cell = nonlinear_cells.euler_cell(self.activation)
+        cell = euler_cell(self.activation)
         y = recurrence(cell, x, W, U, b, C, dt=self.dt, diagonal=self.diagonal).y
         return y.to(parameters["output_weight"].dtype)
 

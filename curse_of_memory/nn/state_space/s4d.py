@@ -1,4 +1,4 @@
-"""Diagonal state space layers of one state per channel.
+"""S4D: diagonal state space layers in which every channel has modes of its own.
 
 Equation.   In channel c:  dh/dt = Λ_c h + 1 x_c,   ŷ_c = C_c h + D_c x_c,   a step of its own length Δ_c.
 
@@ -20,7 +20,7 @@ from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.recurrence.linear.convolution import fft_convolution
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
-from curse_of_memory.nn.state_space.ssm_modes import RING, DiagonalModes
+from curse_of_memory.nn.state_space.modes import RING, DiagonalModes
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks
@@ -31,10 +31,10 @@ STATES_AT_ONCE = 1 << 20  # of all sequences, channels and modes together, in on
 
 
 class S4D(DiagonalModes):
-    """Diagonal state space layer: every channel has modes, and a clock, of its own; channels do not mix.
+    """Diagonal state space layer ŷ = K ∗ x + D x: each channel has modes and a step of its own; none mix.
 
-    The layer of "S4D" (2206.11893) and of the experiments of StableSSM (2311.14495): ŷ = K ∗ x + D x in every
-    channel, with K_s = 2 Re Σ_n C_n z_n^s φ_n. The layer is linear; what comes between two of them is in
+    The layer of "S4D" (2206.11893) and of the experiments of StableSSM (2311.14495), with
+    K_s = 2 Re Σ_n C_n z_n^s φ_n in every channel. The layer is linear; what comes between two of them is in
     :class:`SequenceStack`.
 
     Parameters
@@ -47,19 +47,19 @@ class S4D(DiagonalModes):
         The real part of Λ is f(w), with f of :data:`curse_of_memory.reparameterizations`; a discrete-time f
         such as "lru" gives the modulus of the multiplier of a step.
     initial : {'s4d-lin', 's4d-inv', 's4d-real', 'lru', 'real'} or array of shape (modes,)
-        Where the eigenvalues start, which are cut at the fastest rate f has; the formulas are in
-        ``nn.ssm_modes``. An array holds real ones, or complex ones that stand for pairs.
+        Initial eigenvalues, cut below the fastest rate of f; the formulas are in ``nn.state_space.modes``. An
+        array holds real ones, or complex ones that stand for pairs.
     discretization : {'zoh', 'bilinear', 'euler'}, optional
         What a step is; 'zoh' unless given. Must not be given for a discrete-time f.
     dt : float
         Time step of x.
     step : tuple of float, optional
-        Δ = dt · exp(log_step) with exp(log_step) drawn log-uniform from this range, one per channel, and
-        learnt. With None there is no such weight and Δ = dt.
+        Range of the factors exp(log_step) of the steps Δ = dt · exp(log_step): drawn log-uniform, one per
+        channel, and learnt. With None there is no such weight, and Δ = dt.
     ring : tuple of float
         Smallest and largest modulus, and largest phase, of the multipliers of ``initial="lru"``.
     skip : bool
-        Whether D is there.
+        Whether there is a skip connection D.
     seed : int, optional
         Seeds the initial weights by themselves; without it torch's global generator draws them.
     device, dtype
@@ -116,7 +116,7 @@ class S4D(DiagonalModes):
     @guarded
     @in_own_precision
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, width)`` to the same shape, from h = 0 on."""
+        """Return ŷ for whole sequences `x`, from h = 0 on; both have shape ``(batch, time, width)``."""
         return self._answer(self._weights(), x)
 
     def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -152,7 +152,7 @@ class S4D(DiagonalModes):
     @guarded
     @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
-        """Run the layer over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
@@ -192,7 +192,7 @@ class S4D(DiagonalModes):
         return Outputs(y + p["skip"] * x if "skip" in p else y, state)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return the memory ρ̂_s = K_s / dt, with D / dt more at lag zero, as a diagonal matrix of channels.
+        """Return the memory ρ̂_s = K_s / dt, plus D / dt at lag zero, as diagonal matrices of channels.
 
         Parameters
         ----------
@@ -214,12 +214,12 @@ class S4D(DiagonalModes):
         return torch.diag_embed(kernel) / self.dt
 
     def offset(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return zeros ``(horizon, width)``, the answer to zero input; arguments as for :meth:`kernel`."""
+        """Return the answer to zero input, zeros ``(horizon, width)``; arguments as for :meth:`kernel`."""
         like = self._weights(parameters)["output_weight"]
         return like.new_zeros(checks.positive_int("horizon", horizon), self.output_size)
 
     def _responses(self, horizon: int, p: Mapping[str, Tensor]) -> Tensor:
-        """Return K, ``(width, horizon)``."""
+        """Return the impulse responses K, ``(width, horizon)``."""
         z, phi = self.multipliers(p)
         coefficients = self._number(p["output_weight"]) * phi
         return modal_kernel(z, coefficients, horizon, pairs=self.has_pairs)

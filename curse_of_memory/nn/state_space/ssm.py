@@ -1,7 +1,7 @@
-"""State space models: one linear diagonal state that all channels share, the nonlinearity outside of it.
+"""Diagonal state space models: one linear state for all channels, the nonlinearity outside the recurrence.
 
 Equation.   dh/dt = Λ h + U x + b,   ŷ = C σ(h) + D x,   Λ diagonal;
-            in steps h_k = z ⊙ h_{k−1} + φ ⊙ (U x_k + b), with z and φ of ``ssm_modes``.
+            in steps h_k = z ⊙ h_{k−1} + φ ⊙ (U x_k + b), with z and φ of ``state_space.modes``.
 
 Algorithm.  All inputs of the modes in one product, a scan over time, all outputs in another product.
 """
@@ -20,7 +20,7 @@ from curse_of_memory.nn.building.own_precision import in_own_precision
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
-from curse_of_memory.nn.state_space.ssm_modes import RING, DiagonalModes
+from curse_of_memory.nn.state_space.modes import RING, DiagonalModes
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks
@@ -48,8 +48,8 @@ class SSM(DiagonalModes):
         The real part of Λ is f(w), with f of :data:`curse_of_memory.reparameterizations`; a discrete-time f
         such as "lru" gives the modulus of the multiplier of a step.
     initial : {'real', 'lru', 's4d-lin', 's4d-inv', 's4d-real'} or array of shape (modes,)
-        Where the eigenvalues start, which are cut at the fastest rate f has; the formulas are in
-        ``nn.ssm_modes``. An array holds real ones, or complex ones that stand for pairs.
+        Initial eigenvalues, cut below the fastest rate of f; the formulas are in ``nn.state_space.modes``. An
+        array holds real ones, or complex ones that stand for pairs.
     discretization : {'zoh', 'bilinear', 'euler'}, optional
         What a step is; 'zoh' unless given. Must not be given for a discrete-time f.
     dt : float
@@ -57,7 +57,7 @@ class SSM(DiagonalModes):
     ring : tuple of float
         Smallest and largest modulus, and largest phase, of the multipliers of ``initial="lru"``.
     bias, skip : bool
-        Whether b and D are there; b starts at zero.
+        Whether there is a bias b, which starts at zero, and a skip connection D.
     seed : int, optional
         Seeds the initial weights by themselves; without it torch's global generator draws them.
     device, dtype
@@ -138,7 +138,7 @@ class SSM(DiagonalModes):
 
     @property
     def architecture(self) -> tuple:
-        """All of the model but the sizes and values of its weights: what :meth:`run_many` must share."""
+        """What :meth:`run_many` uses of this model beside weights: class, f, discretisation, dt, σ."""
         return *super().architecture, self.activation
 
     @property
@@ -148,17 +148,17 @@ class SSM(DiagonalModes):
 
     @property
     def diagonal_parameters(self) -> frozenset[str]:
-        """Names of vectors that stand for diagonal matrices: their spectral norm is the largest entry."""
+        """Names of the weights that are diagonals of matrices: their spectral norm is the largest entry."""
         return frozenset({"recurrent_weight", "frequency"} if self.has_pairs else {"recurrent_weight"})
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map `x` of shape ``(batch, time, input_size)`` to ``(batch, time, output_size)``, from h = 0 on."""
+        """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, from h = 0 on."""
         return self.run(x).y
 
     @guarded
     @in_own_precision
     def run(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
-        """Run the model over a chunk of time, from the state in which the chunk before has left it.
+        """Return the answers to a chunk of time, and the state after it, from which the next chunk goes on.
 
         Parameters
         ----------
@@ -237,7 +237,7 @@ class SSM(DiagonalModes):
         return 2 * (h.real @ real.T - h.imag @ imaginary.T)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return the memory ρ̂_s = C zˢ φ U / dt, with D / dt more at lag zero, of a linear model.
+        """Return the memory ρ̂_s = C zˢ φ U / dt, plus D / dt at lag zero, of a linear model.
 
         Parameters
         ----------

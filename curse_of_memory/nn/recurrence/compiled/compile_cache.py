@@ -1,4 +1,4 @@
-"""Compiled loops that are kept on disk, under a name made of everything they were compiled from.
+"""Keeps compiled loops on disk, under names made of everything that they were compiled from.
 
 numba's own cache looks at the date of the file that a function is in. It does not see a change in a function
 that is called from another file, nor in a file with an older date than what was compiled, as files out of an
@@ -60,7 +60,7 @@ SOURCES = _hash_of_sources(ROOM)
 
 
 def _folders() -> Iterator[Path]:
-    """Yield where compiled loops of these sources may be, best first."""
+    """Yield the folders where compiled loops of these sources may be, best first."""
     if chosen := chosen_folder():
         yield Path(chosen) / "curse_of_memory" / f"compiled-{SOURCES}"
         return
@@ -71,7 +71,7 @@ def _folders() -> Iterator[Path]:
 
 
 class _Kept(Cache):
-    """What there is on disk of one function: numba asks for it before it compiles, and tells it after."""
+    """Code of one function on disk: numba asks for it before it compiles, and hands in what it compiled."""
 
     def __init__(self, function: Callable, options: dict):
         # without the folder, so that a copy of the package finds the same
@@ -119,7 +119,7 @@ class _Kept(Cache):
 
 
 def _drop_earlier(folder: Path) -> None:
-    """Remove what was compiled from other sources, but for the latest few."""
+    """Remove the folders of other sources, except the latest few."""
     others = sorted(folder.parent.glob("compiled-*"), key=lambda other: other.stat().st_mtime, reverse=True)
     for other in others[EARLIER:]:
         shutil.rmtree(other, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Compiled loops over torch tensors on the CPU, the batch shared out among torch's threads."""
+"""Runs compiled loops over torch tensors on the CPU, the batch shared out among threads."""
 
 from collections import deque
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SHARES = 4
 
 
 def on_cpu(*tensors: Tensor) -> bool:
-    """Whether all `tensors` are ordinary ones in the memory of the CPU, which compiled loops can read."""
+    """Whether all `tensors` are ordinary ones on the CPU, whose memory compiled loops can read."""
     return all(t.device.type == "cpu" and not is_transformed(t) for t in tensors)
 
 

@@ -1,4 +1,4 @@
-"""What a memory makes of whole sequences, channel by channel.
+"""Causal convolutions of whole sequences by FFT, channel by channel, with their derivatives.
 
 Equations.  Three sums over lags, of a kernel K and sequences x and g, each channel by itself:
 
@@ -30,7 +30,7 @@ FEWEST = 8
 
 
 def fft_convolution(kernel: Tensor, x: Tensor) -> Tensor:
-    """Return y_k = Σ_{s <= k} K_s x_{k−s}, channel by channel.
+    """Return the causal convolution y_k = Σ_{s <= k} K_s x_{k−s} of every channel, by FFT.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""Memories of diagonal linear recurrences.
+"""Modal kernels K_s = Σ_n c_n z_n^s: the memories of diagonal linear recurrences.
 
 Equation.   K_s = Σ_n c_n z_n^s,   s = 0 … T − 1      (for conjugate pairs 2 Re Σ over one of each pair).
 
 Algorithm.  With s = q L + r, z^s = (z^L)^q z^r: per channel, the Vandermonde product is one of a (T/L × n)
 and an (n × L) matrix. L ≈ √T makes both small: memory O(channels · n √T) in place of O(channels · n · T), and
 the work is one real matrix product, Re(A B) = Re A Re B − Im A Im B. What the kernel does to sequences is the
-matter of ``convolution``.
+matter of ``linear.convolution``.
 """
 
 import math
@@ -19,9 +19,9 @@ __all__ = ["modal_kernel", "naive_modal_kernel"]
 def naive_modal_kernel(
     multipliers: Tensor, coefficients: Tensor, horizon: int, *, pairs: bool = False
 ) -> Tensor:
-    """Return what :func:`modal_kernel` returns, with the Vandermonde matrix written out.
+    """Return what :func:`modal_kernel` returns, by the whole Vandermonde matrix.
 
-    The plain form for the same `multipliers`, `coefficients`, `horizon`, `pairs`; the fast one must equal it.
+    The naive form for the same `multipliers`, `coefficients`, `horizon`, `pairs`; the fast one must equal it.
     """
     powers = multipliers[..., None] ** torch.arange(horizon, device=multipliers.device)
     kernel = (coefficients[..., None] * powers).sum(-2)

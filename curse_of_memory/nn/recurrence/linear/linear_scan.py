@@ -48,7 +48,7 @@ def linear_step(multipliers: Tensor, state: Tensor, drive: Tensor) -> Tensor:
 def naive_linear_scan(multipliers: Tensor, drive: Tensor, initial: Tensor | None = None) -> Tensor:
     """Return what :func:`linear_scan` returns for the same arguments, one step after the other.
 
-    The plain form of the equation with `multipliers`, `drive` and `initial`, which the fast one must equal.
+    The naive form of the equation with `multipliers`, `drive` and `initial`, which the fast one must equal.
     """
     state = drive.new_zeros(drive.shape[0], drive.shape[2]) if initial is None else initial
     states = []

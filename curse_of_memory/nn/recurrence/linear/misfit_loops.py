@@ -90,9 +90,9 @@ def diagonal_misfit(a, U, b, C, target, roots, cumulated, values, for_a, for_U, 
     cumulated : array of bool, of shape ``(column,)``
         Which columns are summed over time.
     values : array of shape ``(model,)``
-        Takes E.
+        Receives E.
     for_a, for_U, for_b, for_C : array
-        Take the gradients; shaped as `a`, `U`, `b`, `C`.
+        Receive the gradients; shaped as `a`, `U`, `b`, `C`.
     """
     columns, horizon, outputs = target.shape
     inputs, states = U.shape[2], a.shape[1]

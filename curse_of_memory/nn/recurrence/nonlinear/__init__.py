@@ -1,1 +1,1 @@
-"""Nonlinear recurrences: cells, compiled loops, and the plain loop that they must equal."""
+"""Nonlinear recurrences: cells, compiled loops, and the naive loop that they must equal."""

@@ -78,7 +78,7 @@ def moved_adjoint(p, h, values, dt):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a step.
+    """One stage of a step: the state it multiplies, the values it computes, and the state it moves.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Cell:
-    """A step, as a sequence of stages.
+    """A step of a nonlinear recurrence, as a sequence of stages.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ class Cell:
 
     @property
     def activations(self) -> tuple[str, ...]:
-        """Activations of all preactivations of a step, in order: W and U have one block of rows for each."""
+        """Activations of all values of a step, by name; for each, in order, W and U have a block of rows."""
         return tuple(name for stage in self.stages for name in stage.computes)
 
     @property

@@ -1,7 +1,7 @@
-"""Whole sequences through a cell, forwards and backwards, by the engine that there is for them.
+"""Chooses between the compiled loops and torch's operations, and wraps both for torch's compilers.
 
-On the CPU the engine is ``nonlinear_loops``; elsewhere, and for dtypes that are not compiled, it is
-``nonlinear_ops``. For torch's compilers, which cannot look into either, both ways are operators of which they
+On the CPU the engine is ``loops``; elsewhere, and for dtypes that are not compiled, it is
+``ops``. For torch's compilers, which cannot look into either, both ways are operators of which they
 know the shapes. The one forwards keeps nothing: the one backwards goes forwards once more.
 """
 
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
-from curse_of_memory.nn.recurrence.nonlinear import loops as nonlinear_loops
-from curse_of_memory.nn.recurrence.nonlinear import ops as nonlinear_ops
+from curse_of_memory.nn.recurrence.nonlinear import loops, ops
 from curse_of_memory.nn.recurrence.nonlinear.cells import Cell, Stage
 
 __all__ = ["Options", "backward", "forward", "operator"]
@@ -22,7 +21,7 @@ COMPILED = (torch.float32, torch.float64)
 
 
 class Options(NamedTuple):
-    """What a recurrence is, beside its tensors; `models` is None for one without that dimension."""
+    """Settings of a recurrence: cell, dt, whether W is diagonal, and how many models (None: not batched)."""
 
     cell: Cell
     dt: float
@@ -33,7 +32,7 @@ class Options(NamedTuple):
 def forward(
     options: Options, x: Tensor, *tensors: Tensor | None
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return outputs, last states and what :func:`backward` wants to be kept.
+    """Return outputs, last states, and the tensors that :func:`backward` needs.
 
     After `x` the `tensors` are W, U, b, C and the initial states of ``nonlinear.recurrence``.
     """
@@ -43,7 +42,7 @@ def forward(
 
 
 def backward(options: Options, tensors, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
-    """Return the gradients of the six `tensors`, None for one that is none or, of x, is not wanted."""
+    """Return the gradients of the six `tensors`: None where a tensor is None, or x's if it is not wanted."""
     if options.models is None:
         dy, dlast = dy[None], dlast[None]
     arguments = _arranged(options, *tensors)
@@ -54,11 +53,11 @@ def backward(options: Options, tensors, kept, dy: Tensor, dlast: Tensor, wants_x
 
 
 def _engine(x: Tensor):
-    return nonlinear_loops if on_cpu(x) and x.dtype in COMPILED else nonlinear_ops
+    return loops if on_cpu(x) and x.dtype in COMPILED else ops
 
 
 def _arranged(options: Options, x, W, U, b, C, initial) -> tuple[Tensor, ...]:
-    """Return the tensors as the engines read them: see ``nonlinear_loops.forward``."""
+    """Return the tensors as the engines read them: see ``loops.forward``."""
     cell, _, diagonal, models = options
     if b is None:
         b = x.new_zeros(U.shape[-2])

@@ -1,4 +1,4 @@
-"""Compiled loops for the cells of ``nonlinear_cells``, forwards and backwards, on the CPU.
+"""Compiled loops for the cells of ``cells``, forwards and backwards, on the CPU.
 
 Equation.   The step of a cell: values s_i = σ_i(W_i h + U_i x_k + b_i), then the updates h ← F(h, s). With p
             the adjoint of the states,
@@ -248,7 +248,7 @@ def _tables(cell: Cell, dt: float, dtype: torch.dtype) -> tuple[Tensor, Tensor, 
 
 
 def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
-    """Return outputs, last states and what :func:`backward` wants to be kept.
+    """Return outputs, last states, and the tensors that :func:`backward` needs.
 
     Parameters
     ----------

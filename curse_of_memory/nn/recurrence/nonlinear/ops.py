@@ -1,6 +1,6 @@
-"""The loops of ``nonlinear_loops`` out of torch's operations: for GPUs, and for dtypes that are not compiled.
+"""Nonlinear recurrences by torch's operations: for GPUs, and for dtypes that are not compiled.
 
-Equation.   As in ``nonlinear_loops``.
+Equation.   As in ``loops``.
 
 Algorithm.  All shares of the inputs in one product before the loop. A step writes its values and states into
             arrays that were there before, with time in front. The way backwards takes the adjoint through
@@ -32,9 +32,9 @@ def _with_one(x: Tensor) -> Tensor:
 
 
 def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
-    """Return outputs, last states and what :func:`backward` wants to be kept.
+    """Return outputs, last states, and the tensors that :func:`backward` needs.
 
-    The arguments `cell`, `dt`, `x`, `W`, `U`, `C` and `initial` are those of ``nonlinear_loops.forward``.
+    The arguments `cell`, `dt`, `x`, `W`, `U`, `C` and `initial` are those of ``loops.forward``.
     """
     m = initial.shape[-1] // cell.states
     a = _with_one(x) @ U.mT
@@ -62,7 +62,7 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
 
 
 def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
-    """Return what ``nonlinear_loops.backward`` returns for the same `cell`, `dt`, `arguments`, and so on.
+    """Return what ``loops.backward`` returns for the same `cell`, `dt`, `arguments`, and so on.
 
     The rest is what :func:`forward` kept (`kept`), what comes back (`dy`, `dlast`), and `wants_x`.
     """

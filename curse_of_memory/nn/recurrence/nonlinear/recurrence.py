@@ -1,17 +1,17 @@
 """Nonlinear recurrences over whole sequences: outputs, last states and gradients.
 
-Equation.   A cell (``nonlinear_cells``) moves states h by values σ(W h + U x_k + b); the outputs are
+Equation.   A cell (``cells``) moves states h by values σ(W h + U x_k + b); the outputs are
             ŷ_k = C h_k, or h_k itself, read after the step. With one state and an Euler step,
 
                 h_k = h_{k−1} + dt σ(W h_{k−1} + U x_k + b),      ŷ_k = C h_k.
 
-Algorithm.  On the CPU the compiled loops of ``nonlinear_loops``; elsewhere those of ``nonlinear_ops``, made
+Algorithm.  On the CPU the compiled loops of ``loops``; elsewhere those of ``ops``, made
             of torch's operations. In both the way backwards is derived by hand: its time loop takes the
             adjoint of the states along and nothing else, and the gradients of the weights are products over
             time and batch.
 
 Second derivatives, forward-mode derivatives, and whatever runs inside a transformation of ``torch.func``
-torch derives by itself from the plain loop: they work, at the cost of the plain loop.
+torch derives by itself from the naive loop: they work, at the cost of the naive loop.
 """
 
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from torch.autograd import forward_ad
 
 from curse_of_memory.nn._torch_private import is_transformed
 from curse_of_memory.nn.building.activations import ACTIVATIONS
-from curse_of_memory.nn.recurrence.nonlinear import engines as nonlinear_engines
+from curse_of_memory.nn.recurrence.nonlinear import engines
 from curse_of_memory.nn.recurrence.nonlinear.cells import Cell, moved
 from curse_of_memory.nn.recurrence.nonlinear.engines import Options
 from curse_of_memory.protocols import Outputs
@@ -44,7 +44,7 @@ def naive_recurrence(
 ) -> Outputs[Tensor]:
     """Return what :func:`recurrence` returns for the same arguments, one step after the other.
 
-    The plain form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
+    The naive form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
     `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`.
     """
     sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
@@ -99,7 +99,7 @@ def recurrence(
     dt: float = 1.0,
     diagonal: bool = False,
 ) -> Outputs[Tensor]:
-    """Run a cell over whole sequences.
+    """Return the outputs and last states of a cell that has run over whole sequences.
 
     Any of the tensors may have a leading dimension ``model``: several models of one size then run as one, and
     those without it are shared. The CPU works on a few sequences of one model at a time, whose states stay in
@@ -130,7 +130,7 @@ def recurrence(
     -------
     Outputs
         ``y`` and ``last``; the last states of one chunk of time are the `initial` of the next. Differentiable
-        in all tensors, to any order; overflowing states show as inf or NaN, as in the plain loop.
+        in all tensors, to any order; overflowing states show as inf or NaN, as in the naive loop.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def recurrence(
         return naive_recurrence(cell, *tensors, dt=dt, diagonal=diagonal)
     options = Options(cell, float(dt), diagonal, _sizes(cell, *tensors, diagonal).models)
     if traced:
-        return Outputs(*nonlinear_engines.operator(options, *tensors))
+        return Outputs(*engines.operator(options, *tensors))
     return Outputs(*_Recurrence.apply(options, *tensors))
 
 
@@ -200,7 +200,7 @@ def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Siz
 class _Recurrence(torch.autograd.Function):
     @staticmethod
     def forward(ctx, options: Options, *tensors):
-        y, last, kept = nonlinear_engines.forward(options, *tensors)
+        y, last, kept = engines.forward(options, *tensors)
         ctx.options = options
         ctx.save_for_backward(*tensors, *kept)
         return y, last
@@ -212,13 +212,13 @@ class _Recurrence(torch.autograd.Function):
         if torch.is_grad_enabled():
             return None, *_derived_by_torch(ctx.options, tensors, dy, dlast)
         wants_x = ctx.needs_input_grad[1]
-        return None, *nonlinear_engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x)
+        return None, *engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x)
 
 
 def _derived_by_torch(
     options: Options, tensors: tuple, dy: Tensor, dlast: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Return the gradients by way of the plain loop, so that they have derivatives themselves."""
+    """Return the gradients by way of the naive loop, so that they have derivatives themselves."""
     # derivatives by each argument alone, should one depend on another
     x, recurrent, inputs = (t.view_as(t) for t in tensors[:3])
     bias, readout, initial = (None if t is None else t.view_as(t) for t in tensors[3:])

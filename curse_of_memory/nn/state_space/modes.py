@@ -1,4 +1,4 @@
-"""Modes of diagonal state space layers: their eigenvalues, one step of them, and where training starts.
+"""Modes of diagonal state space layers: eigenvalues, discretisation rules, and initial values.
 
 Equations.  A mode is dh/dt = λ h + v with λ = f(w) + i ω. A step of length Δ, with u = Δ λ, is
 
@@ -48,7 +48,7 @@ RING = (0.0, 1.0, 2 * math.pi)
 
 
 def discretize(eigenvalues: Tensor, step: Tensor | float, rule: str) -> tuple[Tensor, Tensor]:
-    """Return z and φ of one `step` of modes with these `eigenvalues`, by one of the rules above.
+    """Return multipliers z and input gains φ of one `step` of modes with these `eigenvalues`, by the `rule`.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def _mean_exponential(u: Tensor) -> Tensor:
 
 
 class DiagonalModes(KeepsMap, Streaming[Tensor]):
-    """Modes as parameters, for layers that say what drives them and how they are read out.
+    """Diagonal modes as weights of a layer; subclasses add what drives them and what reads them out.
 
     Parameters ``recurrent_weight`` (w) and, for complex modes, ``frequency`` (ω) have shape
     ``(*channels, modes)``; ``log_step`` has shape `channels`, and Δ = dt · exp(log_step). All are real.
@@ -147,16 +147,16 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
 
     @property
     def architecture(self) -> tuple:
-        """All of the layer but the sizes and values of its weights: what ``run_many`` must share."""
+        """What ``run_many`` uses of this layer beside weights: class, f, discretisation, dt."""
         return type(self), self.parameterization, self.discretization, self.dt
 
     @property
     def has_pairs(self) -> bool:
-        """Whether modes are complex, each for itself and its conjugate."""
+        """Whether modes are complex, each of them standing for itself and its conjugate."""
         return self.frequency is not None
 
     def multipliers(self, parameters: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        """Return z and φ of all modes, ``(*channels, modes)``; complex for pairs.
+        """Return multipliers z and input gains φ of all modes, ``(*channels, modes)``; complex for pairs.
 
         `parameters` stand in for the module's own, by name.
         """
@@ -175,7 +175,7 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
         return discretize(eigenvalues, step, self.discretization)
 
     def _number(self, weight: Tensor) -> Tensor:
-        """Return a weight of modes as numbers: its last dimension is real and imaginary part of pairs."""
+        """Return a weight of modes as numbers: for pairs complex ones, made of its last dimension."""
         return torch.complex(weight[..., 0], weight[..., 1]) if self.has_pairs else weight
 
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
@@ -190,7 +190,7 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
 def _initial_eigenvalues(
     initial: str | ArrayLike, states: int, delta: Tensor, ring: Sequence[float]
 ) -> Tensor:
-    """Return eigenvalues, ``(modes,)`` or for each step of `delta` its own; complex for pairs."""
+    """Return initial eigenvalues, ``(modes,)`` or one set for each step of `delta`; complex for pairs."""
     checks.positive_int("states", states)
     low, high, phase = (checks.non_negative("ring", r) for r in _listed("ring", ring, 3))
     if not low < high <= 1:
