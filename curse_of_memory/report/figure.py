@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ParamSpec, Protocol, cast
+from typing import Any, ParamSpec, Protocol, cast
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -77,7 +77,7 @@ class FigureData:
     table: pd.DataFrame
     message: str
     headline: Mapping[str, Number]
-    parameters: Mapping[str, object]
+    parameters: Mapping[str, Any]
     device: str
     seconds: float
     source: str = "ours"

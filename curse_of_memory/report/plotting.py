@@ -10,7 +10,7 @@ its own.
 import contextlib
 import itertools
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import matplotlib as mpl
@@ -341,13 +341,13 @@ def entry(label: str, color: ColorType = INK, **options: Any) -> Line2D:
     return Line2D([], [], label=label, color=color, **options)
 
 
-def joined_legend(figure: Figure, axes: Sequence[Axes], **options: Any) -> None:
+def joined_legend(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:
     """Draw one legend below the whole figure for the curves of several axes.
 
     Parameters
     ----------
     figure : matplotlib.figure.Figure
-    axes : sequence of matplotlib.axes.Axes
+    axes : iterable of matplotlib.axes.Axes
         In the order in which their entries stand; of two entries of one label the first is shown.
     options
         Of :meth:`matplotlib.figure.Figure.legend`: ``ncols=4``; ``loc`` for another place.

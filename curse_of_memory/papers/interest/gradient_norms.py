@@ -2,18 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor, nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.tools import checks
@@ -125,7 +128,7 @@ def data(
     steps: int = 200,
     batch_size: int = 64,
     learning_rate: float = 0.01,
-    runs: int = 3,
+    seeds: int = 3,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -135,38 +138,41 @@ def data(
     lag d and is right at all others, exact and as the mean over `samples` sequences. Panel *relief*: the same
     over that for p = 0. Panel *training*: the norm of the gradient by all weights of a linear RNN that learns
     (1 + t/10)^{−1.1}, exact on its way down the expected loss, and of sampled batches; both by AdamW from
-    the same `runs` initial weights. Columns: ``panel, kind, multiplier, p, seed, x, value, standard_error``,
+    the same `seeds` initial weights. Columns: ``panel, kind, multiplier, p, seed, x, value, standard_error``,
     x being the lag or the step.
     """
-    for name, count in {"samples": samples, "runs": runs}.items():
+    for name, count in {"samples": samples, "seeds": seeds}.items():
         checks.positive_int(name, count)
     if not multipliers or not all(0 < multiplier < 1 for multiplier in multipliers):
         raise ValueError(f"multipliers must be between 0 and 1, got {list(multipliers)!r}")
     if not lags or not all(0 < lag < horizon for lag in lags):
         raise ValueError(f"lags must be between 1 and horizon − 1 = {horizon - 1}, got {list(lags)!r}")
     draw = {"samples": samples, "seed": seed, "device": device}
-    parts = [_vanishing(horizon, powers, multiplier, lags, draw) for multiplier in multipliers]
-    task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    for p in powers:
-        for start in range(seed, seed + runs):
-            circumstances = {"panel": "training", "p": float(p), "seed": start}
-            for kind, norms in {
-                "exact": _exact_norms(task, p, width, start, steps, learning_rate),
-                "sampled": _sampled_norms(task, p, width, start, steps, learning_rate, batch_size, device),
-            }.items():
-                blocks = norms.reshape(-1, SMOOTHED) if steps % SMOOTHED == 0 else norms[:, None]
-                at = blocks.shape[1] * (np.arange(len(blocks)) + 0.5)
-                value = np.sqrt((blocks**2).mean(1))
-                parts.append(pd.DataFrame(circumstances | {"kind": kind, "x": at, "value": value}))
-    table = pd.concat(parts, ignore_index=True)
+    vanishing = [_vanishing(horizon, powers, multiplier, lags, draw) for multiplier in multipliers]
+    training = run_grid(
+        _training_norms,
+        product_of(p=powers, seed=range(seed, seed + seeds), kind=["exact", "sampled"]),
+        {
+            "task": LinearFunctional(targets.named("iat-code-polynomial"), horizon),
+            "width": width,
+            "steps": steps,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "device": device,
+        },
+    )
+    training = training.astype({"p": float}).assign(panel="training")
+    table = pd.concat([*vanishing, training], ignore_index=True)
     return _findings(table, horizon)
 
 
-def _vanishing(horizon: int, powers, multiplier: float, lags, draw: Mapping) -> pd.DataFrame:
+def _vanishing(
+    horizon: int, powers: Sequence[float], multiplier: float, lags: Sequence[int], draw: Mapping[str, Any]
+) -> pd.DataFrame:
     """Return exact and sampled gradients of a miss at one lag, and their ratios to those of p = 0."""
     model = RNN.from_exponential_sum(rates=[-math.log(multiplier)], coefficients=[1.0])
     memory = model.kernel(horizon).detach().flatten().numpy()
-    rows = []
+    points = []
     for lag in lags:
         rho = memory + (np.arange(horizon) == lag)
         task = LinearFunctional(rho, horizon)
@@ -177,17 +183,40 @@ def _vanishing(horizon: int, powers, multiplier: float, lags, draw: Mapping) -> 
             # both from the same sequences: the error of a ratio of means, by the delta method
             ratio = some.mean() / plain.mean()
             spread = np.std(some - ratio * plain, ddof=1) / abs(plain.mean())
-            rows += [
+            points += [
                 (p, lag, "vanishing", "exact", exact, math.nan),
                 (p, lag, "vanishing", "sampled", some.mean(), some.std(ddof=1) / math.sqrt(len(some))),
                 (p, lag, "relief", "exact", relief(horizon, p)[lag], math.nan),
                 (p, lag, "relief", "sampled", ratio, spread / math.sqrt(len(some))),
             ]
     columns = ["p", "x", "panel", "kind", "value", "standard_error"]
-    return pd.DataFrame(rows, columns=columns).assign(multiplier=multiplier)
+    return pd.DataFrame(points, columns=columns).assign(multiplier=multiplier)
 
 
-def _exact_norms(task, power, width, seed, steps, learning_rate) -> np.ndarray:
+def _training_norms(
+    p: float,
+    seed: int,
+    kind: str,
+    task: LinearFunctional,
+    width: int,
+    steps: int,
+    learning_rate: float,
+    batch_size: int,
+    device: str,
+) -> pd.DataFrame:
+    """Return the norm of the gradient through one training, in means of squares over a few steps."""
+    if kind == "exact":
+        norms = _exact_norms(task, p, width, seed, steps, learning_rate)
+    else:
+        norms = _sampled_norms(task, p, width, seed, steps, learning_rate, batch_size, device)
+    blocks = norms.reshape(-1, SMOOTHED) if steps % SMOOTHED == 0 else norms[:, None]
+    at = blocks.shape[1] * (np.arange(len(blocks)) + 0.5)
+    return pd.DataFrame({"x": at, "value": np.sqrt((blocks**2).mean(1))})
+
+
+def _exact_norms(
+    task: LinearFunctional, power: float, width: int, seed: int, steps: int, learning_rate: float
+) -> np.ndarray:
     """Return the norm of the gradient of the expected loss at each step of its descent."""
     exact = ExpectedLoss(RNN(width, diagonal=True, seed=seed).double(), task, TemporallyWeightedMSE(power))
     weights = nn.Parameter(torch.from_numpy(exact.start))
@@ -201,12 +230,22 @@ def _exact_norms(task, power, width, seed, steps, learning_rate) -> np.ndarray:
     return np.array(norms)
 
 
-def _sampled_norms(task, power, width, seed, steps, learning_rate, batch_size, device) -> np.ndarray:
+def _sampled_norms(
+    task: LinearFunctional,
+    power: float,
+    width: int,
+    seed: int,
+    steps: int,
+    learning_rate: float,
+    batch_size: int,
+    device: str,
+) -> np.ndarray:
     """Return the norm of the gradient of each batch that :func:`fit` descends."""
     model = RNN(width, diagonal=True, seed=seed).double()
     squares: list[float] = []
 
     def note(parameter: Tensor) -> None:
+        assert parameter.grad is not None  # the hook runs once it has been accumulated
         squares.append(float(parameter.grad.square().sum()))
 
     parameters = list(model.parameters())
@@ -230,9 +269,9 @@ def _sampled_norms(task, power, width, seed, steps, learning_rate, batch_size, d
 
 
 def _findings(table: pd.DataFrame, horizon: int) -> Findings:
-    high, smallest = float(table.p.max()), table.multiplier.min()
-    exact = table[(table.kind == "exact") & (table.multiplier == smallest) & (table.p == high)]
-    ratios = exact[exact.panel == "relief"].set_index("x").value.abs()
+    high, smallest = float(table.p.max()), float(table.multiplier.min())
+    exact = rows(table, kind="exact", multiplier=smallest, p=high, panel="relief")
+    ratios = exact.set_index("x").value.abs()
     last = int(ratios.index.max())
     # over all lags, the drawn ones being a few of them
     gradients = missed_memory_gradients(horizon, smallest, high)
@@ -240,9 +279,9 @@ def _findings(table: pd.DataFrame, horizon: int) -> Findings:
     fall = float(gradients[first] / gradients[last])
     headline = {f"relief at lag {lag:g}, p = {high:g}": float(value) for lag, value in ratios.items()}
     headline[f"gradient at lag {first:g} over that at lag {last:g}, λ = {smallest:g}, p = {high:g}"] = fall
-    training = table[table.panel == "training"]
-    by_run = {}
-    for (kind, p), early in training[training.x < training.x.median()].groupby(["kind", "p"]):
+    training = rows(table, panel="training")
+    by_run: dict[str, pd.Series] = {}
+    for (kind, p), early in training.loc[training.x < training.x.median()].groupby(["kind", "p"]):
         label = f"median norm in the first half of training, {kind}, p = {p:g}"
         headline[label] = float(early.value.median())
         by_run[label] = early.groupby("seed").value.median()
@@ -257,15 +296,14 @@ def _findings(table: pd.DataFrame, horizon: int) -> Findings:
 
 def plot(data: FigureData) -> Figure:
     """Draw the gradient against the lag, its ratio to p = 0, and its norm through training."""
-    table, powers = data.table, data.table.p.unique()
-    looks = dict(zip(powers, plotting.distinct(len(powers)), strict=True))
+    table = data.table
+    looks = plotting.looks(table.p.unique())
     with plotting.style():
         figure, (vanishing, ratio, training) = plotting.canvas(3, height=4.2)
-        _draw_vanishing(vanishing, table[table.panel == "vanishing"], looks)
+        _draw_vanishing(vanishing, rows(table, panel="vanishing"), looks)
         # the ratio is the same for all eigenvalues; it can be measured where the gradient is largest
-        slowest = table[(table.panel == "relief") & (table.multiplier == table.multiplier.max())]
-        _draw_relief(ratio, slowest, looks)
-        _draw_training(training, table[table.panel == "training"], looks)
+        _draw_relief(ratio, rows(table, panel="relief", multiplier=table.multiplier.max()), looks)
+        _draw_training(training, rows(table, panel="training"), looks)
         lag = "lag $d$ of the missed memory (steps)"
         vanishing.set(yscale="log", xlabel=lag, ylabel=r"$|\partial E/\partial\lambda|$", title="Vanishing")
         label = r"$\partial E/\partial\lambda$ over that for $p=0$"
@@ -273,46 +311,51 @@ def plot(data: FigureData) -> Figure:
         label = r"norm of the gradient $\|\nabla E\|$"
         training.set(yscale="log", xlabel="training step", ylabel=label, title="Through training")
         entries = [
-            Line2D([], [], color=color, marker=mark, label=plotting.power_label(p))
-            for p, (color, mark) in looks.items()
+            plotting.entry(plotting.power_label(p), look.color, marker=look.mark) for p, look in looks.items()
         ]
-        entries.append(Line2D([], [], color=plotting.INK, label="exact"))
-        marks = {"color": plotting.INK, "marker": "o", "ls": ""}
-        entries.append(Line2D([], [], **marks, label="sampled"))
-        entries.append(Line2D([], [], **marks, mfc="none", label="sampled, below 2 standard errors"))
+        entries += [
+            plotting.entry("exact"),
+            plotting.entry("sampled", marker="o", ls=""),
+            plotting.entry("sampled, below 2 standard errors", marker="o", ls="", mfc="none"),
+        ]
         figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
     return figure
 
 
-def _draw_vanishing(axis, table: pd.DataFrame, looks: Mapping) -> None:
-    for (multiplier, p), rows in table.groupby(["multiplier", "p"], sort=False):
-        color, mark = looks[p]
-        exact, sampled = (rows[rows.kind == kind] for kind in ("exact", "sampled"))
-        axis.plot(exact.x, exact.value.abs(), color=color, lw=1.2)
-        told = sampled.value.abs() > 2 * sampled.standard_error
-        axis.plot(sampled.x[told], sampled.value.abs()[told], mark, color=color, ms=4)
-        axis.plot(sampled.x[~told], sampled.value.abs()[~told], mark, color=color, ms=4, mfc="none")
-        if p == table.p.iloc[0]:
+def _draw_vanishing(axis: Axes, table: pd.DataFrame, looks: Mapping[float, plotting.Look]) -> None:
+    first, *_ = looks
+    for (multiplier, p), curves in groups(table, ["multiplier", "p"]).items():
+        exact, sampled = (rows(curves, kind=kind) for kind in ("exact", "sampled"))
+        x, size = sampled.x, sampled.value.abs()
+        plotting.theory(axis, exact.x, exact.value.abs(), looks[p].color, lw=1.2)
+        told = size > 2 * sampled.standard_error
+        plotting.measured(axis, x[told], size[told], looks[p], ms=4)
+        plotting.measured(axis, x[~told], size[~told], looks[p], ms=4, hollow=True)
+        if p == first:
             middle = exact.iloc[len(exact) // 2]
-            at = {"xy": (middle.x, abs(middle.value)), "xytext": (-10, -16), "textcoords": "offset points"}
-            axis.annotate(rf"$\lambda={multiplier:g}$", **at, ha="right")
+            axis.annotate(
+                rf"$\lambda={multiplier:g}$",
+                (middle.x, abs(middle.value)),
+                xytext=(-10, -16),
+                textcoords="offset points",
+                ha="right",
+            )
 
 
-def _draw_relief(axis, table: pd.DataFrame, looks: Mapping) -> None:
-    for p, (color, mark) in looks.items():
-        exact, sampled = (table[(table.p == p) & (table.kind == kind)] for kind in ("exact", "sampled"))
-        axis.plot(exact.x, exact.value, color=color, lw=1.2)
+def _draw_relief(axis: Axes, table: pd.DataFrame, looks: Mapping[float, plotting.Look]) -> None:
+    for p, look in looks.items():
+        exact, sampled = (rows(table, p=p, kind=kind) for kind in ("exact", "sampled"))
+        plotting.theory(axis, exact.x, exact.value, look.color, lw=1.2)
         error = 2 * sampled.standard_error
-        axis.errorbar(sampled.x, sampled.value, error, fmt=mark, color=color, ms=4, lw=1, capsize=2)
-        axis.axhline(p + 1, color=color, ls=":", lw=1)
+        plotting.error_bars(axis, sampled.x, sampled.value, error, look, ms=4, lw=1)
+        axis.axhline(p + 1, color=look.color, ls=":", lw=1)
 
 
-def _draw_training(axis, table: pd.DataFrame, looks: Mapping) -> None:
+def _draw_training(axis: Axes, table: pd.DataFrame, looks: Mapping[float, plotting.Look]) -> None:
     """Draw the root mean square over the runs of the norms of the gradient."""
-    for (p, kind), rows in table.groupby(["p", "kind"], sort=False):
-        norm = np.sqrt((rows.value**2).groupby(rows.x).mean())
-        color, mark = looks[p]
+    for (p, kind), runs in groups(table, ["p", "kind"]).items():
+        norm = np.sqrt((runs.value**2).groupby(runs.x).mean())
         if kind == "exact":
-            axis.plot(norm, color=color, lw=1.2)
+            plotting.theory(axis, norm.index, norm, looks[p].color, lw=1.2)
         else:
-            axis.plot(norm, mark, color=color, ms=3.5)
+            plotting.measured(axis, norm.index, norm, looks[p], ms=3.5)

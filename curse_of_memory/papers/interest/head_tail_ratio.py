@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
@@ -32,10 +33,10 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Compare b_0 / b_{T−1} with the ratio of sampled losses of a memory that is off by one there.
+    """Compare b_0 / b_{T−1} with the same ratio of losses on random sequences, for memories off by one there.
 
-    A memory that is wrong by 1 at lag s answers with the error x_{t−s}. The ratio of the mean losses
-    for s = 0 and s = T − 1 over `samples` white sequences has a standard error by the delta method.
+    A memory that is wrong by 1 at lag s makes the error x_{t−s}. Measured is the mean loss for s = 0 over
+    that for s = T − 1, on `samples` white sequences; its standard error is that of the delta method.
     Columns of the table: ``p, horizon, exact, estimate, standard_error``.
     """
     powers = [float(p) for p in powers]  # a preset or a command line may say "inf" in words
@@ -80,35 +81,22 @@ def plot(data: FigureData) -> Figure:
     """Draw exact ratios as lines, estimates with error bars as marks, printed numbers as crosses."""
     with plotting.style():
         figure, (axis,) = plotting.canvas(width=7.4)
-        groups = list(data.table.groupby("p", sort=False))
+        curves = groups(data.table, "p")
         printed = reference("interest/head_tail").set_index("p")
-        for (p, curve), (color, mark) in zip(groups, plotting.distinct(len(groups)), strict=True):
-            axis.plot(curve.horizon, curve.exact, color=color)
-            axis.errorbar(
-                curve.horizon,
-                curve.estimate,
-                2 * curve.standard_error,
-                fmt=mark,
-                color=color,
-                capsize=3,
-                label=plotting.power_label(p),
-            )
+        cross = {"ls": "", "marker": "x", "ms": 7, "mew": 2}
+        for p, look in plotting.looks(curves).items():
+            curve, label = curves[p], plotting.power_label(p)
+            error = 2 * curve.standard_error
+            plotting.theory(axis, curve.horizon, curve.exact, look.color)
+            plotting.error_bars(axis, curve.horizon, curve.estimate, error, look, capsize=3, label=label)
             if p in printed.index:
-                axis.plot(printed.horizon[p], printed.ratio[p], "x", color=color, ms=7, mew=2)
-        axis.plot([], [], color=plotting.INK, label=r"exact, $b_0/b_{T-1}$")
+                axis.plot(printed.horizon[p], printed.ratio[p], color=look.color, **cross)
+        axis.add_line(plotting.entry(r"exact, $b_0/b_{T-1}$"))
         samples = data.parameters["samples"]
-        axis.plot(
-            [], [], "o", color=plotting.INK, label=f"{samples} white sequences,\n$\\pm2$ standard errors"
-        )
-        axis.plot(
-            [],
-            [],
-            "x",
-            color=plotting.INK,
-            ms=7,
-            mew=2,
-            label="printed by the authors,\nwho weigh with $t^{2p}$",
-        )
+        label = f"{samples} white sequences,\n$\\pm2$ standard errors"
+        axis.add_line(plotting.entry(label, marker="o", ls=""))
+        label = "printed by the authors,\nwho weigh with $t^{2p}$"
+        axis.add_line(plotting.entry(label, **cross))
         axis.set(
             xscale="log",
             yscale="log",

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.theory import bias
 
@@ -37,12 +38,12 @@ def data(
         curves.append(pd.DataFrame({"p": p, "s": np.arange(horizon), "bias": values}))
     table = pd.concat(curves, ignore_index=True)
 
-    heads = table[table.s == 0].set_index("p").bias
+    heads = rows(table, s=0).set_index("p").bias
     headline = {f"b(0), p = {p:g}": float(b) for p, b in heads.items()}
     paper = {}
     if horizon == 64:
         printed = reference("interest/memory_bias")
-        known = {f"b(0), p = {p:g}": b for p, b in printed[printed.s == 0].set_index("p").bias.items()}
+        known = {f"b(0), p = {p:g}": b for p, b in rows(printed, s=0).set_index("p").bias.items()}
         paper = {label: known[label] for label in headline if label in known}
     low, high = heads.index.min(), heads.index.max()
     message = (
@@ -57,14 +58,16 @@ def plot(data: FigureData) -> Figure:
     with plotting.style():
         figure, (axis,) = plotting.canvas()
         printed = reference("interest/memory_bias") if data.parameters["horizon"] == 64 else None
-        groups = list(data.table.groupby("p", sort=False))
-        for (p, curve), color in zip(groups, plotting.order(len(groups)), strict=True):
-            axis.plot(curve.s, curve.bias, color=color, label=plotting.power_label(p))
+        curves = groups(data.table, "p")
+        for (p, curve), color in zip(curves.items(), plotting.order(len(curves)), strict=True):
+            plotting.theory(axis, curve.s, curve.bias, color, label=plotting.power_label(p))
             if printed is not None:
-                theirs = printed[(printed.p == p) & (printed.s % 8 == 0)]
-                axis.plot(theirs.s, theirs.bias, "o", mfc="none", color=color)
+                theirs = rows(printed, p=p)
+                theirs = theirs.loc[theirs.s % 8 == 0]
+                look = plotting.Look(color, "o")
+                plotting.measured(axis, theirs.s, theirs.bias, look, hollow=True)
         if printed is not None:
-            axis.plot([], [], "o", mfc="none", color=plotting.INK, label="paper's figure")
+            axis.add_line(plotting.entry("paper's figure", marker="o", ls="", mfc="none"))
         axis.set(
             xlabel="lag $s$ (steps)",
             ylabel="memory bias $b(s)$, scaled to sum 1",

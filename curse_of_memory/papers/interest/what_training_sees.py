@@ -11,6 +11,7 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, exponential_sums, targets
 from curse_of_memory.training import fit, fit_expected
@@ -34,8 +35,8 @@ def data(
 ) -> Findings:
     """Fit ρ(t) = e^{−t/2} + 0.3 e^{−t/100} with too small a linear RNN, under the weights tᵖ.
 
-    Three ways to the same memory: the best exponential sum under the bias, training on the exact
-    expected loss, and training on sampled batches. Columns: ``p, lag, target, best, exact, sampled,
+    It is fitted in three ways, which agree: as the best exponential sum under the bias, by training on the
+    exact expected loss, and by training on sampled batches. Columns: ``p, lag, target, best, exact, sampled,
     bias``, with b(0) = 1.
     """
     rho = targets.exponential_sum(coefficients=[1.0, 0.3], rates=[0.5, 0.01])
@@ -81,17 +82,21 @@ def plot(data: FigureData) -> Figure:
     """Draw memories (lines: exact, marks: sampled), their errors, and the bias, against the lag."""
     with plotting.style():
         figure, (memory, error, weight) = plotting.canvas(3)
-        groups = list(data.table.groupby("p", sort=False))
-        target = groups[0][1]
-        memory.plot(target.lag, target.target, color=plotting.INK, ls="--", label=r"target $\rho$")
-        for (p, curve), (color, mark) in zip(groups, plotting.distinct(len(groups)), strict=True):
-            some = curve[curve.lag % max(1, len(curve) // 12) == 0]
-            label = plotting.power_label(p)
-            memory.plot(curve.lag, curve.exact, color=color, label=label)
-            memory.plot(some.lag, some.sampled, mark, color=color)
-            error.plot(curve.lag, (curve.exact - curve.target).abs(), color=color)
-            error.plot(some.lag, (some.sampled - some.target).abs(), mark, color=color)
-            weight.plot(curve.lag, curve.bias, color=color)
+        curves = groups(data.table, "p")
+        target = next(iter(curves.values()))
+        plotting.theory(memory, target.lag, target.target, ls="--", label=r"target $\rho$")
+        for p, look in plotting.looks(curves).items():
+            curve = curves[p]
+            lags, missed = (
+                curve.lag,
+                {way: (curve[way] - curve.target).abs() for way in ("exact", "sampled")},
+            )
+            some = curve.lag % max(1, len(curve) // 12) == 0
+            plotting.theory(memory, lags, curve.exact, look.color, label=plotting.power_label(p))
+            plotting.measured(memory, lags[some], curve.sampled[some], look)
+            seen = (lags[some], missed["sampled"][some])
+            plotting.theory_and_measured(error, (lags, missed["exact"]), seen, look)
+            plotting.theory(weight, lags, curve.bias, look.color)
         lag = "lag $s$ (steps)"
         memory.set(xlabel=lag, ylabel=r"memory $\hat\rho(s)$", yscale="log", title="What is remembered")
         memory.set_ylim(bottom=target.target.min() / 100)
@@ -103,6 +108,6 @@ def plot(data: FigureData) -> Figure:
             title="What is missed",
         )
         weight.set(xlabel=lag, ylabel=r"$b_s/b_0$", title="What training sees: the bias")
-        memory.plot([], [], "o", color=plotting.INK, label="sampled training")
-        figure.legend(*memory.get_legend_handles_labels(), loc="outside lower center", ncols=len(groups) + 2)
+        memory.add_line(plotting.entry("sampled training", marker="o", ls=""))
+        plotting.joined_legend(figure, [memory], ncols=len(curves) + 2)
     return figure

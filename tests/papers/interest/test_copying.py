@@ -5,30 +5,20 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from curse_of_memory.papers.interest import copying
-from curse_of_memory.papers.interest import copying_path as path
-from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.papers.interest._copying_runs import MODELS, ON_LOGITS, copying_runs
 from curse_of_memory.tasks.copying import Copying
 
-TINY = {"memory_length": 2, "blank": 4, "powers": (0, 10), "runs": 2, "width": 4, "levels": 2}
-TINY |= {"steps": 10, "batch_size": 8, "validate_every": 5, "samples": 32}
-
 
 @pytest.fixture(scope="module")
-def found():
-    return copying.data(**TINY)
-
-
-@pytest.fixture(scope="module")
-def followed():
-    return path.data(**TINY)
+def found(tiny_copying):
+    return copying.data(**tiny_copying)
 
 
 def test_every_validation_of_every_run_is_in_the_table(found):
     sizes = found.table.groupby(["model", "p", "seed"]).size()
-    assert len(sizes) == len(copying.MODELS) * 2 * 2
+    assert len(sizes) == len(MODELS) * 2 * 2
     assert sizes.eq(3).all()  # steps 0, 5 and 10
     assert found.table.step.unique().tolist() == [0, 5, 10]
 
@@ -47,8 +37,8 @@ def test_the_weight_is_on_the_logits_of_that_row_only(found):
     last = copying.last_rows(found.table)
     start = found.table[(found.table.step == 0) & (found.table.p == 10)].set_index(["model", "seed"]).loss
     pairs = start.unstack("seed")
-    assert not np.allclose(pairs.loc["TCN"], pairs.loc[copying.ON_LOGITS], rtol=1e-3)
-    assert (last.loc[copying.ON_LOGITS, 10].loss > 0.3 * math.log(10)).all()
+    assert not np.allclose(pairs.loc["TCN"], pairs.loc[ON_LOGITS], rtol=1e-3)
+    assert (last.loc[ON_LOGITS, 10].loss > 0.3 * math.log(10)).all()
 
 
 def test_accuracies_over_all_positions_contain_those_of_the_recall(found):
@@ -63,7 +53,7 @@ def test_digits_are_recalled_once_there_has_been_training():
     task = Copying(1, 2)
     sizes = {"width": 8, "levels": 2, "kernel_size": 3}
     settings = {"steps": 80, "batch_size": 32, "learning_rate": 0.01, "validate_every": 10, "device": "cpu"}
-    runs = copying.copying_runs(["SSM"], task, (0, 10), (0, 1), **sizes, **settings, validation_size=64)
+    runs = copying_runs(["SSM"], task, (0, 10), (0, 1), **sizes, **settings, validation_size=64)
     recall = runs.groupby(["p", "step"]).recall.mean()
     assert recall[10.0, 80] > 0.9
     assert recall[10.0].mean() > recall[0.0].mean()
@@ -93,7 +83,7 @@ def test_times_are_first_times_and_never_is_infinite():
 
 def test_the_printed_table_has_our_models_and_the_authors_runs(found):
     printed = found.printed
-    assert printed.shape == (len(copying.MODELS) + 4, 2)
+    assert printed.shape == (len(MODELS) + 4, 2)
     assert printed.loc["authors' TCN, 20 digits (epochs)"].tolist() == ["100 % (10)", "98.3 % (never)"]
     assert (
         found.paper["TCN, weight on the logits: accuracy over all positions at the end, %, p = 10"]
@@ -102,43 +92,11 @@ def test_the_printed_table_has_our_models_and_the_authors_runs(found):
     assert set(found.paper) <= set(found.headline)
 
 
-def test_the_path_holds_every_third_epoch_of_the_logs(followed):
-    logged = followed.table[followed.table.model == path.AUTHORS]
-    assert logged.groupby("p").size().to_dict() == {0: 17, 10: 17}
-    logs = reference("interest/copying_logs")
-    fourth = logs[(logs.memory_length == 20) & (logs.p == 10) & (logs.epoch == 4)]
-    assert logged[(logged.p == 10) & (logged.step == 4)].loss.item() == fourth.loss.item()
-
-
-def test_guessing_is_on_the_dashed_line(found):
-    """A model that knows the time and no digit has the loss and accuracy at which that line begins."""
-    task = Copying(2, 4)
-    y = task.sample(4000, seed=1).targets
-    logits = torch.full((*y.shape, task.output_size), -50.0)
-    logits[:, :-2, 0] = 50.0
-    logits[:, -2:, 1:9] = 50.0
-    loss = torch.nn.functional.cross_entropy(logits.mT, y)
-    assert loss.item() == pytest.approx(task.guessing_loss, rel=1e-5)
-
-
 def test_the_spread_is_over_the_runs(found, expect_spread):
     ends = found.table[(found.table.step == 10) & (found.table.model == "TCN")]
     for p in (0, 10):
         label = f"TCN: accuracy over all positions at the end, %, p = {p}"
         expect_spread(found, label, 100 * ends[ends.p == p].everywhere)
-
-
-def runs_that_learn(times):
-    """Return a table in which the run i of every model is right from the step ``times[p][i]`` on."""
-    rows = [
-        (name, float(p), seed, step, 10.0 * seed + step, 0.0, float(step >= time), float(step >= time))
-        for name in copying.MODELS
-        for p, learnt in times.items()
-        for seed, time in enumerate(learnt)
-        for step in (0, 1, 2, 4, 8)
-    ]
-    columns = ["model", "p", "seed", "step", "loss", "cross_entropy", "recall", "everywhere"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 TIME = "SSM: time to recall half the digits, p = 10 over p = 0"
@@ -151,7 +109,7 @@ TIME = "SSM: time to recall half the digits, p = 10 over p = 0"
         ({0: (4, 8, 8), 10: (1, 2, math.inf)}, (0.25, 0.25, math.inf)),
     ],
 )
-def test_times_are_compared_run_by_run(times, ratios, expect_spread):
+def test_times_are_compared_run_by_run(times, ratios, runs_that_learn, expect_spread):
     expect_spread(copying._findings(runs_that_learn(times)), TIME, ratios)
 
 
@@ -159,30 +117,20 @@ def test_times_are_compared_run_by_run(times, ratios, expect_spread):
     ("times", "ratio"),
     [({0: (4, 8, math.inf), 10: (1, 2, 2)}, 0.25), ({0: (4, 8, 8), 10: (1, math.inf, math.inf)}, "never")],
 )
-def test_without_a_ratio_of_every_run_or_of_all_there_is_no_spread(times, ratio):
+def test_without_a_ratio_of_every_run_or_of_all_there_is_no_spread(times, ratio, runs_that_learn):
     found = copying._findings(runs_that_learn(times))
     assert found.headline[TIME] == ratio
     assert TIME not in found.spread
 
 
-def test_the_spread_on_the_path_is_over_the_runs_that_got_there(expect_spread):
-    table = runs_that_learn({0: (1, 8, math.inf), 10: (1, 1, 1)})
-    found = path._findings(table, Copying(2, 4))
-    label = "TCN: its loss once half the digits are recalled, p = {}".format
-    expect_spread(found, label(0), (1.0, 18.0))
-    expect_spread(found, label(10), (1.0, 11.0, 21.0))
-
-
 @pytest.mark.filterwarnings("error")
-def test_pictures_name_their_axes(found, followed):
-    for figure, panels in ((copying.plot(found), 5), (path.plot(followed), 3)):
-        assert len(figure.axes) == panels
-        assert all(axis.get_xlabel() and axis.lines for axis in figure.axes)
-        assert figure.axes[0].get_ylabel()
+def test_the_picture_names_its_axes(found):
+    figure = copying.plot(found)
+    assert len(figure.axes) == 5
+    assert all(axis.get_xlabel() and axis.lines for axis in figure.axes)
+    assert figure.axes[0].get_ylabel()
 
 
-def test_runs_are_counted():
-    with pytest.raises(ValueError, match="runs"):
-        copying.data(runs=0)
-    with pytest.raises(ValueError, match="runs"):
-        path.data(runs=0)
+def test_seeds_are_counted():
+    with pytest.raises(ValueError, match="seeds"):
+        copying.data(seeds=0)

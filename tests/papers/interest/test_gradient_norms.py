@@ -15,7 +15,7 @@ HORIZON, POWERS = 30, (0, 2, 10)
 
 @pytest.fixture(scope="module")
 def found():
-    few = {"samples": 1500, "width": 2, "steps": 40, "batch_size": 16, "runs": 2}
+    few = {"samples": 1500, "width": 2, "steps": 40, "batch_size": 16, "seeds": 2}
     return gn.data(horizon=HORIZON, powers=POWERS, lags=(1, 12, 29), multipliers=(0.95,), **few)
 
 
@@ -124,7 +124,7 @@ def test_the_picture_names_its_axes(found):
         ({"lags": (100,)}, "lags"),
         ({"lags": ()}, "lags"),
         ({"multipliers": (1.0,)}, "multipliers"),
-        ({"runs": 0}, "runs"),
+        ({"seeds": 0}, "seeds"),
         ({"samples": 0}, "samples"),
     ],
 )

@@ -12,7 +12,7 @@ HORIZON = 24  # below 25 lags all of them are in the table
 @pytest.fixture(scope="module")
 def found():
     return lf.data(
-        horizon=HORIZON, powers=(0, 10), runs=2, recurrent_steps=40, steps=4, batch_size=8, samples=32
+        horizon=HORIZON, powers=(0, 10), seeds=2, recurrent_steps=40, steps=4, batch_size=8, samples=32
     )
 
 
@@ -76,7 +76,7 @@ def test_the_picture_names_its_axes(found):
     assert all(axis.get_xlabel() and axis.lines for axis in figure.axes)
 
 
-@pytest.mark.parametrize("wrong", [{"runs": 0}, {"samples": 0}, {"powers": ("x",)}])
+@pytest.mark.parametrize("wrong", [{"seeds": 0}, {"samples": 0}, {"powers": ("x",)}])
 def test_bad_arguments_are_refused(wrong):
     with pytest.raises((ValueError, TypeError)):
         lf.data(horizon=8, **wrong)
