@@ -68,9 +68,9 @@ def data(
     """Train on ρ(t) = (1 + t/10)^{−1.1} and e^{−t/25} under the weights tᵖ, and measure what is remembered.
 
     Each model is trained from `seeds` initial weights on sampled batches: the recurrent ones, all at once,
-    for `recurrent_steps` updates, the others for `steps`. The linear RNN is also trained on the exact expected
-    loss, of which the run with the lowest loss is kept. The memory is that of the last step, over `samples`
-    sequences; the errors are √(Σ (ρ̂_s − ρ_s)² / Σ ρ_s²) over the lags s < T/4 and s ≥ T/2.
+    for `recurrent_steps` updates, the others for `steps`. The linear RNN is also trained on the exact
+    expected loss, of which the run with the lowest loss is kept. The memory is that of the last step, over
+    `samples` sequences; the errors are √(Σ (ρ̂_s − ρ_s)² / Σ ρ_s²) over the lags s < T/4 and s ≥ T/2.
 
     Columns: ``panel, lag, rho, memory, range, error, target, model, training, p, seed``; the panel *memory*
     has a few lags of each run, and *error* a number per run and range of lags.
@@ -167,24 +167,30 @@ def range_errors(table: pd.DataFrame, target: str, model: str, training: str) ->
     return errors.pivot(index=["p", "seed"], columns="range", values="error")
 
 
+def _by_power(errors: pd.DataFrame, lags: str) -> pd.DataFrame:
+    """Return the errors over one range of lags, one column a power and one row a seed."""
+    return errors.reset_index().pivot(index="seed", columns="p", values=lags)
+
+
 def _findings(table: pd.DataFrame) -> Findings:
     low, high = float(table.p.min()), float(table.p.max())
     headline: dict[str, float] = {}
     by_run: dict[str, np.ndarray] = {}
     for model, training in ((LINEAR, "exact"), *((name, "sampled") for name in (*RECURRENT, *OTHERS))):
         errors = range_errors(table, "polynomial", model, training)
-        typical = errors.apply(np.log).groupby(level="p").mean().apply(np.exp)
+        logs = pd.DataFrame(pd.DataFrame(np.log(errors)).groupby(level="p").mean())
+        typical = pd.DataFrame(np.exp(logs))
         for name in RANGES:
-            by_power = errors[name].unstack("p")
+            by_power = _by_power(errors, name)
             label = f"{model}, {training}: error at {name} lags, p = {high:g} over p = {low:g}"
-            headline[label] = float(typical[name][high] / typical[name][low])
+            headline[label] = float(typical.at[high, name] / typical.at[low, name])
             if training == "sampled":  # of the exact trainings only the best is there
-                by_run[label] = (by_power[high] / by_power[low]).to_numpy()
+                by_run[label] = by_power[high].to_numpy() / by_power[low].to_numpy()
     exact = [headline[f"{LINEAR}, exact: error at {r} lags, p = {high:g} over p = {low:g}"] for r in RANGES]
     always = []
     for name in (*RECURRENT, *OTHERS):
-        by_power = range_errors(table, "polynomial", name, "sampled").long.unstack("p")
-        if (by_power[high] < by_power[low]).all():
+        by_power = _by_power(range_errors(table, "polynomial", name, "sampled"), "long")
+        if (by_power[high].to_numpy() < by_power[low].to_numpy()).all():
             always.append(name)
     message = (
         f"Polynomial memory, p = {high:g} in place of {low:g}: the linear RNN trained on the exact loss has "
@@ -228,7 +234,8 @@ def plot(data: FigureData) -> Figure:
             memories = rows(table, panel="memory", model=model)
             _draw_memories(column[0], column[1], memories, looks)
             for training in memories.training.unique():
-                _draw_ratios(column[2], range_errors(table, "polynomial", model, training), training)
+                errors = range_errors(table, "polynomial", model, training)
+                _draw_ratios(column[2], errors, list(looks), training)
             column[0].set(title=model, xlabel="lag $s$ (steps)", xlim=(0, None))
             column[1].set(xlabel="lag $s$ (steps)")
             column[2].set(xlabel="power $p$ of the weight $t^p$")
@@ -261,13 +268,12 @@ def _draw_memories(
             plotting.theory(error, exact.lag, miss.abs(), look.color, lw=1.2)
 
 
-def _draw_ratios(axis: Axes, errors: pd.DataFrame, training: str) -> None:
+def _draw_ratios(axis: Axes, errors: pd.DataFrame, powers: Sequence[float], training: str) -> None:
     """Draw the errors of each run over those of the same run at the first power: means and ranges."""
-    powers = errors.index.unique("p")
     at, colors = np.arange(len(powers)), plotting.order(3)
     marks = {"short": ("o", -0.06, True), "long": ("^", 0.06, False)}
     for name, color in zip(RANGES, colors, strict=False):
-        by_run = errors[name].unstack("p").reindex(columns=powers)
+        by_run = _by_power(errors, name).reindex(columns=powers)
         if training == "exact":
             exact = by_run.mean()  # one run per power, which need not be of one seed
             plotting.theory(axis, at, exact / exact.iloc[0], color, lw=1.4)

@@ -44,7 +44,7 @@ def data(
     horizon: float = 20.0,
     descent_rate: float = 0.05,
     descent_steps: int = 20_000,
-    runs: int = 10,
+    seeds: int = 10,
     width: int = 16,
     lorenz_horizon: int = 64,
     lorenz_variance: float = 1.0,
@@ -58,19 +58,19 @@ def data(
     """Follow training for a sum of exponentials, for Ai(s₀ (t − t₀)) and for a Lorenz-96 functional.
 
     The linear targets: gradient flow on the exact loss on [0, `horizon`], s₀ and t₀ being `stretch` and
-    `delay`, from `runs` starts; and gradient descent of the learning rate η = `descent_rate` on the same loss
-    from the start that waits longest. Lorenz-96: `runs` linear RNNs of the width `width`, from different
-    initial weights, with AdamW on the same sampled batches.
+    `delay`, from `seeds` starts; and gradient descent of the learning rate η = `descent_rate` on the same
+    loss from the start that waits longest. Lorenz-96: `seeds` linear RNNs of the width `width`, from
+    different initial weights, with AdamW on the same sampled batches.
 
     Columns: ``panel, kind, seed, step, loss``. A time τ of the flow is the step τ/η. Losses are relative:
     over |ρ|², or over the mean squared target; *floor* is what the best linear functional leaves.
     """
-    checks.positive_int("runs", runs)
+    checks.positive_int("seeds", seeds)
     airy = targets.from_formula(f"airyai({checks.positive('stretch', stretch)!r}*(t-{delay!r}))")
     parts, waits = [], {}
     for panel, rho in ((EXPONENTIAL, far_bump(0.0, height=0.0, **NEAR)), (AIRY, airy)):
         flows, curves = [], []
-        for start in range(seed, seed + runs):
+        for start in range(seed, seed + seeds):
             flow = gradient_flow(
                 rho, terms, seed=start, horizon=horizon, time_limit=descent_rate * descent_steps
             )
@@ -90,7 +90,7 @@ def data(
         "learning_rate": learning_rate,
         "validation_size": samples,
     }
-    parts.append(_lorenz(task, width, range(seed, seed + runs), settings, device))
+    parts.append(_lorenz(task, width, range(seed, seed + seeds), settings, device))
     table = pd.concat(parts, ignore_index=True)[["panel", "kind", "seed", "step", "loss"]]
     return _findings(table, waits)
 

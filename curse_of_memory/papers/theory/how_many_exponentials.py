@@ -46,7 +46,7 @@ def data(
     horizon: int = 100,
     widths: Sequence[int] = (1, 2, 3, 4, 5, 6),
     power: float = 0.0,
-    trainings: int = 1,
+    seeds: int = 1,
     evaluations: int = 40,
     seed: int = 0,
     device: str = "auto",
@@ -56,13 +56,13 @@ def data(
     Columns: ``target, m`` and relative errors in the weighted ℓ2 norm over the lags 0 … T − 1: ``real``
     and ``any``, the best fits found with real rates and with any stable multipliers: conjugate pairs, and
     negative ones that alternate; ``limit``, what real rates reach where they may coincide; ``lower_bound``
-    of every system of m states; ``trained``, the best of `trainings` diagonal linear RNNs, with so many
+    of every system of m states; ``trained``, the best of `seeds` diagonal linear RNNs, with so many
     ``evaluations`` each, and whether it ``alternates``: a step multiplier below 0 is no e^{−λ}, λ real.
     ``sigma`` is σ_{m+1}/σ_1 of the finite Hankel matrix, a bound in another norm. (The work is done on
     the CPU; `device` changes nothing.)
     """
     widths = [checks.positive_int("widths", m) for m in widths]
-    checks.positive_int("trainings", trainings)
+    checks.positive_int("seeds", seeds)
     b = bias.power(power)
     rows = []
     for name, rho in TARGETS.items():
@@ -71,7 +71,7 @@ def data(
         sizes = hankel_singular_values(task.rho)
         for m in widths:
             real, free = (fit[m - 1] for fit in fits)
-            trained = min(_trained(task, m, power, evaluations, seed + i) for i in range(trainings))
+            trained = min(_trained(task, m, power, evaluations, seed + i) for i in range(seeds))
             sigma = sizes[m] / sizes[0]
             errors = real.error, real.limit_error, free.error, free.lower_bound
             rows.append((name, m, *errors, *trained, sigma))

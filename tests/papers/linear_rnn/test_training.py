@@ -15,7 +15,7 @@ SMALL = {"lorenz_horizon": 20, "steps": 60, "batch_size": 32, "samples": 64, "wi
 
 @pytest.fixture(scope="module")
 def found():
-    return training.data(runs=4, terms=8, descent_steps=5000, **SMALL)
+    return training.data(seeds=4, terms=8, descent_steps=5000, **SMALL)
 
 
 def panel(data, name, kind):
@@ -124,7 +124,7 @@ def test_axes_say_what_they_are(found):
 
 
 def test_arguments_are_checked():
-    with pytest.raises(ValueError, match="runs must be at least 1"):
-        training.data(runs=0)
+    with pytest.raises(ValueError, match="seeds must be at least 1"):
+        training.data(seeds=0)
     with pytest.raises(ValueError, match="stretch must be positive"):
         training.data(stretch=-1.0)

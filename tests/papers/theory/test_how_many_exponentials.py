@@ -62,7 +62,7 @@ def test_every_panel_says_what_it_shows(found):
     ("arguments", "message"),
     [
         ({"widths": (0, 1)}, "widths must be at least 1"),
-        ({"trainings": 0}, "trainings must be at least 1"),
+        ({"seeds": 0}, "seeds must be at least 1"),
         ({"horizon": 8, "widths": (5,)}, "terms must be at most half the 8"),
     ],
 )
