@@ -8,6 +8,7 @@ settings whichever run ends first.
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ __all__ = ["product_of", "run_grid"]
 Result = Mapping[str, object] | pd.DataFrame
 
 
-def product_of(**axes: Iterable) -> list[dict[str, object]]:
+def product_of(**axes: Iterable) -> list[dict[str, Any]]:
     """Return every combination of the values of named settings, the last name varying fastest.
 
     Parameters
@@ -51,8 +52,8 @@ def product_of(**axes: Iterable) -> list[dict[str, object]]:
 
 def run_grid(
     function: Callable[..., Result],
-    settings: Sequence[Mapping[str, object]],
-    common: Mapping[str, object] | None = None,
+    settings: Sequence[Mapping[str, Any]],
+    common: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Return the table of all runs ``function(**setting, **common)``: settings first, then their results.
 

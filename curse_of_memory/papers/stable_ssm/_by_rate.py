@@ -1,4 +1,4 @@
-"""Losses by learning rate and reparameterisation: the table and the picture that StableSSM's sweeps share."""
+"""Losses by learning rate and reparameterisation, in a printed table and in a picture."""
 
 import math
 
@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from curse_of_memory.papers.stable_ssm._maps import GROWING, label_of
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData
+from curse_of_memory.report.long_table import rows
 
 __all__ = ["KINDS", "by_rate_plot", "loss_cells", "rate_text", "sound"]
 
@@ -17,16 +18,16 @@ SPREAD = 0.06  # decades between the marks of two kinds at one learning rate
 
 
 def loss_cells(table: pd.DataFrame) -> pd.DataFrame:
-    """Return mean and standard deviation over the seeds as a paper prints them.
+    """Return the table of losses as a paper prints it: mean and standard deviation over the seeds.
 
     Parameters
     ----------
-    table : DataFrame
+    table : pandas.DataFrame
         One run per row: ``kind, learning_rate, seed, loss``, the loss NaN where the run diverged.
 
     Returns
     -------
-    DataFrame
+    pandas.DataFrame
         Texts, one row per learning rate and one column per kind; where runs diverged a cell says how many.
     """
 
@@ -43,22 +44,23 @@ def loss_cells(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def sound(table: pd.DataFrame, level: float) -> pd.Series:
-    """Return the largest learning rate at which every run of a kind ends below `level`, NaN for none.
+    """Return by kind the largest learning rate at which all its runs end below `level`, NaN if there is none.
 
     Parameters
     ----------
-    table : DataFrame
+    table : pandas.DataFrame
         As for :func:`loss_cells`.
     level : float
         A loss.
     """
     worst = table.groupby(["kind", "learning_rate"], sort=False).loss.apply(lambda v: v.max(skipna=False))
-    rates = worst.index.get_level_values("learning_rate")
-    return pd.Series(np.where(worst < level, rates, np.nan), worst.index).groupby(level=0, sort=False).max()
+    below = worst[worst < level].reset_index()
+    largest = {kind: below.learning_rate[below.kind == kind].max() for kind in table.kind.unique()}
+    return pd.Series(largest, dtype=float).rename_axis("kind")
 
 
 def rate_text(rate: float) -> str:
-    """Return a learning rate in words: ``none`` for NaN."""
+    """Return a learning rate as text, "none" for NaN."""
     return "none" if math.isnan(rate) else f"{rate:g}"
 
 
@@ -70,16 +72,16 @@ def by_rate_plot(
     Parameters
     ----------
     data : FigureData
-        With a table as for :func:`loss_cells`.
+        Of a figure with a table as for :func:`loss_cells`.
     label : str
-        Of the axis of the loss.
+        What the axis of the loss says.
     level, level_label : float, str
-        A loss to hold against, such as that of guessing, and what it is called.
-    quoted : DataFrame, optional
+        A loss to compare with, such as that of guessing, and its name in the legend.
+    quoted : pandas.DataFrame, optional
         The paper's losses, ``learning_rate, parameterization, loss``, drawn in grey.
     """
     table = data.table
-    kinds = list(dict.fromkeys(table.kind))
+    looks = plotting.looks(dict.fromkeys(table.kind))
     seen = [level, *table.loss[np.isfinite(table.loss)]]
     top = max(seen) * max(1.1, (max(seen) / min(seen)) ** 0.15)  # above every run
     with plotting.style():
@@ -87,18 +89,18 @@ def by_rate_plot(
         if quoted is not None:
             for _, curve in quoted.groupby("parameterization", sort=False):
                 axis.plot(curve.learning_rate, curve.loss, "-", color="0.75", lw=1, zorder=1)
-            axis.plot([], [], "-", color="0.75", lw=1, label="paper")
+            axis.add_line(plotting.entry("paper", "0.75", lw=1))
         axis.axhline(level, color=plotting.INK, lw=0.8, ls=":", label=level_label)
-        for place, (kind, (color, mark)) in enumerate(zip(kinds, plotting.distinct(len(kinds)), strict=True)):
-            shift = 10 ** (SPREAD * (place - (len(kinds) - 1) / 2))
-            runs = table[table.kind == kind]
+        for place, (kind, (color, mark)) in enumerate(looks.items()):
+            shift = 10 ** (SPREAD * (place - (len(looks) - 1) / 2))
+            runs = rows(table, kind=kind)
             mean = runs.groupby("learning_rate").loss.apply(lambda v: v.mean(skipna=False))
             axis.plot(mean.index * shift, mean, color=color, lw=1.4)
             axis.plot(runs.learning_rate * shift, runs.loss, mark, color=color, mfc="none", ms=6)
-            gone = runs[runs.loss.isna()]
+            gone = runs.loc[runs.loss.isna()]
             axis.plot(gone.learning_rate * shift, [top] * len(gone), "x", color=color, ms=7, mew=2)
-            axis.plot([], [], mark + "-", color=color, mfc="none", label=label_of(kind))
-        axis.plot([], [], "x", color=plotting.INK, mew=2, ls="", label="diverged")
+            axis.add_line(plotting.entry(label_of(kind), color, marker=mark, mfc="none"))
+        axis.add_line(plotting.entry("diverged", marker="x", mew=2, ls=""))
         axis.set(xscale="log", yscale="log", xlabel="learning rate", ylabel=label)
         figure.legend(*axis.get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return figure

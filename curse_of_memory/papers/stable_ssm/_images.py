@@ -1,19 +1,20 @@
-"""StableSSM (2311.14495), table 2, and the same for CIFAR-10: images, by learning rate and map."""
+"""Images by learning rate and map: the figures of MNIST (StableSSM (2311.14495), table 2) and CIFAR-10."""
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from torch import nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.experiments.sequence_classifiers import measured
 from curse_of_memory.nn import S4D, SequenceStack
 from curse_of_memory.papers.stable_ssm._by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
 from curse_of_memory.papers.stable_ssm._maps import GROWING, map_of
-from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.figure import FigureData, FigureFunction, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages
 from curse_of_memory.training import fit
@@ -24,11 +25,11 @@ REAL_PART = 0.5  # |Re λ| at the start, of the public code
 GUESSING = math.log(10)
 
 
-def by_learning_rate_of(images_of: str, *, title: str, source: str) -> Callable[..., FigureData]:
-    """Return the figure of one set of images, as a function of its parameters."""
+def by_learning_rate_of(images_of: str, *, title: str, source: str) -> FigureFunction[...]:
+    """Return the function `data` of the figure of one set of images, "mnist" or "cifar10"."""
 
     @figure_data(f"stable_ssm/{images_of}", title=title, source=source)
-    def by_learning_rate(
+    def data(
         *,
         kinds: Sequence[str] = KINDS,
         learning_rates: Sequence[float] = (5e-4, 5e-3, 5e-2, 5e-1),
@@ -54,48 +55,72 @@ def by_learning_rate_of(images_of: str, *, title: str, source: str) -> Callable[
         """
         sizes = {"train": None, "validation": validation_images, "test": test_images}
         splits = {s: SequentialImages(images_of, s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
-        rows = []
-        for kind, rate, i in product(kinds, learning_rates, range(seed, seed + seeds)):
-            model = _classifier(kind, splits["train"], width, states, seed=i)
-            result = fit(
-                model,
-                splits["train"],
-                loss=nn.CrossEntropyLoss(),
-                validation=splits["validation"],
-                steps=steps,
-                batch_size=batch_size,
-                learning_rate=rate,
-                schedule="cosine",
-                weight_decay=0.01,
-                clip=math.inf,
-                validate_every=max(1, steps // 5),
-                validation_size=validation_images,
-                seed=i,
-                device=device,
-            )
-            lost = result.status == "diverged"
-            loss, accuracy = (math.nan, math.nan) if lost else measured(model, splits["test"])
-            rows.append((kind, rate, i, result.status, loss, accuracy))
-        table = pd.DataFrame(rows, columns=["kind", "learning_rate", "seed", "status", "loss", "accuracy"])
+        table = run_grid(
+            _trained,
+            product_of(kind=kinds, learning_rate=learning_rates, seed=range(seed, seed + seeds)),
+            common={
+                "splits": splits,
+                "width": width,
+                "states": states,
+                "steps": steps,
+                "batch_size": batch_size,
+                "device": device,
+            },
+        )
         table["training_images"] = splits["train"].published
         return _findings(table, quoted_losses(images_of))
 
-    return by_learning_rate
+    return data
+
+
+def _trained(
+    kind: str,
+    learning_rate: float,
+    seed: int,
+    splits: Mapping[str, SequentialImages],
+    width: int,
+    states: int,
+    steps: int,
+    batch_size: int,
+    device: str,
+) -> dict[str, float | str]:
+    """Train one classifier; return how it ended, its test loss and its accuracy."""
+    model = _classifier(kind, splits["train"], width, states, seed=seed)
+    result = fit(
+        model,
+        splits["train"],
+        loss=nn.CrossEntropyLoss(),
+        validation=splits["validation"],
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        weight_decay=0.01,
+        clip=math.inf,
+        validate_every=max(1, steps // 5),
+        validation_size=len(splits["validation"]),
+        seed=seed,
+        device=device,
+    )
+    diverged = result.status == "diverged"
+    loss, accuracy = (math.nan, math.nan) if diverged else measured(model, splits["test"])
+    return {"status": result.status, "loss": loss, "accuracy": accuracy}
 
 
 def quoted_losses(images_of: str) -> pd.DataFrame:
-    """Return the paper's losses, which are of MNIST only: ``parameterization, learning_rate, loss``."""
+    """Return the paper's losses, ``parameterization, learning_rate, loss``; no rows but for MNIST."""
     table = reference("stable_ssm/table2")
-    return table if images_of == "mnist" else table[:0]
+    return table if images_of == "mnist" else table.iloc[:0]
 
 
 def _classifier(kind: str, images: SequentialImages, width: int, states: int, *, seed: int) -> SequenceStack:
+    """Return an untrained classifier: one S4D layer whose modes start at |Re λ| = 1/2 per pixel."""
     sign = 1 if kind == GROWING else -1
     eigenvalues = sign * REAL_PART + 1j * math.pi * np.arange(states // 2)
     pixels = images.images[0].numel() // (3 if images.name == "cifar10" else 1)
     duration = pixels / images.horizon
     return SequenceStack(
-        lambda width: S4D(width, states, parameterization=map_of(kind), initial=eigenvalues, dt=duration),
+        lambda inside: S4D(inside, states, parameterization=map_of(kind), initial=eigenvalues, dt=duration),
         width,
         input_size=images.input_size,
         output_size=images.output_size,
@@ -113,11 +138,11 @@ def _findings(table: pd.DataFrame, quoted: pd.DataFrame) -> Findings:
             "—" if loss is None else "NaN" if math.isnan(loss) else f"{loss:.3g}" for loss in theirs
         ]
     headline, by_seed, paper = {}, {}, {}
-    for (kind, rate), runs in table.groupby(["kind", "learning_rate"], sort=False):
+    for (kind, rate), runs in groups(table, ["kind", "learning_rate"]).items():
         label = f"test loss, {kind}, learning rate {rate:g}"
         headline[label], by_seed[label] = float(runs.loss.mean(skipna=False)), runs.loss
         loss = losses.get((map_of(kind), rate), math.nan)
-        # the paper's direct starts growing
+        # the paper's "direct" starts growing
         if math.isfinite(loss) and kind != "direct":
             paper[label] = float(loss)
     headline["published training images found"] = int(table.training_images.iloc[0])
@@ -128,14 +153,15 @@ def _words(table: pd.DataFrame) -> str:
     finite = sound(table, math.inf)
     least = table.groupby("kind", sort=False).loss.min()
     each = [f"{least[kind]:.3g}, {rate_text(rate)} ({kind})" for kind, rate in finite.items()]
-    found = table.training_images.iloc[0]
+    images = table.training_images.iloc[0]
     return (
         f"Least test loss, and largest learning rate at which no run diverges: {'; '.join(each)}. "
-        f"The training files found here hold {found} images."
+        f"The training files found here hold {images} images."
     )
 
 
 def draw_losses(data: FigureData, quoted: pd.DataFrame | None) -> Figure:
+    """Draw the test loss of every run against its learning rate, the paper's `quoted` losses in grey."""
     return by_rate_plot(
         data, label="cross-entropy, test", level=GUESSING, level_label="guessing, ln 10", quoted=quoted
     )

@@ -1,4 +1,4 @@
-"""What the figures of StableSSM (2311.14495) share: names of the maps, one step with them, and two starts."""
+"""The maps f of StableSSM (2311.14495) as its figures show them: names, formulas, and one step with them."""
 
 from functools import cache
 
@@ -17,16 +17,16 @@ FORMULAS = {
     "best": r"$f=-1/(w^2+\frac{1}{2})$",
 }
 GROWING = "direct, growing start"
-"""What a row is called whose modes grow at the start, as those of "direct" do in the public code."""
+"""Name of the rows with the map "direct" whose modes grow at the start, as in the public code."""
 
 
 def map_of(kind: str) -> str:
-    """Return the name of the map f of a row: `kind` itself, but for the second start of "direct"."""
+    """Return the name of the map f that rows of this `kind` have: "direct" for both of its starts."""
     return "direct" if kind == GROWING else kind
 
 
 def label_of(kind: str) -> str:
-    """Return the name of a map, or of a row, with its formula where it has one."""
+    """Return `kind` with the formula of its map, if it is the name of a map with a known formula."""
     return f"{kind}, {FORMULAS[kind]}" if kind in FORMULAS else kind
 
 
@@ -56,11 +56,12 @@ def stepped(name: str) -> Reparameterization:
     if f.time != "continuous":
         raise ValueError(f"name must be of a map of continuous time, got {name!r}")
     low, high = np.exp(f.image)
+    slope, free = f.slope, f.free
     return Reparameterization(
         f"e^{name}",
         lambda x, w: -x.expm1(f.definition(x, w)),
-        slope=lambda x, w: f.slope(x, w) * x.exp(f.definition(x, w)),
+        slope=None if slope is None else lambda x, w: slope(x, w) * x.exp(f.definition(x, w)),
         time="discrete",
-        free=lambda x, gap: f.free(x, x.log1p(-gap)),
+        free=None if free is None else lambda x, gap: free(x, x.log1p(-gap)),
         image=(float(low), float(high)),
     )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,9 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import S4D, CausalSelfAttention, SequenceStack
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
+from curse_of_memory.report.record import Number
 from curse_of_memory.tasks import AttentionApproximation
 from curse_of_memory.theory.lemmas.attention_memory import (
     expected_errors,
@@ -24,7 +26,7 @@ from curse_of_memory.theory.lemmas.attention_memory import (
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import resolve_device
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training import fit, run_all
+from curse_of_memory.training import fit
 
 __all__ = ["data", "left_by_models", "plot"]
 
@@ -34,6 +36,7 @@ PAIRED, PAIRS = (2, 4, 8, 16, 32, 64), 4096  # lengths of sequences, and how man
 REACH = np.union1d(PAIRED, np.geomspace(2, 100_000, 40).astype(int))
 CLOCK = (0.01, 1.0)  # range of Δ at the start, with modes that remember 2 to 200 steps
 ATTENTION = "attention"
+COLUMNS = ["panel", "task", "predictor", "layers", "seed", "step", "error", "measured"]
 
 
 @figure_data(
@@ -65,52 +68,87 @@ def data(
     those of *training* means over `samples` unseen sequences, for each model, the limit, and the best linear
     predictor fitted to just these. Columns: ``panel, task, predictor, layers, seed, step, error, measured``.
     """
-    seeds = range(seed, seed + checks.positive_int("seeds", seeds))
-    device = resolve_device(device)
+    starts = range(seed, seed + checks.positive_int("seeds", seeds))
+    place = resolve_device(device)
     task = AttentionApproximation(channels, horizon, projected=projected, seed=seed)
-    parts = [_case(name, *case, seed, device) for name, case in CASES.items()]
+    parts = [_case(name, *case, seed, place) for name, case in CASES.items()]
     parts.append(_long(expected_errors(range(1, horizon + 1), _maps(task), seed=seed)).assign(panel="theory"))
     unseen = x, y = task.sample(samples, seed=sample_seed("unseen test", seed), dtype=torch.float64)
     limit = np.stack([p.limit for p in presents(x.flatten(0, 1).numpy(), _maps(task))])
-    errors = [
-        (answer - y).square().mean((0, 2)) for answer in (torch.from_numpy(limit).view_as(y), _linear(x, y))
-    ]
-    kinds = [(name, depth) for depth, name in product(layers, parameterizations)] + [(ATTENTION, 1)]
-    runs = [{"predictor": name, "layers": depth, "seed": i} for (name, depth), i in product(kinds, seeds)]
-    training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
-    same = {"task": task, "unseen": unseen, "width": width, "states": states, "training": training}
-    errors += run_all(_trained, [run | same for run in runs])
-    for run, error in zip([{"predictor": "limit"}, {"predictor": "linear"}, *runs], errors, strict=True):
-        parts.append(pd.DataFrame({"panel": "training", "step": range(1, horizon + 1), "error": error} | run))
-    table = pd.concat(parts, ignore_index=True).astype({"layers": "Int64", "seed": "Int64"})
-    return _findings(table)
+    for name, answer in (("limit", torch.from_numpy(limit).view_as(y)), ("linear", _linear(x, y))):
+        errors = _by_step((answer - y).square().mean((0, 2)))
+        parts.append(errors.assign(panel="training", predictor=name))
+    trained = run_grid(
+        _trained,
+        product_of(layers=layers, predictor=parameterizations, seed=starts)
+        + product_of(layers=[1], predictor=[ATTENTION], seed=starts),
+        common={
+            "task": task,
+            "unseen": unseen,
+            "width": width,
+            "states": states,
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "device": place,
+        },
+    )
+    table = pd.concat([*parts, trained.assign(panel="training")], ignore_index=True)
+    return _findings(table.astype({"layers": "Int64", "seed": "Int64"}).loc[:, COLUMNS])
+
+
+def _by_step(errors: Tensor) -> pd.DataFrame:
+    """Return errors at the steps 1, 2, …, as a table ``step, error``."""
+    return pd.DataFrame({"step": range(1, len(errors) + 1), "error": errors})
 
 
 def _trained(
-    predictor: str, layers: int, seed: int, task, unseen: tuple, width: int, states: int, training: dict
-) -> Tensor:
-    """Return the mean squared error of a new model at every step after training."""
+    layers: int,
+    predictor: str,
+    seed: int,
+    task: AttentionApproximation,
+    unseen: tuple[Tensor, Tensor],
+    width: int,
+    states: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    device: torch.device,
+) -> pd.DataFrame:
+    """Train one model; return its mean squared error at every step of unseen sequences, ``step, error``."""
 
     def mixing(width: int) -> torch.nn.Module:
         if predictor == ATTENTION:
             return CausalSelfAttention(width)
         return S4D(width, states, parameterization=predictor, step=CLOCK)
 
-    sizes = {"input_size": task.input_size, "output_size": task.output_size}
-    model = SequenceStack(mixing, width, layers, seed=seed, **sizes)
-    often = {"validate_every": max(1, training["steps"] // 4), "validation_size": 256}
-    fit(model, task, schedule="cosine", weight_decay=0.01, seed=seed, **often, **training)
+    model = SequenceStack(
+        mixing, width, layers, input_size=task.input_size, output_size=task.output_size, seed=seed
+    )
+    fit(
+        model,
+        task,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        weight_decay=0.01,
+        validate_every=max(1, steps // 4),
+        validation_size=256,
+        seed=seed,
+        device=device,
+    )
     weight = next(model.parameters())
     with torch.no_grad():
-        parts = zip(*(some.to(weight).split(256) for some in unseen), strict=True)
-        squares = torch.cat([(model(x) - y).square().mean(2) for x, y in parts])
-    return squares.double().mean(0).cpu()
+        batches = zip(*(tensor.to(weight).split(256) for tensor in unseen), strict=True)
+        squares = torch.cat([(model(x) - y).square().mean(2) for x, y in batches])
+    return _by_step(squares.double().mean(0).cpu())
 
 
 def _linear(x: Tensor, y: Tensor) -> Tensor:
-    """Return at every step k what the best affine function of x_1 … x_k answers, by least squares.
+    """Return the answers of the best affine function of x_1 … x_k at every step k, by least squares.
 
-    Past inputs are exchangeable, so that it gives all of them one weight.
+    Past inputs are exchangeable, so that all of them have one weight.
     """
     past = x.cumsum(1) - x
     columns = torch.cat([torch.ones_like(x[..., :1]), x, past], -1).transpose(0, 1)
@@ -120,12 +158,11 @@ def _linear(x: Tensor, y: Tensor) -> Tensor:
 
 def _case(name: str, channels: int, projected: bool, seed: int, device: torch.device) -> pd.DataFrame:
     """Return expected errors of a task, and half the squared difference of y for two pasts of one present."""
-    kind = {"projected": projected, "seed": seed}
-    maps = _maps(AttentionApproximation(channels, 1, **kind))
-    errors = _long(expected_errors(REACH, maps, seed=seed))
+    maps = _maps(AttentionApproximation(channels, 1, projected=projected, seed=seed))
+    errors = _long(expected_errors(REACH.tolist(), maps, seed=seed))
     measured, pairs = [], PAIRS // math.isqrt(channels)
     for n in PAIRED:
-        task = AttentionApproximation(channels, n, **kind)
+        task = AttentionApproximation(channels, n, projected=projected, seed=seed)
         x = task.sample(
             2 * pairs, seed=sample_seed("unseen test", seed), device=device, dtype=torch.float64
         ).inputs
@@ -137,85 +174,95 @@ def _case(name: str, channels: int, projected: bool, seed: int, device: torch.de
 
 
 def _maps(task: AttentionApproximation) -> np.ndarray:
+    """Return the maps of queries, keys and values; identities for a task without projection."""
     return no_projection(task.input_size) if task.projection is None else task.projection
 
 
 def _long(errors: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a column a predictor in long form, ``step, predictor, error``."""
     return errors.melt("step", var_name="predictor", value_name="error")
 
 
 def left_by_models(table: pd.DataFrame) -> pd.DataFrame:
     """Return the mean error of each model over that of the best predictor without memory.
 
-    Errors are measured as multiples of that of the limit on the same inputs, whose expectation is known: rare
-    large ones are common to both.
+    An error is measured over that of the limit on the same inputs, whose expectation is known: the rare large
+    errors that both share cancel.
 
     Parameters
     ----------
-    table : DataFrame
+    table : pandas.DataFrame
         As :func:`data` makes it.
 
     Returns
     -------
-    DataFrame
+    pandas.DataFrame
         One row per seed, and columns ``(predictor, layers)``.
     """
-    models = table[table.layers.notna()].groupby(["seed", "predictor", "layers"], sort=False).error.mean()
+    models = table.loc[table.layers.notna()].groupby(["seed", "predictor", "layers"], sort=False).error.mean()
     expected, limit = _theory(table).mean(), _baseline(table, "limit").mean()
     return (models / limit * expected["limit"] / expected["memoryless"]).unstack([1, 2])
 
 
 def _theory(table: pd.DataFrame) -> pd.DataFrame:
-    return table[table.panel == "theory"].pivot(index="step", columns="predictor", values="error")
+    """Return the expected errors on the task of the training, one row a step, one column a predictor."""
+    return rows(table, panel="theory").pivot(index="step", columns="predictor", values="error")
 
 
 def _baseline(table: pd.DataFrame, name: str) -> pd.Series:
-    return table[(table.panel == "training") & (table.predictor == name)].set_index("step").error
+    """Return the measured error of the predictor "limit" or "linear" by step."""
+    return rows(table, panel="training", predictor=name).set_index("step").error
 
 
 def _findings(table: pd.DataFrame) -> Findings:
-    expected = _theory(table).mean()
-    memory = expected["memoryless"] / expected["constant"]
-    headline = {"share of the target that takes memory": float(memory)}
-    for name in (*DEGREES, "additive"):
-        headline[f"left of it, {name}, theory"] = float(expected[name] / expected["memoryless"])
+    expected = {str(name): float(error) for name, error in _theory(table).mean().items()}
+    memoryless = expected["memoryless"]
+    memory = memoryless / expected["constant"]
+    headline: dict[str, Number] = {"share of the target that takes memory": memory}
+    theory = {name: expected[name] / memoryless for name in (*DEGREES, "additive")}
+    headline |= {f"left of it, {name}, theory": share for name, share in theory.items()}
     linear = _baseline(table, "linear").mean() / _baseline(table, "limit").mean()
-    headline["left of it, best linear predictor"] = float(linear * expected["limit"] / expected["memoryless"])
+    headline["left of it, best linear predictor"] = float(linear * expected["limit"] / memoryless)
     left, runs = left_by_models(table), {}
     for name, depth in left:
         label = f"left of it, {_layers(depth)} of {name if name == ATTENTION else f'S4D, {name}'}"
-        headline[label] = float(left[name, depth].mean())
-        runs[label] = left[name, depth]
-    last = table[(table.panel == "tasks") & (table.step == PAIRED[-1]) & table.error.notna()]
-    for case, rows in last.groupby("task", sort=False):
-        error = rows.set_index("predictor").error
+        runs[label] = left.loc[:, (name, depth)]
+        headline[label] = float(runs[label].mean())
+    last = rows(table, panel="tasks", step=PAIRED[-1]).dropna(subset=["error"])
+    for case, errors in groups(last, "task").items():
+        error = errors.set_index("predictor").error
         label = f"share that takes memory at step {PAIRED[-1]}, {case}"
         headline[label] = float(error["memoryless"] / error["constant"])
-    by_depth = left.drop(columns=ATTENTION, level=0).T.groupby("layers")
-    trained = [f"{f.min(axis=None):.2g} to {f.max(axis=None):.2g} ({_layers(d)})" for d, f in by_depth]
-    theory = [f"{headline[f'left of it, {name}, theory']:.2g} ({name})" for name in DEGREES]
+    stacks = left.drop(columns=ATTENTION, level=0)
+    by_depth = {depth: stacks.xs(depth, axis=1, level="layers") for depth in sorted(stacks.columns.unique(1))}
+    trained = [
+        f"{some.min(axis=None):.2g} to {some.max(axis=None):.2g} ({_layers(depth)})"
+        for depth, some in by_depth.items()
+    ]
+    at_best = [f"{theory[name]:.2g} ({name})" for name in DEGREES]
     message = (
         f"{memory:.2%} of the target takes memory. Sums of polynomials in past inputs leave of it at best "
-        f"{', '.join(theory)}; trained stacks {', '.join(trained)}; a layer of attention at most "
-        f"{left[ATTENTION].max(axis=None):.2g}."
+        f"{', '.join(at_best)}; trained stacks {', '.join(trained)}; a layer of attention at most "
+        f"{left.xs(ATTENTION, axis=1).max(axis=None):.2g}."
     )
     return Findings(table, message, headline, spread=spreads(runs))
 
 
 def _layers(depth: int) -> str:
+    """Return a number of layers in words."""
     return "1 layer" if depth == 1 else f"{depth} layers"
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw how much of three tasks takes memory, and what theory and trained models leave of it on one."""
+    """Draw the share of three tasks that takes memory, and what theory and models leave of it on one."""
     table, curves, left = data.table, _theory(data.table), left_by_models(data.table)
-    memoryless, known = curves["memoryless"], curves[[*DEGREES, "additive"]]
+    memoryless, known = curves.memoryless, curves.loc[:, [*DEGREES, "additive"]]
     over_all = known.mean() / memoryless.mean()
     lowest = min(over_all.min(), left.min(axis=None)) / 8
     with plotting.style():
         figure, (tasks, by_step, by_depth) = plotting.canvas(3, width=12.6, height=4.6)
         _draw_tasks(tasks, table)
-        measure = memoryless * _baseline(table, "limit") / curves["limit"]
+        measure = memoryless * _baseline(table, "limit") / curves.limit
         _draw_steps(by_step, table, measure, known.div(memoryless, axis=0))
         _draw_depths(by_depth, left, over_all)
         for axis in (by_step, by_depth):
@@ -225,18 +272,18 @@ def plot(data: FigureData) -> Figure:
 
 
 def _draw_tasks(axis: Axes, table: pd.DataFrame) -> None:
-    tasks = table[table.panel == "tasks"].groupby("task", sort=False)
-    for (color, mark), (case, rows) in zip(plotting.distinct(len(CASES)), tasks, strict=True):
-        curves = rows[rows.error.notna()].pivot(index="step", columns="predictor", values="error")
-        shares = curves.div(curves["constant"], axis=0)
+    for case, (color, mark) in plotting.looks(CASES).items():
+        some = rows(table, panel="tasks", task=case)
+        curves = some.dropna(subset=["error"]).pivot(index="step", columns="predictor", values="error")
+        shares = curves.div(curves.constant, axis=0)
         axis.plot(shares["memoryless"], color=color)
         axis.plot(shares["degree 1"], ":", color=color)
-        seen = rows[rows.measured.notna()].set_index("step").measured
-        axis.plot(seen / curves["constant"][seen.index], mark, color=color, mfc="none")
-        axis.plot([], [], mark, ls="-", color=color, mfc="none", label=case)
-    far = shares.index[shares.index >= 100]
+        seen = some.dropna(subset=["measured"]).set_index("step").measured
+        axis.plot(seen / curves.constant[seen.index], mark, color=color, mfc="none")
+        axis.add_line(plotting.entry(case, color, marker=mark, mfc="none"))
+    far = REACH[REACH >= 100]
     axis.plot(far, golden_law(far), "--", color=plotting.INK, lw=1, label=r"$C\sqrt{\log n}\;n^{-0.618}$")
-    axis.plot([], [], ":", color=plotting.INK, label="left by degree 1")
+    axis.add_line(plotting.entry("left by degree 1", ls=":"))
     axis.set(xscale="log", yscale="log", xlabel="$n$, inputs seen", ylabel="share of the target's variance")
     axis.set(title="What takes memory", ylim=(3e-7, 1.5))
     axis.legend(loc="lower right")
@@ -246,10 +293,12 @@ def _draw_steps(axis: Axes, table: pd.DataFrame, measure: pd.Series, known: pd.D
     later = known.loc[2:]  # a first input is answered without memory
     for name in later:
         axis.plot(later[name], "--" if name == "additive" else "-", color=plotting.INK, lw=1)
-    means = table[table.layers.notna()].groupby([table.predictor == ATTENTION, "layers", "step"]).error.mean()
-    errors = means.unstack("step")[later.index] / measure[later.index]
+    models = table.dropna(subset=["layers"])
+    means = models.groupby([models.predictor == ATTENTION, "layers", "step"]).error.mean()
+    errors = means.unstack("step").loc[:, later.index] / measure.loc[later.index]
     looks = [*plotting.distinct(len(errors) - 1), (plotting.INK, "*")]
-    for (color, mark), ((attention, depth), error) in zip(looks, errors.iterrows(), strict=True):
+    for (color, mark), (attention, depth) in zip(looks, errors.index, strict=True):
+        error = errors.loc[(attention, depth)]
         label = ATTENTION if attention else _layers(depth)
         every = max(1, len(error) // 16)
         axis.plot(error, mark, color=color, mfc="none", label=label, markevery=every)
@@ -258,15 +307,22 @@ def _draw_steps(axis: Axes, table: pd.DataFrame, measure: pd.Series, known: pd.D
 
 def _draw_depths(axis: Axes, left: pd.DataFrame, known: pd.Series) -> None:
     stacks = left.drop(columns=ATTENTION, level=0)
-    names, depths = stacks.columns.unique(0), sorted(stacks.columns.unique(1))
+    depths = sorted(stacks.columns.unique(1))
+    looks = plotting.looks(stacks.columns.unique(0))
     axis.set(xlim=(-0.5, len(depths) + 0.5), xticks=range(len(depths) + 1))
     for name, level in known.items():
         axis.axhline(level, ls="--" if name == "additive" else "-", color=plotting.INK, lw=1)
         axis.annotate(f"{name} ", (len(depths) + 0.5, level), (0, 2), textcoords="offset points", ha="right")
-    for i, ((color, mark), name) in enumerate(zip(plotting.distinct(len(names)), names, strict=True)):
-        places = np.arange(len(depths)) + (i - (len(names) - 1) / 2) * 0.6 / len(names)
-        lines = axis.plot(places, left[name][depths].T.to_numpy(float), mark, color=color, mfc="none")
+    for i, (name, (color, mark)) in enumerate(looks.items()):
+        places = np.arange(len(depths)) + (i - (len(looks) - 1) / 2) * 0.6 / len(looks)
+        lines = axis.plot(
+            places,
+            left.loc[:, [(name, depth) for depth in depths]].T.to_numpy(float),
+            mark,
+            color=color,
+            mfc="none",
+        )
         lines[0].set_label(name)
-    alone = left[ATTENTION].to_numpy().ravel()
+    alone = left.xs(ATTENTION, axis=1).to_numpy().ravel()
     axis.plot([len(depths)] * len(alone), alone, "*", color=plotting.INK, mfc="none")
     axis.set(xticklabels=[*map(_layers, depths), ATTENTION], title="Learnt, over all steps")

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import SSM
 from curse_of_memory.nn.gradient_bounds import largest_ratio
 from curse_of_memory.papers.stable_ssm._ratios import draw_ratios, typical_ratio, typical_ratios
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.reparameterization import get
@@ -24,6 +25,7 @@ __all__ = ["data", "plot", "reach_gradient"]
 RECORDS = 30  # of one training
 TIMES = np.geomspace(1.25, 100, 60)  # how long a mode remembers, in steps
 MEASURED = TIMES[4::11]
+COLUMNS = ["panel", "parameterization", "seed", "step", "time", "ratio", "measured", "loss"]
 LONG_ENOUGH = 60  # lags over the time of a mode: e^{−60} of its memory is beyond
 
 
@@ -52,31 +54,53 @@ def data(
     ratio, measured, loss``.
     """
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    parts = []
-    for name, i in product(parameterizations, range(seed, seed + seeds)):
-        model = SSM(width, activation="tanh", parameterization=name, bias=False, seed=i)
-        result = fit(
-            model,
-            task,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            clip=math.inf,
-            validate_every=max(1, steps // RECORDS),
-            validation_size=256,
-            watch=lambda model: {"ratio": largest_ratio([model])},
-            seed=i,
-            device=device,
-        )
-        seen = result.history[["step", "ratio", "validation_loss"]].dropna()
-        seen = seen.rename(columns={"validation_loss": "loss"})
-        parts.append(seen.assign(panel="training", parameterization=name, seed=i))
-    parts += [_theory(name) for name in parameterizations]
-    table = pd.concat(parts, ignore_index=True)
-    return _findings(table)
+    training = run_grid(
+        _trained,
+        product_of(parameterization=parameterizations, seed=range(seed, seed + seeds)),
+        common={
+            "task": task,
+            "width": width,
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "device": device,
+        },
+    ).assign(panel="training")
+    theory = [_theory(name).assign(panel="theory") for name in parameterizations]
+    return _findings(pd.concat([training, *theory], ignore_index=True).loc[:, COLUMNS])
+
+
+def _trained(
+    parameterization: str,
+    seed: int,
+    task: LinearFunctional,
+    width: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    device: str,
+) -> pd.DataFrame:
+    """Train one SSM; return ``step, ratio, loss`` through the training."""
+    model = SSM(width, activation="tanh", parameterization=parameterization, bias=False, seed=seed)
+    history = fit(
+        model,
+        task,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        clip=math.inf,
+        validate_every=max(1, steps // RECORDS),
+        validation_size=256,
+        watch=lambda _: {"ratio": largest_ratio([model])},
+        seed=seed,
+        device=device,
+    ).history
+    seen = history.loc[:, ["step", "ratio", "validation_loss"]].dropna()
+    return seen.rename(columns={"validation_loss": "loss"})
 
 
 def _theory(name: str) -> pd.DataFrame:
+    """Return the bound of one mode, ``parameterization, time, ratio, measured``, measured at some times."""
     f = get(name)
 
     def weights(times):
@@ -88,7 +112,6 @@ def _theory(name: str) -> pd.DataFrame:
     measured[at] = [reach_gradient(name, float(curve[i]), TIMES[i]) / abs(curve[i]) for i in at]
     return pd.DataFrame(
         {
-            "panel": "theory",
             "parameterization": name,
             "time": TIMES,
             "ratio": f.gradient_over_weight(curve) / np.abs(curve),
@@ -98,7 +121,7 @@ def _theory(name: str) -> pd.DataFrame:
 
 
 def reach_gradient(name: str, weight: float, time: float) -> float:
-    """Return sup |∂y/∂w| over inputs |x| <= 1 of a layer of one mode, c = u = 1, by differentiating it.
+    """Return sup |∂y/∂w| over inputs |x| <= 1 of a layer of one mode with c = u = 1, by autograd.
 
     It is Σ_s |∂K_s/∂w| for the response K of the layer to an impulse. The theory says |f'(w)|/f(w)², or
     |f'(w)|/(1 − f(w))² for a map of discrete time, whatever the time step: K_s is ∫ e^{f(w) t} over step s.
@@ -106,9 +129,9 @@ def reach_gradient(name: str, weight: float, time: float) -> float:
     Parameters
     ----------
     name : str
-        f.
+        The map f.
     weight : float
-        w.
+        The weight w.
     time : float
         How long the mode remembers, in steps; lags up to 60 times that are summed.
     """
@@ -128,12 +151,12 @@ def _findings(table: pd.DataFrame) -> Findings:
     headline, by_seed, words = {}, {}, []
     for name in typical:
         label = f"typical max |gradient|/|weight|, {name}"
-        by_seed[label] = typical[name].dropna()  # a training without a gradient has no logarithm
+        by_seed[label] = typical[name].dropna()  # NaN where a training had no gradient at all
         headline[label] = typical_ratio(by_seed[label])
         words.append(
             f"{headline[label]:.2g} ({name}; {typical[name].min():.2g} to {typical[name].max():.2g})"
         )
-    theory = table[(table.panel == "theory") & table.measured.notna()]
+    theory = table.loc[(table.panel == "theory") & table.measured.notna()]
     gap = float((theory.measured / theory.ratio - 1).abs().max())
     headline["measured gradient over theory − 1, at most"] = gap
     message = (
@@ -147,14 +170,13 @@ def _findings(table: pd.DataFrame) -> Findings:
 def plot(data: FigureData) -> Figure:
     """Draw the ratios through training with their range over the seeds, and the bound of one mode."""
     table = data.table
-    names = list(dict.fromkeys(table.parameterization))
-    looks = dict(zip(names, plotting.distinct(len(names)), strict=True))
+    looks = plotting.looks(dict.fromkeys(table.parameterization))
     with plotting.style():
         figure, (training, bound) = plotting.canvas(2, width=10, height=4.2)
         styles = draw_ratios(training, table, looks)
         training.set_title("Training")
         for name, (color, mark) in looks.items():
-            theory = table[(table.panel == "theory") & (table.parameterization == name)]
+            theory = rows(table, panel="theory", parameterization=name)
             bound.plot(theory.time, theory.ratio, styles[name], color=color)
             bound.plot(theory.time, theory.measured, mark, color=color, mfc="none", ms=6)
         bound.set(
@@ -164,5 +186,5 @@ def plot(data: FigureData) -> Figure:
             ylabel=r"$|f'(w)|\,/\,(f(w)^2\,|w|)$",
             title="Theory: bound of one mode",
         )
-        figure.legend(*training.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        plotting.joined_legend(figure, [training], ncols=5)
     return figure

@@ -1,8 +1,9 @@
 """StableSSM (2311.14495): gradient over weight and loss of language models, by map; here on WikiText-2."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import cast
 
 import pandas as pd
 import torch
@@ -10,17 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from curse_of_memory.experiments.language_models import fit_words, unigram_entropy, word_s4d
+from curse_of_memory.experiments.grid import product_of, run_grid
+from curse_of_memory.experiments.language_models import WordModel, fit_words, unigram_entropy, word_s4d
+from curse_of_memory.nn import S4D, SequenceStack
 from curse_of_memory.nn.gradient_bounds import GradientBound, largest_ratio, reach
 from curse_of_memory.papers.stable_ssm._ratios import draw_ratios, typical_ratio, typical_ratios
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import WikiText2
 
 __all__ = ["data", "losses_at_the_end", "plot", "quoted_differences"]
 
 RECORDS = 20  # of one training
+COLUMNS = ["panel", "parameterization", "learning_rate", "seed", "step", "ratio", "of_bound", "loss"]
+COLUMNS += ["reach", "gradient"]
 READ_OFF = 0.14  # error of a difference of two losses of the paper, each read off to 0.1 nats
 
 
@@ -58,54 +64,93 @@ def data(
         raise ValueError(
             f"parameterizations must be two or more, to compare; got {list(parameterizations)!r}"
         )
-    options = {"vocabulary": vocabulary, "sequence_length": sequence_length}
-    task, validation = WikiText2("train", **options), WikiText2("validation", **options)
-    parts = []
-    for name, rate, i in product(parameterizations, learning_rates, range(seed, seed + seeds)):
-        model = word_s4d(vocabulary, width, layers, i, states=states, parameterization=name)
-        watch = _Watch(model)
-        result = fit_words(
-            model,
-            task,
-            validation,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=rate,
-            clip=math.inf,
-            validate_every=max(1, steps // RECORDS),
-            watch=watch,
-            seed=i,
-            device=device,
-        )
-        run = {"parameterization": name, "learning_rate": rate, "seed": i}
-        seen = result.history[["step", "ratio", "of_bound", "validation_loss"]].dropna()
-        parts.append(seen.rename(columns={"validation_loss": "loss"}).assign(panel="training", **run))
-        if (rate, i) == (learning_rates[-1], seed):
-            parts.append(watch.weights().assign(panel="weights", step=result.steps, **run))
-    table = pd.concat(parts, ignore_index=True)
-    return _findings(table, unigram_entropy(task, validation))
+    task, validation = (
+        WikiText2(split, vocabulary=vocabulary, sequence_length=sequence_length)
+        for split in ("train", "validation")
+    )
+    table = run_grid(
+        _trained,
+        product_of(
+            parameterization=parameterizations, learning_rate=learning_rates, seed=range(seed, seed + seeds)
+        ),
+        common={
+            "task": task,
+            "validation": validation,
+            "width": width,
+            "states": states,
+            "layers": layers,
+            "steps": steps,
+            "batch_size": batch_size,
+            "device": device,
+            "with_weights": (learning_rates[-1], seed),
+        },
+    )
+    return _findings(table.loc[:, COLUMNS], unigram_entropy(task, validation))
 
 
-class _Watch:
-    """What is recorded of the gradients of all recurrent weights."""
+def _trained(
+    parameterization: str,
+    learning_rate: float,
+    seed: int,
+    task: WikiText2,
+    validation: WikiText2,
+    width: int,
+    states: int,
+    layers: int,
+    steps: int,
+    batch_size: int,
+    device: str,
+    with_weights: tuple[float, int],
+) -> pd.DataFrame:
+    """Train one model; return its rows, those of *weights* for this pair of learning rate and seed only."""
+    model = word_s4d(task.vocabulary, width, layers, seed, states=states, parameterization=parameterization)
+    gradients = _Gradients(model)
+    result = fit_words(
+        model,
+        task,
+        validation,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        clip=math.inf,
+        validate_every=max(1, steps // RECORDS),
+        watch=gradients.watched,
+        seed=seed,
+        device=device,
+    )
+    seen = result.history.loc[:, ["step", "ratio", "of_bound", "validation_loss"]].dropna()
+    training = seen.rename(columns={"validation_loss": "loss"}).assign(panel="training")
+    if (learning_rate, seed) != with_weights:
+        return training
+    weights = gradients.of_first_layer().assign(panel="weights", step=result.steps)
+    return pd.concat([training, weights], ignore_index=True)
 
-    def __init__(self, model: nn.Module):
-        self._bounds = [GradientBound(block.mixing) for block in model.network.blocks]
 
-    def __call__(self, model: nn.Module) -> dict[str, float]:
-        shares = [(self._gradient(b) / reach(b.layer)).nan_to_num(0).max().item() for b in self._bounds]
+class _Gradients:
+    """The gradients of the recurrent weights of all layers of a model, over weights and over bounds."""
+
+    def __init__(self, model: WordModel):
+        blocks = cast(SequenceStack, model.network).blocks
+        self._bounds = [GradientBound(cast(S4D, block.mixing)) for block in blocks]
+
+    def watched(self, model: nn.Module) -> dict[str, float]:
+        """Return the largest |gradient|/|weight|, and the largest gradient over its bound."""
+        shares = [(_over_constant(b) / reach(b.layer)).nan_to_num(0).max().item() for b in self._bounds]
         return {"ratio": largest_ratio(b.layer for b in self._bounds), "of_bound": max(shares)}
 
-    def weights(self) -> pd.DataFrame:
-        """Return reach and gradient of the weights of the first layer, of those that have a gradient."""
+    def of_first_layer(self) -> pd.DataFrame:
+        """Return ``reach, gradient`` of the weights of the first layer that have a gradient."""
         first = self._bounds[0]
-        columns = {"reach": reach(first.layer), "gradient": self._gradient(first)}
+        columns = {"reach": reach(first.layer), "gradient": _over_constant(first)}
         table = pd.DataFrame({name: values.flatten().cpu() for name, values in columns.items()})
-        return table[table.gradient > 0]
+        return table.loc[table.gradient > 0]
 
-    @staticmethod
-    def _gradient(bound: GradientBound) -> torch.Tensor:
-        return bound.layer.recurrent_weight.grad.abs() / bound.constant()
+
+def _over_constant(bound: GradientBound) -> torch.Tensor:
+    """Return |∂L/∂w| over the constant of its bound, for every recurrent weight of a layer."""
+    gradient = bound.layer.recurrent_weight.grad
+    assert gradient is not None  # validations come after backward passes
+    return gradient.abs() / bound.constant()
 
 
 def losses_at_the_end(table: pd.DataFrame) -> pd.DataFrame:
@@ -113,16 +158,17 @@ def losses_at_the_end(table: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    table : DataFrame
+    table : pandas.DataFrame
         As :func:`data` makes it.
     """
-    training = table[table.panel == "training"]
-    last = training[training.step == training.step.max()]
+    training = rows(table, panel="training")
+    last = rows(training, step=training.step.max())
     losses = last.set_index(["learning_rate", "seed", "parameterization"]).loss
     return losses.unstack(sort=False)
 
 
 def _quoted_losses() -> pd.Series:
+    """Return the paper's losses, ``(learning_rate, parameterization)``."""
     return reference("stable_ssm/wikitext_loss").set_index(["learning_rate", "parameterization"]).loss
 
 
@@ -132,20 +178,22 @@ def quoted_differences(last: str) -> pd.Series:
     rates = losses.index.get_level_values("learning_rate")
     against = pd.Series([losses.get((rate, last), math.nan) for rate in rates], losses.index)
     differences = (losses - against).dropna()
-    return differences[differences.index.get_level_values("parameterization") != last]
+    return differences.loc[differences.index.get_level_values("parameterization") != last]
 
 
 def _findings(table: pd.DataFrame, unigram: float) -> Findings:
     ends, rates = losses_at_the_end(table), list(dict.fromkeys(table.learning_rate))
     *others, last = ends
     printed = {
-        row.parameterization: f"{row.low:g}" if row.low == row.high else f"{row.low:g} to {row.high:g}"
-        for row in reference("stable_ssm/wikitext_ratio").itertuples()
+        name: f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        for name, low, high in reference("stable_ssm/wikitext_ratio")[
+            ["parameterization", "low", "high"]
+        ].itertuples(index=False)
     }
     quoted, differences = _quoted_losses(), quoted_differences(last)
     headline, by_seed, paper, words = {}, {}, {}, []
     for rate in rates:
-        typical = typical_ratios(table[table.learning_rate == rate])
+        typical = typical_ratios(rows(table, learning_rate=rate))
         for name in typical:
             label = f"typical max |gradient|/|weight|, {name}, learning rate {rate:g}"
             by_seed[label] = typical[name].dropna()
@@ -165,7 +213,7 @@ def _findings(table: pd.DataFrame, unigram: float) -> Findings:
         by_seed[label] = ours.loc[rate, name]
         headline[label] = float(by_seed[label].mean())
         if (rate, name) in theirs.index:
-            paper[label] = round(float(theirs[rate, name]), 3)
+            paper[label] = round(float(theirs.loc[rate, name]), 3)
     headline["loss per word (nats), word frequencies alone"] = unigram
     headline["a gradient over its bound, at most"] = float(table.of_bound.max())
     message = (
@@ -180,15 +228,15 @@ def _findings(table: pd.DataFrame, unigram: float) -> Findings:
 def plot(data: FigureData) -> Figure:
     """Draw the ratios at the last learning rate, weights against their bound, and the losses at the end."""
     table = data.table
-    names, rates = list(dict.fromkeys(table.parameterization)), list(dict.fromkeys(table.learning_rate))
-    looks = dict(zip(names, plotting.distinct(len(names)), strict=True))
+    rates = list(dict.fromkeys(table.learning_rate))
+    looks = plotting.looks(dict.fromkeys(table.parameterization))
     with plotting.style():
         figure, (ratios, weights, losses) = plotting.canvas(3, width=13, height=4.6)
-        draw_ratios(ratios, table[table.learning_rate == rates[-1]], looks)
+        draw_ratios(ratios, rows(table, learning_rate=rates[-1]), looks)
         ratios.set_title(f"Through training, learning rate {rates[-1]:g}")
-        each = table[table.panel == "weights"]
+        each = rows(table, panel="weights")
         for name, (color, mark) in looks.items():
-            own = each[each.parameterization == name]
+            own = rows(each, parameterization=name)
             weights.plot(own.reach, own.gradient, mark, color=color, mfc="none", ms=3, mew=0.6)
         span = [each.reach.min(), each.reach.max()]
         weights.plot(span, span, "-", color=plotting.INK, label="bound (theorem 3.6)")
@@ -201,11 +249,11 @@ def plot(data: FigureData) -> Figure:
             title="Every weight of a layer",
         )
         _draw_losses(losses, losses_at_the_end(table), looks)
-        figure.legend(*ratios.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        plotting.joined_legend(figure, [ratios], ncols=5)
     return figure
 
 
-def _draw_losses(axis: Axes, ends: pd.DataFrame, looks: dict) -> None:
+def _draw_losses(axis: Axes, ends: pd.DataFrame, looks: Mapping[str, plotting.Look]) -> None:
     """Draw the losses minus that of the last map, seed by seed, with the paper's in grey."""
     *others, last = ends
     rates = ends.index.unique("learning_rate")

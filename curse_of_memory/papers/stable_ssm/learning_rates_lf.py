@@ -1,17 +1,18 @@
-"""StableSSM (2311.14495): which learning rates a reparameterisation bears, on a linear functional."""
+"""StableSSM (2311.14495): the largest learning rate that a reparameterisation bears, on polynomial memory."""
 
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.stable_ssm._by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
 from curse_of_memory.papers.stable_ssm._maps import GROWING, map_of, stepped
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.reparameterization import get
@@ -46,12 +47,9 @@ def data(
     of the last weights, NaN where the run diverged. Columns: ``kind, learning_rate, seed, status, loss``.
     """
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    runs = [
-        {"kind": kind, "learning_rate": rate, "seed": i}
-        for kind, rate, i in product(kinds, learning_rates, range(seed, seed + seeds))
-    ]
+    runs = product_of(kind=kinds, learning_rate=learning_rates, seed=range(seed, seed + seeds))
     models = [_model(run["kind"], width, run["seed"]) for run in runs]
-    found = sweep(
+    trained = sweep(
         models,
         task,
         expected=True,
@@ -63,8 +61,8 @@ def data(
         decay_patience=steps,
         device=device,
     )
-    last = found.validation_loss.isel(step=-1).values
-    table = pd.DataFrame(runs).assign(status=found.status.values, loss=last)
+    last = trained.validation_loss.isel(step=-1).values
+    table = pd.DataFrame(runs).assign(status=trained.status.values, loss=last)
     table.loc[table.status == "diverged", "loss"] = np.nan
     return _findings(table, zero_model_loss(horizon))
 
@@ -84,12 +82,12 @@ def _model(kind: str, width: int, seed: int) -> RNN:
 
 
 def zero_model_loss(horizon: int) -> float:
-    """Return the expected loss of answering zero, Σ_s (1 − s/T) ρ(s)² for white inputs.
+    """Return the expected loss of a model that always answers zero, Σ_s (1 − s/T) ρ(s)² for white inputs.
 
     Parameters
     ----------
     horizon : int
-        T.
+        T, in steps.
     """
     lags = np.arange(horizon)
     return float(((1 - lags / horizon) * targets.named("iat-code-polynomial")(lags) ** 2).sum())
@@ -97,7 +95,7 @@ def zero_model_loss(horizon: int) -> float:
 
 def _findings(table: pd.DataFrame, zero: float) -> Findings:
     largest = sound(table, LEARNT * zero)
-    by_seed = pd.DataFrame({i: sound(runs, LEARNT * zero) for i, runs in table.groupby("seed")})
+    by_seed = pd.DataFrame({i: sound(runs, LEARNT * zero) for i, runs in groups(table, "seed").items()})
     label = f"largest learning rate with less than {LEARNT:.0%} left, {{}}".format
     headline = {label(kind): float(rate) for kind, rate in largest.items()}
     spread = spreads({label(kind): by_seed.loc[kind] for kind in largest.index})
@@ -113,5 +111,7 @@ def _findings(table: pd.DataFrame, zero: float) -> Findings:
 
 def plot(data: FigureData) -> Figure:
     """Draw the last loss of every run against its learning rate."""
-    zero = zero_model_loss(data.parameters["horizon"])
+    horizon = data.parameters["horizon"]
+    assert isinstance(horizon, int)
+    zero = zero_model_loss(horizon)
     return by_rate_plot(data, label="expected squared error", level=zero, level_label="answering zero")

@@ -16,5 +16,4 @@ def plot(data: FigureData) -> Figure:
     """Draw the test loss of every run against its learning rate, the paper's table 2 in grey."""
     quoted = quoted_losses("mnist").dropna(subset="loss")
     rates = data.table.learning_rate
-    quoted = quoted[quoted.learning_rate.between(rates.min(), rates.max())]
-    return draw_losses(data, quoted)
+    return draw_losses(data, quoted.loc[quoted.learning_rate.between(rates.min(), rates.max())])

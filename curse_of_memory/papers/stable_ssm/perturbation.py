@@ -1,7 +1,7 @@
 """StableSSM (2311.14495): perturbation errors of state space models on polynomial memory."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,19 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.error_bounds import within_bounds
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.stable_ssm._maps import label_of, stepped
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.reparameterization import get
 from curse_of_memory.theory.stability import crossing, worst_case_error
-from curse_of_memory.tools import checks
 from curse_of_memory.training import fit_expected
 
 __all__ = ["crossings", "data", "plot"]
@@ -45,7 +46,7 @@ def data(
     widths: Sequence[int] = (1, 2, 4, 8, 16),
     parameterizations: Sequence[str] = ("direct", "softplus", "exp", "best"),
     horizon: int = 1000,
-    starts: int = 3,
+    seeds: int = 3,
     draws: int = 30,
     budget: int = 1,
     seed: int = 0,
@@ -53,33 +54,69 @@ def data(
 ) -> Findings:
     """Train linear SSMs of real modes on (1 + t/10)^{−1.1}, and bracket E_m(β) of what was learnt.
 
-    Trained on the exact expected loss, the best of `starts` random starts. The error is the root of the
-    expected squared error for white inputs of variance one; c and u of a mode are of equal size. Columns:
-    ``parameterization, m, beta``, the certified bounds ``lower`` and ``upper`` of E_m(β), over models that
-    stay diagonal, and measured on the network the largest error ``random`` of `draws` random directions and
-    the error ``worst`` at the worst weights that the theory names. `budget` is how many boxes an upper bound
-    may look at.
+    Trained on the exact expected loss from `seeds` random starts, of which the best is kept. The error is the
+    root of the expected squared error for white inputs of variance one; c and u of a mode are of equal size.
+    Columns: ``parameterization, m, beta``, the certified bounds ``lower`` and ``upper`` of E_m(β) over models
+    that stay diagonal, and measured on the network the largest error ``random`` of `draws` random directions
+    and the error ``worst`` at the worst weights that the theory names. `budget` is how many boxes an upper
+    bound may look at.
     """
     if len(set(widths)) < 2:
         raise ValueError(f"widths must be at least two different numbers, got {list(widths)!r}")
-    checks.positive_int("starts", starts)
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    options = {"horizon": horizon, "budget": budget, "seed": seed, "draws": draws}
-    table = pd.concat(
-        [
-            _perturbed(_learnt(task, m, name, starts, seed), task, name, options, device)
-            for name in parameterizations
-            for m in widths
-        ],
-        ignore_index=True,
+    table = run_grid(
+        _learnt_and_perturbed,
+        product_of(parameterization=parameterizations, m=widths),
+        common={
+            "task": task,
+            "seeds": seeds,
+            "draws": draws,
+            "budget": budget,
+            "seed": seed,
+            "device": device,
+        },
     )
     return Findings(table, *_summary(table))
 
 
-def _learnt(task: LinearFunctional, m: int, name: str, starts: int, seed: int) -> ExponentialSum:
+def _learnt_and_perturbed(
+    parameterization: str,
+    m: int,
+    task: LinearFunctional,
+    seeds: int,
+    draws: int,
+    budget: int,
+    seed: int,
+    device: str,
+) -> pd.DataFrame:
+    """Train models of m modes, and perturb the best: ``beta, lower, upper, random, worst``."""
+    own = _learnt(task, m, parameterization, seeds, seed)
+    model = RNN.from_exponential_sum(
+        rates=own.rates, coefficients=own.coefficients, parameterization=stepped(parameterization)
+    )
+    seen = perturbation_curve(model, task, BETAS.tolist(), draws=draws, seed=seed, device=device)
+    rows = []
+    for beta, random in zip(BETAS, np.sqrt(seen.error.values), strict=True):
+        bounds = worst_case_error(
+            own,
+            task.rho,
+            beta,
+            parameterization,
+            "expected",
+            horizon=task.horizon,
+            budget=budget,
+            seed=seed,
+            draws=draws,
+        )
+        worst = _error_at(model, task, bounds.weights, bounds.coefficients)
+        rows.append((beta, bounds.lower, bounds.upper, random, worst))
+    return pd.DataFrame(rows, columns=["beta", "lower", "upper", "random", "worst"])
+
+
+def _learnt(task: LinearFunctional, m: int, name: str, seeds: int, seed: int) -> ExponentialSum:
     """Return the memory of the best of several trained models."""
-    found = []
-    for start in range(starts):
+    trained = []
+    for start in range(seeds):
         model = RNN(
             m,
             diagonal=True,
@@ -88,30 +125,13 @@ def _learnt(task: LinearFunctional, m: int, name: str, starts: int, seed: int) -
             seed=1000 * seed + start,
             dtype=torch.float64,
         )
-        found.append((fit_expected(model, task).loss, start, model))
-    model = min(found)[-1]
+        trained.append((fit_expected(model, task).loss, start, model))
+    model = min(trained)[-1]
     with torch.no_grad():
         rates = -torch.log1p(model.recurrence())
         amplitudes = model.output_weight[0] * model.input_weight[:, 0]
     rates = torch.where(rates.abs() < STANDING, STANDING, rates.clamp(max=GONE))
     return ExponentialSum(rates=rates.numpy(), coefficients=amplitudes.numpy())
-
-
-def _perturbed(
-    own: ExponentialSum, task: LinearFunctional, name: str, options: dict, device: str
-) -> pd.DataFrame:
-    """Return one curve: bounds of the kernel, and what the network does."""
-    model = RNN.from_exponential_sum(
-        rates=own.rates, coefficients=own.coefficients, parameterization=stepped(name)
-    )
-    seen = perturbation_curve(model, task, BETAS, draws=options["draws"], seed=options["seed"], device=device)
-    rows = []
-    for beta, random in zip(BETAS, np.sqrt(seen.error.values), strict=True):
-        found = worst_case_error(own, task.rho, beta, name, "expected", **options)
-        worst = _error_at(model, task, found.weights, found.coefficients)
-        rows.append((beta, found.lower, found.upper, random, worst))
-    columns = pd.DataFrame(rows, columns=["beta", "lower", "upper", "random", "worst"])
-    return columns.assign(parameterization=name, m=own.rates.size)
 
 
 def _error_at(model: RNN, task: LinearFunctional, weights: np.ndarray, coefficients: np.ndarray) -> float:
@@ -152,21 +172,21 @@ def crossings(curves: pd.DataFrame, column: str = "lower") -> dict[tuple[int, in
 
 def _summary(table: pd.DataFrame) -> tuple[str, dict, dict]:
     headline, paper, words = {}, {}, []
-    for name, curves in table.groupby("parameterization", sort=False):
+    for name, curves in groups(table, "parameterization").items():
         stable = get(name).is_stable
         # the cautious way round
         bound, *sides = ("at most", "upper", "lower") if stable else ("at least", "lower", "upper")
         label = f"{name}: wider over narrowest model, β < {COMPARED:g}, {bound}"
-        headline[label] = _above_the_narrowest(curves[curves.beta <= COMPARED], *sides)
+        headline[label] = _above_the_narrowest(curves.loc[curves.beta <= COMPARED], *sides)
         words.append(f"{headline[label]:.2g} ({name})")
         if name in LOGS:
             logs = _logs(name)
-            paper[label] = _above_the_narrowest(logs[logs.beta <= COMPARED], "error", "error")
+            paper[label] = _above_the_narrowest(logs.loc[logs.beta <= COMPARED], "error", "error")
         if not stable:
             for (narrow, wide), beta in crossings(curves).items():
                 if beta < COMPARED:
                     headline[f"{name}: E_{narrow} and E_{wide} cross at β"] = beta
-    known = table[np.isfinite(table.worst)]
+    known = table.loc[np.isfinite(table.worst)]
     inside = int(within_bounds(known).sum())
     headline["errors within the bounds of their own kernel"] = f"{inside} of {len(known)}"
     message = (
@@ -183,47 +203,45 @@ def _logs(name: str) -> pd.DataFrame:
     if name == "softplus":
         logs = reference("inverse_approximation/softplus_logs")
     else:
-        logs = reference("stable_ssm/perturbation_logs")
-        logs = logs[logs.model == LOGS[name]]
+        logs = rows(reference("stable_ssm/perturbation_logs"), model=LOGS[name])
     return logs.assign(error=np.sqrt(logs.error))
 
 
 def plot(data: FigureData) -> Figure:
     """Draw a panel per parameterisation: bounds as line and band, trained networks as marks, logs in grey."""
     names = list(dict.fromkeys(data.table.parameterization))
-    widths = sorted(set(data.table.m))
-    looks = dict(zip(widths, plotting.distinct(len(widths)), strict=True))
+    looks = plotting.looks(sorted(set(data.table.m)))
     with plotting.style():
         figure, axes = plotting.canvas(len(names), width=3.3 * len(names), height=4.3, sharey=True)
         for axis, name in zip(axes, names, strict=True):
-            _panel(axis, name, data.table[data.table.parameterization == name], looks)
+            _panel(axis, name, rows(data.table, parameterization=name), looks)
         axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
         for m, (color, mark) in looks.items():
-            axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
-        for options, label in (
-            ({"lw": 1.8}, "bounds of the own kernel"),
-            ({"ls": "", "marker": "o"}, "network at its worst weights"),
-            ({"ls": "", "marker": "o", "mfc": "none"}, "network, random directions"),
-            ({"color": GREY, "lw": 1}, "logs of the authors, $m=8$ to $64$"),
+            axes[0].add_line(plotting.entry(f"$m={m}$", color, marker=mark))
+        for entry in (
+            plotting.entry("bounds of the own kernel", lw=1.8),
+            plotting.entry("network at its worst weights", ls="", marker="o"),
+            plotting.entry("network, random directions", ls="", marker="o", mfc="none"),
+            plotting.entry("logs of the authors, $m=8$ to $64$", GREY, lw=1),
         ):
-            axes[0].plot([], [], **({"color": plotting.INK} | options), label=label)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+            axes[0].add_line(entry)
+        plotting.joined_legend(figure, [axes[0]], ncols=5)
     return figure
 
 
-def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: dict) -> None:
+def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
     if name in LOGS:
         logs = _logs(name)
-        for _, curve in logs[logs.beta > 0].groupby("m"):
+        for curve in groups(logs.loc[logs.beta > 0], "m").values():
             axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1)
     at_rest = BETAS[1] / 3  # where a logarithmic axis shows β = 0
     for m, (color, mark) in looks.items():
-        curve = curves[(curves.m == m) & (curves.beta > 0)]
+        curve = curves.loc[(curves.m == m) & (curves.beta > 0)]
         axis.fill_between(curve.beta, curve.lower, curve.upper, color=color, alpha=0.45, lw=0)
         axis.plot(curve.beta, curve.lower, color=color)
         axis.plot(curve.beta, curve.worst, mark, color=color)
         axis.plot(curve.beta, curve.random, mark, color=color, mfc="none")
-        axis.plot(at_rest, curves[(curves.m == m) & (curves.beta == 0)].worst, mark, color=color)
+        axis.plot(at_rest, rows(curves, m=m, beta=0).worst, mark, color=color)
     axis.axvline(at_rest * 3**0.5, color=plotting.INK, lw=0.6, ls=":")
     axis.set(
         xscale="log",

@@ -23,7 +23,7 @@ STABLE = ("softplus", "exp", "best")
 
 @pytest.fixture(scope="module")
 def data():
-    return figure.data(widths=(1, 2, 4), horizon=400, starts=2, draws=10, device="cpu")
+    return figure.data(widths=(1, 2, 4), horizon=400, seeds=2, draws=10, device="cpu")
 
 
 def errors(data, name, column):
@@ -122,7 +122,7 @@ def test_axes_say_what_they_are(data):
 
 def test_a_map_without_logs_is_drawn_and_one_width_refused():
     few = figure.data(
-        widths=(1, 2), parameterizations=("inverse",), horizon=30, starts=1, draws=2, device="cpu"
+        widths=(1, 2), parameterizations=("inverse",), horizon=30, seeds=1, draws=2, device="cpu"
     )
     assert few.paper == {}
     figure.plot(few)
