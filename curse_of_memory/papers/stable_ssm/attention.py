@@ -33,7 +33,7 @@ __all__ = ["data", "left_by_models", "plot"]
 DEGREES = ("degree 1", "degree 2", "degree 3")
 CASES = {"1 channel": (1, False), "64 channels": (64, False), "64 channels, projected": (64, True)}
 PAIRED, PAIRS = (2, 4, 8, 16, 32, 64), 4096  # lengths of sequences, and how many pairs for one channel
-REACH = np.union1d(PAIRED, np.geomspace(2, 100_000, 40).astype(int))
+REACH: list[int] = np.union1d(PAIRED, np.geomspace(2, 100_000, 40).astype(int)).tolist()
 CLOCK = (0.01, 1.0)  # range of Δ at the start, with modes that remember 2 to 200 steps
 ATTENTION = "attention"
 COLUMNS = ["panel", "task", "predictor", "layers", "seed", "step", "error", "measured"]
@@ -159,7 +159,7 @@ def _linear(x: Tensor, y: Tensor) -> Tensor:
 def _case(name: str, channels: int, projected: bool, seed: int, device: torch.device) -> pd.DataFrame:
     """Return expected errors of a task, and half the squared difference of y for two pasts of one present."""
     maps = _maps(AttentionApproximation(channels, 1, projected=projected, seed=seed))
-    errors = _long(expected_errors(REACH.tolist(), maps, seed=seed))
+    errors = _long(expected_errors(REACH, maps, seed=seed))
     measured, pairs = [], PAIRS // math.isqrt(channels)
     for n in PAIRED:
         task = AttentionApproximation(channels, n, projected=projected, seed=seed)
@@ -281,7 +281,7 @@ def _draw_tasks(axis: Axes, table: pd.DataFrame) -> None:
         seen = some.dropna(subset=["measured"]).set_index("step").measured
         axis.plot(seen / curves.constant[seen.index], mark, color=color, mfc="none")
         axis.add_line(plotting.entry(case, color, marker=mark, mfc="none"))
-    far = REACH[REACH >= 100]
+    far = np.array([n for n in REACH if n >= 100])
     axis.plot(far, golden_law(far), "--", color=plotting.INK, lw=1, label=r"$C\sqrt{\log n}\;n^{-0.618}$")
     axis.add_line(plotting.entry("left by degree 1", ls=":"))
     axis.set(xscale="log", yscale="log", xlabel="$n$, inputs seen", ylabel="share of the target's variance")

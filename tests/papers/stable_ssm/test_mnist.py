@@ -1,24 +1,20 @@
-"""Images by learning rate: what starts growing stays at guessing; the table stands beside the paper's."""
+"""MNIST by learning rate: what starts growing stays at guessing; the table stands beside the paper's."""
 
-import inspect
 import math
 
 import matplotlib as mpl
-import numpy as np
 import pytest
 import torch
 
 mpl.use("agg")
 
-from curse_of_memory.experiments.sequence_classifiers import measured
-from curse_of_memory.papers.stable_ssm import _images, cifar10, mnist
+from curse_of_memory.papers.stable_ssm import _images, mnist
 from curse_of_memory.papers.stable_ssm._by_rate import KINDS
 from curse_of_memory.papers.stable_ssm._maps import GROWING
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages, available
 
 needs_mnist = pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
-needs_cifar10 = pytest.mark.skipif(not available("cifar10"), reason="no CIFAR-10 files on this machine")
 TINY = {"width": 8, "states": 8, "batch_size": 64, "validation_images": 100, "test_images": 100}
 
 
@@ -92,26 +88,6 @@ def test_the_spread_is_over_the_seeds_and_none_where_one_diverged(data, expect_s
     assert spread.runs == 2
 
 
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_both_figures_have_the_same_parameters_under_their_own_name(name):
-    function = {"mnist": mnist, "cifar10": cifar10}[name].data
-    assert function.figure_name == f"stable_ssm/{name}"
-    assert inspect.signature(function) == inspect.signature(mnist.data)
-    assert "images_of" not in inspect.signature(function).parameters
-
-
-@needs_mnist
-def test_losses_are_means_over_all_images():
-    images = SequentialImages("mnist", "test", row_by_row=True, size=30)
-    model = _images._classifier("exp", images, 4, 6, seed=0)
-    loss, accuracy = measured(model, images)
-    with torch.no_grad():
-        x, y = next(images.batches(30, dtype=torch.float32))
-        logits = model(x)
-    assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, y).item(), rel=1e-5)
-    assert accuracy == (logits.argmax(1) == y).double().mean().item()
-
-
 @needs_mnist
 def test_picture_is_drawn(data):
     other = mnist.data(kinds=("exp",), learning_rates=(0.03,), steps=1, seeds=1, device="cpu", **TINY)
@@ -119,14 +95,6 @@ def test_picture_is_drawn(data):
     assert other.paper == {}
     (axis,) = mnist.plot(data).axes
     assert axis.get_xscale() == "log"
-
-
-@needs_cifar10
-def test_cifar10_says_what_was_found():
-    found = cifar10.data(kinds=("exp",), learning_rates=(0.01,), steps=2, seeds=1, device="cpu", **TINY)
-    assert found.headline["published training images found"] in range(10_000, 60_000, 10_000)
-    assert np.isfinite(found.table.loss).all()
-    cifar10.plot(found)
 
 
 def test_table_2_is_whole():
