@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from curse_of_memory import __version__
+from curse_of_memory.gallery.catalogue import Catalogue, read_catalogue
 from curse_of_memory.gallery.notebooks import Notebook, find_clone, find_notebooks, find_root, select
-from curse_of_memory.gallery.registry import Registry, read_registry
 
 if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
     from curse_of_memory.gallery.batch import Outcome
     from curse_of_memory.gallery.origin import Machine
-    from curse_of_memory.gallery.standing import Standing
+    from curse_of_memory.gallery.standing import FigureStanding
 
 __all__ = ["main"]
 
@@ -36,12 +36,12 @@ class Project:
     @cached_property
     def notebooks(self) -> dict[str, Notebook]:
         """All notebooks by name; those of a paper with an invalid ``paper.yaml`` are marked as broken."""
-        return self.registry.stopped(find_notebooks(self.root))
+        return self.catalogue.stopped(find_notebooks(self.root))
 
     @cached_property
-    def registry(self) -> Registry:
+    def catalogue(self) -> Catalogue:
         """The papers, with their figures and presets."""
-        return read_registry()
+        return read_catalogue()
 
     def out(self, given: Path | None) -> Path | None:
         """Return the folder of the figures: the given one, else that of the clone, else None."""
@@ -162,7 +162,7 @@ def figures(
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
         chosen = select(project.notebooks, names)
         planned, reasons = batch.plan(
-            chosen, project.notebooks, project.registry.presets, preset, dict(texts), this_machine()
+            chosen, project.notebooks, project.catalogue.presets, preset, dict(texts), this_machine()
         )
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
     outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
@@ -204,16 +204,16 @@ def list_(project: Project, verbose: bool, out: Path | None) -> None:
 
     with refusals():
         out = project.out(out) or Path(os.devnull)  # where there are no figures
-        found = standings(project.notebooks, project.registry.presets, out)
-        stale = staleness(project.notebooks, project.registry.presets, out, this_machine())
-    width = max(map(len, found), default=0)
-    for name, state in statuses(found, project.registry.items).items():
+        standing_of = standings(project.notebooks, project.catalogue.presets, out)
+        stale = staleness(project.notebooks, project.catalogue.presets, out, this_machine())
+    width = max(map(len, standing_of), default=0)
+    for name, state in statuses(standing_of, project.catalogue.items).items():
         notebook = project.notebooks[name]
         said = f"{state}; stale: {', '.join(stale[name])}" if name in stale else state
         click.echo(f"{name:<{width}}  {notebook.title} ({said})")
         for p in notebook.parameters.values() if verbose and not notebook.trouble else ():
-            click.echo(f"    {p.name}: {p.kind} = {p.default!r}  {p.help}".rstrip())
-    if troubles := troubles_of(project, found):
+            click.echo(f"    {p.name}: {p.type} = {p.default!r}  {p.help}".rstrip())
+    if troubles := troubles_of(project, standing_of):
         for trouble in troubles:
             click.echo(f"Error: {trouble}", err=True)
         sys.exit(1)
@@ -226,7 +226,7 @@ def check(project: Project) -> None:
     from curse_of_memory.gallery.lint import lint
 
     with refusals():
-        complaints = lint(project.notebooks, project.registry)
+        complaints = lint(project.notebooks, project.catalogue)
     for line in complaints:
         click.echo(line)
     if complaints:
@@ -274,11 +274,11 @@ def write_pages(project: Project, out: Path) -> list[str]:
     from curse_of_memory.gallery.ledger import standings
     from curse_of_memory.gallery.ledger_text import write_ledger
 
-    found = standings(project.notebooks, project.registry.presets, out)
-    troubles = troubles_of(project, found)
+    standing_of = standings(project.notebooks, project.catalogue.presets, out)
+    troubles = troubles_of(project, standing_of)
     for write in (write_index, write_ledger):
         try:
-            write(project.registry, project.notebooks, found, out)
+            write(project.catalogue, project.notebooks, standing_of, out)
         except (OSError, ValueError) as error:
             said = said_by_system(error) if isinstance(error, OSError) else str(error)
             troubles.append(
@@ -287,10 +287,10 @@ def write_pages(project: Project, out: Path) -> list[str]:
     return troubles
 
 
-def troubles_of(project: Project, found: Mapping[str, "Standing"]) -> list[str]:
+def troubles_of(project: Project, standing_of: Mapping[str, "FigureStanding"]) -> list[str]:
     """Return what is wrong with notebooks, figures and papers, a line each."""
-    troubles = [standing.trouble for standing in found.values() if standing.trouble]
-    return list(dict.fromkeys([*troubles, *project.registry.troubles.values()]))
+    troubles = [standing.trouble for standing in standing_of.values() if standing.trouble]
+    return list(dict.fromkeys([*troubles, *project.catalogue.troubles.values()]))
 
 
 def report(outcomes: Iterable["Outcome"], out: Path) -> None:

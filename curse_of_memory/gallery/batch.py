@@ -70,7 +70,7 @@ def plan(
     selected, notebooks
         Those to run, and all there are.
     presets, preset
-        All presets of the registry, and the name of the one to use.
+        All presets of the catalogue, and the name of the one to use.
     texts
         Parameters as typed on the command line; they win over the preset.
     machine
@@ -139,7 +139,7 @@ def staleness(
     Figures that were not made by a batch here, such as those of a fresh clone, are not judged.
     """
     package = PackageCode()
-    found = {}
+    stale = {}
     for name, notebook in notebooks.items():
         state = read_state(out, notebook)
         if notebook.trouble or state is None or not state.published:
@@ -148,14 +148,14 @@ def staleness(
             chosen = preset_of(presets, state.preset, notebooks)
             job = _job(notebook, chosen, state.preset, state.overrides, package, machine)
         except (TypeError, ValueError, OSError) as error:  # its preset, parameter or data are gone
-            found[name] = [str(error)]
+            stale[name] = [str(error)]
             continue
         reasons = state.origin.differences(job.origin)
         if not reasons and not is_current(out, job):
             reasons = ["its files were changed or removed"]
         if reasons:
-            found[name] = reasons
-    return found
+            stale[name] = reasons
+    return stale
 
 
 @contextlib.contextmanager
@@ -260,6 +260,6 @@ def _execute(notebook: Notebook, values: Mapping[str, Any], draft: Path, side_by
 
 def one_line(error: Exception) -> str:
     """Return the class of an error and the last line of its message."""
-    kind = getattr(error, "ename", type(error).__name__)
+    name = getattr(error, "ename", type(error).__name__)
     lines = str(getattr(error, "evalue", error)).strip().splitlines()
-    return f"{kind}: {lines[-1].strip()}" if lines else kind
+    return f"{name}: {lines[-1].strip()}" if lines else name

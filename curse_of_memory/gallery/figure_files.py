@@ -7,15 +7,15 @@ from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.report.record import Record, read_record
 from curse_of_memory.tools.files import is_plain_file
 
-__all__ = ["FILES", "find_record", "own_files"]
+__all__ = ["SUFFIXES", "find_record", "own_files"]
 
 # a figure is json + csv + (png, pdf), a table json + csv + (md, tex), drawn or not
-FILES = ("png", "pdf", "md", "tex", "csv", "json")
+SUFFIXES = ("png", "pdf", "md", "tex", "csv", "json")
 
 
 def own_files(notebook: Notebook) -> tuple[str, ...]:
     """Return all names that the files of a notebook's figure can have, without the folder."""
-    return tuple(f"{notebook.stem}.{suffix}" for suffix in FILES)
+    return tuple(f"{notebook.stem}.{suffix}" for suffix in SUFFIXES)
 
 
 def find_record(out: Path, notebook: Notebook) -> Record | None:

@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from curse_of_memory import __version__
+from curse_of_memory.gallery.catalogue import Catalogue, Paper
 from curse_of_memory.gallery.ledger import statuses
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.registry import Paper, Registry
-from curse_of_memory.gallery.standing import Standing
+from curse_of_memory.gallery.standing import FigureStanding
 from curse_of_memory.report.record import ComparedNumber, Record
 from curse_of_memory.tools.files import is_plain_file, whole_file
 
@@ -41,16 +41,19 @@ class Card:
 
 
 def index_html(
-    registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
+    catalogue: Catalogue,
+    notebooks: Mapping[str, Notebook],
+    standings: Mapping[str, FigureStanding],
+    out: Path,
 ) -> str:
     """Return the HTML of the page for the figures in `out`; incomplete ones are only named."""
     from jinja2 import Environment, PackageLoader
 
-    sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in (*registry.papers, None)]
+    sections: list[tuple[Paper | None, list[Card]]] = [(paper, []) for paper in (*catalogue.papers, None)]
     by_folder = {paper.folder: cards for paper, cards in sections if paper}
-    states = statuses(standings, registry.items)
+    states = statuses(standings, catalogue.items)
     records = []
-    places = [item.notebook for item in registry.items]
+    places = [item.notebook for item in catalogue.items]
     in_order = sorted(notebooks, key=lambda name: places.index(name) if name in places else len(places))
     for name in in_order:
         notebook = notebooks[name]
@@ -77,11 +80,14 @@ def index_html(
 
 
 def write_index(
-    registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
+    catalogue: Catalogue,
+    notebooks: Mapping[str, Notebook],
+    standings: Mapping[str, FigureStanding],
+    out: Path,
 ) -> None:
     """Write ``index.html`` into `out`."""
     with whole_file(out / "index.html") as draft:
-        draft.write_text(index_html(registry, notebooks, standings, out), encoding="utf-8")
+        draft.write_text(index_html(catalogue, notebooks, standings, out), encoding="utf-8")
 
 
 def _card(notebook: Notebook, record: Record, state: str, preset: str, out: Path) -> Card:

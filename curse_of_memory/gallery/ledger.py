@@ -1,15 +1,15 @@
 """The ledger as data: the status of every figure and table of every paper.
 
-What the papers show is read from the registry; every status and number is computed.
+What the papers show is read from the catalogue; every status and number is computed.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from curse_of_memory.gallery.catalogue import Catalogue, Item, Paper
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.registry import Item, Paper, Registry
-from curse_of_memory.gallery.standing import FULL_SCALE, Standing, standing
+from curse_of_memory.gallery.standing import FULL_SCALE, FigureStanding, standing
 from curse_of_memory.report.record import Record
 
 __all__ = [
@@ -39,7 +39,7 @@ class Entry:
         What the paper shows; without a paper if the figure is ours.
     notebook : Notebook or None
         The one that makes the figure, if there is one.
-    standing : Standing
+    standing : FigureStanding
         The record of the figure, and at which scale it was made.
     status : str
         From :func:`status`.
@@ -47,7 +47,7 @@ class Entry:
 
     item: Item
     notebook: Notebook | None
-    standing: Standing
+    standing: FigureStanding
     status: str
 
     @property
@@ -64,12 +64,12 @@ class Section:
     entries: list[Entry]
 
 
-def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
+def status(figure: FigureStanding, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
     """Return the status of a figure: one of ``STATUSES``, or the same with ``ours`` for ``reproduced``.
 
     Parameters
     ----------
-    found : Standing
+    figure : FigureStanding
         The record of the figure, and at which scale it was made.
     needs : str
         What running it needs: ``data``, ``GPU`` or nothing.
@@ -78,56 +78,56 @@ def status(found: Standing, needs: str = "", *, own: bool = False, stand_in: boo
     stand_in : bool
         Whether other models or data stand in for those of the paper.
     """
-    if found.trouble:
+    if figure.trouble:
         return INCOMPLETE
-    if not found.preset:
+    if not figure.preset:
         return f"needs {needs}" if needs else "not yet"
     word = "ours" if own else STAND_IN if stand_in else REPRODUCED
-    return word if found.preset == FULL_SCALE else f"{word} at reduced scale"
+    return word if figure.preset == FULL_SCALE else f"{word} at reduced scale"
 
 
-def statuses(found: Mapping[str, Standing], items: Iterable[Item]) -> dict[str, str]:
+def statuses(figures: Mapping[str, FigureStanding], items: Iterable[Item]) -> dict[str, str]:
     """Return the status of every notebook's figure, by name; `items` are the figures of the papers."""
     stand_ins = {item.notebook: bool(item.stand_in) for item in items}
     return {
         name: status(one, own=name not in stand_ins, stand_in=stand_ins.get(name, False))
-        for name, one in found.items()
+        for name, one in figures.items()
     }
 
 
 def standings(
     notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
-) -> dict[str, Standing]:
+) -> dict[str, FigureStanding]:
     """Return the standing of every notebook's figure in `out`, by name."""
     return {name: standing(out, notebook, presets) for name, notebook in notebooks.items()}
 
 
 def sections(
-    registry: Registry, notebooks: Mapping[str, Notebook], found: Mapping[str, Standing]
+    catalogue: Catalogue, notebooks: Mapping[str, Notebook], figures: Mapping[str, FigureStanding]
 ) -> list[Section]:
     """Return the sections of the ledger: one for each paper, and last one for our own figures.
 
     Parameters
     ----------
-    registry, notebooks
+    catalogue, notebooks
         The figures of the papers, and the notebooks there are.
-    found : mapping
+    figures : mapping
         From `standings`.
     """
 
     def entry(item: Item) -> Entry:
-        one = found.get(item.notebook, Standing())
+        one = figures.get(item.notebook, FigureStanding())
         state = status(one, item.needs, own=not item.paper, stand_in=bool(item.stand_in))
         return Entry(item, notebooks.get(item.notebook), one, state)
 
     by_paper = [
-        Section(paper, [entry(item) for item in registry.items if item.paper == paper.key])
-        for paper in registry.papers
+        Section(paper, [entry(item) for item in catalogue.items if item.paper == paper.key])
+        for paper in catalogue.papers
     ]
-    named = {item.notebook for item in registry.items}
+    named = {item.notebook for item in catalogue.items}
     own = []
     for name, notebook in notebooks.items():
         if name not in named:
-            message = record.message if (record := found[name].record) else ""
+            message = record.message if (record := figures[name].record) else ""
             own.append(entry(Item("", notebook.title, message, name, "", "")))
     return [*by_paper, Section(None, own)] if own else by_paper

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+from curse_of_memory.gallery.catalogue import Catalogue, Paper
 from curse_of_memory.gallery.ledger import INCOMPLETE, STATUSES, Entry, Section, sections
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.registry import Paper, Registry
-from curse_of_memory.gallery.standing import Standing
+from curse_of_memory.gallery.standing import FigureStanding
 from curse_of_memory.report.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
 from curse_of_memory.report.record import NOTHING
 from curse_of_memory.tools.files import is_plain_file, whole_file
@@ -38,22 +38,25 @@ UNSOUND = (
 
 
 def write_ledger(
-    registry: Registry, notebooks: Mapping[str, Notebook], standings: Mapping[str, Standing], out: Path
+    catalogue: Catalogue,
+    notebooks: Mapping[str, Notebook],
+    standings: Mapping[str, FigureStanding],
+    out: Path,
 ) -> None:
     """Write ``ledger.md`` and ``ledger.tex`` into `out`."""
-    found = sections(registry, notebooks, standings)
-    for name, text in (("ledger.md", ledger_markdown(found, out)), ("ledger.tex", ledger_latex(found))):
+    ledger = sections(catalogue, notebooks, standings)
+    for name, text in (("ledger.md", ledger_markdown(ledger, out)), ("ledger.tex", ledger_latex(ledger))):
         with whole_file(out / name) as draft:
             draft.write_text(text, encoding="utf-8")
 
 
-def ledger_markdown(found: Iterable[Section], out: Path) -> str:
+def ledger_markdown(ledger: Iterable[Section], out: Path) -> str:
     """Return the ledger in Markdown; its links are relative to the folder `out`."""
-    found = list(found)
-    blocks = ["# Ledger", f"Every figure and table of the papers: {_tally(found)}", *LEGEND]
-    if any(entry.status == INCOMPLETE for section in found for entry in section.entries):
+    ledger = list(ledger)
+    blocks = ["# Ledger", f"Every figure and table of the papers: {_tally(ledger)}", *LEGEND]
+    if any(entry.status == INCOMPLETE for section in ledger for entry in section.entries):
         blocks.append(UNSOUND)
-    for section in found:
+    for section in ledger:
         blocks += [f"## {_title(section.paper)}", _about(section.paper)]
         rows = [_linked(_figure(entry, section.paper), entry, out) for entry in section.entries]
         blocks.append(markdown_table(FIGURES, rows, "llllllr"))
@@ -62,13 +65,13 @@ def ledger_markdown(found: Iterable[Section], out: Path) -> str:
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
 
 
-def ledger_latex(found: Iterable[Section]) -> str:
+def ledger_latex(ledger: Iterable[Section]) -> str:
     """Return the tables of the ledger in LaTeX; a comment in the first line names the packages they need."""
     blocks = [
         r"% needs \usepackage{amsmath,array,booktabs,longtable} and lines of 16 cm",
         r"\begingroup\footnotesize\setlength{\tabcolsep}{4pt}",
     ]
-    for section in found:
+    for section in ledger:
         title = latex_text(_title(section.paper))
         rows = [[_breaking(_figure(entry, section.paper))] for entry in section.entries]
         columns = _columns((0.15, 0.26, 0.16, 0.12, 0.06, 0.06), (0.07,))
@@ -79,8 +82,8 @@ def ledger_latex(found: Iterable[Section]) -> str:
     return "\n".join([*blocks, r"\endgroup", ""])
 
 
-def _tally(found: Iterable[Section]) -> str:
-    states = Counter(entry.status for section in found if section.paper for entry in section.entries)
+def _tally(ledger: Iterable[Section]) -> str:
+    states = Counter(entry.status for section in ledger if section.paper for entry in section.entries)
     return f"{states.total()}; {'; '.join(f'{word}: {states[word]}' for word in STATUSES if states[word])}."
 
 

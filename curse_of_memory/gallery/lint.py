@@ -11,49 +11,49 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from curse_of_memory.gallery.catalogue import Catalogue
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, source
 from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve
-from curse_of_memory.gallery.registry import Registry
 
 __all__ = ["lint"]
 
 MAX_BYTES = 1_500_000
 
 UNCOMPARED_TAGS = {"nbval-ignore-output", "nbval-skip"}
-PICTURES = {"image/png", "image/jpeg"}  # nbval compares every other kind of output
+PICTURES = {"image/png", "image/jpeg"}  # nbval compares all other outputs
 
 # folders that exist on one machine and not on the next
 MACHINE_PATH = re.compile(r"(?<![\w./~-])(/(home|Users|root|tmp|var|opt|usr|mnt|media)/|~/|[A-Za-z]:\\)")
 ABSOLUTE = re.compile(r"(/\w|~/|[A-Za-z]:[\\/])")
 
 
-def lint(notebooks: Mapping[str, Notebook], registry: Registry) -> list[str]:
+def lint(notebooks: Mapping[str, Notebook], catalogue: Catalogue) -> list[str]:
     """Return the complaints, one line each; none if all is in order."""
-    complaints = [*registry.troubles.values(), *(n.trouble for n in notebooks.values() if n.trouble)]
+    complaints = [*catalogue.troubles.values(), *(n.trouble for n in notebooks.values() if n.trouble)]
     for notebook in notebooks.values():
-        if notebook.folder not in registry.folders and notebook.folder not in registry.troubles:
+        if notebook.folder not in catalogue.folders and notebook.folder not in catalogue.troubles:
             place = f"papers/{notebook.folder or '<folder>'}/paper.yaml"
             complaints.append(f"{notebook.name} has no folder of a paper: {place} is missing")
         if not notebook.trouble:
-            said = (*_module(notebook, registry), *_parameters(notebook), *_committed(notebook))
+            said = (*_module(notebook, catalogue), *_parameters(notebook), *_committed(notebook))
             complaints += [f"{notebook.name}: {text}" for text in said]
     complaints += [
         f"papers/{module}.py has no notebook of its name"
-        for module in sorted(registry.modules - notebooks.keys())
+        for module in sorted(catalogue.modules - notebooks.keys())
     ]
-    for preset in registry.presets:
-        complaints += _preset(registry, preset, notebooks)
+    for preset in catalogue.presets:
+        complaints += _preset(catalogue, preset, notebooks)
     complaints += [
         f"paper.yaml of {item.paper}: {item.key} names {item.notebook}, which is no notebook"
-        for item in registry.items
+        for item in catalogue.items
         if item.notebook and item.notebook not in notebooks
     ]
     return list(dict.fromkeys(complaints))
 
 
-def _module(notebook: Notebook, registry: Registry) -> Iterator[str]:
+def _module(notebook: Notebook, catalogue: Catalogue) -> Iterator[str]:
     """Yield complaints about the module of the notebook's figure, which has the notebook's name."""
-    if notebook.name not in registry.modules:
+    if notebook.name not in catalogue.modules:
         yield f"there is no module papers/{notebook.name}.py, which computes its figure"
     elif f"{PACKAGE.name}.papers.{notebook.name.replace('/', '.')}" not in _imports(notebook):
         yield f"it does not import the module of its figure, papers/{notebook.name}.py"
@@ -72,13 +72,13 @@ def _imports(notebook: Notebook) -> set[str]:
     return imported
 
 
-def _preset(registry: Registry, preset: str, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
+def _preset(catalogue: Catalogue, preset: str, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
     """Yield complaints about a preset: unknown notebooks or parameters, values of another type."""
     try:
-        preset_of(registry.presets, preset, notebooks)
+        preset_of(catalogue.presets, preset, notebooks)
     except ValueError as error:
         yield str(error)
-    for name, values in registry.presets[preset].items():
+    for name, values in catalogue.presets[preset].items():
         if name not in notebooks or notebooks[name].trouble:
             continue
         for key, value in values.items():
@@ -90,11 +90,11 @@ def _preset(registry: Registry, preset: str, notebooks: Mapping[str, Notebook]) 
 
 def _parameters(notebook: Notebook) -> Iterator[str]:
     declared = notebook.parameters
-    for name, (kind, default) in COMMON.items():
+    for name, (type_name, default) in COMMON.items():
         if name not in declared:
             yield f"the parameter {name!r} is missing"
-        elif declared[name].kind != kind:
-            yield f"the parameter {name!r} must be of type {kind}, not {declared[name].kind}"
+        elif declared[name].type != type_name:
+            yield f"the parameter {name!r} must be of type {type_name}, not {declared[name].type}"
         elif default is not None and declared[name].default != default:
             yield f"the parameter {name!r} must be {default!r} by default"
     yield from (f"the parameter {name!r} has no help comment" for name, p in declared.items() if not p.help)

@@ -242,17 +242,17 @@ def find_notebooks(root: Path) -> dict[str, Notebook]:
     A notebook that cannot be read has no cells, and its attribute ``trouble`` says why.
     """
     base = root / "notebooks"
-    found = {}
+    notebooks = {}
     for path in sorted(base.rglob("*.ipynb")):
         relative = path.relative_to(base).with_suffix("")
         if not any(part.startswith(".") for part in relative.parts):
             name = relative.as_posix()
             try:
-                found[name] = read_notebook(path, name)
+                notebooks[name] = read_notebook(path, name)
             except ValueError as error:
                 nothing = {"cells": [], "metadata": {}}
-                found[name] = Notebook(name, path, nothing, trouble=" ".join(str(error).split()))
-    return found
+                notebooks[name] = Notebook(name, path, nothing, trouble=" ".join(str(error).split()))
+    return notebooks
 
 
 def select(notebooks: Mapping[str, Notebook], names: Iterable[str] = ()) -> list[Notebook]:

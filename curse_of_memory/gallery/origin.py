@@ -73,7 +73,7 @@ class Origin:
         TypeError
             If it is none.
         """
-        kinds = {
+        types = {
             "code": str,
             "package": dict,
             "device": str,
@@ -81,9 +81,9 @@ class Origin:
             "data": dict,
             "versions": dict,
         }
-        if not isinstance(content, dict) or content.keys() != kinds.keys():
+        if not isinstance(content, dict) or content.keys() != types.keys():
             raise TypeError("an origin has other fields")
-        if not all(isinstance(content[field], kind) for field, kind in kinds.items()):
+        if not all(isinstance(content[field], expected) for field, expected in types.items()):
             raise TypeError("a field of an origin has another type")
         if not plain_values(content["parameters"]):
             raise TypeError("parameters are numbers, texts, and lists of these")

@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
-KINDS = [*SCALARS, "list", *(f"list[{scalar}]" for scalar in SCALARS)]
+TYPES = [*SCALARS, "list", *(f"list[{scalar}]" for scalar in SCALARS)]
 
-# what every notebook declares: the kind, and the default where it is the same in all
+# what every notebook declares: the type, and the default where it is the same in all
 COMMON = {"seed": ("int", None), "device": ("str", "auto"), "output_dir": ("str", "")}
 # set through --out, so that a batch knows where its figures are
 RESERVED = "output_dir"
@@ -31,10 +31,10 @@ WORDS = ("inf", "-inf", "nan")  # floats that JSON and YAML have no other simple
 
 @dataclass(frozen=True)
 class Parameter:
-    """One declared parameter, ``name: kind = default  # help``."""
+    """One declared parameter, ``name: type = default  # help``."""
 
     name: str
-    kind: str
+    type: str
     default: Any
     help: str
 
@@ -46,26 +46,26 @@ class Parameter:
         TypeError
             If it is of another type.
         """
-        inner = self.kind.removeprefix("list").strip("[]") if self.kind.startswith("list") else None
+        inner = self.type.removeprefix("list").strip("[]") if self.type.startswith("list") else None
         if inner is None:
-            return self._scalar(self.kind, value)
+            return self._scalar(self.type, value)
         if not isinstance(value, list):
-            raise TypeError(f"{self.name} must be a {self.kind}, got {value!r}")
+            raise TypeError(f"{self.name} must be a {self.type}, got {value!r}")
         if inner:
             return [self._scalar(inner, item) for item in value]
         if not plain_values({self.name: value}):
             raise TypeError(f"{self.name} must hold numbers and texts, got {value!r}")
         return value
 
-    def _scalar(self, kind: str, value: Any) -> Any:
-        if kind == "float" and (value in WORDS or type(value) is int):
+    def _scalar(self, scalar: str, value: Any) -> Any:
+        if scalar == "float" and (value in WORDS or type(value) is int):
             try:
                 value = float(value)
             except OverflowError:
                 raise TypeError(f"{self.name} must be float, got a number too large for one") from None
-        if type(value) is not SCALARS[kind]:
-            part = "hold " if self.kind.startswith("list") else "be "
-            raise TypeError(f"{self.name} must {part}{kind}, got {value!r}")
+        if type(value) is not SCALARS[scalar]:
+            part = "hold " if self.type.startswith("list") else "be "
+            raise TypeError(f"{self.name} must {part}{scalar}, got {value!r}")
         return value
 
 
@@ -80,7 +80,7 @@ def read_parameters(code: str) -> dict[str, Parameter]:
     Examples
     --------
     >>> read_parameters("horizon: int = 64  # number of time steps")["horizon"]
-    Parameter(name='horizon', kind='int', default=64, help='number of time steps')
+    Parameter(name='horizon', type='int', default=64, help='number of time steps')
     """
     tree = ast.parse(code)  # first, since what is not Python has no tokens, either
     comments = {
@@ -88,23 +88,23 @@ def read_parameters(code: str) -> dict[str, Parameter]:
         for token in tokenize.generate_tokens(io.StringIO(code).readline)
         if token.type == tokenize.COMMENT
     }
-    found: dict[str, Parameter] = {}
+    declared: dict[str, Parameter] = {}
     for node in tree.body:
         try:
             if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value):
                 raise ValueError
-            name, kind = node.target.id, ast.unparse(node.annotation)
+            name, annotation = node.target.id, ast.unparse(node.annotation)
             default = ast.literal_eval(node.value)
         except (ValueError, TypeError):
             text = ast.unparse(node).splitlines()[0]
             raise ValueError(f"{text!r} is not of the form 'name: type = literal  # help'") from None
-        one_of(f"the type of {name}", kind, KINDS)
-        if name in found:
+        one_of(f"the type of {name}", annotation, TYPES)
+        if name in declared:
             raise ValueError(f"{name} is declared twice")
-        draft = Parameter(name, kind, default, comments.get(node.end_lineno or 0, ""))
+        draft = Parameter(name, annotation, default, comments.get(node.end_lineno or 0, ""))
         # an int default of a float parameter is what Python itself would allow
-        found[name] = Parameter(name, kind, draft.accept(default), draft.help)
-    return found
+        declared[name] = Parameter(name, annotation, draft.accept(default), draft.help)
+    return declared
 
 
 def read_value(parameter: Parameter, text: str) -> Any:
@@ -115,12 +115,12 @@ def read_value(parameter: Parameter, text: str) -> Any:
     TypeError
         If the text is no value of the declared type.
     """
-    if parameter.kind == "str":
+    if parameter.type == "str":
         return text
     try:
         value = read_yaml(text)
     except ValueError:
-        raise TypeError(f"{parameter.name} must be {parameter.kind}, got {text!r}") from None
+        raise TypeError(f"{parameter.name} must be {parameter.type}, got {text!r}") from None
     return parameter.accept(value)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.gallery.figure_files import FILES, own_files
+from curse_of_memory.gallery.figure_files import SUFFIXES, own_files
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin, checksum
 from curse_of_memory.gallery.state import State, read_state, write_state
@@ -146,7 +146,7 @@ def _whole_figure(notebook: Notebook, staging: Path) -> list[str]:
     written = sorted(path.name for path in staging.iterdir())
     stem = notebook.stem
     if unexpected := [file for file in written if file not in own_files(notebook)]:
-        raise ValueError(f"wrote {unexpected[0]}, which is none of {stem}.{{{','.join(FILES)}}}")
+        raise ValueError(f"wrote {unexpected[0]}, which is none of {stem}.{{{','.join(SUFFIXES)}}}")
     if no_file := [file for file in written if not is_plain_file(staging / file)]:
         raise ValueError(f"wrote {no_file[0]}, which is no file, but a link or a folder")
     picture = ("png", "pdf") if f"{stem}.png" in written or f"{stem}.pdf" in written else ()

@@ -12,13 +12,13 @@ from curse_of_memory.gallery.parameters import COMMON, Parameter, resolve, same_
 from curse_of_memory.gallery.state import read_state
 from curse_of_memory.report.record import Record
 
-__all__ = ["FULL_SCALE", "Standing", "preset_used", "standing"]
+__all__ = ["FULL_SCALE", "FigureStanding", "preset_used", "standing"]
 
 FULL_SCALE, DEFAULTS, CUSTOM = "paper", "fast", "custom"
 
 
 @dataclass(frozen=True)
-class Standing:
+class FigureStanding:
     """The record and scale of one notebook's figure, or what is wrong with it.
 
     Attributes
@@ -39,14 +39,14 @@ class Standing:
     trouble: str = ""
 
 
-def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, Mapping]]) -> Standing:
+def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, Mapping]]) -> FigureStanding:
     """Return the standing of a notebook's figure in `out`."""
     if notebook.trouble:
-        return Standing(trouble=notebook.trouble)
+        return FigureStanding(trouble=notebook.trouble)
     state = read_state(out, notebook)
     if state and not state.published:
         files = "its files are partly of this figure and partly of the one before; make the figures again"
-        return Standing(
+        return FigureStanding(
             trouble=f"{notebook.name}: a batch was stopped while it published the figure: {files}"
         )
     try:
@@ -54,8 +54,8 @@ def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, M
         preset = preset_used(notebook, record, presets)
         reduced = _other_than(FULL_SCALE, notebook, record, presets) if record else ()
     except (TypeError, ValueError) as error:  # the record, or a preset that sets what cannot be set
-        return Standing(trouble=str(error))
-    return Standing(record, preset, reduced)
+        return FigureStanding(trouble=str(error))
+    return FigureStanding(record, preset, reduced)
 
 
 def preset_used(

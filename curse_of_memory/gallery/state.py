@@ -79,7 +79,7 @@ def _place(out: Path, notebook: Notebook) -> Path:
 
 def _state(content: Any, own: Collection[str]) -> State:
     """Return the state that a file holds; TypeError if it is invalid, or names files of other figures."""
-    kinds = {
+    types = {
         "origin": dict,
         "preset": str,
         "overrides": dict,
@@ -87,9 +87,9 @@ def _state(content: Any, own: Collection[str]) -> State:
         "leaving": list,
         "published": bool,
     }
-    if not isinstance(content, dict) or content.keys() != kinds.keys():
+    if not isinstance(content, dict) or content.keys() != types.keys():
         raise TypeError("a state has other fields")
-    if not all(isinstance(content[field], kind) for field, kind in kinds.items()):
+    if not all(isinstance(content[field], expected) for field, expected in types.items()):
         raise TypeError("a field of a state has another type")
     if not plain_values(content["overrides"]):
         raise TypeError("parameters are numbers, texts, and lists of these")

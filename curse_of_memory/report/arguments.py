@@ -36,11 +36,11 @@ def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) 
         Naming the argument and what was expected.
     """
     for name, value in arguments.items():
-        kind = signature.parameters[name].annotation
-        if typing.get_origin(kind) is Sequence:
-            checks.several(name, value, _CHECKS[typing.get_args(kind)[0]])
+        annotation = signature.parameters[name].annotation
+        if typing.get_origin(annotation) is Sequence:
+            checks.several(name, value, _CHECKS[typing.get_args(annotation)[0]])
         else:
-            _CHECKS[kind](name, value)
+            _CHECKS[annotation](name, value)
 
 
 def _whole(name: str, value: int) -> int:

@@ -108,15 +108,15 @@ class FigureData:
         texts = {}
         if self.printed is not None:
             texts = {"md": as_markdown(self.printed), "tex": as_latex(self.printed, self.title)}
-        paths = {kind: stem.with_suffix(f".{kind}") for kind in ("png", "pdf", *texts, "csv", "json")}
+        paths = {suffix: stem.with_suffix(f".{suffix}") for suffix in ("png", "pdf", *texts, "csv", "json")}
         # first, so that what cannot be written down leaves every file as it was
         record = record_text(self.record())
         with whole_file(paths["png"]) as draft:
             figure.savefig(draft, dpi=200, metadata={"Software": None})
         with whole_file(paths["pdf"]) as draft:
             figure.savefig(draft, metadata={"CreationDate": None, "Producer": None, "Creator": None})
-        for kind, text in texts.items():
-            with whole_file(paths[kind]) as draft:
+        for suffix, text in texts.items():
+            with whole_file(paths[suffix]) as draft:
                 draft.write_text(text, encoding="utf-8")
         with whole_file(paths["csv"]) as draft:
             self.table.to_csv(draft, index=False)  # floats are written so that they read back exactly

@@ -233,10 +233,10 @@ SCHEMA: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool] | None]] 
 
 def _checked(content: Mapping[str, Any], what: str) -> Record:
     """Return the record with the fields of `content`; the message of a refusal begins with `what`."""
-    for field, (kind, _) in SCHEMA.items():
+    for field, (expected, _) in SCHEMA.items():
         if field not in content:
             raise ValueError(f"{what} lacks {field!r}")
-        if not isinstance(content[field], kind) or isinstance(content[field], bool):
+        if not isinstance(content[field], expected) or isinstance(content[field], bool):
             raise ValueError(f"{field!r} in {what} has the wrong type: {_short(content[field])}")
     if not math.isfinite(content["seconds"]):
         raise ValueError(f"'seconds' in {what} is {content['seconds']}")

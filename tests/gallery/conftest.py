@@ -8,13 +8,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curse_of_memory.cli import main
-from curse_of_memory.gallery import registry
+from curse_of_memory.gallery import catalogue
+from curse_of_memory.gallery.catalogue import Catalogue, read_catalogue
 from curse_of_memory.gallery.core_yaml import read_yaml
 from curse_of_memory.gallery.ledger import standings
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, find_notebooks, read_notebook
 from curse_of_memory.gallery.origin import Machine
-from curse_of_memory.gallery.registry import Registry, read_registry
-from curse_of_memory.gallery.standing import Standing
+from curse_of_memory.gallery.standing import FigureStanding
 
 # one without torch, GPU and data
 MACHINE = Machine(device=lambda name: "cpu", data=lambda name: {f"{name}/file": "sha256:1"})
@@ -83,11 +83,11 @@ class Project:
     def read(self, name: str) -> Notebook:
         return read_notebook(self.root / "notebooks" / f"{name}.ipynb", name)
 
-    def standings(self, presets: dict | None = None) -> dict[str, Standing]:
+    def standings(self, presets: dict | None = None) -> dict[str, FigureStanding]:
         return standings(find_notebooks(self.root), presets or {}, self.out)
 
-    def registry(self) -> Registry:
-        return read_registry(self.papers)
+    def catalogue(self) -> Catalogue:
+        return read_catalogue(self.papers)
 
     def presets(self, text: str) -> None:
         """Write presets, from preset to notebook to parameter, into the descriptions of the papers."""
@@ -146,5 +146,5 @@ class Project:
 def project(tmp_path, monkeypatch):
     made = Project(tmp_path / "project")
     monkeypatch.chdir(made.root)
-    monkeypatch.setattr(registry, "PAPERS", made.papers)
+    monkeypatch.setattr(catalogue, "PAPERS", made.papers)
     return made

@@ -17,8 +17,8 @@ COMMAND = """\
 import signal
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from curse_of_memory.gallery import registry
-registry.PAPERS = Path("papers").resolve()
+from curse_of_memory.gallery import catalogue
+catalogue.PAPERS = Path("papers").resolve()
 from curse_of_memory.cli import main
 main()
 """

@@ -13,9 +13,9 @@ import pytest
 
 from curse_of_memory import cli
 from curse_of_memory.cli import stoppable
-from curse_of_memory.gallery import batch, notebooks, registry
+from curse_of_memory.gallery import batch, catalogue, notebooks
+from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.origin import Machine, origin
-from curse_of_memory.gallery.registry import read_registry
 from curse_of_memory.gallery.state import State, write_state
 from tests.gallery.conftest import MACHINE
 
@@ -174,8 +174,8 @@ def test_the_wheel_has_the_notebooks_and_papers_where_they_are_looked_for():
     shipped = notebooks.SHIPPED.relative_to(notebooks.PACKAGE.parent)
     assert set(wheel["only-include"]) == {notebooks.PACKAGE.name, "notebooks"}
     assert wheel["sources"] == {"notebooks": f"{shipped.as_posix()}/notebooks"}
-    assert registry.PAPERS.is_relative_to(notebooks.PACKAGE)
-    assert read_registry().papers
+    assert catalogue.PAPERS.is_relative_to(notebooks.PACKAGE)
+    assert read_catalogue().papers
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

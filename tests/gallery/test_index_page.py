@@ -27,7 +27,7 @@ class Page(HTMLParser):
 
 
 def html_of(project):
-    return index_html(project.registry(), find_notebooks(project.root), project.standings(), project.out)
+    return index_html(project.catalogue(), find_notebooks(project.root), project.standings(), project.out)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def page(project):
     for suffix in ("png", "pdf", "csv"):
         (project.out / "interest" / f"memory_bias.{suffix}").write_text("x")
     (project.out / "lem" / "adding.csv").write_text("h,error\n" + "1,0.5\n" * 20)
-    write_index(project.registry(), find_notebooks(project.root), project.standings(), project.out)
+    write_index(project.catalogue(), find_notebooks(project.root), project.standings(), project.out)
     return Page((project.out / "index.html").read_text())
 
 
@@ -173,7 +173,7 @@ def test_a_page_elsewhere_does_not_name_the_folders_of_this_machine(project, tmp
 
 
 def test_an_empty_gallery_says_what_to_do(project):
-    assert "curse-of-memory figures" in index_html(project.registry(), {}, {}, project.out)
+    assert "curse-of-memory figures" in index_html(project.catalogue(), {}, {}, project.out)
 
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)> {{ 7*7 }} $\\input{x}$ &amp;'
@@ -220,5 +220,5 @@ def test_a_table_that_is_none_is_not_shown(project, content):
     (project.out / "lem" / "adding.csv").unlink()
     (project.out / "lem" / "adding.csv").symlink_to("/etc/passwd")
     assert 'preview"' not in index_html(
-        project.registry(), find_notebooks(project.root), project.standings(), project.out
+        project.catalogue(), find_notebooks(project.root), project.standings(), project.out
     )

@@ -4,11 +4,11 @@ from urllib.parse import unquote
 
 import pytest
 
+from curse_of_memory.gallery.catalogue import Item, read_catalogue
 from curse_of_memory.gallery.ledger import sections, status, statuses
 from curse_of_memory.gallery.ledger_text import ledger_latex, ledger_markdown, write_ledger
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.registry import Item, read_registry
-from curse_of_memory.gallery.standing import Standing, preset_used
+from curse_of_memory.gallery.standing import FigureStanding, preset_used
 
 CELL = re.compile(r"(?<!\\)\|")
 
@@ -62,16 +62,16 @@ def test_without_presets_the_defaults_are_all_there_is(project):
 
 
 def test_what_was_not_made_says_what_it_needs():
-    nothing, full, fast = (Standing(preset=preset) for preset in ("", "paper", "fast"))
+    nothing, full, fast = (FigureStanding(preset=preset) for preset in ("", "paper", "fast"))
     assert status(nothing) == "not yet"
     assert status(nothing, "data") == status(nothing, "data", stand_in=True) == "needs data"
     assert status(nothing, "GPU") == "needs GPU"
     assert status(full, "GPU") == "reproduced"
     assert status(full, own=True) == "ours"
-    assert status(Standing(preset="custom"), own=True) == "ours at reduced scale"
+    assert status(FigureStanding(preset="custom"), own=True) == "ours at reduced scale"
     assert status(full, "data", stand_in=True) == "shown on a stand-in"
     assert status(fast, stand_in=True) == "shown on a stand-in at reduced scale"
-    assert status(Standing(trouble="half of it is there"), "data") == "incomplete"
+    assert status(FigureStanding(trouble="half of it is there"), "data") == "incomplete"
 
 
 @pytest.fixture
@@ -96,8 +96,8 @@ def found(project):
         Item("INTEREST", "Figure 3", "Yet more", "interest/a", "data", "paper", "small models"),
     ]
     presets = {"paper": {"interest/a": {"horizon": 64}}}
-    registry = replace(project.registry(), items=inventory)
-    return sections(registry, find_notebooks(project.root), project.standings(presets))
+    catalogue = replace(project.catalogue(), items=inventory)
+    return sections(catalogue, find_notebooks(project.root), project.standings(presets))
 
 
 def test_a_line_a_figure_says_how_it_was_made(found, project):
@@ -181,13 +181,13 @@ def test_the_ledger_in_latex_has_the_same_numbers(found):
     assert r"Figure 1, Figure 3 & $|$$\hat{\rho}$$|$, p = 0 & 749.6 & 1024 & 1000 to 1100 (5) \\" in text
     assert r" & only ours\_1 & --- & 3 & --- \\" in text
     assert r"Own $|$ $<$work$>$ & --- & interest/\allowbreak{}b & not yet & --- & --- & --- \\" in text
-    papers = len(read_registry().papers)
+    papers = len(read_catalogue().papers)
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == papers + 2
 
 
 def test_both_files_are_written(project):
-    write_ledger(project.registry(), {}, {}, project.out)
+    write_ledger(project.catalogue(), {}, {}, project.out)
     assert sorted(project.files()) == ["ledger.md", "ledger.tex"]
     text = project.files()["ledger.md"]
-    assert all(f"\n## {paper.key}\n" in text for paper in project.registry().papers)
+    assert all(f"\n## {paper.key}\n" in text for paper in project.catalogue().papers)
     assert "## Ours" not in text

@@ -5,16 +5,16 @@ from dataclasses import replace
 import nbformat
 import pytest
 
+from curse_of_memory.gallery.catalogue import Item
 from curse_of_memory.gallery.lint import lint
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.registry import Item
 
 NAME = "interest/a"
 USES = "if horizon < 0:\n    from curse_of_memory.papers.interest import a\n"
 
 
 def complaints(project, items=()):
-    return lint(find_notebooks(project.root), replace(project.registry(), items=items))
+    return lint(find_notebooks(project.root), replace(project.catalogue(), items=items))
 
 
 @pytest.fixture

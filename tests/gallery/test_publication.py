@@ -18,7 +18,7 @@ from tests.gallery.conftest import MACHINE
 def job(project):
     project.write("interest/a")
     notebook = project.read("interest/a")
-    presets = project.registry().presets
+    presets = project.catalogue().presets
     ((planned,), _) = batch.plan([notebook], {"interest/a": notebook}, presets, "fast", {}, MACHINE)
     return planned
 

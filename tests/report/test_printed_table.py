@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curse_of_memory.gallery.registry import read_registry
+from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.report.printed_table import (
     COMMANDS,
     LATEX,
@@ -120,9 +120,9 @@ def texts():
         if ".batch" not in path.parts:
             result = json.loads(path.read_text())
             yield from (result["title"], result["message"], *result["headline"], *result["paper"])
-    for item in read_registry().items:
+    for item in read_catalogue().items:
         yield from (item.key, item.title, item.stand_in)
-    for paper in read_registry().papers:
+    for paper in read_catalogue().papers:
         yield paper.key
 
 

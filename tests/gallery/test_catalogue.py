@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from curse_of_memory.gallery.catalogue import PAPERS, Catalogue, Item, Paper, read_catalogue
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.registry import PAPERS, Item, Paper, Registry, read_registry
 
 WHOLE = """\
 key: LEM
@@ -49,7 +49,7 @@ def papers(tmp_path):
 def test_a_description_says_what_a_paper_shows_and_its_full_scale(papers):
     papers("lem", WHOLE)
     place = papers("tour", "paper: false\ntitle: First steps\npresets: {paper: {start: {seeds: 3}}}\n")
-    assert read_registry(place) == Registry(
+    assert read_catalogue(place) == Catalogue(
         folders={"lem": "Long memory", "tour": "First steps"},
         papers=(Paper("lem", "LEM", "Long memory", "Rusch, Mishra", "ICLR 2022", "2110.04744", 2),),
         items=(
@@ -71,9 +71,9 @@ def test_papers_come_in_their_order_and_folders_without_a_description_are_none(p
     for folder, order in (("a", 3), ("b", 1), ("c", 1), ("d", 2)):
         place = papers(folder, WHOLE.replace("LEM", folder).replace("order: 2", f"order: {order}"))
     (place / "e").mkdir()
-    assert [paper.folder for paper in read_registry(place).papers] == ["b", "c", "d", "a"]
-    assert [item.paper for item in read_registry(place).items] == ["b", "b", "c", "c", "d", "d", "a", "a"]
-    assert read_registry(place / "nowhere") == Registry()
+    assert [paper.folder for paper in read_catalogue(place).papers] == ["b", "c", "d", "a"]
+    assert [item.paper for item in read_catalogue(place).items] == ["b", "b", "c", "c", "d", "d", "a", "a"]
+    assert read_catalogue(place / "nowhere") == Catalogue()
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_papers_come_in_their_order_and_folders_without_a_description_are_none(p
     ],
 )
 def test_a_description_that_is_not_in_order_says_where_and_harms_no_other(papers, old, new, message):
-    good = read_registry(papers("good", WHOLE.replace("LEM", "GOOD")))
+    good = read_catalogue(papers("good", WHOLE.replace("LEM", "GOOD")))
     assert WHOLE.count(old) == 1
     place = papers("bad", new if isinstance(new, bytes) else WHOLE.replace(old, new))
-    found = read_registry(place)
+    found = read_catalogue(place)
     assert replace(found, troubles={}) == good
     with pytest.raises(ValueError, match=rf"^{place.name}/bad/paper\.yaml: .*{message}"):
         raise ValueError(found.troubles["bad"])
@@ -136,7 +136,7 @@ def test_a_description_that_is_not_in_order_says_where_and_harms_no_other(papers
 
 def test_a_key_is_that_of_one_paper(papers):
     papers("a", WHOLE)
-    assert read_registry(papers("b", WHOLE)).troubles == {
+    assert read_catalogue(papers("b", WHOLE)).troubles == {
         "b": f"{papers('b', WHOLE).name}/b/paper.yaml: key 'LEM' is that of a, too"
     }
 
@@ -146,11 +146,11 @@ def test_a_description_that_is_no_file_says_so(papers, make):
     place = papers("lem", WHOLE)
     (place / "lem" / "paper.yaml").unlink()
     make(place / "lem" / "paper.yaml")
-    assert "is not a file" in read_registry(place).troubles["lem"]
+    assert "is not a file" in read_catalogue(place).troubles["lem"]
 
 
 def test_the_papers_of_this_package_are_sound():
-    found = read_registry()
+    found = read_catalogue()
     assert not found.troubles
     assert {item.paper for item in found.items} == {paper.key for paper in found.papers}
     assert len({(item.paper, item.key) for item in found.items}) == len(found.items)
@@ -205,9 +205,9 @@ def test_presets_of_one_paper_are_in_one_file(project):
     project.write("lem/adding")
     text = WHOLE.replace("order: 2\n", "order: 7\n").replace("    images:\n", "")
     (project.papers / "lem" / "paper.yaml").write_text(text.replace(", powers: [1, inf]", ""))
-    planned = project.registry().presets["paper"]["lem/adding"]
+    planned = project.catalogue().presets["paper"]["lem/adding"]
     assert planned == {"horizon": 64}
     project.record("lem/adding", parameters={"horizon": 64, "rate": 0.5})
-    assert project.standings(project.registry().presets)["lem/adding"].preset == "paper"
+    assert project.standings(project.catalogue().presets)["lem/adding"].preset == "paper"
     assert list(find_notebooks(project.root)) == ["lem/adding"]
     assert json.loads((project.out / "lem" / "adding.json").read_text())["name"] == "lem/adding"

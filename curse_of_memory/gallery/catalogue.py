@@ -14,7 +14,7 @@ from curse_of_memory.gallery.notebooks import PACKAGE, Notebook
 from curse_of_memory.tools.checks import near_match, shown
 from curse_of_memory.tools.files import read_file
 
-__all__ = ["PAPERS", "Item", "Paper", "Registry", "read_registry"]
+__all__ = ["PAPERS", "Catalogue", "Item", "Paper", "read_catalogue"]
 
 PAPERS = PACKAGE / "papers"
 FILE = "paper.yaml"
@@ -84,7 +84,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Registry:
+class Catalogue:
     """The content of all files ``paper.yaml``.
 
     Attributes
@@ -122,7 +122,7 @@ class Registry:
         }
 
 
-def read_registry(papers: Path | None = None) -> Registry:
+def read_catalogue(papers: Path | None = None) -> Catalogue:
     """Return the content of the files ``paper.yaml`` in the folders of `papers`; invalid ones are only named.
 
     Parameters
@@ -136,7 +136,7 @@ def read_registry(papers: Path | None = None) -> Registry:
         If the folder cannot be listed.
     """
     papers = papers or PAPERS
-    folders, troubles, presets = {}, {}, Registry().presets
+    folders, troubles, presets = {}, {}, Catalogue().presets
     read: list[tuple[Paper, list[Item]]] = []
     modules: set[str] = set()
     for path in sorted(papers.glob(f"*/{FILE}")):
@@ -155,7 +155,7 @@ def read_registry(papers: Path | None = None) -> Registry:
         for preset, values in own.items():
             presets.setdefault(preset, {}).update(values)
     read.sort(key=lambda one: one[0].order)
-    return Registry(
+    return Catalogue(
         folders=folders,
         papers=tuple(paper for paper, _ in read),
         items=tuple(item for _, items in read for item in items),
