@@ -1,6 +1,6 @@
-"""Any module that maps sequences to sequences in, labelled curves out: one line of code per question.
+"""Measurements of any torch module that maps sequences to sequences; they return labelled curves and tables.
 
-A :class:`SequenceMap` says which map a module is; that it is one is tried before every measurement.
+A :class:`SequenceMap` says which map a module is; whether it is one is tried before every measurement.
 """
 
 from curse_of_memory.measure.gradients import gradient_norms

@@ -1,4 +1,4 @@
-"""What a model answers with, and the sequence in it."""
+"""The sequence in what a model answers with, which may be a tuple or an output of transformers."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ SEQUENCES = ("last_hidden_state", "logits")  # what outputs of `transformers` mo
 
 
 def sequence_of(answer: object, choose: Callable | None = None) -> Tensor:
-    """Return the sequence in what a model answers.
+    """Return the tensor in a model's `answer` that is the sequence.
 
     That is ``choose(answer)``; or the answer, if it is a tensor; or its ``last_hidden_state``, else its
     ``logits``, as attribute or key; or its first member, if it is a tuple or list.

@@ -1,4 +1,4 @@
-"""Copies of one model with other weights, evaluated as one batch."""
+"""Evaluating many copies of one model, each with its own weights, as one batch."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ Answers = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
 
 def copies_of(model: nn.Module | SequenceMap) -> Answers:
-    """Return the map from stacked weights and inputs to the answers of all copies.
+    """Return a function of stacked weights and inputs that gives the answers of all copies of `model`.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def copies_of(model: nn.Module | SequenceMap) -> Answers:
 
 
 def naive_copies_of(model: nn.Module | SequenceMap) -> Answers:
-    """Return what :func:`copies_of` returns for `model`, one copy after the other.
+    """Return the function that :func:`copies_of` returns for `model`, by a loop over the copies.
 
     The batched forms must equal it.
     """

@@ -1,4 +1,4 @@
-"""The other side of memory: how far back the gradient of an output reaches."""
+"""Norms of the gradient of the last output by earlier inputs, over the lag between them."""
 
 from collections.abc import Callable, Iterator
 
@@ -149,7 +149,7 @@ def _inputs(system: SequenceMap, horizon: int, given: Tensor | None, samples: in
 
 
 def _last(system: SequenceMap, x: Tensor) -> Tensor:
-    """Return the last step of the answer, ``(batch, output)``: of complex numbers both parts."""
+    """Return the last step of the answer, ``(batch, output)``; real and imaginary parts count as outputs."""
     last = system(x)[:, -1]
     return torch.view_as_real(last).flatten(1) if last.is_complex() else last
 

@@ -1,4 +1,4 @@
-"""What a map of sequences must be, tried on a few: each by itself, alike at every call, and causal."""
+"""Trying a map on a few sequences: whether it is deterministic, keeps them apart, and is causal."""
 
 from collections.abc import Callable, Iterator
 
@@ -121,7 +121,7 @@ class _Tries:
         return not ((self.ask(self.x) - self.y).abs() > allowed).any()
 
     def shows(self, places: Tensor, other: Tensor) -> bool:
-        """Whether inputs of `other` at `places` ``(batch, time)`` show where they should not."""
+        """Return whether `other` inputs at `places` ``(batch, time)`` change what should not see them."""
         free = places if self.y.ndim > 1 and self.y.shape[1] == places.shape[1] else places[:, :1]
         free = free[:, 0] if self.y.ndim == 1 else free.reshape(*free.shape, *[1] * (self.y.ndim - 2))
         change = (self.ask(self._put(other, places)) - self.y).abs()

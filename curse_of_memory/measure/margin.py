@@ -1,4 +1,4 @@
-"""How far the weights of a model can be off before its error shows it."""
+"""The stability margin: the radius of weight perturbations up to which a model's error stays bounded."""
 
 import inspect
 import math
@@ -20,7 +20,7 @@ __all__ = ["StabilityMargin", "stability_margin"]
 
 @dataclass(frozen=True)
 class StabilityMargin:
-    """Where the perturbation error leaves its bound, as :func:`stability_margin` found it.
+    """The radius at which the perturbation error leaves its bound, by :func:`stability_margin`.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class StabilityMargin:
 
     @property
     def bound(self) -> str:
-        """What `beta` is of the margin: an ``'upper'`` bound, or from sampled errors an ``'estimate'``."""
+        """Whether `beta` is an ``'upper'`` bound of the margin or, from sampled errors, an ``'estimate'``."""
         return "upper" if self.method == "exact" else "estimate"
 
 

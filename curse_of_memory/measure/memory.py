@@ -1,4 +1,4 @@
-"""The memory function of any sequence model: how much of an input is left after a lag."""
+"""The memory function of any sequence model: the response to an input over the lag since it."""
 
 import functools
 import itertools
@@ -274,7 +274,7 @@ class _Experiment:
         return values.cpu().numpy()
 
     def truncation(self, inputs: Tensor) -> float:
-        """Return what is left of the memory after the warmup, at most, if that is known."""
+        """Return max |ρ(t + warmup)| for the reversed probe, NaN if unknown; 0 for other probes."""
         if self.probe != "reversed":
             return 0.0
         if not self.system.is_linear:

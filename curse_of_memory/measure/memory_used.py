@@ -1,4 +1,4 @@
-"""The memory that a model makes use of on random inputs, whether it is linear or not."""
+"""The linear memory that is nearest to a model, linear or not, on random inputs."""
 
 import numpy as np
 import torch

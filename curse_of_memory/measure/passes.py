@@ -1,4 +1,4 @@
-"""How much goes through a model at once: counted in steps, and in bytes of what it answers."""
+"""How many sequences go through a model in one forward pass, by steps and by bytes of answers."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ BYTES_AT_ONCE = 2**28  # of all their answers, in float64, with three more array
 
 
 def answer_bytes(system: SequenceMap, x: torch.Tensor) -> int:
-    """Return the bytes that are held while the answer to one sequence like those in `x` is worked on."""
+    """Return the bytes that the answer to one sequence like ``x[0]`` takes, with three working copies."""
     y = system.answer(x[:1])
     return 4 * (16 if y.is_complex() else 8) * max(1, y.numel())
 
@@ -34,6 +34,6 @@ def sequences_at_once(length: int, bytes_of_one: int, chunk: int | None = None) 
 
 
 def passes(count: int, rows: int, label: str, progress: bool) -> Iterator[slice]:
-    """Yield which of `count` sequences go into each pass of `rows`, under a bar if `progress` is set."""
+    """Yield the slices of `count` sequences, `rows` at a time, with a progress bar if `progress`."""
     for start in tqdm(range(0, count, rows), desc=label, leave=False, disable=not progress):
         yield slice(start, start + rows)

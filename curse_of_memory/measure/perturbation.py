@@ -1,4 +1,4 @@
-"""Perturbation error E_m(β): what becomes of a model whose weights are off by β."""
+"""Perturbation error E_m(β): the largest error of a model whose weights are off by up to β."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Measuring leaves no trace: the model is as it was afterwards."""
+"""A context in which a model is measured, and after which it is as it was before."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def probing(
     dtype: torch.dtype | None = None,
     gradients: bool = False,
 ) -> Iterator[torch.device]:
-    """Hold `model` on `device`, in evaluation mode, without gradients and in full precision, in this context.
+    """Put `model` on `device`, in evaluation mode and full precision, without gradients, inside this context.
 
     Dropout and running statistics would make a measurement random, or change the model. With a
     `dtype` its weights are in that precision; with `gradients` they can be taken, of recurrent layers on

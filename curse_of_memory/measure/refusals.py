@@ -1,4 +1,4 @@
-"""What goes wrong inside a stranger's model, in one line that says which argument would mend it."""
+"""One-line errors for models that fail inside, with the argument that would mend it."""
 
 from torch import Tensor, nn
 
@@ -10,7 +10,7 @@ SPARE = 8  # rows of a table of positions beyond those of the ``config``
 
 
 def refuse_time_first(model: nn.Module) -> None:
-    """Refuse a model that says itself that it reads ``(time, batch, channel)``."""
+    """Refuse a model that was built with ``batch_first=False``: it reads ``(time, batch, channel)``."""
     first = model.layers[0].self_attn if isinstance(model, nn.TransformerEncoder) else model
     first = first.self_attn if isinstance(first, nn.TransformerEncoderLayer) else first
     if getattr(first, "batch_first", True) is False:
@@ -19,7 +19,7 @@ def refuse_time_first(model: nn.Module) -> None:
 
 
 def positions(model: nn.Module, words: nn.Module | None, length: int) -> str | None:
-    """Return why `model` cannot read `length` steps, if its table of positions ends before.
+    """Return an error message if the table of positions of `model` is shorter than `length`, else None.
 
     Asked before it reads them: on CUDA a table that is too short ends the process.
     """
@@ -44,7 +44,7 @@ def _limit(model: nn.Module) -> tuple[str, int | None]:
 
 
 def failure(system, x: Tensor, error: Exception) -> Exception:
-    """Return what to raise when the model of `system` fails on `x` by `error`."""
+    """Return the exception to raise in place of the `error` by which the model of `system` failed on `x`."""
     if isinstance(error, ValueError | TypeError) and str(error).startswith(("embedding must", "horizon (")):
         return error  # ours, from within
     model = system.model
@@ -73,7 +73,7 @@ def failure(system, x: Tensor, error: Exception) -> Exception:
 
 
 def in_one_line(error: Exception) -> str:
-    r"""Return the kind of an `error` and the line in which it says what is the matter.
+    r"""Return the class of an `error` and the most telling line of its message.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def in_one_line(error: Exception) -> str:
 
 
 def _channels(model: nn.Module) -> int | None:
-    """Return how many channels the first part of `model` reads that says so."""
+    """Return the input channels that the first part of `model` states, or None."""
     for part in model.modules():
         for name in READS:
             if isinstance(number := getattr(part, name, None), int):

@@ -1,4 +1,4 @@
-"""Who remembers how long: one table for many models."""
+"""A table of the memories of many models: how they decay, and how long they last."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def memory_report(
     progress: bool = False,
     **options,
 ) -> pd.DataFrame:
-    """Measure the memory of every model, and say how it decays.
+    """Return a table of the memory of every model: class of decay, rate, half-life and effective horizon.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def memory_report(
 
 
 def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:
-    """Return the models by name: that of the class, with a number where it comes again, unless given."""
+    """Return the models by name; those of a list are named by their classes, numbered where they repeat."""
     if isinstance(models, Mapping):
         named = dict(models)
     elif isinstance(models, Sequence) and not isinstance(models, str):

@@ -1,4 +1,4 @@
-"""The error of perturbed models on one fixed set of test sequences: an estimate, with its standard error."""
+"""The error of perturbed models on one fixed set of test sequences, with its standard error."""
 
 from collections.abc import Callable, Mapping
 
@@ -27,7 +27,7 @@ def sampled_error(
     place: torch.device,
     chunk: int | None = None,
 ) -> Callable[[Mapping[str, Tensor]], Tensor]:
-    """Return the map from stacked weights to errors on test sequences, and their standard errors.
+    """Return a function of stacked weights that gives errors on test sequences and their standard errors.
 
     Parameters
     ----------

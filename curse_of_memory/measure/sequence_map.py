@@ -1,4 +1,4 @@
-"""Any module as one thing: a map from sequences ``(batch, time, channel)`` to sequences."""
+"""SequenceMap: any torch module as a map from sequences ``(batch, time, channel)`` to sequences."""
 
 import contextlib
 import inspect
@@ -26,7 +26,7 @@ INPUT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 class SequenceMap:
-    """A module as a map from sequences to sequences: what it reads, and what in its answer counts.
+    """A torch module as a map from sequences to sequences: which inputs it reads, which output counts.
 
     Every measurement takes one in place of a module; a module alone is ``SequenceMap(module)``. The module is
     not changed. Of modules that torch has wrapped (``torch.compile``, ``DataParallel``) the one inside is
@@ -115,7 +115,7 @@ class SequenceMap:
 
     @property
     def eps(self) -> float:
-        """The relative rounding of that precision."""
+        """The relative rounding error of :attr:`dtype`."""
         return torch.finfo(self.dtype).eps
 
     @property
@@ -150,7 +150,7 @@ class SequenceMap:
         return y
 
     def answer(self, x: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
-        """Return the tensor in the model's answer to `x`, of any shape, with other weights if given."""
+        """Return the tensor in the model's answer to `x`, of any shape, with other `parameters` if given."""
 
         def run(*inputs):
             with _weights(self.model, parameters) as model:
@@ -165,7 +165,7 @@ class SequenceMap:
         return y
 
     def check(self, x: Tensor, y: Tensor | None = None) -> bool:
-        """Refuse a model that is no map of every sequence by itself; return whether it is causal.
+        """Return whether the model is causal; refuse one that is random, keeps state or mixes sequences.
 
         A few sequences are tried, with changes that must not show; see
         :func:`curse_of_memory.measure.guards.check_map` for which, and what counts as a change. The model is
@@ -242,7 +242,7 @@ class SequenceMap:
                 yield real
 
     def _other_dtypes(self, x: Tensor) -> Iterator[torch.dtype]:
-        """Yield what else `x` could be, for models of several precisions, and complex ones."""
+        """Yield the other dtypes in which the model may read `x`."""
         if x.is_floating_point():
             yield from (dtype for dtype in dict.fromkeys(self._dtypes()) if dtype is not x.dtype)
             if any(p.is_complex() for p in self.model.parameters()):
@@ -266,7 +266,7 @@ class SequenceMap:
 
 @contextlib.contextmanager
 def _weights(model: nn.Module, parameters: Mapping[str, Tensor] | None) -> Iterator[Callable]:
-    """Give the call of `model` with other weights, which torch cannot do for scripted modules by itself."""
+    """Yield a function that calls `model` with other weights; scripted modules get them for a while."""
     if parameters is None:
         yield model
     elif not isinstance(model, torch.jit.ScriptModule):
@@ -287,7 +287,7 @@ def _is_whole(y: Tensor) -> bool:
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module inside what torch wraps modules in to run them otherwise."""
+    """Return the module inside ``torch.compile`` and ``DataParallel``."""
     while True:
         inner = getattr(model, "_orig_mod", None)  # torch.compile
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

@@ -1,4 +1,4 @@
-"""Models that read tokens: numbers are added to what their embedding makes of one token, again and again."""
+"""Models of tokens as maps of numbers, which are added to the embedded sequence of one token."""
 
 from collections.abc import Callable
 
@@ -41,7 +41,7 @@ class Words:
         return embedded[:-1] - embedded[-1]
 
     def added(self, x: Tensor, read: Callable[[Tensor], object]) -> object:
-        """Return what a model answers to v₀ at every step, with `x` added to what the embedding makes of it.
+        """Return a model's answer to v₀ at every step, with `x` added to the embedded sequence.
 
         Parameters
         ----------

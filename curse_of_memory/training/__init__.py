@@ -1,4 +1,4 @@
-"""Training: one model, many as one, or independent runs; on sampled batches or the exact expected loss."""
+"""Training one model, many at once, or independent runs; on sampled batches or the exact expected loss."""
 
 from curse_of_memory.training.batched.sweep import sweep
 from curse_of_memory.training.exact.expected_loss import ExpectedLoss

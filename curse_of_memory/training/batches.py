@@ -1,4 +1,4 @@
-"""The batches of one run, for training and for validation, from whatever data or task they come."""
+"""The training and validation batches of one run, from a task or from data."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["Batches"]
 
 
 class Batches:
-    """The batches of one run, for training and for validation.
+    """The training and validation batches of one run.
 
     Parameters
     ----------
@@ -71,18 +71,18 @@ class Batches:
         return self._rounded(copied("task", self._task.sample(self._batch_size, seed=seed, **self._place)))
 
     def _rounded(self, batch: Batch) -> Batch:
-        """Return `batch` with inputs of the precision that the model reads, if that is a short one."""
+        """Return `batch` with inputs in the model's precision if that is a half precision."""
         if self._dtype == self._place["dtype"] or not batch.inputs.is_floating_point():
             return batch
         return batch._replace(inputs=batch.inputs.to(self._dtype))
 
     @property
     def at(self) -> list[int]:
-        """Where a loader stands, for :meth:`go_to`; empty for all others, which need no place."""
+        """Epoch and place of a loader, for :meth:`go_to`; an empty list for tasks and data sets."""
         return self._task.at if isinstance(self._task, Loader) else []
 
     def go_to(self, at: Sequence[int]) -> None:
-        """Take up a place that :attr:`at` has said."""
+        """Go on from a place that :attr:`at` returned."""
         if at and isinstance(self._task, Loader):
             self._task.go_to(*at)
 

@@ -1,4 +1,4 @@
-"""Checkpoints: files that are whole, hold no code, say whose they are, and show whether they were changed.
+"""Checkpoint files: written whole, free of code, bound to the settings of their run, with a checksum.
 
 A checkpoint is what `torch.save` writes, and after it 89 bytes: a mark, the number of the format, and the
 SHA-256 of all before. What does not end so is never parsed.
@@ -24,14 +24,14 @@ AT_ONCE = 2**20  # bytes
 
 
 class Checkpoint:
-    """The file that a run is kept in, if it is kept at all.
+    """The checkpoint file of a run, or none.
 
     Parameters
     ----------
     path : path or None
         None keeps nothing, and finds nothing. A ``~`` is the home of the user.
     kind : str
-        What kind of run it is of: what one has written another kind does not read.
+        The kind of run, such as ``"a fit"``: a file of another kind is refused.
     settings : mapping
         Plain numbers and texts that tell this run from others: a file with other ones is refused.
     """
@@ -88,7 +88,7 @@ class Checkpoint:
         return state
 
     def take_up(self, name: str, part, state) -> None:
-        """Give `part`, a model or an optimizer, its `state`, or refuse the file as one that does not fit."""
+        """Load `state` into `part`, such as a model or an optimizer; refuse the file if it does not fit."""
         try:
             part.load_state_dict(state)
         except Exception:  # of many kinds: a part says in its own words what it misses
@@ -127,7 +127,7 @@ def _checksum(path: Path, size: int) -> bytes:
 
 
 def identity(thing: object) -> str:
-    """Return what a checkpoint says of a model, loss or task: its repr, or its name where that says nothing.
+    """Return the repr of a model, loss or task without addresses, or its class where that is no repr.
 
     The same in every process: addresses are left out.
     """

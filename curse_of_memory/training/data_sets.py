@@ -1,4 +1,4 @@
-"""What batches are drawn from where it is no task: arrays, a data set, or a loader.
+"""Arrays, data sets and loaders in place of a task: sequences from which batches are drawn.
 
 Whatever it is, everything is copied: neither code that works in place nor a task that fills one buffer again
 and again changes what somebody else has been given.
@@ -152,7 +152,7 @@ class Loader:
 
 
 def data_set(name: str, given: Task | Data, seed: int = 0) -> "Task | Loader":
-    """Return `given`, what was passed as `name`, as something to draw batches from: a task or a loader.
+    """Return `given`, the argument called `name`, as a task or as a :class:`Loader`.
 
     Parameters
     ----------
@@ -184,12 +184,12 @@ def data_set(name: str, given: Task | Data, seed: int = 0) -> "Task | Loader":
 
 
 def copied(name: str, batch) -> Batch:
-    """Return a copy of the `batch` that the task called `name` has drawn: its inputs and its targets."""
+    """Return a copy of a `batch`, a pair of tensors that the task called `name` has drawn."""
     return Batch(*(part.detach().clone() for part in _pair(name, batch)))
 
 
 def _pair(name: str, pair) -> Sequence[Tensor]:
-    """Return inputs and targets, if `pair` is that."""
+    """Return `pair` if it is inputs and as many targets, as tensors."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"{name} must give pairs of inputs and targets, got {type(pair).__name__}")
     for part in pair:
@@ -209,7 +209,7 @@ def _tensor(name: str, values) -> Tensor:
 
 
 def _array(name: str, values: Tensor) -> Tensor:
-    """Return whole arrays of data, unless they have gaps."""
+    """Return `values` if they are finite, or whole numbers."""
     if (values.is_floating_point() or values.is_complex()) and not values.isfinite().all():
         raise ValueError(f"{name} must be finite, but holds NaN or infinity")
     return values

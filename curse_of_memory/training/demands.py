@@ -1,4 +1,4 @@
-"""What training demands of what it is given: of a model, its answers, a loss, and whoever watches."""
+"""Checks of what training is given: a model, its answers, the value of a loss, and watched numbers."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -14,7 +14,7 @@ __all__ = ["check_answers", "numbers_by_name", "real_number", "trained_dtype"]
 
 
 def trained_dtype(model: nn.Module) -> torch.dtype:
-    """Return the precision of real numbers that `model` works in; refuse one that cannot be trained."""
+    """Return the real dtype of the weights of `model`; refuse a model that cannot be trained."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     weights = list(model.parameters())
@@ -64,7 +64,7 @@ def check_answers(model: nn.Module, x: Tensor, output: Callable | None, device: 
 
 
 def real_number(error: Tensor) -> Tensor:
-    """Return what a loss has returned, if that can be descended."""
+    """Return the value of a loss as a scalar tensor, if it is one real number."""
     if not isinstance(error, Tensor) or error.numel() != 1:
         what = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
         raise TypeError(f"loss must return one number as a tensor, got {what}")
@@ -77,7 +77,7 @@ def real_number(error: Tensor) -> Tensor:
 
 
 def numbers_by_name(seen: Mapping[str, float], taken: Sequence[str]) -> dict[str, float]:
-    """Return what `watch` has returned, if it can stand in the history beside the columns `taken`."""
+    """Return what `watch` returned as floats by name; refuse names that are `taken` and what is no number."""
     if not isinstance(seen, Mapping):
         raise TypeError(f"watch must return numbers by name, got {type(seen).__name__}")
     for name, number in seen.items():

@@ -1,4 +1,4 @@
-"""Training on sampled batches: the plain loop, with seeds, early stopping and resumption."""
+"""Training one model on sampled batches, with early stopping and checkpoints."""
 
 import math
 import time
@@ -100,8 +100,9 @@ def fit(
     stop_below : float, optional
         Stop as soon as the validation loss is at most this.
     watch : callable, optional
-        Called with the model when the gradients of the step before a validation are there, not clipped yet;
-        the numbers it returns, by name, stand in the history. What it does to the model is undone.
+        Called with the model at the step before each validation, when its gradients are computed and not yet
+        clipped; the numbers it returns, by name, are columns of the history. What it does to the model is
+        undone.
     seed : int
         Names all batches of the run, below 2³². The model brings its initial weights, and what it draws
         itself, as dropout does, comes from the global generators of torch, numpy and Python.

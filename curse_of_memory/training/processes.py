@@ -1,4 +1,4 @@
-"""Where one model trains: in this process, or in the processes of a Lightning Fabric, each on its share.
+"""Training in this process, or in all processes of a Lightning Fabric, each on its share of a batch.
 
 Equation.   With n processes, process r takes every batch B_r, a part of |B|/n sequences of the batch B. For
             a loss L that is a mean over sequences
@@ -80,28 +80,28 @@ class ManyProcesses(OneProcess):
         self.rank = fabric.global_rank
 
     def set_up(self, model, optimizer):
-        """As of :class:`OneProcess`: in the precision of the Fabric, with gradients averaged."""
+        """Return the `model` in the precision of the Fabric, with averaged gradients, and the `optimizer`."""
         return self._fabric.setup(model, optimizer)
 
     def share(self, batch):
-        """As of :class:`OneProcess`."""
+        """Return this process's part of a `batch`, which all have drawn."""
         count, rank = self._fabric.world_size, self._fabric.global_rank
         return [tensor[rank * len(tensor) // count :][: len(tensor) // count] for tensor in batch]
 
     def backward(self, error):
-        """As of :class:`OneProcess`."""
+        """Add the gradient of the mean `error` of all processes to the weights."""
         self._fabric.backward(error)
 
     def clip(self, model, optimizer, largest):
-        """As of :class:`OneProcess`."""
+        """Scale the gradients of `model` down to the norm `largest`; return the norm they had."""
         return self._fabric.clip_gradients(model, optimizer, max_norm=largest, error_if_nonfinite=False)
 
     def mean(self, value):
-        """As of :class:`OneProcess`."""
+        """Return the mean of a `value` over all processes."""
         return self._fabric.all_reduce(value.detach().clone(), reduce_op="mean").item()
 
     def gathered(self, value):
-        """As of :class:`OneProcess`."""
+        """Return the `value`, any plain object, of every process."""
         if self._fabric.world_size == 1:
             return [value]
         everyone = [None] * self._fabric.world_size
@@ -110,7 +110,7 @@ class ManyProcesses(OneProcess):
 
 
 def processes(fabric, device: torch.device | str, **sizes: int) -> OneProcess:
-    """Return where to train: the processes of `fabric`, or this one on `device` if there is none.
+    """Return the place to train in: the processes of `fabric`, or this one on `device` without a fabric.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a training run hands back, and the words for how runs end."""
+"""The result of a training run, and the status by which it ended."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class FitResult:
 
 
 def verdict(status: str, first: float, last: float, best: float) -> str:
-    """Return the status of a run that ended as `status`, judged by its losses.
+    """Return `status`, or ``'diverged'`` or ``'not improved'`` where the losses say so.
 
     Parameters
     ----------

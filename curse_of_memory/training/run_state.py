@@ -1,4 +1,4 @@
-"""The state of one training run: where it stands, what was best, and how it is taken up again."""
+"""The state of one training run: step, best weights, history, and its checkpoint."""
 
 import copy
 import math
@@ -62,7 +62,7 @@ class RunState:
     _OWN = ("step", "stale", "seconds", "training_loss", "best_loss", "best", "history")
 
     def resume(self) -> None:
-        """Take up the checkpoint, if there is one."""
+        """Load the checkpoint, if there is one."""
         stored = self._file.read(self._place.device)
         if stored is None:
             return
@@ -78,7 +78,7 @@ class RunState:
             set_generators(states[0], self._place.device)
 
     def give_generators_back(self) -> None:
-        """Leave the generators as the caller had them, if a checkpoint's were taken up and nobody drew."""
+        """Restore the caller's generators if a checkpoint's were loaded and nothing was drawn since."""
         device = self._place.device
         if self._taken_up is None or self._callers is None:
             return
@@ -86,7 +86,7 @@ class RunState:
             set_generators(self._callers, device)
 
     def record(self, score: float) -> bool:
-        """Enter one validation; False if it is not a finite number."""
+        """Enter the validation loss `score` into the history; return whether it is finite."""
         if self.history and self.history[-1]["step"] == self.step:
             return True  # a resumed run stands at a validation that was recorded
         row = (self.step, self.training_loss, score, self._optimizer.param_groups[0]["lr"])

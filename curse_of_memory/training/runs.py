@@ -1,4 +1,4 @@
-"""Independent runs through one seam: the same call on this machine's processes or on a cluster."""
+"""Independent runs of one function: in this process, in others of this machine, or on a cluster."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The settings that every kind of training has, checked."""
+"""Checks of the settings that fit and sweep share."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ __all__ = ["checked_settings"]
 
 
 def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict[str, Any]:
-    """Return what every kind of training is told, checked, as plain numbers: a checkpoint holds nothing else.
+    """Return the settings that fit and sweep share, checked, by name, for a checkpoint.
 
-    The `patience` is checked only: whether a run may go on with another one is for its kind to say.
+    The `patience` is checked but not returned: a fit may be resumed with another one, a sweep may not.
     """
     settings: dict[str, Any] = {name: checks.positive_int(name, value) for name, value in counts.items()}
     settings["weight_decay"] = checks.non_negative("weight_decay", weight_decay)

@@ -1,4 +1,4 @@
-"""Other people's code may look at a model in training; what it does to the model is undone."""
+"""A context that undoes what is done to a model, and the states of the global random generators."""
 
 import contextlib
 import random
@@ -14,7 +14,7 @@ __all__ = ["generator_states", "same_states", "set_generators", "untouched"]
 
 
 def generator_states(device: torch.device) -> dict:
-    """Return the states of the global generators that a model may draw from: torch's, numpy's, Python's.
+    """Return the states of the global random generators of torch, numpy and Python.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def set_generators(states: dict, device: torch.device) -> None:
 
 
 def same_states(first: dict, second: dict) -> bool:
-    """Return whether nothing was drawn between two calls of :func:`generator_states`."""
+    """Return whether two results of :func:`generator_states` are equal: nothing was drawn between them."""
     known, now = first["numpy"], second["numpy"]
     return (
         torch.equal(first["torch"].cpu(), second["torch"].cpu())
@@ -71,7 +71,7 @@ def _listed(state: tuple) -> list:
 
 @contextlib.contextmanager
 def untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Give `model` back its weights, buffers, gradients and modes after this context, and the generators.
+    """Restore weights, buffers, gradients and modes of `model`, and random generators, after this context.
 
     What runs inside sees the model itself, so that it may look at everything; it may also change it,
     zero its gradients, switch it to evaluation, or draw random numbers, on `device` too: training goes on as

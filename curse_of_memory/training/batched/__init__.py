@@ -1,1 +1,1 @@
-"""Many small models trained as one batched call: the sweep and what it is made of."""
+"""Training many small models as one batched call: the sweep, and the modules it is made of."""

@@ -62,7 +62,7 @@ def clip_norms(gradients: Mapping[str, Tensor], norms: Tensor, largest: float) -
 
 
 class BatchedAdamW:
-    """The moments of AdamW for stacked weights.
+    """AdamW for stacked weights: the moments of all models, and one step for all.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class BatchedAdamW:
             w.sub_(rate / short_1 * a / ((v.sqrt() / math.sqrt(short_2)).add_(EPSILON)))
 
     def keep(self, rows: Tensor) -> None:
-        """Forget all models but those in `rows`, a tensor of whole numbers."""
+        """Drop the moments of all models but those in `rows`, a tensor of whole numbers."""
         self.first = {name: a[rows] for name, a in self.first.items()}
         self.second = {name: v[rows] for name, v in self.second.items()}
 

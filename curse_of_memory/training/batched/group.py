@@ -1,4 +1,4 @@
-"""Models of one size that are trained as one: their weights stacked, their answers and losses batched.
+"""Models of one kind and size that are trained together: stacked weights, batched losses and steps.
 
 Equation.   Model i has weights W_i, U_i, b_i, C_i and loss L_i(W_i, U_i, b_i, C_i). The gradient of Σ_i L_i
             by the weights of model i is that of L_i, so that one way back serves all, and what happens to
@@ -24,14 +24,14 @@ __all__ = ["Group", "Members", "stack_key"]
 
 
 def stack_key(model: Stackable) -> tuple:
-    """Return what two models must share to be stacked: class, architecture, and all but values of weights."""
+    """Return class, architecture, and names, shapes and dtypes of weights: equal keys can be stacked."""
     weights = [(name, tuple(w.shape), w.dtype, w.requires_grad) for name, w in model.named_parameters()]
     return type(model), model.architecture, tuple(weights)
 
 
 @dataclass(frozen=True)
 class Members:
-    """Models of one kind that are evaluated as one.
+    """Stacked weights of models of one kind, with the loss and the seed of each.
 
     Attributes
     ----------
@@ -59,11 +59,11 @@ class Members:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision of real numbers that they work in."""
+        """The real dtype of the weights."""
         return next(iter(self.weights.values())).dtype.to_real()
 
     def by_loss(self) -> Iterator[tuple[TemporallyWeightedMSE, list[int]]]:
-        """Go through the losses that differ, and the places of the members that have each."""
+        """Yield each of the different losses, and the places of the members that have it."""
         alike: dict[tuple, list[int]] = {}
         for place, loss in enumerate(self.losses):
             alike.setdefault((loss.bias, loss.form), []).append(place)
@@ -72,7 +72,7 @@ class Members:
 
 
 class Group:
-    """Models of one kind, the weights of those that still train, and the best weights of all.
+    """Models of one kind: weights and optimizer of those that still train, and the best weights of all.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class Group:
 
     @property
     def members(self) -> Members:
-        """Those that still train."""
+        """The members that still train."""
         losses, seeds = ([of[i] for i in self._places] for of in (self._losses, self._seeds))
         return Members(self.template, self.weights, losses, seeds)
 
@@ -127,7 +127,7 @@ class Group:
         return np.searchsorted(self._all, self.numbers)
 
     def step(self, losses, number: int, learning_rates: np.ndarray, clip: float) -> np.ndarray:
-        """Make step `number` of all; members whose loss or gradient is not finite leave before it.
+        """Make one step of AdamW for all; members whose loss or gradient is not finite are dropped first.
 
         Parameters
         ----------
@@ -175,7 +175,7 @@ class Group:
         return torch.cat(values), dict(zip(self.trained, joined, strict=True))
 
     def _parts(self, what: str, evaluate: Callable[[Members], Tensor]) -> Iterator[Members]:
-        """Go through those that still train, as many at once as `evaluate` has room for."""
+        """Yield the members that still train, as many at a time as `evaluate` has memory for."""
         everyone = self.members
         if what not in self._at_once and len(everyone) > 1:
             # measured on one of them, since it depends on the engine that runs them
@@ -186,19 +186,19 @@ class Group:
             yield self._leaves(everyone[start : start + size])
 
     def _leaves(self, part: Members) -> Members:
-        """Return the same members, of whose weights the trained ones have gradients."""
+        """Return the same members with weights that record gradients, where they are trained."""
         weights = {name: w.detach().requires_grad_(name in self.trained) for name, w in part.weights.items()}
         return replace(part, weights=weights)
 
     def remember(self, improved: np.ndarray) -> None:
-        """Take the present weights as the best ones, where `improved` says so."""
+        """Copy the present weights of the `improved` members to the best ones."""
         rows = torch.from_numpy(np.flatnonzero(improved))
         places = torch.from_numpy(self._places[improved])
         for name, weight in self.weights.items():
             self.best[name][places] = weight[rows]
 
     def keep(self, going_on: np.ndarray) -> None:
-        """Go on with those members only for which `going_on` is true."""
+        """Drop the members for which `going_on` is false."""
         if going_on.all():
             return
         rows = torch.from_numpy(np.flatnonzero(going_on))
@@ -208,7 +208,7 @@ class Group:
 
     @torch.no_grad()
     def write_best(self, models: Sequence[Stackable]) -> None:
-        """Give the members' best weights to those of the `models` of the sweep that are in this group."""
+        """Copy the best weights of this group's members into the `models` of the sweep."""
         for place, number in enumerate(self._all):
             for name, weight in models[number].named_parameters():
                 weight.copy_(self.best[name][place])

@@ -1,4 +1,4 @@
-"""Members that train in step: the loop of a sweep, with validation, ends of members and resumption."""
+"""The loop of a sweep: steps and validations of all members, their ends, and the checkpoint."""
 
 import time
 
@@ -14,7 +14,7 @@ __all__ = ["Lockstep"]
 
 
 class Lockstep:
-    """The state of a sweep, all of which a checkpoint holds, and the loop that moves it on.
+    """The state of a sweep, all of which a checkpoint holds, and its training loop.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Lockstep:
         return [group for group in self.groups if len(group.numbers)]
 
     def train(self, steps: int, progress: bool) -> None:
-        """Go on to step number `steps`, or until no member is left; with a bar if `progress`."""
+        """Train up to step `steps`, or until no member is left; with a progress bar if `progress`."""
         started = time.perf_counter() - self.seconds
         every = self._settings["validate_every"]
         with tqdm(total=steps, initial=self.step, disable=not progress, desc="sweep") as bar:
@@ -84,7 +84,7 @@ class Lockstep:
             self._file.write(state | {"groups": [group.state_dict() for group in self.groups]})
 
     def _end_some(self, group: Group, finite: np.ndarray) -> None:
-        """Let those members go that have diverged, or need no more training."""
+        """End the members that have diverged, reached the loss asked for, or run out of patience."""
         patience, stop_below = self._settings["patience"], self._settings["stop_below"]
         members, standing = group.numbers, self.standing
         none = np.zeros(len(members), dtype=bool)
@@ -100,7 +100,7 @@ class Lockstep:
         group.keep(going_on)
 
     def resume(self, device: torch.device) -> None:
-        """Take up the checkpoint, if there is one."""
+        """Load the checkpoint, if there is one."""
         stored = self._file.read(device)
         if stored is None:
             return

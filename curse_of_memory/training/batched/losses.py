@@ -1,4 +1,4 @@
-"""The losses of many small networks at once: of sampled batches, or exact."""
+"""The losses of many small models at once: on sampled batches, or the exact expected ones."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ TRIED, BEGINNING = 4, 32  # sequences, and steps of them, that a layer is tried 
 
 
 class SampledLosses:
-    """The losses of sampled batches; members of one seed share theirs.
+    """The losses on sampled batches; members of one seed share theirs.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class SampledLosses:
 
 
 def _time_weights(members: Members, answers: Tensor) -> Tensor:
-    """Return what multiplies the squared error of each model at each time, of shape ``(model, time)``."""
+    """Return the weight of the squared error of each model at each time, ``(model, time)``."""
     rows = answers.new_empty(len(members), answers.shape[2])
     for loss, places in members.by_loss():
         rows[places] = loss.effective_weights(rows.shape[1], dtype=rows.dtype, device=rows.device)

@@ -1,4 +1,4 @@
-"""Training many small models at once: those of one kind and size run as one batched call."""
+"""Training many small models at once: those of equal architecture and size run as one batched call."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -231,7 +231,7 @@ def _models(models: object, expected: bool) -> tuple[list[nn.Module], list[Stack
 
 
 def _told(layers: Sequence[Stackable]) -> dict[str, list]:
-    """Return what all `layers` say of themselves, by name, as coordinates of a table."""
+    """Return the attributes of :data:`TOLD` that all `layers` have, as coordinates of the table."""
     table = {}
     for name in TOLD:
         values = [getattr(layer, name, None) for layer in layers]
@@ -278,7 +278,7 @@ def _losses(loss, count: int) -> list[TemporallyWeightedMSE]:
 
 
 def _description(model: Stackable) -> str:
-    """Return what a checkpoint says of a model, its numbers left out."""
+    """Return repr, shapes and dtypes of a model for the checkpoint."""
     trained = {name: w for name, w in model.named_parameters() if w.requires_grad}
     return f"{model} { {name: (tuple(w.shape), str(w.dtype)) for name, w in trained.items()} }"
 

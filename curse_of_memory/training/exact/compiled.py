@@ -1,4 +1,4 @@
-"""The expected losses of linear RNNs as functions of their weights, with all that does not change prepared.
+"""Compiled expected losses of linear RNNs as functions of their weights, with gradients and Jacobian.
 
 Equation.   E(θ) = Σ_s scale_s² (k_s − ρ_s)² + Σ_t (w_t/T) μ_t²,   k_s = C (I + dt W)ˢ U,
             μ_t = dt Σ_{j<=t} C (I + dt W)ʲ b,   W = diag(f(w)), W free, or W = Pᵀ diag(f(w)) P;
@@ -34,7 +34,7 @@ Arrays = Mapping[str, np.ndarray]
 def compiled_case(
     model: object, task: object, loss: object
 ) -> tuple[RNN, LinearFunctional, TemporallyWeightedMSE] | None:
-    """Return all three if the misfit here is theirs, else None: a subclass may answer in its own way."""
+    """Return all three if :class:`MemoryMisfit` knows their very classes, no subclasses; else None."""
     if type(model) is RNN and type(task) is LinearFunctional and type(loss) is TemporallyWeightedMSE:
         return model, task, loss
     return None
@@ -69,7 +69,7 @@ class MemoryMisfit:
         self._roots = np.stack([self._roots_of(loss, task) for loss in losses])[:, :columns].copy()
 
     def _roots_of(self, loss: TemporallyWeightedMSE, task: LinearFunctional) -> np.ndarray:
-        """Return the factors of the residuals, ``(column, time)``: those of errors that are one."""
+        """Return the factors of the residuals, ``(column, time)``: the residuals of errors that are one."""
         one = torch.ones(task.horizon, 1, 1, dtype=torch.float64)
         factors = loss.residuals(one, offset_error=one[..., 0], dt=task.dt, variance=task.variance)
         return factors.numpy().reshape(2, task.horizon) * [[1.0], [self._dt]]
@@ -186,7 +186,7 @@ class MemoryMisfit:
         return slope if self._map.time == "continuous" else slope / self._dt
 
     def _weighted(self, errors: np.ndarray) -> np.ndarray:
-        """Cumulate and weight errors, or derivatives of them, of shape ``(column, time, any)``."""
+        """Return errors or their derivatives, ``(column, time, any)``, cumulated if need be, and weighted."""
         for column, cumulated in zip(errors, self._cumulated, strict=True):
             if cumulated:
                 column.cumsum(0, out=column)

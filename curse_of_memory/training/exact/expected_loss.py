@@ -1,4 +1,4 @@
-"""The exact expected loss of one linear model as a function of its weights: value, gradient, Jacobian.
+"""The exact expected loss E(θ) of one linear model as a function of its weights, with derivatives.
 
     E(θ) = Σ_s (variance dt² B_s / T) (ρ̂_s − ρ_s)² + Σ_t (w_t / T) μ_t²,      B_s = Σ_{t>s} w_t .
 
@@ -24,7 +24,7 @@ __all__ = ["ExpectedLoss", "NaiveExpectedLoss"]
 
 
 class ExpectedLoss:
-    """E(θ) for numpy vectors θ of all weights of a model, one after the other, in float64 on the CPU.
+    """The expected loss E(θ) of a linear model, θ being all its weights as one float64 numpy vector.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _by_name(vector: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> dict[str
 
 
 class _Compiled:
-    """The route of linear RNNs: one compiled misfit."""
+    """E(θ) of linear RNNs by the compiled misfit."""
 
     def __init__(self, model: RNN, task: LinearFunctional, loss: TemporallyWeightedMSE):
         self._misfit = MemoryMisfit(model, task, [loss])
@@ -134,7 +134,7 @@ class _Compiled:
 
 
 class NaiveExpectedLoss:
-    """The route of any linear model: torch, from its kernel and offset. The compiled one must equal it.
+    """E(θ) of any linear model by torch, from its kernel and offset. The compiled form must equal it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Training on the exact expected loss: no data, no sampling noise, no time loop over batches.
+"""Training one linear model on its exact expected loss, by least squares.
 
 For a linear target and a linear model the expected loss is a sum of squares over lags,
 
@@ -149,7 +149,7 @@ def fit_expected(
 
 
 class _EndError(ArithmeticError):
-    """No step leads on from `theta`: the loss is zero there, or has no finite derivatives."""
+    """Ends the least squares at `theta`, where the loss is zero or has no finite derivatives."""
 
     def __init__(self, theta: np.ndarray, status: str):
         super().__init__(status)
