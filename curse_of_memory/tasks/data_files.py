@@ -6,6 +6,7 @@ checksum is compared first. A download goes to a temporary name and takes its pl
 and its checksum is right.
 """
 
+import csv
 import hashlib
 import os
 from dataclasses import dataclass
@@ -28,84 +29,21 @@ class DataFile:
     urls: tuple[str, ...] = ()
 
 
-def _idx_files(folder: str, sources: tuple[str, ...], checksums: dict[str, str]) -> dict[str, DataFile]:
-    return {
-        name: DataFile(f"{folder}/{name}", f"sha256:{value}", tuple(f"{source}/{name}" for source in sources))
-        for name, value in checksums.items()
-    }
+def _table() -> dict[str, dict[str, DataFile]]:
+    """Return what :data:`FILES` is, from the table beside this module."""
+    files: dict[str, dict[str, DataFile]] = {}
+    with Path(__file__).with_name("data_files.csv").open(newline="", encoding="utf-8") as table:
+        for row in csv.DictReader(table):
+            file = DataFile(row["path"], row["checksum"], tuple(row["urls"].split()))
+            files.setdefault(row["data_set"], {})[row["file"]] = file
+    return files
 
 
-def _extracted(folder: str, checksums: dict[str, str]) -> dict[str, DataFile]:
-    """Return the members of an archive, which have no address of their own."""
-    return {name: DataFile(f"{folder}/{name}", value) for name, value in checksums.items()}
+FILES = _table()
+"""Data sets by name, and their files by what they are called there.
 
-
-# Data sets by name, files by what they are called there.
-FILES: dict[str, dict[str, DataFile]] = {
-    "mnist": _idx_files(
-        "mnist",
-        (
-            "https://ossci-datasets.s3.amazonaws.com/mnist",
-            "https://storage.googleapis.com/cvdf-datasets/mnist",
-        ),
-        {
-            "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-            "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-            "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-            "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-        },
-    ),
-    "fashion_mnist": _idx_files(
-        "fashion_mnist",
-        (
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-            "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
-        ),
-        {
-            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-        },
-    ),
-    # md5 for the members of the archive: these are the published ones
-    "cifar10": _extracted(
-        "cifar-10-batches-py",
-        {
-            "data_batch_1": "sha256:54636561a3ce25bd3e19253c6b0d8538147b0ae398331ac4a2d86c6d987368cd",
-            "data_batch_2": "md5:d4bba439e000b95fd0a9bffe97cbabec",
-            "data_batch_3": "md5:54ebc095f3ab1f0389bbae665268c751",
-            "data_batch_4": "md5:634d18415352ddfa80567beed471001a",
-            "data_batch_5": "md5:482c414d41f54cd18b22e5b47cb7c3cb",
-            "test_batch": "sha256:f53d8d457504f7cff4ea9e021afcf0e0ad8e24a91f3fc42091b8adef61157831",
-        },
-    )
-    | {
-        "archive": DataFile(
-            "cifar-10-python.tar.gz",
-            "sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
-            ("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
-        )
-    },
-    "wikitext2": _extracted(
-        "wikitext-2",
-        {
-            "wiki.train.tokens.gz": "sha256:0c202e0b5d919429261b7291d9b5998f0db680c0a6700c0ff2a886d0abe055d4",
-            "wiki.valid.tokens.gz": "sha256:3ac34ae2b6509075d52302c50a04a8a1970739ffe1a904f2cd374fefbea3cbf2",
-            "wiki.test.tokens.gz": "sha256:a2b26b5d2619cc1f6cd34c8e116a451aed09af51479346aadfbf508ceb8b192e",
-        },
-    )
-    | {
-        "archive": DataFile(
-            "wikitext-2-v1.zip",
-            "sha256:92675f1d63015c1c8b51f1656a52d5bdbc33aafa60cc47a218a66e7ee817488c",
-            (
-                "https://wikitext.smerity.com/wikitext-2-v1.zip",
-                "https://s3.amazonaws.com/research.metamind.io/wikitext/wikitext-2-v1.zip",
-            ),
-        )
-    },
-}
+Members of an archive have no address of their own; where their MD5 is published, that is their checksum.
+"""
 
 # What has to be there for every split of a data set: its files, or its archive. A part of the training set is
 # enough for CIFAR-10.
@@ -137,10 +75,10 @@ def find(file: DataFile) -> Path | None:
     if path is not None:
         algorithm, _, expected = file.checksum.partition(":")
         with path.open("rb") as content:
-            found = hashlib.file_digest(content, algorithm).hexdigest()
-        if found != expected:
+            actual = hashlib.file_digest(content, algorithm).hexdigest()
+        if actual != expected:
             raise ValueError(
-                f"{path} is not the published file: expected {algorithm} {expected}, got {found}. "
+                f"{path} is not the published file: expected {algorithm} {expected}, got {actual}. "
                 "It may be damaged: remove it, and the next call looks further."
             )
     return path
