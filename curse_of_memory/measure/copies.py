@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.protocols import ManyModels
+from curse_of_memory.tools import checks
 
 __all__ = ["copies_of", "naive_copies_of"]
 
-# steps of all copies together that torch runs as one: more leave the cache of a CPU, where the plain loop is
+# steps of all copies together that torch runs as one: more leave the cache of a CPU, where the loop is
 # faster by then (measured: even at 10⁵ for attention and convolutions, far behind at 10⁶)
 STEPS_AT_ONCE = {"cpu": 2**14, "cuda": 2**20}
 
@@ -40,12 +42,11 @@ def copies_of(model: nn.Module | SequenceMap) -> Answers:
     [2.0, 3.0]
     """
     system = SequenceMap.of(model)
-    plain = naive_copies_of(system)
-    run_many: Answers | None = getattr(system.model, "run_many", None)
-    if callable(run_many):
+    naive, many = naive_copies_of(system), system.model
+    if checks.fulfils(many, ManyModels):
 
         def by_itself(parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-            own = run_many(parameters, x.clone(memory_format=torch.contiguous_format))
+            own = many.run_many(parameters, x.clone(memory_format=torch.contiguous_format))
             return own if system.output is None else torch.stack([sequence_of(y, system.output) for y in own])
 
         return by_itself
@@ -60,7 +61,7 @@ def copies_of(model: nn.Module | SequenceMap) -> Answers:
         if can_batch and copies > 1:
             try:
                 with warnings.catch_warnings():
-                    # torch warns of operations that it can only repeat: then the plain loop is no slower
+                    # torch warns of operations that it can only repeat: then the loop is no slower
                     warnings.simplefilter("error")
                     batched = torch.func.vmap(
                         lambda p, x: system.answer(x, p), in_dims=(0, None), chunk_size=copies
@@ -68,7 +69,7 @@ def copies_of(model: nn.Module | SequenceMap) -> Answers:
                     return batched(dict(parameters), x)
             except Exception:  # of any kind: what the model itself refuses, the loop refuses again
                 can_batch = False
-        return plain(parameters, x)
+        return naive(parameters, x)
 
     return answers
 

@@ -9,9 +9,6 @@ from curse_of_memory.protocols.layers import (
     Stackable,
     can_run_chunks,
     has_linear_memory,
-    has_method,
-    is_stackable,
-    runs_many,
 )
 from curse_of_memory.protocols.tasks import LinearError, LinearLoss, LinearTask, Task
 
@@ -28,7 +25,4 @@ __all__ = [
     "Task",
     "can_run_chunks",
     "has_linear_memory",
-    "has_method",
-    "is_stackable",
-    "runs_many",
 ]

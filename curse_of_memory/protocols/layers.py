@@ -10,9 +10,10 @@ Stackable           ``run_many`` and ``architecture``           sweeps, which fi
 Modal               ``multipliers``                             the rate at which memories decay
 ==================  ==========================================  ==============================================
 
-Nobody has to inherit from them. Whether a module that a user hands in fulfils one is said by the functions
-below, by which a type checker learns it, too. They look at the methods that a module has as it stands; from
-Python 3.12 on isinstance does not see those that it wraps or hides.
+Nobody has to inherit from them. Whether a module that a user hands in fulfils one is said by
+:func:`curse_of_memory.tools.checks.fulfils`, and by the functions below where more is asked, or less; a type
+checker learns it, too. They look at the methods that a module has as it stands; from Python 3.12 on
+isinstance does not see those that it wraps or hides.
 """
 
 import numbers
@@ -20,6 +21,8 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
 from torch import Tensor, nn
+
+from curse_of_memory.tools import checks
 
 __all__ = [
     "LinearMemory",
@@ -30,9 +33,6 @@ __all__ = [
     "Stackable",
     "can_run_chunks",
     "has_linear_memory",
-    "has_method",
-    "is_stackable",
-    "runs_many",
 ]
 
 State = TypeVar("State")
@@ -146,28 +146,13 @@ class Modal(Protocol):
         ...
 
 
-def has_method(thing: object, *names: str) -> bool:
-    """Whether `thing` has methods of all these `names`."""
-    return all(callable(getattr(thing, name, None)) for name in names)
-
-
 def can_run_chunks(layer: object) -> TypeGuard[SequenceLayer]:
-    """Whether a `layer` has ``run(x, state)``: all that is asked of the parts of a stack."""
-    return has_method(layer, "run")
+    """Return whether a `layer` has ``run(x, state)``: all that is asked of the parts of a stack."""
+    return callable(getattr(layer, "run", None))
 
 
 def has_linear_memory(model: object) -> TypeGuard[LinearMemory]:
-    """Whether a `model` says that it is linear (``is_linear`` is True), and gives its memory and its step."""
-    linear = getattr(model, "is_linear", None) is True and has_method(model, "kernel", "offset")
-    step = getattr(model, "dt", None) if linear else None
-    return isinstance(step, numbers.Real) and not isinstance(step, bool)
-
-
-def runs_many(model: object) -> TypeGuard[ManyModels]:
-    """Whether a `model` has ``run_many(parameters, x)``."""
-    return has_method(model, "run_many")
-
-
-def is_stackable(model: object) -> TypeGuard[Stackable]:
-    """Whether a `model` has ``run_many(parameters, x)``, and an ``architecture`` to compare."""
-    return runs_many(model) and getattr(model, "architecture", None) is not None
+    """Return whether a `model` is linear by its own word, and gives its memory and time step."""
+    if not checks.fulfils(model, LinearMemory) or model.is_linear is not True:
+        return False
+    return isinstance(model.dt, numbers.Real) and not isinstance(model.dt, bool)

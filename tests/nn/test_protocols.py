@@ -9,6 +9,7 @@ from torch.func import functional_call
 from curse_of_memory import nn, protocols
 from curse_of_memory.nn import RNN, S4D, SSM, TCN
 from curse_of_memory.protocols import LinearMemory, Outputs, SequenceLayer, Stackable
+from curse_of_memory.tools import checks
 
 LINEAR = {
     "RNN": lambda **k: RNN(4, **k),
@@ -69,7 +70,7 @@ def test_a_memory_needs_a_step():
 @pytest.mark.parametrize("name", MANY)
 def test_many_models_in_one_call_are_the_models_one_by_one(name, shared):
     models = [MANY[name](seed=seed, dtype=torch.float64) for seed in range(3)]
-    assert protocols.is_stackable(models[0])
+    assert checks.fulfils(models[0], Stackable)
     assert models[0].architecture == models[1].architecture
     size = models[0].input_size
     x = noise(2, 30, size) if shared else noise(3, 2, 30, size)
