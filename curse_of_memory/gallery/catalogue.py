@@ -1,7 +1,26 @@
 """The papers: their figures, the notebooks that reproduce these, and the presets of parameters.
 
 All of it is data, one file a paper: ``papers/<folder>/paper.yaml`` in this package; the paper's notebooks and
-figures lie in folders of the same name. An invalid file stops its own paper and no other.
+figures lie in folders of the same name. An invalid file stops its own paper and no other. Such a file is ::
+
+    key: INTEREST                    # short, in the ledger
+    title: Improve Long-term Memory Learning Through Rescaling the Error Temporally
+    authors: Wang, Yan
+    venue: "2023"
+    arxiv: "2307.11462"
+    order: 1                         # papers are shown by increasing order
+    figures:                         # all that the paper shows, also what has no notebook
+      - figure: Memory-bias figure   # what the paper calls it
+        shows: Bias of the time-weighted error at every lag
+        notebook: memory_bias        # if there is one; of another folder: theory/lemmas
+        needs: data                  # to run it: data, GPU, or no such line
+        stand_in: small models       # in place of what cannot be had here, if there is such
+        source: figure data published by the authors
+    presets:                         # by preset and notebook, the parameters that are not the defaults
+      paper:
+        memory_bias: {horizon: 64}
+
+A folder of notebooks that belong to no paper has ``paper: false``, a title, and presets.
 """
 
 from collections.abc import Mapping

@@ -4,12 +4,11 @@ They are told from the texts of notebook and modules; nothing is imported. The a
 uses, and may hold more: an import counts wherever it stands, also in a function that is never called.
 """
 
-import ast
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from curse_of_memory.gallery.code_text import TABLES, CodeText, Place, read_code
 from curse_of_memory.gallery.notebooks import PACKAGE
 from curse_of_memory.gallery.origin import checksum
 
@@ -17,12 +16,7 @@ __all__ = ["PackageCode"]
 
 DESCRIPTION = "paper.yaml"  # which the gallery reads
 APART = ("gallery", "cli.py", "__main__.py")  # what no figure uses, as the contracts of imports guarantee
-TABLES = "reference"  # the function that reads a table of published numbers, and the folders of these tables
-IMPORTERS = ("import_module", "__import__")
-READERS = ("importlib.resources", "pkgutil.get_data")
 PLAIN = ("__all__", "__doc__", "__file__", "__name__", "__path__", "__version__")  # what lies in any module
-
-Place = tuple[str, tuple[str, ...]]  # a module, and a name in it, with the attributes that are taken of it
 
 
 class PackageCode:
@@ -51,13 +45,13 @@ class PackageCode:
 
     def __init__(self, package: Path = PACKAGE):
         self.package = package
-        self._texts: dict[str, _Text] = {}
+        self._texts: dict[str, CodeText] = {}
         self._direct: dict[str, frozenset[str]] = {}
         self._checksums: dict[Path, str] = {}
 
     def used_by(self, code: str) -> dict[str, str]:
         """Return the checksums of the files that `code` uses, by their path in the package."""
-        modules, tables = self.modules_used_by(code), set(_read("", code).tables)
+        modules, tables = self.modules_used_by(code), set(read_code("", code).tables)
         for module in modules:
             tables |= self._text(module).tables
         files = {self._files[module] for module in modules} | self._data_of(modules, tables)
@@ -67,7 +61,7 @@ class PackageCode:
 
     def modules_used_by(self, code: str) -> set[str]:
         """Return the full names of the modules that `code` uses."""
-        waiting, used = set(self._uses(_read("", code))), set()
+        waiting, used = set(self._uses(read_code("", code))), set()
         while waiting:
             module = waiting.pop()
             used.add(module)
@@ -113,13 +107,15 @@ class PackageCode:
         beside = {path for path in self._data if any(map(path.is_relative_to, folders))}
         return read | {path for path in beside if path.parent.name != TABLES}
 
-    def _text(self, module: str) -> "_Text":
+    def _text(self, module: str) -> CodeText:
         if module not in self._texts:
             path = self._files[module]
-            self._texts[module] = _read(module, path.read_text(encoding="utf-8"), path.name == "__init__.py")
+            self._texts[module] = read_code(
+                module, path.read_text(encoding="utf-8"), path.name == "__init__.py"
+            )
         return self._texts[module]
 
-    def _uses(self, text: "_Text") -> set[str]:
+    def _uses(self, text: CodeText) -> set[str]:
         """Return the modules that a text uses directly."""
         if text.anything:
             return set(self._files)
@@ -160,176 +156,6 @@ class PackageCode:
         for target, way in targets:
             used |= self._followed(target, way, whole=whole, seen=seen)
         return used
-
-
-@dataclass
-class _Text:
-    """The imports and uses in one text.
-
-    `imports` are modules, with the name taken of them; `bound` is what a name can stand for; `uses` are the
-    names that occur, with their attributes; `own` are those that are defined at the top level.
-    """
-
-    imports: set[Place] = field(default_factory=set)
-    bound: dict[str, list[Place]] = field(default_factory=dict)
-    stars: set[str] = field(default_factory=set)
-    uses: set[tuple[str, ...]] = field(default_factory=set)
-    own: set[str] = field(default_factory=set)
-    tables: set[str] = field(default_factory=set)
-    unnamed: set[str] = field(default_factory=set)  # names by which tables are read that are not told
-    told: set[int] = field(default_factory=set)  # the functions of calls that are written down
-    passes_on: bool = False
-    anything: bool = False  # it may import any module
-    reads_files: bool = False
-
-
-def _read(module: str, code: str, is_package: bool = False) -> _Text:
-    """Return the imports and uses in the text of a module."""
-    text = _Text()
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError):
-        text.anything = True
-        return text
-    for node in _running(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            _note_import(node, _origin(node, module, is_package), text)
-        elif isinstance(node, ast.Call):
-            _note_call(node, text)
-        elif isinstance(node, ast.Name | ast.Attribute) and id(node) not in text.told:
-            _note_use(_dotted(node), text)
-    if text.unnamed & text.bound.keys():
-        text.tables.add("*")
-    for statement in tree.body:
-        text.own |= set(_defined(statement))
-    if is_package:
-        text.passes_on = all(map(_passes_on, tree.body))
-        if text.passes_on and "__getattr__" in text.own:
-            for statement in tree.body:
-                for name, (home, member) in _late_names(statement):
-                    text.bound.setdefault(name, []).append((home, member))
-    return text
-
-
-def _running(tree: ast.Module) -> Iterator[ast.AST]:
-    """Yield the nodes of code that can run; of ``a.b.c`` the whole only, not ``a.b`` and ``a``."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, ast.If) and _dotted(node.test)[-1:] == ("TYPE_CHECKING",):
-            waiting += node.orelse
-        elif isinstance(node, ast.Attribute):
-            while isinstance(node, ast.Attribute):
-                node = node.value
-            if not isinstance(node, ast.Name):
-                waiting.append(node)
-        else:
-            waiting += ast.iter_child_nodes(node)
-
-
-def _note_import(node: ast.Import | ast.ImportFrom, origin: str, text: _Text) -> None:
-    for alias in node.names:
-        name, full = alias.asname or alias.name, f"{origin}.{alias.name}".strip(".")
-        if isinstance(node, ast.Import):
-            text.imports.add((alias.name, ()))
-            top = alias.name if alias.asname else alias.name.partition(".")[0]
-            text.bound.setdefault(alias.asname or top, []).append((top, ()))
-        elif alias.name == "*":  # every name of it, as if it was used by one
-            text.stars.add(origin)
-            text.bound[full] = [(origin, ())]
-            text.uses.add((full,))
-        else:
-            text.imports.add((origin, (alias.name,)))
-            text.bound.setdefault(name, []).append((origin, (alias.name,)))
-        text.reads_files |= full.startswith(READERS)
-        text.anything |= full == "importlib.import_module" and name != alias.name
-        if alias.name == TABLES and name != TABLES:
-            text.tables.add("*")
-
-
-def _note_call(node: ast.Call, text: _Text) -> None:
-    """Write down a module or a table that is loaded by a literal name; all else `_note_use` will meet."""
-    called, first = _dotted(node.func)[-1:], node.args[0] if node.args else None
-    if not (isinstance(first, ast.Constant) and isinstance(name := first.value, str)):
-        return
-    if called and called[0] in IMPORTERS and not name.startswith("."):
-        text.uses.add((f"={name}",))
-        text.bound[f"={name}"] = [(name, ())]
-        text.told.add(id(node.func))
-    elif called == (TABLES,):
-        text.tables.add(name)
-        text.uses.add(_dotted(node.func))
-        text.told.add(id(node.func))
-
-
-def _note_use(names: tuple[str, ...], text: _Text) -> None:
-    if names:
-        text.uses.add(names)
-        text.reads_files |= "__file__" in names
-        text.anything |= names[-1] in IMPORTERS or names in (("eval",), ("exec",), ("sys", "modules"))
-        if names[-1] == TABLES:
-            text.unnamed.add(names[0])
-
-
-def _origin(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -> str:
-    """Return the full name of the module from which names are imported; empty for ``import module``."""
-    if isinstance(node, ast.Import):
-        return ""
-    if not node.level:
-        return node.module or ""
-    parts = module.split(".")
-    parts = parts[: len(parts) - node.level + is_package]
-    return ".".join([*parts, *([node.module] if node.module else [])])
-
-
-def _dotted(node: ast.AST) -> tuple[str, ...]:
-    """Return the names of a chain such as ``a.b.c``; empty for anything else."""
-    attributes: list[str] = []
-    while isinstance(node, ast.Attribute):
-        attributes.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) else ()
-
-
-def _defined(statement: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement at the top level defines itself, where code runs."""
-    if isinstance(statement, ast.If) and _dotted(statement.test)[-1:] == ("TYPE_CHECKING",):
-        for inner in statement.orelse:
-            yield from _defined(inner)
-    elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        yield statement.name
-    elif isinstance(statement, ast.Assign | ast.AnnAssign):
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        yield from (target.id for target in targets if isinstance(target, ast.Name))
-
-
-def _passes_on(statement: ast.stmt) -> bool:
-    """Return whether a statement of an ``__init__`` computes nothing: an import, a text, a table of names."""
-    if isinstance(statement, ast.Import | ast.ImportFrom):
-        return True
-    if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Constant)
-    if isinstance(statement, ast.If):
-        return _dotted(statement.test)[-1:] == ("TYPE_CHECKING",) and all(map(_passes_on, statement.orelse))
-    if isinstance(statement, ast.FunctionDef):
-        return statement.name in ("__getattr__", "__dir__")
-    if isinstance(statement, ast.Assign | ast.AnnAssign):
-        names = list(_defined(statement))
-        plain = isinstance(statement.value, ast.Constant) or any(_late_names(statement))
-        return plain or names == ["__all__"]
-    return False
-
-
-def _late_names(statement: ast.stmt) -> Iterator[tuple[str, Place]]:
-    """Yield the names of a table such as ``{"fit": "package.training:fit"}``, and to where each leads."""
-    if not isinstance(statement, ast.Assign | ast.AnnAssign) or not isinstance(statement.value, ast.Dict):
-        return
-    for key, value in zip(statement.value.keys, statement.value.values, strict=True):
-        if not (isinstance(key, ast.Constant) and isinstance(value, ast.Constant)):
-            return
-        home, _, member = str(value.value).partition(":")
-        yield str(key.value), (home, (member,) if member else ())
 
 
 def _parents(module: str) -> Iterator[str]:

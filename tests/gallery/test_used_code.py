@@ -281,7 +281,8 @@ sys.stderr.write("\\n" + json.dumps(used))
 """
 
 
-@pytest.mark.parametrize("name", ["theory/lemmas", "theory/reparameterizations", "tour/getting_started"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["theory/reparameterizations", "tour/getting_started"])
 def test_nothing_that_a_run_imports_is_missing(tmp_path, name):
     """Save what a package imports only to pass it on, of which no name is used."""
     code, package = code_of(NOTEBOOKS[name]), PackageCode()
