@@ -1,14 +1,21 @@
 """How pytest (nbval) runs the notebooks."""
 
 import json
+import multiprocessing
 from pathlib import Path
 
+import nbval.kernel
 import pytest
 
 from curse_of_memory.tasks.data_files import available
+from tests.forked_kernels import ForkingManager
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "figures"
+
+
+if "forkserver" in multiprocessing.get_all_start_methods():
+    nbval.kernel.KernelManager = ForkingManager
 
 
 def seconds(path: Path) -> float:
