@@ -79,7 +79,7 @@ _STYLE: dict[Any, Any] = {
 class Look(NamedTuple):
     """How a curve of a family looks: its colour, and the mark of what is measured."""
 
-    color: Color
+    color: ColorType
     mark: str
 
 

@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.theory.plateau import growth_rate, plateau_time
 from curse_of_memory.theory.targets.far_bump import far_bump
 from curse_of_memory.tools import checks
@@ -19,6 +24,14 @@ __all__ = ["data", "plot"]
 PILOT = {4: 0.93, 6: 4.1, 8: 28.0, 10: 190.0, 12: 4.0e3, 14: 3.6e4, 16: 4.1e5}
 PILOT_SLOPE = 1.11
 DIRECT = "direct"
+
+
+class Variant(NamedTuple):
+    """What is trained: the map of the rates, the weight tᵖ of the loss, and its horizon T."""
+
+    parameterization: str = DIRECT
+    power: float | None = None
+    horizon: float | None = None
 
 
 @figure_data(
@@ -39,10 +52,11 @@ def data(
 ) -> Findings:
     """Follow gradient flow for ρ(t) = e^{−t} + N(t; 1/ω, ½) until 3 % of the bump is fitted.
 
-    `seeds` starts with direct rates on the exact loss over [0, ∞); the first `compared_seeds` of them also
-    with reparameterised rates, and with the loss on [0, `horizon`] under the bias of the weights tᵖ. Columns
-    of the table: ``panel, variant, delay, seed, time, loss, reached``; in the panel *plateau* one row a run,
-    `time` being τ, and in *loss* the curves of the first seed. (Needs no device.)
+    From `seeds` starts the rates are trained directly on the exact loss over [0, ∞); from the first
+    `compared_seeds` of them also with reparameterised rates, and with the loss on [0, `horizon`] under the
+    bias of the weights tᵖ. Columns of the table: ``variant, delay, seed, panel, time, loss, reached``; in the
+    panel *plateau* one row a run, `time` being τ, and in *loss* the curves of the first seed. (Needs no
+    device.)
     """
     checks.positive_int("seeds", seeds)
     if checks.positive_int("compared_seeds", compared_seeds) > seeds:
@@ -51,43 +65,51 @@ def data(
         raise ValueError(f"delays must be at least two different numbers, got {list(delays)!r}")
     if powers and horizon <= max(delays):
         raise ValueError(f"horizon must exceed the last delay {max(delays):g}, got {horizon!r}")
-    variants = {DIRECT: {}}
-    variants |= {name: {"parameterization": name} for name in parameterizations}
-    variants |= {f"p = {p:g}": {"power": p, "horizon": horizon} for p in powers}
-    runs, curves = [], []
-    for variant, options in variants.items():
-        for delay in delays:
-            for start in range(seed, seed + (seeds if variant == DIRECT else compared_seeds)):
-                found = plateau_time(far_bump(float(delay)), terms, seed=start, **options)
-                circumstances = {"variant": variant, "delay": delay, "seed": start}
-                runs.append(
-                    circumstances
-                    | {
-                        "panel": "plateau",
-                        "time": found.time,
-                        "loss": found.threshold,
-                        "reached": found.reached,
-                    }
-                )
-                if variant == DIRECT and start == seed:
-                    curves.append(
-                        _curve(found.trajectory, circumstances | {"panel": "loss", "reached": True})
-                    )
-    table = pd.concat([pd.DataFrame(runs), *curves], ignore_index=True)
+    variants = {DIRECT: Variant()}
+    variants |= {name: Variant(name) for name in parameterizations}
+    variants |= {f"p = {p:g}": Variant(power=p, horizon=horizon) for p in powers}
+    others = [name for name in variants if name != DIRECT]
+    runs = product_of(variant=[DIRECT], delay=delays, seed=range(seed, seed + seeds))
+    if others:
+        runs += product_of(variant=others, delay=delays, seed=range(seed, seed + compared_seeds))
+    found = run_grid(_run, runs, {"terms": terms, "variants": variants, "followed": seed})
+    table = pd.concat([rows(found, panel=panel) for panel in ("plateau", "loss")], ignore_index=True)
     return _findings(table, terms, seed)
 
 
-def _curve(trajectory, columns: Mapping) -> pd.DataFrame:
+def _run(
+    variant: str, delay: float, seed: int, terms: int, variants: Mapping[str, Variant], followed: int
+) -> pd.DataFrame:
+    """Return how long a run stays on the plateau, and its curve if direct and of the seed `followed`."""
+    how = variants[variant]
+    plateau = plateau_time(
+        far_bump(float(delay)),
+        terms,
+        seed=seed,
+        parameterization=how.parameterization,
+        power=how.power,
+        horizon=how.horizon,
+    )
+    end = {"panel": "plateau", "time": plateau.time, "loss": plateau.threshold, "reached": plateau.reached}
+    table = pd.DataFrame([end])
+    if variant == DIRECT and seed == followed:
+        table = pd.concat([table, _curve(plateau.trajectory)])
+    return table
+
+
+def _curve(trajectory: xr.Dataset) -> pd.DataFrame:
     """Return at most 200 steps of the flow, evenly over its steps, with the first and the last."""
     few = np.unique(np.linspace(0, trajectory.sizes["time"] - 1, 200).astype(int))
-    return pd.DataFrame(columns | {"time": trajectory.time[few], "loss": trajectory.loss[few]})
+    return pd.DataFrame(
+        {"panel": "loss", "time": trajectory.time[few], "loss": trajectory.loss[few], "reached": True}
+    )
 
 
 def _times(table: pd.DataFrame, variant: str) -> pd.DataFrame:
     """Return τ with one row a seed and one column a delay, of the seeds that reached the threshold always."""
-    runs = table[(table.panel == "plateau") & (table.variant == variant)]
+    runs = rows(table, panel="plateau", variant=variant)
     times = runs.pivot(index="seed", columns="delay", values="time")
-    return times[runs.pivot(index="seed", columns="delay", values="reached").astype(bool).all(axis=1)]
+    return times.loc[runs.pivot(index="seed", columns="delay", values="reached").astype(bool).all(axis=1)]
 
 
 def _slopes(times: pd.DataFrame) -> list[float]:
@@ -101,15 +123,17 @@ def _findings(table: pd.DataFrame, terms: int, seed: int) -> Findings:
         return Findings(table, "No start left the plateau at every delay within the time limit.", {})
     rate = growth_rate(direct.columns, direct)
     means = np.exp(np.log(direct).mean())
-    runs = table[(table.panel == "plateau") & (table.variant == DIRECT)]
-    headline = {f"τ at 1/ω = {delay:g}": float(time) for delay, time in means.items()}
+    runs = rows(table, panel="plateau", variant=DIRECT)
+    headline: dict[str, float] = {f"τ at 1/ω = {delay:g}": float(time) for delay, time in means.items()}
     headline |= {
         "slope of ln τ against 1/ω": rate.slope,
         "slope, 95 % interval, low": rate.low,
         "slope, 95 % interval, high": rate.high,
         "starts that never left": int((~runs.reached.astype(bool)).sum()),
     }
-    by_start = {f"τ at 1/ω = {delay:g}": direct[delay] for delay in direct}
+    by_start: dict[str, Sequence[float]] = {
+        f"τ at 1/ω = {delay:g}": direct[delay].tolist() for delay in direct
+    }
     by_start["slope of ln τ against 1/ω"] = _slopes(direct)
     paper = {}
     if terms == 4 and seed == 0 and len(direct) == 5:
@@ -123,8 +147,9 @@ def _findings(table: pd.DataFrame, terms: int, seed: int) -> Findings:
             continue
         same = (others / direct.reindex(others.index)).dropna()
         label = f"τ over τ of direct at the last 1/ω, {variant}"
-        by_start[label] = same.iloc[:, -1]
-        headline[label] = ratios[variant] = float(np.exp(np.log(by_start[label]).mean()))
+        last = same.iloc[:, -1]
+        by_start[label] = last.tolist()
+        headline[label] = ratios[variant] = float(np.exp(np.log(last).mean()))
         label = f"slope minus slope of direct, {variant}"
         headline[label] = round(growth_rate(same.columns, same).slope, 4)
         by_start[label] = [round(slope, 4) for slope in _slopes(same)]
@@ -153,13 +178,13 @@ def plot(data: FigureData) -> Figure:
     return figure
 
 
-def _draw_losses(axis, table):
-    curves = list(table[table.panel == "loss"].groupby("delay"))
-    for (delay, curve), color in zip(curves, plotting.order(len(curves)), strict=True):
+def _draw_losses(axis: Axes, table: pd.DataFrame) -> None:
+    curves = groups(rows(table, panel="loss").sort_values("delay", kind="stable"), "delay")
+    for (delay, curve), color in zip(curves.items(), plotting.order(len(curves)), strict=True):
         bump = far_bump(float(delay)).bump_energy
-        later = curve[curve.time > 1e-2]
-        axis.plot(later.time, later.loss / bump, color=color, label=f"$1/\\omega={delay:g}$")
-        axis.plot(later.time.iloc[-1], later.loss.iloc[-1] / bump, "o", color=color)
+        later = curve.loc[curve.time > 1e-2]
+        plotting.theory(axis, later.time, later.loss / bump, color, label=f"$1/\\omega={delay:g}$")
+        plotting.measured(axis, later.time[-1:], later.loss[-1:] / bump, plotting.Look(color, "o"))
     axis.axhline(1.0, color=plotting.INK, ls=":", lw=1)
     axis.set(
         xscale="log",
@@ -171,21 +196,20 @@ def _draw_losses(axis, table):
     axis.legend(loc="upper right", fontsize=9)
 
 
-def _draw_times(axis, table, with_pilot):
-    runs = table[(table.panel == "plateau") & (table.variant == DIRECT)]
-    axis.plot(
-        runs.delay, runs.time.where(runs.reached.astype(bool)), "o", color=plotting.INK, alpha=0.25, ms=4
-    )
-    axis.plot([], [], "o", color=plotting.INK, alpha=0.25, ms=4, label="one start")
+def _draw_times(axis: Axes, table: pd.DataFrame, with_pilot: bool) -> None:
+    runs = rows(table, panel="plateau", variant=DIRECT)
+    starts = {"marker": "o", "ls": "", "alpha": 0.25, "ms": 4}
+    axis.plot(runs.delay, runs.time.where(runs.reached.astype(bool)), color=plotting.INK, **starts)
+    axis.add_line(plotting.entry("one start", **starts))
     direct = _times(table, DIRECT)
     if not direct.empty:
-        color = plotting.order(3)[1]
+        look = plotting.Look(plotting.order(3)[1], "D")
         rate = growth_rate(direct.columns, direct)
         delays = np.array(direct.columns, dtype=float)
-        axis.plot(delays, np.exp(np.log(direct).mean()), "D", color=color, label="geometric mean")
+        plotting.measured(axis, delays, np.exp(np.log(direct).mean()), look, label="geometric mean")
         line = np.exp(rate.intercept + rate.slope * delays)
         margin = f" ± {rate.high - rate.slope:.2f}" if math.isfinite(rate.high) else ""
-        axis.plot(delays, line, color=color, label=f"slope {rate.slope:.2f}{margin}")
+        plotting.theory(axis, delays, line, look.color, label=f"slope {rate.slope:.2f}{margin}")
         if with_pilot:
             pilot = [PILOT.get(delay, math.nan) for delay in delays]
             axis.plot(delays, pilot, "o", mfc="none", color="gray", ms=10, label="pilot run")
@@ -198,29 +222,26 @@ def _draw_times(axis, table, with_pilot):
     axis.legend(loc="upper left", fontsize=9)
 
 
-def _draw_ratios(axis, table):
+def _draw_ratios(axis: Axes, table: pd.DataFrame) -> None:
     direct = _times(table, DIRECT)
     names = [name for name in table.variant.unique() if name != DIRECT]
     step = float(np.ptp(direct.columns)) / 60 if not direct.empty else 0.0
-    for i, (name, (color, mark)) in enumerate(zip(names, plotting.distinct(len(names)), strict=False)):
-        ratios = np.exp(np.log(_times(table, name) / direct).dropna())
+    for i, (name, look) in enumerate(plotting.looks(names).items()):
+        ratios = (_times(table, name) / direct).apply(np.log).dropna().apply(np.exp)
         if ratios.empty:
             continue
         center = np.exp(np.log(ratios).mean())
-        spread = np.array([center - ratios.min(), ratios.max() - center])
         weighted = name.startswith("p = ")
         power = name.replace("inf", r"\infty")
-        label = f"weight $t^p$, ${power}$" if weighted else rf"$\lambda=f(w)$: {name}"
-        axis.errorbar(
+        plotting.error_bars(
+            axis,
             center.index + (i - (len(names) - 1) / 2) * step,
             center,
-            spread,
-            color=color,
-            marker=mark,
-            ls="-" if weighted else "--",
+            np.array([center - ratios.min(), ratios.max() - center]),
+            look,
+            joined="-" if weighted else "--",
             lw=1.2,
-            capsize=2,
-            label=label,
+            label=f"weight $t^p$, ${power}$" if weighted else rf"$\lambda=f(w)$: {name}",
         )
     axis.axhline(1.0, color=plotting.INK, ls=":", lw=1)
     axis.set(

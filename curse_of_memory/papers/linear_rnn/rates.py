@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.theory.approximation_rates import best_spacing, equispaced_error, truncation_terms
 from curse_of_memory.theory.exponential_sums.geometric_sums import geometric_exponential_sum
 from curse_of_memory.theory.exponential_sums.l1_fit import L1Fit, fit_l1
@@ -47,25 +49,27 @@ def data(
     error under fixed exponents. (Nothing here is random, nor needs a device.)
     """
     widths = [m for m in WIDTHS if m <= checks.positive_int("largest", largest)]
-    rows = []
+    points = []
     dense = np.unique(np.geomspace(2, widths[-1], 28).round().astype(int)).tolist()
     for order in orders:
-        found = [equispaced_error(kink(order), m, extra=EXTRA) for m in dense if m > order]
-        rows += [("smoothness", f"kink {order}", "fixed", e.terms, e.upper, e.lower) for e in found]
+        errors = [equispaced_error(kink(order), m, extra=EXTRA) for m in dense if m > order]
+        points += [("smoothness", f"kink {order}", "fixed", e.terms, e.upper, e.lower) for e in errors]
     smooth = damped(1, SMOOTH_RATE)
-    found = [equispaced_error(smooth, m, SPACING) for m in widths]
-    rows += [("smoothness", SMOOTH, "fixed", e.terms, e.upper, e.lower) for e in found]
-    rows += _free("smoothness", SMOOTH, fit_l1(smooth, free))
+    errors = [equispaced_error(smooth, m, SPACING) for m in widths]
+    points += [("smoothness", SMOOTH, "fixed", e.terms, e.upper, e.lower) for e in errors]
+    points += _free("smoothness", SMOOTH, fit_l1(smooth, free))
     for omega in omegas:
         target, name = polynomial(1 + checks.positive("omegas", omega)), f"ω = {omega:g}"
-        found = [best_spacing(target, m, extra=EXTRA) for m in widths]
-        rows += [("curse", name, "equispaced", e.terms, e.upper, e.lower) for e in found]
+        errors = [best_spacing(target, m, extra=EXTRA) for m in widths]
+        points += [("curse", name, "equispaced", e.terms, e.upper, e.lower) for e in errors]
         for tolerance in tolerances:
             certified = geometric_exponential_sum(target, tolerance)
-            rows.append(("curse", name, "geometric", certified.sum.rates.size, certified.bound, np.nan))
-            rows.append(("curse", name, "truncation", truncation_terms(omega, tolerance), tolerance, np.nan))
-        rows += _free("curse", name, fit_l1(target, free))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+            points.append(("curse", name, "geometric", certified.sum.rates.size, certified.bound, np.nan))
+            points.append(
+                ("curse", name, "truncation", truncation_terms(omega, tolerance), tolerance, np.nan)
+            )
+        points += _free("curse", name, fit_l1(target, free))
+    table = pd.DataFrame(points, columns=COLUMNS)
     return Findings(table, *_summary(table, orders, omegas))
 
 
@@ -76,13 +80,12 @@ def _free(panel: str, name: str, fits: list[L1Fit]) -> list[tuple]:
 
 
 def _curve(table: pd.DataFrame, panel: str, target: str, method: str) -> pd.DataFrame:
-    chosen = (table.panel == panel) & (table.target == target) & (table.method == method)
-    return table[chosen].sort_values("terms")
+    return rows(table, panel=panel, target=target, method=method).sort_values("terms")
 
 
 def _slope(curve: pd.DataFrame, bound: str = "value") -> float:
     """Return the log-log slope of the errors, or of their lower bounds, over the upper half of the terms."""
-    upper = curve[curve.terms >= np.sqrt(curve.terms.min() * curve.terms.max())]
+    upper = curve.loc[curve.terms >= np.sqrt(curve.terms.min() * curve.terms.max())]
     return float(np.polyfit(np.log(upper.terms), np.log(upper[bound]), 1)[0])
 
 
@@ -92,7 +95,9 @@ def _needed(table: pd.DataFrame, name: str, method: str, error: float) -> float:
     return float(curve[curve.value <= error].terms.min())
 
 
-def _summary(table: pd.DataFrame, orders, omegas) -> tuple[str, dict]:
+def _summary(
+    table: pd.DataFrame, orders: Sequence[int], omegas: Sequence[float]
+) -> tuple[str, dict[str, float]]:
     headline = {}
     for order in orders:
         curve = _curve(table, "smoothness", f"kink {order}", "fixed")
@@ -109,7 +114,7 @@ def _summary(table: pd.DataFrame, orders, omegas) -> tuple[str, dict]:
         headline[f"terms for {error:g}, {name}: truncation estimate"] = truncation_terms(omega, error)
         for method in ("equispaced", "geometric", "free"):
             headline[f"terms for {error:g}, {name}: {method}"] = _needed(table, name, method, error)
-    slowest = table[table.panel == "abscissa"].sort_values("terms").groupby("target").value.last()
+    slowest = rows(table, panel="abscissa").sort_values("terms").groupby("target").value.last()
     headline |= {
         f"slowest free rate at the largest width, {name}": float(rate) for name, rate in slowest.items()
     }
@@ -136,18 +141,18 @@ def plot(data: FigureData) -> Figure:
     return figure
 
 
-def _draw_smoothness(axis, table, orders):
-    for order, (color, mark) in zip(orders, plotting.distinct(len(orders)), strict=True):
+def _draw_smoothness(axis: Axes, table: pd.DataFrame, orders: Sequence[int]) -> None:
+    for order, look in plotting.looks(orders).items():
         curve = _curve(table, "smoothness", f"kink {order}", "fixed")
-        axis.fill_between(curve.terms, curve.lower, curve.value, color=color, alpha=0.3, lw=0)
-        axis.plot(curve.terms, curve.value, mark, color=color, ms=4, label=f"kink in $\\rho^{{({order})}}$")
+        plotting.band(axis, curve.terms, curve.lower, curve.value, look.color, alpha=0.3)
+        plotting.measured(axis, curve.terms, curve.value, look, ms=4, label=f"kink in $\\rho^{{({order})}}$")
         guide = curve.terms ** -(order + 1.0)
         guide *= np.exp(np.log(curve.value / guide).iloc[len(curve) // 2 :].mean())
-        axis.plot(curve.terms, guide, color=color, lw=1, label=f"slope $-{order + 1}$")
-    smooth = _curve(table, "smoothness", SMOOTH, "fixed")
-    axis.plot(smooth.terms, smooth.value, "--", color=plotting.INK, label=r"$e^{-t}/(1+t)$, fixed")
+        plotting.theory(axis, curve.terms, guide, look.color, lw=1, label=f"slope $-{order + 1}$")
+    smooth, name = _curve(table, "smoothness", SMOOTH, "fixed"), damped(1, SMOOTH_RATE).label()
+    plotting.theory(axis, smooth.terms, smooth.value, ls="--", label=f"{name}, fixed")
     free = _curve(table, "smoothness", SMOOTH, "free")
-    axis.plot(free.terms, free.value, "x", color=plotting.INK, ms=7, mew=2, label=r"$e^{-t}/(1+t)$, free")
+    axis.plot(free.terms, free.value, "x", color=plotting.INK, ms=7, mew=2, label=f"{name}, free")
     axis.set(
         xscale="log",
         yscale="log",
@@ -158,26 +163,22 @@ def _draw_smoothness(axis, table, orders):
     axis.legend(loc="lower left", fontsize=8, labelspacing=0.2)
 
 
-def _draw_curse(axis, table, omegas):
+def _draw_curse(axis: Axes, table: pd.DataFrame, omegas: Sequence[float]) -> None:
     for omega, color in zip(omegas, plotting.order(len(omegas)), strict=True):
-        name = f"ω = {omega:g}"
+        name, ring = f"ω = {omega:g}", plotting.Look(color, "o")
         spaced = _curve(table, "curse", name, "equispaced")
-        axis.fill_between(spaced.terms, spaced.lower, spaced.value, color=color, alpha=0.3, lw=0)
-        axis.plot(spaced.terms, spaced.value, color=color, label=f"$\\omega={omega:g}$")
+        plotting.band(axis, spaced.terms, spaced.lower, spaced.value, color, alpha=0.3)
+        plotting.theory(axis, spaced.terms, spaced.value, color, label=f"$\\omega={omega:g}$")
         guess = _curve(table, "curse", name, "truncation")
-        axis.plot(guess.terms, guess.value, ":", color=color)
+        plotting.theory(axis, guess.terms, guess.value, color, ls=":")
         geometric = _curve(table, "curse", name, "geometric")
-        axis.plot(geometric.terms, geometric.value, "o", mfc="none", color=color)
+        plotting.measured(axis, geometric.terms, geometric.value, ring, hollow=True)
         free = _curve(table, "curse", name, "free")
         axis.plot(free.terms, free.value, "x", color=color, ms=7, mew=2)
-    marks = {
-        ":": r"estimate $m=\omega\,\epsilon^{-1/\omega}$",
-        "-": "equispaced, best spacing",
-        "o": "geometric, certified bound",
-        "x": "free, best found",
-    }
-    for mark, label in marks.items():
-        axis.plot([], [], mark, color="gray", mfc="none", label=label)
+    axis.add_line(plotting.entry(r"estimate $m=\omega\,\epsilon^{-1/\omega}$", "gray", ls=":"))
+    axis.add_line(plotting.entry("equispaced, best spacing", "gray"))
+    axis.add_line(plotting.entry("geometric, certified bound", "gray", marker="o", ls="", mfc="none"))
+    axis.add_line(plotting.entry("free, best found", "gray", marker="x", ls=""))
     axis.set(
         xscale="log",
         yscale="log",
@@ -190,14 +191,15 @@ def _draw_curse(axis, table, omegas):
     axis.legend(loc="lower right", fontsize=8, labelspacing=0.2)
 
 
-def _draw_abscissa(axis, table, omegas):
-    curves = [(SMOOTH, r"$e^{-t}/(1+t)$", plotting.INK, "X")]
-    for omega, (color, mark) in zip(omegas, plotting.distinct(len(omegas)), strict=True):
-        curves.append((f"ω = {omega:g}", f"$(1+t)^{{-{1 + omega:g}}}$", color, mark))
-    for name, label, color, mark in curves:
+def _draw_abscissa(axis: Axes, table: pd.DataFrame, omegas: Sequence[float]) -> None:
+    smooth = damped(1, SMOOTH_RATE).label()
+    looks = {SMOOTH: (smooth, plotting.Look(plotting.INK, "X"))}
+    for omega, look in plotting.looks(omegas).items():
+        looks[f"ω = {omega:g}"] = polynomial(1 + omega).label(), look
+    for name, (label, look) in looks.items():
         curve = _curve(table, "abscissa", name, "free")
-        axis.plot(curve.terms, curve.value, mark, color=color, ls="-", lw=0.8, label=label)
-    axis.axhline(SMOOTH_RATE, color=plotting.INK, ls="--", lw=1, label=r"decay rate of $e^{-t}/(1+t)$")
+        plotting.measured(axis, curve.terms, curve.value, look, joined="-", lw=0.8, label=label)
+    axis.axhline(SMOOTH_RATE, color=plotting.INK, ls="--", lw=1, label=f"decay rate of {smooth}")
     axis.set(
         yscale="log",
         xlabel="number of free exponentials $m$",

@@ -1,6 +1,7 @@
 """Curse of memory (2009.07799): loss against training step, with and without a plateau."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,23 +13,25 @@ from matplotlib.figure import Figure
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.tasks.lorenz96 import Lorenz96
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.plateau.exact_loss import exact_loss
 from curse_of_memory.theory.plateau.gradient_flow import gradient_flow
-from curse_of_memory.theory.targets.far_bump import far_bump
+from curse_of_memory.theory.targets.far_bump import FarBump, far_bump
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training import sweep
+from curse_of_memory.training import run_all, sweep
 
 __all__ = ["data", "linear_floor", "plot", "waiting_factor"]
 
 EXPONENTIAL, AIRY, LORENZ = "exponential sum", "Airy", "Lorenz-96"
-NEAR = {"coefficients": (0.5, 0.5), "rates": (0.4, 1.6)}
+COEFFICIENTS, RATES = (0.5, 0.5), (0.4, 1.6)  # of the sum of exponentials
 EARLIEST = 1.0  # time of the flow from which on a wait counts
 STILL, LEFT = 0.01, 0.05  # a wait loses less than the first share of |ρ|², and has more than the second to go
 GRID = 120
+COLUMNS = ["panel", "kind", "seed", "step", "loss"]
 VALIDATE_EVERY = 5
 
 
@@ -67,22 +70,21 @@ def data(
     """
     checks.positive_int("seeds", seeds)
     airy = targets.from_formula(f"airyai({checks.positive('stretch', stretch)!r}*(t-{delay!r}))")
-    parts, waits = [], {}
-    for panel, rho in ((EXPONENTIAL, far_bump(0.0, height=0.0, **NEAR)), (AIRY, airy)):
-        flows, curves = [], []
-        for start in range(seed, seed + seeds):
-            flow = gradient_flow(
-                rho, terms, seed=start, horizon=horizon, time_limit=descent_rate * descent_steps
-            )
-            flows.append(flow)
+    starts = range(seed, seed + seeds)
+    tables, waits = [], {}
+    for panel, rho in ((EXPONENTIAL, exponentials()), (AIRY, airy)):
+        flow = {"target": rho, "terms": terms, "horizon": horizon, "time_limit": descent_rate * descent_steps}
+        flows = run_all(gradient_flow, [flow | {"seed": start} for start in starts])
         energy = exact_loss(rho, horizon=horizon).energy
         waits[panel] = [waiting_factor(flow.time.values, flow.loss.values / energy) for flow in flows]
-        for start, flow in enumerate(flows, seed):
-            curves.append(_flow_curve(flow, energy, descent_rate, descent_steps).assign(seed=start))
+        curves = [
+            _flow_curve(flow, energy, descent_rate, descent_steps).assign(seed=start)
+            for flow, start in zip(flows, starts, strict=True)
+        ]
         slowest = int(np.argmax(waits[panel]))
         descended = _descent(rho, flows[slowest], horizon, descent_rate, descent_steps)
-        descended["seed"] = seed + slowest
-        parts += [curve.assign(panel=panel) for curve in (*curves, descended)]
+        descended["seed"] = starts[slowest]
+        tables += [curve.assign(panel=panel) for curve in (*curves, descended)]
     task = Lorenz96(lorenz_horizon, observed=4, variance=lorenz_variance)
     settings = {
         "steps": steps,
@@ -90,9 +92,19 @@ def data(
         "learning_rate": learning_rate,
         "validation_size": samples,
     }
-    parts.append(_lorenz(task, width, range(seed, seed + seeds), settings, device))
-    table = pd.concat(parts, ignore_index=True)[["panel", "kind", "seed", "step", "loss"]]
-    return _findings(table, waits)
+    tables.append(_lorenz(task, width, starts, settings, device))
+    return _findings(pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS), waits)
+
+
+def exponentials() -> FarBump:
+    """Return the sum of exponentials, which has no bump far away.
+
+    Examples
+    --------
+    >>> float(exponentials()(0.0))
+    1.0
+    """
+    return far_bump(0.0, height=0.0, coefficients=COEFFICIENTS, rates=RATES)
 
 
 def waiting_factor(time: np.ndarray, loss: np.ndarray) -> float:
@@ -139,23 +151,23 @@ def _descent(rho: Target, flow: xr.Dataset, horizon: float, rate: float, steps: 
     return pd.DataFrame({"kind": "descent", "step": list(values), "loss": list(values.values())})
 
 
-def _lorenz(task: Lorenz96, width: int, seeds: Sequence[int], settings: dict, device: str) -> pd.DataFrame:
+def _lorenz(
+    task: Lorenz96, width: int, seeds: Sequence[int], settings: Mapping[str, Any], device: str
+) -> pd.DataFrame:
     models = [RNN(width, seed=start, dtype=torch.float64) for start in seeds]
     # one stream of batches for all of them: a batch is a simulation
-    found = sweep(models, task, validate_every=VALIDATE_EVERY, seed=seeds[0], device=device, **settings)
+    result = sweep(models, task, validate_every=VALIDATE_EVERY, seed=seeds[0], device=device, **settings)
     # the very sequences that the networks are validated on
     seed = sample_seed("validation", seeds[0])
-    x, y = (
-        part[..., 0].numpy()
-        for part in task.sample(settings["validation_size"], seed=seed, dtype=torch.float64)
-    )
+    batch = task.sample(settings["validation_size"], seed=seed, dtype=torch.float64)
+    x, y = (signal[..., 0].numpy() for signal in batch)
     scale = np.mean(y**2)
     curves = [
-        pd.DataFrame({"kind": "training", "seed": start, "step": found.step, "loss": losses / scale})
-        for start, losses in zip(seeds, found.validation_loss.values, strict=True)
+        pd.DataFrame({"kind": "training", "seed": start, "step": result.step, "loss": losses / scale})
+        for start, losses in zip(seeds, result.validation_loss.values, strict=True)
     ]
     floor = linear_floor(x, y) / scale
-    ends = pd.DataFrame({"kind": "floor", "seed": seeds[0], "step": found.step[[0, -1]], "loss": floor})
+    ends = pd.DataFrame({"kind": "floor", "seed": seeds[0], "step": result.step[[0, -1]], "loss": floor})
     return pd.concat([*curves, ends]).assign(panel=LORENZ)
 
 
@@ -186,23 +198,24 @@ def linear_floor(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _findings(table: pd.DataFrame, waits: dict[str, list[float]]) -> Findings:
-    headline, by_run = {}, {}
+    headline: dict[str, float] = {}
+    by_run: dict[str, Sequence[float]] = {}
     for panel, factors in waits.items():
         label = f"{panel}: longest wait, mean factor"
         headline[label], by_run[label] = float(np.exp(np.mean(np.log(factors)))), factors
         headline[f"{panel}: longest wait, largest factor"] = max(factors)
-        linear = table[table.panel == panel]
-        pair = linear[linear.seed == linear[linear.kind == "descent"].seed.iloc[0]]
+        linear = rows(table, panel=panel)
+        pair = rows(linear, seed=rows(linear, kind="descent").seed.iloc[0])
         both = pair.pivot(index="step", columns="kind", values="loss")
-        late = both[both.index >= both.index.max() / 10]
+        late = both.loc[both.index.to_numpy() >= pair.step.max() / 10]
         headline[f"{panel}: gap of descent and flow, last decade"] = float(
             (late.descent - late.flow).abs().max()
         )
-    lorenz = table[table.panel == LORENZ]
-    ends = lorenz[(lorenz.kind == "training") & (lorenz.step == lorenz.step.max())].loss
-    floor = float(lorenz[lorenz.kind == "floor"].loss.iloc[0])
+    lorenz = rows(table, panel=LORENZ)
+    ends = rows(lorenz, kind="training", step=lorenz.step.max()).loss
+    floor = float(rows(lorenz, kind="floor").loss.iloc[0])
     label = f"{LORENZ}: loss at the end, mean of the runs"
-    headline[label], by_run[label] = float(ends.mean()), ends
+    headline[label], by_run[label] = float(ends.mean()), ends.tolist()
     headline[f"{LORENZ}: standard deviation"] = float(ends.std(ddof=0))
     headline[f"{LORENZ}: best linear functional"] = floor
     means = [headline[f"{panel}: longest wait, mean factor"] for panel in waits]
@@ -218,7 +231,8 @@ def _findings(table: pd.DataFrame, waits: dict[str, list[float]]) -> Findings:
 def plot(data: FigureData) -> Figure:
     """Draw relative losses: runs thin, mean and standard deviation over them, descent as marks, the floor."""
     titles = {
-        EXPONENTIAL: r"(a) $\rho(t)=\frac{1}{2}e^{-0.4t}+\frac{1}{2}e^{-1.6t}$",
+        EXPONENTIAL: rf"(a) $\rho(t)={exponentials().label().strip('$')}$",
+        # by its own parameters, which its formula has multiplied out
         AIRY: rf"(b) $\rho(t)=\mathrm{{Ai}}({data.parameters['stretch']:g}\,"
         rf"(t-{data.parameters['delay']:g}))$",
         LORENZ: "(c) Lorenz-96, nonlinear",
@@ -226,7 +240,7 @@ def plot(data: FigureData) -> Figure:
     with plotting.style():
         figure, axes = plotting.canvas(3, height=4.3)
         for axis, (panel, title) in zip(axes, titles.items(), strict=True):
-            _panel(axis, data.table[data.table.panel == panel])
+            _draw_losses(axis, rows(data.table, panel=panel))
             axis.set_title(title)
         axes[0].set(ylim=(-0.03, 1.2), ylabel=r"loss $J\,/\,|\rho|^2$")
         axes[1].set_ylim(top=1.1)
@@ -241,22 +255,20 @@ def plot(data: FigureData) -> Figure:
     return figure
 
 
-def _panel(axis: Axes, curves: pd.DataFrame) -> None:
+def _draw_losses(axis: Axes, curves: pd.DataFrame) -> None:
     dark, middle, _ = plotting.order(3)
-    runs = curves[curves.kind.isin(["flow", "training"])]
-    for _, run in runs.groupby("seed"):
-        axis.plot(run.step, run.loss, color=middle, lw=0.7, alpha=0.6)
+    runs = curves.loc[curves.kind.isin(["flow", "training"])]
+    for run in groups(runs, "seed").values():
+        plotting.theory(axis, run.step, run.loss, middle, lw=0.7, alpha=0.6)
     over = runs.groupby("step").loss
     mean, spread = over.mean(), over.std(ddof=0)
-    axis.fill_between(mean.index, mean - spread, mean + spread, color=dark, alpha=0.18, lw=0)
-    axis.plot(mean.index, mean, color=dark, lw=2.2, label="runs, mean and s.d.")
-    axis.plot([], [], color=middle, lw=0.7, label="runs, each start")
-    descended, floor = (curves[curves.kind == kind] for kind in ("descent", "floor"))
+    plotting.band(axis, mean.index, mean - spread, mean + spread, dark, alpha=0.18)
+    plotting.theory(axis, mean.index, mean, dark, lw=2.2, label="runs, mean and s.d.")
+    axis.add_line(plotting.entry("runs, each start", middle, lw=0.7))
+    descended, floor = (rows(curves, kind=kind) for kind in ("descent", "floor"))
     if len(descended):
-        few = descended[::6]
-        axis.plot(
-            few.step, few.loss, "o", color=plotting.INK, mfc="none", label="gradient descent, slowest start"
-        )
+        few, label = descended[::6], "gradient descent, slowest start"
+        axis.plot(few.step, few.loss, "o", color=plotting.INK, mfc="none", label=label)
     if len(floor):
-        axis.plot(floor.step, floor.loss, "--", color=plotting.INK, label="best linear functional")
+        plotting.theory(axis, floor.step, floor.loss, ls="--", label="best linear functional")
     axis.set_xscale("log")

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.theory.decay import decay
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
@@ -124,18 +126,16 @@ def data(
     for name, chosen in (("families", families), ("noises", noises)):
         if not chosen:
             raise ValueError(f"{name} must not be empty")
-    rows = []
-    for family in families:
-        checks.one_of("families", family, FAMILIES)
-        for noise in noises:
-            checks.one_of("noises", noise, NOISES)
-            for draw in range(seed, seed + curves):
-                fit = decay(measured(family, noise, horizon, draw))
-                rows.append((family, FAMILIES[family][0], noise, fit.kind, fit.confidence))
-    each = pd.DataFrame(rows, columns=["family", "decays", "noise", "answer", "confidence"])
+        known = {"families": FAMILIES, "noises": NOISES}[name]
+        for one in chosen:
+            checks.one_of(name, one, known)
+    draws = range(seed, seed + curves)
+    settings = product_of(family=families, noise=noises, draw=draws)
+    each = run_grid(_answer, settings, {"horizon": horizon})
+    each = each.assign(decays=each.family.map(lambda family: FAMILIES[family][0]))
     cells = each.groupby(["family", "decays", "noise", "answer"], sort=False).confidence
     confusion = cells.agg(curves="size", confidence="mean", surest="max").reset_index()
-    told = each[each.answer != "unknown"]
+    told = each.loc[each.answer != "unknown"]
     right = told.answer == told.decays
     bins = np.clip(np.digitize(told.confidence, _EDGES) - 1, 0, _EDGES.size - 2)
     calibration = right.groupby(_EDGES[bins]).agg(curves="size", right="sum")
@@ -146,20 +146,28 @@ def data(
     return _findings(table, told, right)
 
 
+def _answer(family: str, noise: str, draw: int, horizon: int) -> dict[str, object]:
+    """Return the class that a random memory is said to have, and the confidence."""
+    fit = decay(measured(family, noise, horizon, draw))
+    return {"answer": fit.kind, "confidence": fit.confidence}
+
+
 def _findings(table: pd.DataFrame, told: pd.DataFrame, right: pd.Series) -> Findings:
     sure = told.confidence >= SURE
     wrong = int((sure & ~right).sum())
-    headline = {
+    headline: dict[str, float] = {
         f"answers of confidence >= {SURE}": int(sure.sum()),
         "of them wrong": wrong,
         "surest wrong answer": float(told.confidence[~right].max()) if (~right).any() else 0.0,
     }
     share = outcomes(table)
-    for noise in share.columns.levels[0]:
-        headline[f"right under noise {noise}, %"] = float(100 * share[noise]["right"].mean())
-    worst = share.xs("wrong", axis=1, level=1).stack().idxmax()
-    cell = table[(table.family == worst[0]) & (table.noise == worst[1])]
-    mistaken = cell[(cell.answer != cell.decays) & (cell.answer != "unknown")]
+    for noise in share.columns.unique("noise").sort_values():
+        headline[f"right under noise {noise}, %"] = float(100 * pd.Series(share[noise, "right"]).mean())
+    wrong_shares = share.xs("wrong", axis=1, level="outcome")
+    row, column = np.unravel_index(wrong_shares.to_numpy().argmax(), wrong_shares.shape)
+    family, noise = wrong_shares.index[row], wrong_shares.columns[column]
+    cell = rows(table, family=family, noise=noise)
+    mistaken = cell.loc[(cell.answer != cell.decays) & (cell.answer != "unknown")]
     message = (
         f"Measured: of {int(sure.sum())} answers with a confidence of {SURE} or more {wrong or 'none'} "
         f"{'is' if wrong < 2 else 'are'} wrong, whatever the family and the noise, of which nothing was told."
@@ -167,7 +175,7 @@ def _findings(table: pd.DataFrame, told: pd.DataFrame, right: pd.Series) -> Find
     if len(mistaken):
         top = mistaken.loc[mistaken.curves.idxmax()]
         message += (
-            f" Most often mistaken is {worst[0]} under noise {worst[1]}: {top.answer} for {top.decays}, with "
+            f" Most often mistaken is {family} under noise {noise}: {top.answer} for {top.decays}, with "
             f"confidences of at most {top.surest:.2f}. A floor of noise hides all below ten times its level, "
             f"and with it what would decide."
         )
@@ -176,7 +184,7 @@ def _findings(table: pd.DataFrame, told: pd.DataFrame, right: pd.Series) -> Find
 
 def outcomes(table: pd.DataFrame) -> pd.DataFrame:
     """Return the shares ``right``, ``undecided`` and ``wrong`` of each family (rows) under each noise."""
-    seen = table[table.panel == "confusion"]
+    seen = rows(table, panel="confusion")
     outcome = np.where(
         seen.answer == "unknown", "undecided", np.where(seen.answer == seen.decays, "right", "wrong")
     )
@@ -193,7 +201,7 @@ def plot(data: FigureData) -> Figure:
     """Draw the outcomes of each family under each noise as bars, with confidences, and the calibration."""
     share, table = outcomes(data.table), data.table
     families, noises = list(share.index), list(dict.fromkeys(share.columns.get_level_values(0)))
-    confusion = table[table.panel == "confusion"]
+    confusion = rows(table, panel="confusion")
     with plotting.style():
         figure, (axis, reliability) = plotting.canvas(
             2, width=13.2, height=0.42 * len(families) + 1.9, gridspec_kw={"width_ratios": [3.4, 1]}
@@ -201,14 +209,14 @@ def plot(data: FigureData) -> Figure:
         for column, noise in enumerate(noises):
             left = np.full(len(families), float(column))
             for outcome, color in _OUTCOMES.items():
-                width = 0.9 * share[noise][outcome].to_numpy()
+                width = 0.9 * share[noise, outcome].to_numpy()
                 axis.barh(range(len(families)), width, 0.78, left=left, color=color, label=outcome)
                 left = left + width
             for row, family in enumerate(families):
-                seen = confusion[(confusion.family == family) & (confusion.noise == noise)]
-                told = seen[seen.answer == seen.decays]
+                seen = rows(confusion, family=family, noise=noise)
+                told = seen.loc[seen.answer == seen.decays]
                 if len(told):
-                    right = share[noise]["right"].iloc[row]
+                    right = share[noise, "right"].iloc[row]
                     inside = right > 0.3  # else beside the bar, which has no room for it
                     color, start = ("white", column) if inside else (plotting.INK, column + 0.9 * right)
                     text = f"{told.confidence.iloc[0]:.2f}"
@@ -218,14 +226,14 @@ def plot(data: FigureData) -> Figure:
         axis.set_yticks(range(len(families)), families)
         axis.set(xlabel="noise of the curve", title="Answers, and the mean confidence in the right ones")
         axis.grid(visible=False)
-        seen = table[table.panel == "calibration"]
+        seen = rows(table, panel="calibration")
         middle, rate = seen.low + 0.05, seen.right / seen.curves
         # of a share that half an answer more would leave below one
         chance = (seen.right + 0.5) / (seen.curves + 1)
         error = np.sqrt(chance * (1 - chance) / seen.curves)
         reliability.plot([0, 1], [0, 1], "--", color=plotting.INK, lw=1)
         reliability.text(0.62, 0.42, "as a probability", rotation=64, fontsize=9, ha="center")
-        reliability.errorbar(middle, rate, error, fmt="o", color=_OUTCOMES["right"], capsize=2)
+        plotting.error_bars(reliability, middle, rate, error, plotting.Look(_OUTCOMES["right"], "o"))
         reliability.set(
             xlim=(0, 1),
             ylim=(0, 1.03),
@@ -233,9 +241,7 @@ def plot(data: FigureData) -> Figure:
             ylabel="share of right answers",
             title="Calibration",
         )
-        handles, labels = axis.get_legend_handles_labels()
-        named = dict(zip(labels, handles, strict=True))
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3)
+        plotting.joined_legend(figure, [axis], ncols=3)
     return figure
 
 

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -15,6 +14,7 @@ from curse_of_memory.measure import memory_function
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import curve, groups, rows
 from curse_of_memory.theory.lemmas.heaviside_dynamics import corner_rates, velocity_field
 from curse_of_memory.theory.lemmas.layered_memory import LayeredMemory
 from curse_of_memory.theory.lemmas.lyapunov import Shear, envelope, lyapunov_norm
@@ -64,7 +64,8 @@ def data(
     propagator, norms = _propagators(shears)
     basin, orbit = _basin()
     stack, gap = _stacks(layers, horizon, device)
-    table = pd.concat([*propagator, *basin, *stack, *_modes(modes)], ignore_index=True)[COLUMNS]
+    table = pd.concat([*propagator, *basin, *stack, *_modes(modes)], ignore_index=True)
+    table = table.reindex(columns=COLUMNS)
 
     largest = max(shears, key=abs)
     message = (
@@ -91,49 +92,58 @@ def _power(error: float) -> str:
     return f"1e{math.ceil(math.log10(max(error, 1e-12)))}"
 
 
-def _curve(panel: str, curve: str, parameter: float, kind: str, x, y) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"panel": panel, "curve": curve, "parameter": parameter, "kind": kind, "x": x, "y": np.asarray(y)}
-    )
-
-
 def _propagators(shears: Sequence[float]) -> tuple[list[pd.DataFrame], dict[float, float]]:
     t, some = np.linspace(0, 12, 241), np.linspace(0.75, 11.25, 8)
-    parts = [_curve("propagator", "every a", math.nan, "claimed", t, np.exp(-t))]
+    curves = [curve(t, np.exp(-t), panel="propagator", curve="every a", parameter=math.nan, kind="claimed")]
     for a in shears:
         shear = Shear(a)
         name = f"a = {a:g}"
-        parts.append(_curve("propagator", name, a, "theorem", t, shear.propagator_norm(t)))
-        parts.append(_curve("propagator", name, a, "bound", t, envelope(shear.matrix, t).bound))
-        parts.append(_curve("propagator", name, a, "measured", some, envelope(shear.matrix, some).norm))
-    return parts, {a: lyapunov_norm(Shear(a).matrix).norm for a in shears}
+        curves.append(
+            curve(t, shear.propagator_norm(t), panel="propagator", curve=name, parameter=a, kind="theorem")
+        )
+        curves.append(
+            curve(
+                t, envelope(shear.matrix, t).bound, panel="propagator", curve=name, parameter=a, kind="bound"
+            )
+        )
+        curves.append(
+            curve(
+                some,
+                envelope(shear.matrix, some).norm,
+                panel="propagator",
+                curve=name,
+                parameter=a,
+                kind="measured",
+            )
+        )
+    return curves, {a: lyapunov_norm(Shear(a).matrix).norm for a in shears}
 
 
 def _basin() -> tuple[list[pd.DataFrame], PeriodicOrbit]:
     orbit = basin_boundary(PLANAR, samples=2001)
-    parts = [_curve("basin", "orbit", math.nan, "theorem", *orbit.points.T)]
+    curves = [curve(*orbit.points.T, panel="basin", curve="orbit", parameter=math.nan, kind="theorem")]
     W, t = np.array(PLANAR), np.linspace(0, PATH_TIME, 1001)
     for name, start in STARTS.items():
         # in z = artanh v, which keeps its digits at the edge
         z = solve_ivp(
             lambda _, z: W @ np.tanh(z), (0, PATH_TIME), np.arctanh(start), t_eval=t, rtol=1e-9, atol=1e-9
         ).y
-        parts.append(_curve("basin", name, math.nan, "simulated", *np.tanh(z)))
-    return parts, orbit
+        curves.append(curve(*np.tanh(z), panel="basin", curve=name, parameter=math.nan, kind="simulated"))
+    return curves, orbit
 
 
 def _stacks(layers: Sequence[int], horizon: int, device: str) -> tuple[list[pd.DataFrame], float]:
-    parts, gap = [], 0.0
+    curves, gap = [], 0.0
     for count in layers:
         exact = LayeredMemory((LAYER_RATE,) * checks.positive_int("layers", count)).discrete(
             horizon, LAYER_STEP
         )
-        found = memory_function(_stack(count), horizon, probe="impulse", device=device)
+        memory = memory_function(_stack(count), horizon, probe="impulse", device=device)
         name = f"{count} layers"
-        parts.append(_curve("stack", name, count, "theorem", exact.lag, exact))
-        parts.append(_curve("stack", name, count, "measured", found.lag, found))
-        gap = max(gap, float(np.abs(found / exact - 1).max()))
-    return parts, gap
+        curves.append(curve(exact.lag, exact, panel="stack", curve=name, parameter=count, kind="theorem"))
+        curves.append(curve(memory.lag, memory, panel="stack", curve=name, parameter=count, kind="measured"))
+        gap = max(gap, float(np.abs(memory / exact - 1).max()))
+    return curves, gap
 
 
 def _stack(count: int) -> torch.nn.Sequential:
@@ -149,23 +159,23 @@ def _stack(count: int) -> torch.nn.Sequential:
 
 def _modes(modes: Sequence[int]) -> list[pd.DataFrame]:
     beta = np.geomspace(1e-3, 0.95, 400)
-    parts = []
+    curves = []
     for name, (power, model) in MODELS.items():
         for terms in modes:
             sums = appendix_c(terms, power, model)
             inside = beta[beta < sums.radius]
             # up to where the curve leaves the picture
             inside = np.append(inside, sums.radius * (1 - 10.0 ** -np.arange(2, 7)))
-            error = [sums.worst_error(b) / sums.norm() for b in inside]
-            parts.append(_curve("modes", name, terms, "theorem", inside, error))
-    return parts
+            error = [sums.worst_error(b) / sums.norm() for b in inside.tolist()]
+            curves.append(curve(inside, error, panel="modes", curve=name, parameter=terms, kind="theorem"))
+    return curves
 
 
 def plot(data: FigureData) -> Figure:
     """Draw the four panels: theory as lines, measurements as marks, proven bounds dashed, claims dotted."""
-    panels = {name: curves for name, curves in data.table.groupby("panel", sort=False)}
+    panels = groups(data.table, "panel")
     with plotting.style():
-        figure, axes = plt.subplots(2, 2, figsize=(10.4, 10.0), layout="constrained")
+        figure, axes = plotting.canvas(2, 2, width=10.4, height=10.0)
         _draw_propagators(axes[0, 0], panels["propagator"])
         _draw_basin(axes[0, 1], panels["basin"])
         _draw_stacks(axes[1, 0], panels["stack"])
@@ -174,24 +184,17 @@ def plot(data: FigureData) -> Figure:
 
 
 def _draw_propagators(axis: Axes, curves: pd.DataFrame) -> None:
-    shears = curves.parameter.dropna().unique()
-    for a, (color, mark) in zip(shears, plotting.distinct(len(shears)), strict=True):
-        kinds = {kind: curve for kind, curve in curves[curves.parameter == a].groupby("kind")}
+    for a, look in plotting.looks(curves.parameter.dropna().unique()).items():
+        kinds = groups(rows(curves, parameter=a), "kind")
+        exact, bound, measured = kinds["theorem"], kinds["bound"], kinds["measured"]
         norm = lyapunov_norm(Shear(a).matrix).norm
-        axis.plot(kinds["theorem"].x, kinds["theorem"].y, color=color)
-        axis.plot(kinds["bound"].x, kinds["bound"].y, "--", color=color, lw=1.2)
-        axis.plot(
-            kinds["measured"].x,
-            kinds["measured"].y,
-            mark,
-            color=color,
-            label=f"$a={a:g}$, $|P|_2={norm:.3g}$",
-        )
-    claimed = curves[curves.kind == "claimed"]
-    axis.plot(
-        claimed.x, claimed.y, ":", color="crimson", lw=2.4, label=r"claimed for all: $e^{-t}$, $|P|_2\leq0.5$"
-    )
-    axis.plot([], [], "--", color=plotting.INK, lw=1.2, label="proven bound")
+        plotting.theory(axis, exact.x, exact.y, look.color)
+        plotting.theory(axis, bound.x, bound.y, look.color, ls="--", lw=1.2)
+        label = f"$a={a:g}$, $|P|_2={norm:.3g}$"
+        plotting.measured(axis, measured.x, measured.y, look, label=label)
+    claimed, label = rows(curves, kind="claimed"), r"claimed for all: $e^{-t}$, $|P|_2\leq0.5$"
+    plotting.theory(axis, claimed.x, claimed.y, "crimson", ls=":", lw=2.4, label=label)
+    axis.add_line(plotting.entry("proven bound", ls="--", lw=1.2))
     axis.set(
         yscale="log",
         ylim=(3e-6, 40),
@@ -200,11 +203,11 @@ def _draw_propagators(axis: Axes, curves: pd.DataFrame) -> None:
         ylabel=r"$|e^{Wt}|_2$",
         title=r"(a) Lemma A.8, eigenvalues $-1,-1$",
     )
-    _legend_below(axis)
+    plotting.legend_below(axis, 2, center=0.45, size=9.5)
 
 
 def _draw_basin(axis: Axes, curves: pd.DataFrame) -> None:
-    paths = {name: curve for name, curve in curves.groupby("curve", sort=False)}
+    paths = groups(curves, "curve")
     dark, light = plotting.order(3)[::2]
     grid = np.linspace(-1, 1, 41)
     v = np.stack(np.meshgrid(grid, grid), -1)
@@ -213,17 +216,18 @@ def _draw_basin(axis: Axes, curves: pd.DataFrame) -> None:
     axis.streamplot(
         grid, grid, flow[..., 0], flow[..., 1], color="0.75", linewidth=0.6, arrowsize=0.7, density=1.1
     )
-    axis.plot(paths["orbit"].x, paths["orbit"].y, color="crimson", lw=2, label="periodic orbit, repels")
+    orbit = paths["orbit"]
+    plotting.theory(axis, orbit.x, orbit.y, "crimson", lw=2, label="periodic orbit, repels")
     for name, color, line in (("decays", dark, "-"), ("does not decay", plotting.INK, "--")):
         path = paths[name]
-        axis.plot(path.x, path.y, line, color=color, lw=1.6, label=f"solution that {name}")
+        plotting.theory(axis, path.x, path.y, color, ls=line, lw=1.6, label=f"solution that {name}")
         axis.plot(path.x.iloc[0], path.y.iloc[0], "o", color=color, ms=5)
     axis.plot(0, 0, "o", color=dark, ms=8, label="attracts, eigenvalues $-1$, $-1$")
     for corner in CORNERS:
         saddle = corner_rates(PLANAR, corner).max() > 0
         axis.plot(*corner, "X" if saddle else "s", color=plotting.INK, ms=8, clip_on=False, zorder=5)
-    axis.plot([], [], "X", color=plotting.INK, ms=8, label="saddle, eigenvalues $-4$, $14$")
-    axis.plot([], [], "s", color=plotting.INK, ms=8, label="slow corner, eigenvalues $-2$, $0$")
+    axis.add_line(plotting.entry("saddle, eigenvalues $-4$, $14$", marker="X", ls="", ms=8))
+    axis.add_line(plotting.entry("slow corner, eigenvalues $-2$, $0$", marker="s", ls="", ms=8))
     axis.set(
         xlim=(-1.06, 1.06),
         ylim=(-1.06, 1.06),
@@ -234,21 +238,16 @@ def _draw_basin(axis: Axes, curves: pd.DataFrame) -> None:
         ylabel="$v_2$",
         title=r"(b) $\dot v=(1-v^2)\circ Wv$ for IAT's planar $W$",
     )
-    _legend_below(axis)
+    plotting.legend_below(axis, 2, center=0.45, size=9.5)
 
 
 def _draw_stacks(axis: Axes, curves: pd.DataFrame) -> None:
-    counts = curves.parameter.unique()
-    for count, (color, mark) in zip(counts, plotting.distinct(len(counts)), strict=True):
-        kinds = {kind: curve for kind, curve in curves[curves.parameter == count].groupby("kind")}
-        every = max(1, len(kinds["measured"]) // 14)
-        axis.plot(kinds["theorem"].x, kinds["theorem"].y, color=color)
-        axis.plot(
-            kinds["measured"].x[::every],
-            kinds["measured"].y[::every],
-            mark,
-            color=color,
-            label=f"$\\ell={count:g}$",
+    for count, look in plotting.looks(curves.parameter.unique()).items():
+        kinds = groups(rows(curves, parameter=count), "kind")
+        exact, measured = kinds["theorem"], kinds["measured"]
+        some = measured[:: max(1, len(measured) // 14)]
+        plotting.theory_and_measured(
+            axis, (exact.x, exact.y), (some.x, some.y), look, label=f"$\\ell={count:g}$"
         )
     axis.set(
         yscale="log",
@@ -257,9 +256,9 @@ def _draw_stacks(axis: Axes, curves: pd.DataFrame) -> None:
         ylabel="memory (per step)",
         title=r"(c) $\ell$ linear layers of rate $\lambda=0.1$",
     )
-    axis.plot([], [], color=plotting.INK, label=r"$\binom{s+\ell-1}{s}(1-\lambda)^s$")
-    axis.plot([], [], "o", color=plotting.INK, label="torch modules")
-    _legend_below(axis)
+    axis.add_line(plotting.entry(r"$\binom{s+\ell-1}{s}(1-\lambda)^s$"))
+    axis.add_line(plotting.entry("torch modules", marker="o", ls=""))
+    plotting.legend_below(axis, 2, center=0.45, size=9.5)
 
 
 def _draw_modes(axis: Axes, curves: pd.DataFrame) -> None:
@@ -267,14 +266,14 @@ def _draw_modes(axis: Axes, curves: pd.DataFrame) -> None:
     lines = {"plain, q = 1": "-", "rescaled, q = 2": "--"}
     for K, color in zip(terms, plotting.order(len(terms)), strict=True):
         for name, line in lines.items():
-            curve = curves[(curves.curve == name) & (curves.parameter == K)]
-            axis.plot(curve.x, curve.y, line, color=color, lw=1.6)
+            some = rows(curves, curve=name, parameter=K)
+            plotting.theory(axis, some.x, some.y, color, ls=line, lw=1.6)
         axis.axvline(1 / K, color=color, lw=0.8, ls=":")
-        axis.plot([], [], color=color, label=f"$K={K:g}$, radius $1/{K:g}$")
-    shared = curves[(curves.curve == "rescaled, q = 1") & (curves.parameter == terms[-1])]
-    axis.plot(shared.x, shared.y, color="crimson", lw=2.4, label=r"rescaled, $q=1$: all $K$")
-    axis.plot([], [], color=plotting.INK, label="plain, $q=1$")
-    axis.plot([], [], "--", color=plotting.INK, label="rescaled, $q=2$")
+        axis.add_line(plotting.entry(f"$K={K:g}$, radius $1/{K:g}$", color))
+    shared = rows(curves, curve="rescaled, q = 1", parameter=terms[-1])
+    plotting.theory(axis, shared.x, shared.y, "crimson", lw=2.4, label=r"rescaled, $q=1$: all $K$")
+    axis.add_line(plotting.entry("plain, $q=1$"))
+    axis.add_line(plotting.entry("rescaled, $q=2$", ls="--"))
     axis.set(
         xscale="log",
         yscale="log",
@@ -284,8 +283,4 @@ def _draw_modes(axis: Axes, curves: pd.DataFrame) -> None:
         ylabel=r"$E_K(\beta)/|\rho_K|_{L^1}$",
         title=r"(d) Appendix C, $\rho_K=\Sigma_{k\leq K}\;k^{-2}e^{-t/k^q}$",
     )
-    _legend_below(axis)
-
-
-def _legend_below(axis: Axes) -> None:
-    axis.legend(loc="upper center", bbox_to_anchor=(0.45, -0.16), ncols=2, fontsize=9.5)
+    plotting.legend_below(axis, 2, center=0.45, size=9.5)

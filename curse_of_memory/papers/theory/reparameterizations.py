@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 from curse_of_memory.theory.reparameterization.rate_modulus import rate_modulus
 from curse_of_memory.tools import checks
@@ -33,14 +34,14 @@ def data(
 ) -> Findings:
     """Evaluate f(w), |f'(w)|/f(w)² and g(β) for some continuous-time reparameterisations.
 
-    ``kind`` is *closed form* or, for g, also *numerical*: the supremum of its definition, searched. `direct`
-    is drawn where it is stable, w < 0. Columns: ``panel, name, kind, at, value``; `at` is w, or β for g.
-    (Nothing here is random, nor needs a device.)
+    ``kind`` is *closed form* or, for g, also *numerical*: the supremum in its definition, found by search.
+    The map "direct" is evaluated where it is stable, w < 0. Columns: ``panel, name, kind, at, value``; `at`
+    is w, or β for g. (Nothing here is random, nor needs a device.)
     """
     top = checks.positive("largest_weight", largest_weight)
     w = np.linspace(-top, top, checks.positive_int("points", points))
     beta = np.linspace(0.0, checks.positive("largest_beta", largest_beta), 31)
-    parts = []
+    curves = []
     for name in names:
         p = REPARAMETERIZATIONS[checks.one_of("names", name, REPARAMETERIZATIONS)]
         if p.time != "continuous":
@@ -49,17 +50,17 @@ def data(
         inside = w[(w > low) & (w < high)]
         inside = inside[p.f(inside) < 0]
         numerical = [rate_modulus(p, b) for b in beta[5::5]]
-        curves = [
+        panels = [
             ("f", "closed form", inside, p.f(inside)),
             ("ratio", "closed form", inside, p.gradient_over_weight(inside)),
             ("g", "closed form", beta, [p.g(b) for b in beta]),
             ("g", "numerical", beta[5::5], numerical),
         ]
-        parts += [
+        curves += [
             pd.DataFrame({"panel": panel, "name": name, "kind": kind, "at": at, "value": value})
-            for panel, kind, at, value in curves
+            for panel, kind, at, value in panels
         ]
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(curves, ignore_index=True)
 
     best = REPARAMETERIZATIONS["best"]
     headline = {f"g of best at β = {b:g}": best.g(b) for b in (0.1, 0.5, 1.0)}
@@ -77,32 +78,33 @@ def data(
 
 def _largest_gap(table: pd.DataFrame) -> float:
     """Return the largest relative difference of numerical and closed-form g, where both are finite."""
-    g = table[(table.panel == "g") & np.isfinite(table.value)]
+    g = table.loc[(table.panel == "g") & np.isfinite(table.value)]
     both = g.pivot_table(index=["name", "at"], columns="kind", values="value").dropna()
-    return float((both["numerical"] / both["closed form"] - 1).abs().max()) if len(both) else math.nan
+    ratio = both["numerical"].to_numpy() / both["closed form"].to_numpy()
+    return float(np.abs(ratio - 1).max()) if len(both) else math.nan
 
 
 def plot(data: FigureData) -> Figure:
     """Draw f, the ratio and g side by side: closed forms as lines, numerical suprema as marks."""
     names = list(data.parameters["names"])
-    looks = dict(zip(names, plotting.distinct(len(names)), strict=True))
+    looks = plotting.looks(names)
     dashes = dict(zip(names, ("-", "--", "-", ":", "-", "-.", "-"), strict=False))
     with plotting.style():
         figure, axes = plotting.canvas(3, width=11.5, height=3.9)
         for axis, panel in zip(axes, PANELS, strict=True):
-            for name, curves in data.table[data.table.panel == panel].groupby("name", sort=False):
-                color, mark = looks[name]
-                closed = curves[(curves.kind == "closed form") & np.isfinite(curves.value)]
-                found = curves[(curves.kind == "numerical") & np.isfinite(curves.value)]
+            for name, curves in groups(rows(data.table, panel=panel), "name").items():
+                finite = curves.loc[np.isfinite(curves.value)]
+                closed, numerical = (rows(finite, kind=kind) for kind in ("closed form", "numerical"))
                 if len(closed) > 1:
-                    axis.plot(closed["at"], closed.value, dashes.get(name, "-"), color=color, lw=2.2)
-                axis.plot(found["at"], found.value, mark, color=color, mfc="none", ms=6)
-        for name, (color, _) in looks.items():
+                    line = dashes.get(name, "-")
+                    plotting.theory(axis, closed["at"], closed.value, looks[name].color, ls=line, lw=2.2)
+                plotting.measured(axis, numerical["at"], numerical.value, looks[name], hollow=True, ms=6)
+        for name, look in looks.items():
             label = name if REPARAMETERIZATIONS[name].is_stable else f"{name} (not stable)"
-            axes[0].plot([], [], dashes.get(name, "-"), color=color, lw=2.2, label=label)
+            axes[0].add_line(plotting.entry(label, look.color, ls=dashes.get(name, "-"), lw=2.2))
         if {"exp", "softplus"} <= set(names):
             axes[2].text(0.98, 0.06, r"exp, softplus: $e^\beta-1$", ha="right", transform=axes[2].transAxes)
-        axes[0].plot([], [], "o", mfc="none", color=plotting.INK, label="numerical supremum")
+        axes[0].add_line(plotting.entry("numerical supremum", marker="o", ls="", mfc="none"))
         axes[0].set(
             xlabel="free weight $w$",
             ylabel=r"recurrent weight $\lambda=f(w)$ (1/time)",
@@ -121,5 +123,5 @@ def plot(data: FigureData) -> Figure:
             title=r"Stable: $g(\beta)$ is finite",
             ylim=(0, 4.2),
         )
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+        plotting.joined_legend(figure, axes[:1], ncols=6)
     return figure

@@ -2,19 +2,22 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
@@ -31,7 +34,7 @@ FULL_AT = 4  # which of the radii
 
 
 def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the mean, over all choices of `count` of the values, of the largest one chosen.
+    """Return the mean of the largest of `count` values, over all choices of so many out of those given.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
         raise ValueError(f"count must be at most the {n} values, got {count}")
     rank = np.arange(count, n + 1)
 
-    def log_choices(of, out):
+    def log_choices(of: np.ndarray | int, out: np.ndarray | int) -> np.ndarray:
         return gammaln(of + 1) - gammaln(out + 1) - gammaln(of - out + 1)
 
     share = np.exp(log_choices(rank - 1, count - 1) - log_choices(n, count))
@@ -74,21 +77,22 @@ def data(
     """Bracket E_m(β) of the best sums for ρ(t) = (1 + t)^{−1.1}, and perturb the RNNs that they are.
 
     The error is the root of the expected mean squared error for white inputs; the ball holds recurrent,
-    input and output weights of a linear RNN that stays diagonal, with one Euler step per unit time. What more
-    any matrix within β does, the ball of the paper, is in the headline for "direct", at one β. Columns:
-    ``parameterization, m, beta, lower, upper, draws, random``, the last being the mean, over choices of so
-    many of the random draws, of the largest error among them. `budget` is how many boxes the upper bound
-    may look at.
+    input and output weights of a linear RNN that stays diagonal, with one Euler step per unit time. How much
+    worse a perturbation by any matrix within β is, as in the ball of the paper, is in the headline for
+    "direct", at one β. Columns: ``parameterization, m, beta, lower, upper, draws, random``; `random` is the
+    mean of the largest error among so many of the random `draws`, over all choices of them. `budget` is how
+    many boxes the upper bound may look at.
     """
     widths = [checks.positive_int("widths", m) for m in widths]
     task = LinearFunctional(targets.named("iat-paper-polynomial"), horizon)
     fits = {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths}
     betas = np.concatenate([[0.0], 1e-4 * 10.0 ** (0.3 * np.arange(11))])
     counts = sorted({1, *(n for n in (*PAPERS, 100) if n < draws), draws})
-    parts, facts = [], {}
+    curves, facts = [], {}
     for name in parameterizations:
-        options = {"horizon": horizon, "step": "euler", "budget": budget, "seed": seed}
-        bounds = limit_curve(fits, task.rho, betas, name, "expected", **options)
+        bounds = limit_curve(
+            fits, task.rho, betas, name, "expected", horizon=horizon, step="euler", budget=budget, seed=seed
+        )
         for m in widths:
             facts[f"{name}: stability radius, m = {m}"] = float(bounds.radius.sel(m=m))
             errors = _measured(fits[m], task, betas, name, draws, seed, device)
@@ -96,22 +100,26 @@ def data(
             for count in counts:
                 kind = {"parameterization": name, "m": m, "beta": betas}
                 seen = expected_largest(errors, count)
-                parts.append(pd.DataFrame(kind | sides | {"draws": count, "random": seen}))
+                curves.append(pd.DataFrame(kind | sides | {"draws": count, "random": seen}))
         if name == "direct":
             facts |= _any_matrix(fits, task, bounds)
         for (narrow, wide), at in zip(pairwise(widths), bounds.crossing.values, strict=True):
             if math.isfinite(at):
                 facts[f"{name}: E_{narrow} and E_{wide} cross at β"] = float(at)
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(curves, ignore_index=True)
     return Findings(table, *_sentences(table, facts), _printed_crossings(facts))
 
 
-def _any_matrix(fits: dict[int, ExponentialSum], task, bounds) -> dict[str, float]:
+def _any_matrix(
+    fits: Mapping[int, ExponentialSum], task: LinearFunctional, bounds: xr.Dataset
+) -> dict[str, float]:
     """Return how much worse the worst of all matrices is than the worst diagonal one, and how well known."""
-    facts, options = {}, {"horizon": task.horizon, "step": "euler", "ball": "full"}
+    facts = {}
     beta = float(bounds.beta[FULL_AT])
     for m, fit in fits.items():
-        full = worst_case_error(fit, task.rho, beta, "direct", "expected", **options)
+        full = worst_case_error(
+            fit, task.rho, beta, "direct", "expected", horizon=task.horizon, step="euler", ball="full"
+        )
         diagonal = float(bounds.lower.sel(m=m, beta=beta))
         kind = f"direct, all W, β = {beta:.2g}, m = {m}"
         facts[f"{kind}: % above the worst diagonal one"] = 100 * (full.lower / diagonal - 1)
@@ -120,23 +128,36 @@ def _any_matrix(fits: dict[int, ExponentialSum], task, bounds) -> dict[str, floa
 
 
 def _printed_crossings(facts: dict[str, float]) -> dict[str, float]:
-    dots = reference("inverse_approximation/figure1_crossings").itertuples()
-    printed = {f"direct: E_{dot.narrow} and E_{dot.wide} cross at β": dot.beta for dot in dots}
+    dots = reference("inverse_approximation/figure1_crossings")
+    points = zip(dots.narrow, dots.wide, dots.beta, strict=True)
+    printed = {f"direct: E_{narrow} and E_{wide} cross at β": beta for narrow, wide, beta in points}
     return {label: beta for label, beta in printed.items() if label in facts}
 
 
-def _measured(fit: ExponentialSum, task, betas, name: str, draws: int, seed: int, device: str) -> np.ndarray:
+def _measured(
+    fit: ExponentialSum,
+    task: LinearFunctional,
+    betas: np.ndarray,
+    name: str,
+    draws: int,
+    seed: int,
+    device: str,
+) -> np.ndarray:
     """Return the errors (beta, draw) of the RNN that is this sum."""
     model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=name)
-    curve = perturbation_curve(model, task, betas, draws=draws, seed=seed, device=device)
+    curve = perturbation_curve(model, task, betas.tolist(), draws=draws, seed=seed, device=device)
     return np.sqrt(curve.draw_error.values)
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what share of the lower bound random draws see, geometric mean over β where it has doubled."""
-    rest = table[table.beta == 0].groupby(["parameterization", "m"]).lower.first()
-    at_rest = rest.reindex(pd.MultiIndex.from_frame(table[["parameterization", "m"]])).to_numpy()
-    shaken = table[(table.lower > 2 * at_rest) & np.isfinite(table.lower) & (table.beta > 0)]
+    """Return the share of the lower bound that random draws see: a row a model, a column a number of draws.
+
+    It is the geometric mean over those β at which the bound has at least doubled.
+    """
+    keys = ["parameterization", "m"]
+    rest = rows(table, beta=0).groupby(keys).lower.first()
+    at_rest = rest.reindex(pd.MultiIndex.from_frame(table.loc[:, keys])).to_numpy()
+    shaken = table.loc[(table.lower > 2 * at_rest) & np.isfinite(table.lower) & (table.beta > 0)]
     ratio = np.log(shaken.random / shaken.lower)
     return np.exp(ratio.groupby([shaken.parameterization, shaken.m, shaken.draws]).mean()).unstack("draws")
 
@@ -144,26 +165,27 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
 def _sentences(table: pd.DataFrame, facts: dict[str, float]) -> tuple[str, dict]:
     """Return the message, and the numbers of a run."""
     share = shares(table)
-    finite = table[np.isfinite(table.upper) & (table.lower > 0)]
+    finite = table.loc[np.isfinite(table.upper) & (table.lower > 0)]
     gap = float((finite.upper / finite.lower).max())
     headline = {"upper over lower bound, at most": gap}
     for name, group in share.groupby("parameterization", sort=False):
         for n in group.columns.intersection(PAPERS):
-            headline[f"{name}: share of the worst case seen by {n} draws"] = float(_mean(group[n]))
-    few = share.columns[share.columns <= min(PAPERS)].max()
-    worst = share[few].idxmin()
+            headline[f"{name}: share of the worst case seen by {n} draws"] = _geometric_mean(group[n])
+    few = max(n for n in share.columns if n <= min(PAPERS))
+    seen = share[few].to_numpy()
+    worst = share.index[int(seen.argmin())]
     message = (
         f"Bounds over models that stay diagonal: E_m(β) lies between the error of the worst one found (line) "
         f"and a certificate at most {gap - 1:.0%} above it (dashed). Measurement: {few} random draws (open "
-        f"marks) see {share[few].min():.0%} ({worst[0]}, m = {worst[1]}) to {share[few].max():.0%} of it. "
+        f"marks) see {seen.min():.0%} ({worst[0]}, m = {worst[1]}) to {seen.max():.0%} of it. "
         f"Theorem: within the stability radius (dotted) every model forgets; beyond it, errors on [0, ∞) are "
         f"infinite."
     )
     return message, headline | facts
 
 
-def _mean(ratios: pd.Series) -> float:
-    return np.exp(np.log(ratios).mean())
+def _geometric_mean(ratios: ArrayLike) -> float:
+    return float(np.exp(np.log(pd.Series(ratios)).mean()))
 
 
 def plot(data: FigureData) -> Figure:
@@ -171,46 +193,48 @@ def plot(data: FigureData) -> Figure:
     table = data.table
     names = list(dict.fromkeys(table.parameterization))
     widths = sorted(set(table.m))
-    radii = {name: [data.headline[f"{name}: stability radius, m = {m}"] for m in widths] for name in names}
+    radii = {
+        name: [float(data.headline[f"{name}: stability radius, m = {m}"]) for m in widths] for name in names
+    }
     with plotting.style():
         figure, axes = plotting.canvas(len(names) + 1, width=4.2 * (len(names) + 1), height=4.7)
         for axis, name in zip(axes, names, strict=False):
-            _bounds_panel(axis, name, table[table.parameterization == name], radii[name])
+            _bounds_panel(axis, name, rows(table, parameterization=name), radii[name])
         axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
         _shares_panel(axes[-1], table, names, widths)
-        for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
-            axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
-        for style, label in (
-            ({"ls": "-"}, "worst model found: lower bound"),
-            ({"ls": "--", "lw": 1}, "certified upper bound"),
-            ({"ls": ":", "lw": 1.2}, "stability radius"),
-            ({"ls": "", "marker": "o", "mfc": "none"}, f"{min(PAPERS)} random draws"),
-            ({"ls": "", "marker": "o"}, f"{max(PAPERS)} random draws"),
-            ({"color": GREY, "lw": 1}, "authors: figure 1, softplus logs"),
+        for m, look in plotting.looks(widths).items():
+            axes[0].add_line(plotting.entry(f"$m={m}$", look.color, marker=look.mark))
+        for line in (
+            plotting.entry("worst model found: lower bound"),
+            plotting.entry("certified upper bound", ls="--", lw=1),
+            plotting.entry("stability radius", ls=":", lw=1.2),
+            plotting.entry(f"{min(PAPERS)} random draws", ls="", marker="o", mfc="none"),
+            plotting.entry(f"{max(PAPERS)} random draws", ls="", marker="o"),
+            plotting.entry("authors: figure 1, softplus logs", GREY, lw=1),
         ):
-            axes[0].plot([], [], **({"color": plotting.INK} | style), label=label)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+            axes[0].add_line(line)
+        plotting.joined_legend(figure, axes[:1], ncols=5)
     return figure
 
 
 def _bounds_panel(axis: Axes, name: str, curves: pd.DataFrame, radii: list[float]) -> None:
     for curve in _printed(name):
-        axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1)
-    widths = sorted(set(curves.m))
-    for m, radius, (color, mark) in zip(widths, radii, plotting.distinct(len(widths)), strict=True):
-        curve = curves[(curves.m == m) & (curves.beta > 0)]
-        one = curve[curve.draws == curve.draws.max()]
-        axis.plot(one.beta, one.lower, color=color)
-        axis.plot(one.beta, one.upper, "--", color=color, lw=1)
-        axis.fill_between(one.beta, one.lower, one.upper, color=color, alpha=0.25, lw=0)
-        for n, fill in ((min(PAPERS), "none"), (max(PAPERS), color)):
-            seen = curve[curve.draws == n]
-            axis.plot(seen.beta, seen.random, mark, color=color, mfc=fill, ms=4.5)
-        axis.axvline(radius, color=color, ls=":", lw=1.2)
+        plotting.theory(axis, curve.beta, curve.error, GREY, lw=1, zorder=1)
+    shaken = curves.loc[curves.beta > 0]
+    for (m, look), radius in zip(plotting.looks(sorted(set(curves.m))).items(), radii, strict=True):
+        curve = rows(shaken, m=m)
+        one = rows(curve, draws=curve.draws.max())
+        plotting.theory(axis, one.beta, one.lower, look.color)
+        plotting.theory(axis, one.beta, one.upper, look.color, ls="--", lw=1)
+        plotting.band(axis, one.beta, one.lower, one.upper, look.color, alpha=0.25)
+        for n, hollow in ((min(PAPERS), True), (max(PAPERS), False)):
+            seen = rows(curve, draws=n)
+            plotting.measured(axis, seen.beta, seen.random, look, hollow=hollow, ms=4.5)
+        axis.axvline(radius, color=look.color, ls=":", lw=1.2)
     axis.set(
         xscale="log",
         yscale="log",
-        xlim=(curves.beta[curves.beta > 0].min() / 1.2, curves.beta.max() * 1.2),
+        xlim=(shaken.beta.min() / 1.2, shaken.beta.max() * 1.2),
         ylim=(5e-4, 2e2),
         xlabel=r"perturbation $\beta$ of the weights",
         title={"direct": "direct, $W=w$", "softplus": r"softplus, $W=-\log(1+e^w)$"}.get(name, name),
@@ -220,24 +244,23 @@ def _bounds_panel(axis: Axes, name: str, curves: pd.DataFrame, radii: list[float
 def _printed(name: str) -> list[pd.DataFrame]:
     """Return the authors' curves of that parameterisation, as roots of mean squares."""
     if name == "direct":
-        curves = reference("inverse_approximation/figure1")
-        curves = curves[curves.target == "polynomial"]
+        curves = rows(reference("inverse_approximation/figure1"), target="polynomial")
     elif name == "softplus":
         logs = reference("inverse_approximation/softplus_logs")
         curves = logs.assign(error=np.sqrt(logs.error))
     else:
         return []
-    return [curve for _, curve in curves[curves.beta > 0].groupby("m")]
+    return list(groups(curves.loc[curves.beta > 0], "m").values())
 
 
 def _shares_panel(axis: Axes, table: pd.DataFrame, names: list[str], widths: list[int]) -> None:
     share = shares(table)
     for name, line in zip(names, itertools.cycle(("-", "--", ":", "-."))):
-        for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
+        for m, look in plotting.looks(widths).items():
             if (name, m) in share.index:
                 seen = share.loc[(name, m)]
-                axis.plot(seen.index, seen, line + mark, color=color, lw=1)
-        axis.plot([], [], line, color=plotting.INK, lw=1, label=name)
+                plotting.measured(axis, share.columns, seen, look, joined=line, lw=1)
+        axis.add_line(plotting.entry(name, ls=line, lw=1))
     axis.axvspan(min(PAPERS), max(PAPERS), color="0.93", lw=0, zorder=0)
     axis.text(np.sqrt(min(PAPERS) * max(PAPERS)), 0.03, "papers", ha="center", color="0.45")
     axis.set(

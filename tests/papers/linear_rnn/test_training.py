@@ -8,7 +8,6 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.papers.linear_rnn import training
 from curse_of_memory.theory.plateau.exact_loss import exact_loss
 from curse_of_memory.theory.plateau.gradient_flow import gradient_flow
-from curse_of_memory.theory.targets.far_bump import far_bump
 
 SMALL = {"lorenz_horizon": 20, "steps": 60, "batch_size": 32, "samples": 64, "width": 6}
 
@@ -56,7 +55,7 @@ def test_the_exponential_sum_is_learnt_and_airy_is_not(found):
 
 def test_descent_follows_the_flow_up_to_its_learning_rate():
     """Euler's steps along the flow: half the learning rate, half the gap at the same time."""
-    rho, horizon, time = far_bump(0.0, height=0.0, **training.NEAR), 20.0, 4.0
+    rho, horizon, time = training.exponentials(), 20.0, 4.0
     flow = gradient_flow(rho, 4, seed=0, horizon=horizon, time_limit=time, tolerance=1e-10)
     energy = exact_loss(rho, horizon=horizon).energy
     gaps = []
@@ -70,7 +69,7 @@ def test_descent_follows_the_flow_up_to_its_learning_rate():
 
 
 def test_flow_curves_are_the_flow_at_the_steps():
-    rho = far_bump(0.0, height=0.0, **training.NEAR)
+    rho = training.exponentials()
     flow = gradient_flow(rho, 2, seed=0, horizon=20.0, time_limit=10.0)
     curve = training._flow_curve(flow, 2.0, 0.1, 100)
     assert curve.step.iloc[-1] == 100
