@@ -1,7 +1,7 @@
 """The modulus of stability g(β) of a reparameterisation, by numerical search for its supremum."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize_scalar
@@ -72,11 +72,15 @@ def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float
     if not math.isfinite(changes[at]) or _grows_at_an_end(changes, at):
         return math.inf
     around = grid[[max(at - 1, 0), min(at + 1, grid.size - 1)]]
-    refined: OptimizeResult = minimize_scalar(
-        lambda w: -np.nan_to_num(largest(np.array([w]))[0], nan=0.0),
-        bounds=around,
-        method="bounded",
-        options={"xatol": 1e-12 * max(1.0, abs(grid[at]))},
+    # the stubs of scipy do not say what is returned
+    refined = cast(
+        OptimizeResult,
+        minimize_scalar(
+            lambda w: -np.nan_to_num(largest(np.array([w]))[0], nan=0.0),
+            bounds=around,
+            method="bounded",
+            options={"xatol": 1e-12 * max(1.0, abs(grid[at]))},
+        ),
     )
     return max(float(changes[at]), -float(refined.fun))
 
