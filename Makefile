@@ -73,7 +73,7 @@ lock:  ## resolve the newest and the oldest versions that pyproject.toml admits 
 	$(OLDEST) -m venv $(VENV)-lock
 	grep -oE '"[A-Za-z0-9-]+>=[0-9.]+' pyproject.toml | tr -d '"' | sed 's/>=/==/' > $(VENV)-lock/lower-bounds
 	$(VENV)-lock/bin/python -m pip install --quiet --requirement $(VENV)-lock/lower-bounds
-	$(VENV)-lock/bin/python -m pip freeze | grep -vE '^(nvidia|triton)' > requirements-oldest.lock
+	$(VENV)-lock/bin/python -m pip freeze | grep -vE '^(cuda|nvidia|triton)' > requirements-oldest.lock
 	rm -rf $(VENV)-lock
 
 clean:  ## remove the environment and all caches

@@ -43,7 +43,9 @@ class ForkedKernel:
         with mock.patch.dict(os.environ, INLINE):
             forkserver.ensure_running()
         here, there = context.Pipe(duplex=False)
-        self._process = context.Process(target=_run, args=(command[command.index("-f") :], cwd, env, there))
+        arguments = command[command.index("-f") :]
+        # a daemon: it ends with the process that asks for it, however that ends
+        self._process = context.Process(target=_run, args=(arguments, cwd, env, there), daemon=True)
         self._process.start()
         self.pid = here.recv()
 
@@ -73,15 +75,15 @@ def _run(arguments: list[str], cwd: str, env: dict[str, str], ready: Connection)
     os.setsid()  # a signal to its group reaches nobody else
     ready.send(os.getpid())
     os.environ.clear()
-    # it ends with the process that it was forked from, which ends with the tests
-    os.environ.update(env | INLINE | {"JPY_PARENT_PID": str(os.getppid())})
+    os.environ.update(env | INLINE)
     os.chdir(cwd)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     from ipykernel.kernelapp import launch_new_instance
 
-    sys.argv = ["kernel", *arguments]
+    # it ends with the process that it was forked from, which ends with the tests
+    sys.argv = ["kernel", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]
     launch_new_instance()
 
 

@@ -138,10 +138,11 @@ def test_full_precision_is_full_and_leaves_no_trace(torchs_own, said):
 def test_what_torch_inherits_by_itself_is_inherited_afterwards():
     """In a process of its own: a default that has once been set is none any more."""
     code = """
-        import torch
+        import sys, torch
         from curse_of_memory.tools.devices import full_precision
         torch.backends.cudnn.fp32_precision = "ieee"
-        assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
+        if torch.backends.cudnn.rnn.fp32_precision != "ieee":
+            sys.exit("torch inherits nothing")
         with full_precision():
             pass
         assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
@@ -149,6 +150,8 @@ def test_what_torch_inherits_by_itself_is_inherited_afterwards():
         assert torch.backends.cudnn.rnn.fp32_precision == "tf32"
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, capture_output=True)
+    if done.stderr == b"torch inherits nothing\n":
+        pytest.skip("torch before 2.13 inherits nothing")
     assert done.returncode == 0, done.stderr.decode()
 
 
@@ -278,7 +281,7 @@ def test_copies_fit_into_the_budget():
 
 def most_bytes(compute):
     """The largest sum of allocations that live at one time, by torch's own account."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as account:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as account:
         compute()
     events = [e for e in account.profiler.kineto_results.events() if e.name() == "[memory]"]
     return max(itertools.accumulate(e.nbytes() for e in events))
