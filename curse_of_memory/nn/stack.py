@@ -230,8 +230,8 @@ class SequenceStack(Streaming[tuple]):
             raise ValueError(f"pooling={self.pooling!r} has an answer only at the end: call the model itself")
         for block in cast(Iterable[_Block], self.blocks):
             if not can_run_chunks(block.mixing):
-                kind = type(block.mixing).__name__
-                raise TypeError(f"mixing layer {kind} has no run(x, state): it cannot go on from a state")
+                name = type(block.mixing).__name__
+                raise TypeError(f"mixing layer {name} has no run(x, state): it cannot go on from a state")
             if isinstance(block.norm, nn.BatchNorm1d) and block.norm.training:
                 raise ValueError(
                     "batch normalisation in training mode sees all steps at once: call eval() before run()"

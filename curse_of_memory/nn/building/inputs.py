@@ -25,7 +25,7 @@ __all__ = [
     "dropout_probability",
     "guarded",
     "initial_state",
-    "many",
+    "many_models",
     "nan_where",
     "sequence",
     "state_of_each",
@@ -65,7 +65,9 @@ def sequence(layer: nn.Module, x: Tensor) -> Tensor:
     return x
 
 
-def many(layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def many_models(
+    layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
     """Return stacked `parameters` and `x` of a ``run_many``, checked, in the precision to compute in.
 
     They are refused unless they are the weights of `layer` and inputs of it.
@@ -165,10 +167,10 @@ def guarded(method: Method) -> Method:
             return method(layer, x, *arguments, **options)
         finite = x.isfinite()
         reached = (~finite).any(-1).cumsum(1) > 0
-        found = method(layer, x.where(finite, 0), *arguments, **options)
-        if isinstance(found, Outputs):
-            return Outputs(nan_where(reached, found.y), _state_nan_where(reached[:, -1], found.last))
-        return nan_where(reached if found.ndim == 3 else reached[:, -1], found)
+        answer = method(layer, x.where(finite, 0), *arguments, **options)
+        if isinstance(answer, Outputs):
+            return Outputs(nan_where(reached, answer.y), _state_nan_where(reached[:, -1], answer.last))
+        return nan_where(reached if answer.ndim == 3 else reached[:, -1], answer)
 
     return cast(Method, wrapped)
 
@@ -204,6 +206,6 @@ def _state_nan_where(reached: Tensor, state):
         numbers = state.is_floating_point() or state.is_complex()
         return nan_where(reached, state) if numbers and state.shape[:1] == reached.shape else state
     if isinstance(state, tuple | list):
-        parts = [_state_nan_where(reached, part) for part in state]
-        return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+        members = [_state_nan_where(reached, member) for member in state]
+        return type(state)(*members) if hasattr(state, "_fields") else type(state)(members)
     return state

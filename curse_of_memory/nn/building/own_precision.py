@@ -48,14 +48,14 @@ def in_own_precision(method: Method) -> Method:
 
     @functools.wraps(method)
     def wrapped(layer: nn.Module, x: Tensor, *arguments, **options):
-        kind, dtype = x.device.type, first_weight(layer).dtype
-        rounded = torch.is_autocast_enabled(kind)
-        with torch.autocast(kind, enabled=False) if rounded else contextlib.nullcontext():
+        device, dtype = x.device.type, first_weight(layer).dtype
+        rounded = torch.is_autocast_enabled(device)
+        with torch.autocast(device, enabled=False) if rounded else contextlib.nullcontext():
             if dtype not in SHORT:
                 return method(layer, x.to(dtype), *arguments, **options)
-            found = method(layer, x.to(dtype).float(), *arguments, **options)
-            if isinstance(found, Outputs):
-                return Outputs(found.y.to(dtype), found.last)
-            return found.to(dtype)
+            answer = method(layer, x.to(dtype).float(), *arguments, **options)
+            if isinstance(answer, Outputs):
+                return Outputs(answer.y.to(dtype), answer.last)
+            return answer.to(dtype)
 
     return cast(Method, wrapped)

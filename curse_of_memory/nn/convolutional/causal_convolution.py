@@ -151,7 +151,7 @@ class CausalConvolution(Streaming[Tensor]):
         return y.mT, last, lost
 
     def extra_repr(self) -> str:
-        """Say what kind of convolution this is in ``print(model)``."""
+        """Return what ``print`` shows of the convolution between its brackets."""
         sizes = f"{self.input_size}, {self.output_size}, {self.kernel_size}, dilation={self.dilation}"
         return sizes + (", weight_norm" if self.gain is not None else "")
 

@@ -85,8 +85,8 @@ class _Gated(Streaming[Tensor]):
         state = inputs.initial_state(state, (batch, size), x)
         if x.shape[1] == 0:
             return Outputs(x.new_zeros(batch, 0, self.output_size), state)
-        parts = state.view(batch, self.states, self.layers, self.width).permute(1, 2, 0, 3).contiguous()
-        h, last = self.network(x, parts[0] if self.states == 1 else tuple(parts))
+        states = state.view(batch, self.states, self.layers, self.width).permute(1, 2, 0, 3).contiguous()
+        h, last = self.network(x, states[0] if self.states == 1 else tuple(states))
         last = last[None] if self.states == 1 else torch.stack(last)
         return Outputs(self.readout(h), last.permute(2, 0, 1, 3).reshape(batch, size))
 

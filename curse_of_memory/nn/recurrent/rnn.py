@@ -256,7 +256,7 @@ class RNN(KeepsMap, Streaming[Tensor]):
         ValueError, TypeError
             If a shape does not fit, or a weight is missing.
         """
-        p, x = inputs.many(self, parameters, x)
+        p, x = inputs.many_models(self, parameters, x)
         W, U, C, b = torch.func.vmap(self.recurrence)(p), p["input_weight"], p["output_weight"], p.get("bias")
         cell = euler_cell(self.activation)
         y = recurrence(cell, x, W, U, b, C, dt=self.dt, diagonal=self.diagonal).y
@@ -310,6 +310,6 @@ class RNN(KeepsMap, Streaming[Tensor]):
         return self._weights(parameters)
 
     def extra_repr(self) -> str:
-        """Say what kind of network this is in ``print(model)``."""
+        """Return what ``print`` shows of the network between its brackets."""
         shape = "diagonal" if self.diagonal else "dense"
         return f"width={self.width}, {self.activation}, {self._map.name}, {shape}, dt={self.dt:g}"

@@ -220,9 +220,9 @@ def _given(eigenvalues: ArrayLike, states: int) -> Tensor:
     values = np.asarray(eigenvalues)
     for part in (np.real(values), np.imag(values)):
         checks.finite_array("initial", part, ndim=1)
-    modes, kind = (states / 2, "pairs") if np.iscomplexobj(values) else (states, "real modes")
+    modes, what = (states / 2, "pairs") if np.iscomplexobj(values) else (states, "real modes")
     if values.size != modes:
-        raise ValueError(f"initial must have {modes:g} eigenvalues for {kind}, got {values.size}")
+        raise ValueError(f"initial must have {modes:g} eigenvalues for {what}, got {values.size}")
     return torch.from_numpy(values.astype(complex if np.iscomplexobj(values) else float))
 
 

@@ -138,7 +138,7 @@ class S4D(DiagonalModes):
         ValueError, TypeError
             If a shape does not fit, or a weight is missing.
         """
-        p, x = inputs.many(self, parameters, x)
+        p, x = inputs.many_models(self, parameters, x)
         y = torch.func.vmap(self._answer, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
         return y.to(parameters["output_weight"].dtype)
 
@@ -225,5 +225,5 @@ class S4D(DiagonalModes):
         return modal_kernel(z, coefficients, horizon, pairs=self.has_pairs)
 
     def extra_repr(self) -> str:
-        """Say what kind of layer this is in ``print(model)``."""
+        """Return what ``print`` shows of the layer between its brackets."""
         return f"width={self.width}, {self._kind()}"

@@ -205,7 +205,7 @@ class SSM(DiagonalModes):
         ValueError, TypeError
             If a shape does not fit, or a weight is missing.
         """
-        p, x = inputs.many(self, parameters, x)
+        p, x = inputs.many_models(self, parameters, x)
         y = torch.func.vmap(lambda p, x: self._answer(p, x, None).y, in_dims=(0, 0 if x.ndim == 4 else None))(
             p, x
         )
@@ -288,5 +288,5 @@ class SSM(DiagonalModes):
         return self._weights(parameters)
 
     def extra_repr(self) -> str:
-        """Say what kind of model this is in ``print(model)``."""
+        """Return what ``print`` shows of the model between its brackets."""
         return f"{self.input_size}, {self.output_size}, {self.activation}, {self._kind()}"

@@ -48,11 +48,11 @@ def _hash_of_sources(folder: Path) -> str | None:
     sources = sorted(folder.rglob("*.py"))
     if not sources:
         return None
-    found = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2])).encode())
+    digest = hashlib.sha256(repr((numba.__version__, llvmlite.__version__, sys.version_info[:2])).encode())
     for path in sources:
         text = path.read_bytes()
-        found.update(f"{path.relative_to(folder).as_posix()} {len(text)} ".encode() + text)
-    return found.hexdigest()[:16]
+        digest.update(f"{path.relative_to(folder).as_posix()} {len(text)} ".encode() + text)
+    return digest.hexdigest()[:16]
 
 
 # when this is imported, not later: what is compiled is what was imported, whatever has become of the files

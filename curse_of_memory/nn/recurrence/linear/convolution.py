@@ -143,15 +143,15 @@ def _convolved(kernel: Tensor, x: Tensor, adjoint: bool) -> Tensor:
 
 def _correlated(x: Tensor, g: Tensor) -> Tensor:
     time, length = _lengths(x)
-    found = x.new_empty(x.shape[2], time)
+    correlation = x.new_empty(x.shape[2], time)
     for channels, batches in _parts(x, length):
-        total = x.new_zeros(found[channels].shape[0], length // 2 + 1, dtype=x.dtype.to_complex())
+        total = x.new_zeros(correlation[channels].shape[0], length // 2 + 1, dtype=x.dtype.to_complex())
         for some in batches:
             left = torch.fft.rfft(x[some, :, channels].mT, length)
             right = torch.fft.rfft(g[some, :, channels].mT, length)
             total += right.mul_(left.conj_physical_()).sum(0)
-        found[channels] = torch.fft.irfft(total, length)[..., :time]
-    return found
+        correlation[channels] = torch.fft.irfft(total, length)[..., :time]
+    return correlation
 
 
 def _convolution_adjoints(convolve, correlate, ctx, gradient: Tensor):

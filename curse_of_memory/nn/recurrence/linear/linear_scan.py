@@ -172,9 +172,10 @@ _operator.register_autograd(
 
 
 def _empty(like: Tensor) -> Tensor:
-    """Return a tensor like `like`, from numpy: unlike torch it asks the system for large pages.
+    """Return an empty tensor of the shape and dtype of `like`, in memory that numpy has asked for.
 
-    Fewer pages take less time to come by, which for long sequences is most of the time.
+    numpy asks the system for large pages, as torch does not, and fewer pages take less time to get: for long
+    sequences that is most of the time.
     """
     return torch.from_numpy(np.empty(like.shape, like.detach().resolve_conj().numpy().dtype))
 

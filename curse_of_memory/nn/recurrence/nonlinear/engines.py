@@ -48,8 +48,8 @@ def backward(options: Options, tensors, kept, dy: Tensor, dlast: Tensor, wants_x
     arguments = _arranged(options, *tensors)
     engine, cell = _engine(tensors[0]), options.cell
     dx, dW, dU, dC, dinitial = engine.backward(cell, options.dt, arguments, kept, dy, dlast, wants_x)
-    found = dx, dW[..., 0] if options.diagonal else dW, dU[..., 1:], dU[..., 0], dC, dinitial
-    return tuple(_shared(g, t) for g, t in zip(found, tensors, strict=True))
+    gradients = dx, dW[..., 0] if options.diagonal else dW, dU[..., 1:], dU[..., 0], dC, dinitial
+    return tuple(_shared(g, t) for g, t in zip(gradients, tensors, strict=True))
 
 
 def _engine(x: Tensor):
@@ -124,12 +124,12 @@ def _forward_operator(
 
 @_forward_operator.register_fake
 def _(cell, dt, diagonal, models, x, recurrent, inputs, bias, readout, initial):
-    kind = _options(cell, dt, diagonal, models).cell
-    m = recurrent.shape[-1] // (len(kind.activations) if diagonal else 1)
+    stepped = _options(cell, dt, diagonal, models).cell
+    m = recurrent.shape[-1] // (len(stepped.activations) if diagonal else 1)
     leading = () if models < 0 else (models,)
     batch, time, _ = x.shape[-3:]
     y = x.new_empty(*leading, batch, time, m if readout is None else readout.shape[-2])
-    return y, x.new_empty(*leading, batch, kind.states * m)
+    return y, x.new_empty(*leading, batch, stepped.states * m)
 
 
 @torch.library.custom_op("curse_of_memory::recurrence_backward", mutates_args=())
@@ -166,10 +166,10 @@ def _keep(ctx, inputs, output):
 
 def _gradients(ctx, dy: Tensor, dlast: Tensor):
     wants_x = ctx.needs_input_grad[4]
-    found = _backward_operator(
+    gradients = _backward_operator(
         *ctx.options, list(ctx.saved_tensors), ctx.which, dy.contiguous(), dlast.contiguous(), wants_x
     )
-    of = dict(zip([i for i in ctx.which if i or wants_x], found, strict=True))
+    of = dict(zip([i for i in ctx.which if i or wants_x], gradients, strict=True))
     return None, None, None, None, *(of.get(i) for i in range(6))
 
 

@@ -77,9 +77,9 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
             target = _block(p, stage.target, stage.target + 1, m)
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
             old = _block(h[k], stage.target, stage.target + 1, m)
-            through, parts = moved_adjoint(target, old, values, dt)
-            for i, value, part in zip(stage.reads, values, parts, strict=True):
-                _block(delta[k], i, i + 1, m).copy_(part * SLOPES[cell.activations[i]](value))
+            through, adjoints = moved_adjoint(target, old, values, dt)
+            for i, value, adjoint in zip(stage.reads, values, adjoints, strict=True):
+                _block(delta[k], i, i + 1, m).copy_(adjoint * SLOPES[cell.activations[i]](value))
             target.copy_(through)
             share, weight = _block(delta[k], start, end, m), W[:, start * m : end * m]
             source = _block(p, stage.source, stage.source + 1, m)

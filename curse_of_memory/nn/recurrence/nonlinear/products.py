@@ -41,9 +41,9 @@ class _Blocks:
         """Return a whole number."""
         return self.context.get_constant(types.intp, value)
 
-    def place(self, kind, array, *indices):
+    def place(self, layout, array, *indices):
         """Return the address of ``array[indices]``."""
-        return cgutils.get_item_pointer(self.context, self.builder, kind, array, indices)
+        return cgutils.get_item_pointer(self.context, self.builder, layout, array, indices)
 
     def load(self, place):
         """Return the vector at an address."""
@@ -98,13 +98,15 @@ def _product_block(typing, rows, vectors, added, W, h, a, row, lane):
     count, wide, adds = rows.literal_value, vectors.literal_value, added.literal_value
 
     def write(context, builder, signature, values):
-        kinds = signature.args[3:6]
-        arrays = [context.make_array(k)(context, builder, v) for k, v in zip(kinds, values[3:6], strict=True)]
+        layouts = signature.args[3:6]
+        arrays = [
+            context.make_array(k)(context, builder, v) for k, v in zip(layouts, values[3:6], strict=True)
+        ]
         row, lane = values[6:]
-        blocks = _Blocks(context, builder, kinds[1].dtype)
+        blocks = _Blocks(context, builder, layouts[1].dtype)
         of_W, of_h, of_a = (
             lambda *i, k=k, array=array: blocks.place(k, array, *i)
-            for k, array in zip(kinds, arrays, strict=True)
+            for k, array in zip(layouts, arrays, strict=True)
         )
         rows = [builder.add(row, blocks.constant(r)) for r in range(count)]
         lanes = [builder.add(lane, blocks.constant(v * blocks.width)) for v in range(wide)]
@@ -133,13 +135,15 @@ def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
     high, wide = rows.literal_value, columns.literal_value
 
     def write(context, builder, signature, values):
-        kinds = signature.args[2:5]
-        arrays = [context.make_array(k)(context, builder, v) for k, v in zip(kinds, values[2:5], strict=True)]
+        layouts = signature.args[2:5]
+        arrays = [
+            context.make_array(k)(context, builder, v) for k, v in zip(layouts, values[2:5], strict=True)
+        ]
         first, second, row, column = values[5:]
-        blocks = _Blocks(context, builder, kinds[0].dtype)
+        blocks = _Blocks(context, builder, layouts[0].dtype)
         of_d, of_h, of_G = (
             lambda *i, k=k, array=array: blocks.place(k, array, *i)
-            for k, array in zip(kinds, arrays, strict=True)
+            for k, array in zip(layouts, arrays, strict=True)
         )
 
         def counted(start, count):
@@ -165,8 +169,8 @@ def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
                 builder.store(total, place)
         return context.get_dummy_value()
 
-    kinds = (rows, columns, d, h, G)
-    return types.void(*kinds, types.intp, types.intp, types.intp, types.intp), write
+    argument_types = (rows, columns, d, h, G)
+    return types.void(*argument_types, types.intp, types.intp, types.intp, types.intp), write
 
 
 @compiled(**SMALL)

@@ -81,8 +81,8 @@ def _step(cell, drives, weights, states, dt, diagonal) -> list[Tensor]:
         h, count = states[stage.source], len(stage.computes)
         if count:
             recurrent = (h if count == 1 else torch.cat([h] * count, -1)) * weight if diagonal else h @ weight
-            parts = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
-            values += [ACTIVATIONS[name](part) for name, part in zip(stage.computes, parts, strict=True)]
+            preactivations = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
+            values += [ACTIVATIONS[name](a) for name, a in zip(stage.computes, preactivations, strict=True)]
         states[stage.target] = moved(states[stage.target], [values[i] for i in stage.reads], dt)
     return states
 
@@ -225,5 +225,5 @@ def _derived_by_torch(
     arguments = x, recurrent, inputs, bias, readout, initial
     wanted = [t for t in arguments if t is not None and t.requires_grad]
     results = naive_recurrence(options.cell, *arguments, dt=options.dt, diagonal=options.diagonal)
-    found = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
-    return tuple(next(found) if t is not None and t.requires_grad else None for t in arguments)
+    gradients = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
+    return tuple(next(gradients) if t is not None and t.requires_grad else None for t in arguments)
