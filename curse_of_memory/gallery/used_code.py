@@ -80,9 +80,9 @@ class PackageCode:
     def _files(self) -> dict[str, Path]:
         """The file of every module, by its full name."""
         files = {}
-        for path in sorted(self.package.rglob("*.py")):
-            parts = path.relative_to(self.package).with_suffix("").parts
-            if path.relative_to(self.package).parts[0] not in APART:
+        for path in self._committed:
+            if path.suffix == ".py":
+                parts = path.relative_to(self.package).with_suffix("").parts
                 parts = parts[:-1] if parts[-1] == "__init__" else parts
                 files[".".join((self.package.name, *parts))] = path
         return files
@@ -90,14 +90,17 @@ class PackageCode:
     @cached_property
     def _data(self) -> list[Path]:
         """The files of the package that are no code."""
+        return [path for path in self._committed if path.suffix != ".py" and path.name != DESCRIPTION]
+
+    @cached_property
+    def _committed(self) -> list[Path]:
+        """The files of the package that figures can use, without what Python and our engine keep compiled."""
         return [
             path
             for path in sorted(self.package.rglob("*"))
-            if path.is_file()
-            and path.suffix not in (".py", ".pyc")
-            and path.name != DESCRIPTION
-            and not path.name.startswith(".")
-            and path.relative_to(self.package).parts[0] not in APART
+            if (parts := path.relative_to(self.package).parts)[0] not in APART
+            and not any(part == "__pycache__" or part.startswith(".") for part in parts)
+            and path.is_file()
         ]
 
     def _data_of(self, modules: Iterable[str], tables: set[str]) -> set[Path]:

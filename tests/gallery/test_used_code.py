@@ -75,10 +75,15 @@ else:
     "papers/a/reference/first.csv": "1",
     "papers/a/reference/second.csv": "1",
     "notes.txt": "1",
+    "__pycache__/files.cpython-311.pyc": "1",
+    "nn/__pycache__/compiled/cells.compiled": "1",
+    "nn/__pycache__/left.py": "1",
+    ".hidden/notes.txt": "1",
+    ".notes.txt.draft": "1",
     "gallery/__init__.py": "",
     "cli.py": "",
 }
-CODE = {file for file in TOY if file.endswith(".py") and not file.startswith(("gallery", "cli"))}
+CODE = {file for file in TOY if file.endswith(".py") and not file.startswith(("gallery", "cli", "nn/__py"))}
 TABLES = {"papers/a/reference/first.csv", "papers/a/reference/second.csv"}
 TOP = "__init__.py"
 RNN = {TOP, "nn/__init__.py", "nn/rnn.py", "checks.py"}
