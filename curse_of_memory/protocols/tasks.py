@@ -42,8 +42,16 @@ class Task(Protocol):
 class LinearError(TypedDict):
     """How far a linear model is from a linear target: the arguments of a loss's ``expected``.
 
-    The kernel error Δρ ``(time, output, input)``, the offset error Δμ ``(time, output)``, the time step, and
-    the variance and kind of the inputs.
+    Attributes
+    ----------
+    kernel_error : Tensor of shape ``(time, output, input)``
+        Δρ_s = ρ̂_s − ρ_s, densities per unit time.
+    offset_error : Tensor of shape ``(time, output)``
+        Δμ_k, the part of the error that does not depend on the input.
+    dt, variance : float
+        Time step, and variance of the independent steps of the inputs.
+    inputs : str
+        ``'white'`` or ``'random_walk'``.
     """
 
     kernel_error: Tensor
