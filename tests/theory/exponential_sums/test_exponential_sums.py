@@ -349,7 +349,7 @@ def test_any_multipliers_fit_no_worse_than_pairs_and_pairs_than_real_rates():
 
 def test_a_fit_is_printed_without_the_search_for_its_bound(monkeypatch):
     fit = fit_exponential_sum(POLYNOMIAL, 2)
-    monkeypatch.setattr("curse_of_memory.theory.exponential_sums.weighted_lower_bound", None)
+    monkeypatch.setattr("curse_of_memory.theory.exponential_sums.fits.weighted_lower_bound", None)
     assert "error=0.0" in repr(fit)
     assert "lower_bound" not in repr(fit)
 
