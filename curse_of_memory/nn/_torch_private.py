@@ -15,7 +15,7 @@ try:
     _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]  # a module in C++ without stubs
 except AttributeError:
     raise ImportError(
-        f"curse_of_memory needs torch 2.9 to 2.13: torch {torch.__version__} has no "
+        f"curse_of_memory was tried with torch up to 2.13, and torch {torch.__version__} has no "
         "torch._C._functorch.is_functorch_wrapped_tensor"
     ) from None
 

@@ -15,7 +15,8 @@ try:
     Cache = caching._Cache
     """What numba asks for compiled code before it compiles a function, and tells of it afterwards."""
 except (ImportError, AttributeError) as error:
-    raise ImportError(f"curse_of_memory needs numba 0.61 to 0.68, got {numba.__version__}: {error}") from None
+    version = numba.__version__
+    raise ImportError(f"curse_of_memory was tried with numba up to 0.68, and in {version}: {error}") from None
 
 __all__ = [
     "WITHOUT_COUNTS",
