@@ -1,7 +1,7 @@
 """The copying code of INTEREST (2307.11462) in small: its weights on logits, and how it clips and draws."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.papers.audit._table import Row
+from curse_of_memory.report.long_table import curve, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tasks.copying import Copying
@@ -71,7 +72,8 @@ def used_gradient(clip_first: bool, seed: int) -> float:
     else:
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
-    return float(torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in model.parameters()])))
+    gradients = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+    return float(torch.linalg.vector_norm(torch.cat(gradients)))
 
 
 def _right(task: Copying, sequences: int, seed: int, place: torch.device) -> tuple[Tensor, Tensor]:
@@ -81,7 +83,7 @@ def _right(task: Copying, sequences: int, seed: int, place: torch.device) -> tup
 
 
 def margin_curves(task: Copying, sequences: int, seed: int, place: torch.device) -> pd.DataFrame:
-    """Return the loss against the margin, exact and of logits with that margin; columns as the audit's."""
+    """Return the loss against the margin, in closed form and of logits with that margin, as long tables."""
     n = task.horizon
     right, classes = _right(task, sequences, seed, place)
     outside = TemporallyWeightedCrossEntropy()
@@ -91,27 +93,32 @@ def margin_curves(task: Copying, sequences: int, seed: int, place: torch.device)
         "weight on the error": (1.0, outside, some[some < 30]),
         "weight on the logits": (1 / n, lambda z, y: inside(z / n, y), some),
     }
-    parts = []
+    curves = []
     for name, (weight, loss, margins) in ways.items():
-        kind = {"panel": "margin", "curve": name}
-        parts.append(
-            pd.DataFrame(kind | {"kind": "exact", "x": MARGINS, "y": cross_entropy(MARGINS, weight)})
-        )
+        exact = cross_entropy(MARGINS, weight)
         seen = [float(loss(m * right, classes)) for m in margins]
-        parts.append(pd.DataFrame(kind | {"kind": "measured", "x": margins, "y": seen}))
-    return pd.concat(parts, ignore_index=True)
+        curves.append(curve(MARGINS, exact, panel="margin", curve=name, kind="exact"))
+        curves.append(curve(margins, seen, panel="margin", curve=name, kind="measured"))
+    return pd.concat(curves, ignore_index=True)
 
 
 def copying_rows(task: Copying, power: float, sequences: int, seed: int, place: torch.device) -> list[Row]:
     """Return the rows on the copying code: weights on logits, their sum and first step, clipping, seeds."""
     logs = reference("interest/copying_logs")
-    logged = logs[logs.epoch == logs.epoch.max()].set_index(["memory_length", "p"]).loss
+    last = rows(logs, epoch=logs.epoch.max())
+    logged = dict(zip(zip(last.memory_length, last.p, strict=True), last.loss.tolist(), strict=True))
     return [*_logit_rows(task, power, sequences, seed, place, logged), *_code_rows(task, power, seed, logged)]
 
 
 def _logit_rows(
-    task: Copying, power: float, sequences: int, seed: int, place, logged: pd.Series
+    task: Copying,
+    power: float,
+    sequences: int,
+    seed: int,
+    place: torch.device,
+    logged: Mapping[tuple[int, float], float],
 ) -> list[Row]:
+    """Return the rows on the weight inside the cross-entropy, which is a temperature there."""
     n = task.horizon
     right, classes = _right(task, sequences, seed, place)
     noise = torch.from_numpy(stream("noise of logits", seed).standard_normal(right.shape)).to(place)
@@ -123,7 +130,7 @@ def _logit_rows(
         r"$w\,\mathrm{CE}(z)$",
         r"code: $\mathrm{CE}(wz)$, $\Sigma w=1$",
     )
-    reached = float(logged[10, 0])
+    reached = logged[10, 0]
     weights = copying_weights(power)(np.arange(1.0, n + 1))
     second = float(weights[1] / weights.sum())
     needed = math.log((CLASSES - 1) / math.expm1(reached))
@@ -154,7 +161,10 @@ def _logit_rows(
     return [Row(*place_of, quantity, *both) for quantity, both in numbers.items()]
 
 
-def _code_rows(task: Copying, power: float, seed: int, logged: pd.Series) -> list[Row]:
+def _code_rows(
+    task: Copying, power: float, seed: int, logged: Mapping[tuple[int, float], float]
+) -> list[Row]:
+    """Return the rows on the sum and the first step of the weights, on clipping, on seeds and on infinity."""
     n = task.horizon
     paper, code = bias.power(power).weights(n), copying_weights(power)(np.arange(1.0, n + 1))
     # two runs that nothing ties together; each is a seed here, so that the row can be made again
@@ -197,7 +207,7 @@ def _code_rows(task: Copying, power: float, seed: int, logged: pd.Series) -> lis
             "last step only",
             "all ones: p = 0 with other data",
             "final logged loss, 150 digits: p = 0, p = 100",
-            float(logged[150, 0]),
-            float(logged[150, FOR_INFINITY]),
+            logged[150, 0],
+            logged[150, FOR_INFINITY],
         ),
     ]

@@ -11,6 +11,7 @@ from curse_of_memory.measure import memory_function
 from curse_of_memory.nn import RNN
 from curse_of_memory.nn.state_space.ssm import SSM
 from curse_of_memory.papers.audit._table import Row
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
@@ -18,6 +19,7 @@ from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.lemmas.lyapunov import Shear
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 from curse_of_memory.theory.stability import stability_radius, worst_case_error
+from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.training import sweep
 
 __all__ = [
@@ -70,14 +72,13 @@ def logged_errors() -> pd.DataFrame:
         activation="linear", parameterization="softplusssm"
     )
     others = reference("inverse_approximation/readme_table")
-    return pd.concat([others, lru, softplus], ignore_index=True)[
-        ["activation", "parameterization", "m", "beta", "error"]
-    ]
+    columns = ["activation", "parameterization", "m", "beta", "error"]
+    return pd.concat([others, lru, softplus], ignore_index=True).reindex(columns=columns)
 
 
 def finite_to(logs: pd.DataFrame, parameterization: str, m: int = 64, limit: float = 1e7) -> float:
     """Return the largest logged β up to which the error stays below `limit`, where the figures end."""
-    curve = logs[(logs.activation == "linear") & (logs.parameterization == parameterization) & (logs.m == m)]
+    curve = rows(logs, activation="linear", parameterization=parameterization, m=m)
     inside = (curve.error < limit).to_numpy()  # what left the picture or overflowed is none of it
     first = inside.size if inside.all() else int(np.argmin(inside))
     return float(curve.beta.iloc[first - 1])
@@ -85,25 +86,25 @@ def finite_to(logs: pd.DataFrame, parameterization: str, m: int = 64, limit: flo
 
 def turning(logs: pd.DataFrame, activation: str) -> float:
     """Return the first logged β where an LRU with 64 states is worse than one with 32; NaN if it never is."""
-    chosen = logs[(logs.activation == activation) & (logs.parameterization == "lru")]
+    chosen = rows(logs, activation=activation, parameterization="lru")
     errors = chosen.pivot(index="beta", columns="m", values="error")
-    worse = errors.index[errors[64] > errors[32]]
+    worse = errors.index.to_numpy()[(errors[64] > errors[32]).to_numpy()]
     return float(worse[0]) if worse.size else math.nan
 
 
 def activation_rows(horizon: int, seed: int, device: str) -> list[Row]:
     """Return the rows on the place of σ: for small inputs both are linear, and the same."""
     place, lag = ("place of σ in the SSM", "outside the recurrence", "code (HEAD): inside"), horizon // 2
-    rows = []
+    table = []
     for size in SIZES:
         memories = activation_memories(horizon, size, seed, device).values()
         kept = [float(memory[lag] / memory[0]) for memory in memories]
-        rows.append(Row(*place, f"memory at lag {lag} over lag 0, |x| = {size:g}", *kept))
-    return rows
+        table.append(Row(*place, f"memory at lag {lag} over lag 0, |x| = {size:g}", *kept))
+    return table
 
 
-def map_rows(fit: ExponentialSum, rho, logs: pd.DataFrame) -> list[Row]:
-    """Return the rows on which maps are stable."""
+def map_rows(fit: ExponentialSum, rho: Target, logs: pd.DataFrame) -> list[Row]:
+    """Return the rows on which maps of the recurrent weights are stable."""
     lru = "LRU on polynomial memory", "README: unstable", "figures: finite"
     worst = [worst_case_error(fit, rho, 0.5, name, "l2").lower for name in ("direct", "exp")]
     return [

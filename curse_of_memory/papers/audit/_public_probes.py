@@ -61,6 +61,7 @@ class Convolution(nn.Module):
 
     def __init__(self, rho: np.ndarray):
         super().__init__()
+        self.rho: Tensor
         self.register_buffer("rho", torch.from_numpy(rho.copy()))
 
     def forward(self, x: Tensor) -> Tensor:

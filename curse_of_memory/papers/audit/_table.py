@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import pandas as pd
 
@@ -15,20 +15,20 @@ AS_PAPER, AS_CODE = "as in the paper", "as in the code"
 
 @dataclass(frozen=True)
 class Row:
-    """One fact that is said in two ways, and one number computed in both.
+    """One fact on which paper and code differ, and one number, computed as each of them has it.
 
     Attributes
     ----------
     what : str
-        The fact, in a few words; rows of one fact differ in `quantity`.
+        The fact, in a few words; several rows may be of one fact, and differ in `quantity`.
     paper, code : str
         What the paper says of it, and what the code, its logs or the README have.
     quantity : str
         What is computed.
     as_paper, as_code : float
-        That, in the one way and in the other.
+        Its value as the paper has it, and as the code has it.
     draws : sequence of float
-        Of a mean or median over random draws in the code's way: the same of each draw.
+        If `as_code` is a mean or median over random draws: the value of each draw.
     """
 
     what: str
@@ -37,16 +37,17 @@ class Row:
     quantity: str
     as_paper: float
     as_code: float
+    _: KW_ONLY
     draws: Sequence[float] = ()
 
     @property
     def factor(self) -> float:
-        """By what the number changes from the paper's way to the other; NaN where that is no number."""
+        """`as_code` over `as_paper`; NaN if the latter is zero."""
         return self.as_code / self.as_paper if self.as_paper else math.nan
 
 
 def printed(rows: Sequence[Row]) -> pd.DataFrame:
-    """Return the rows as a table that is ready to be printed.
+    """Return the rows as a table of texts, one line a row, with the facts as its index.
 
     Examples
     --------
@@ -68,7 +69,7 @@ def printed(rows: Sequence[Row]) -> pd.DataFrame:
 
 
 def both_ways(rows: Sequence[Row]) -> dict[str, float]:
-    """Return the numbers of all rows under labels of their own, for the headline of a figure."""
+    """Return the headline of an audit: both numbers of each row, labelled by fact, quantity and way."""
     return {
         _label(row, way): float(value)
         for row in rows
@@ -77,7 +78,7 @@ def both_ways(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def over_draws(rows: Sequence[Row]) -> dict[str, Spread]:
-    """Return the spread of those numbers of :func:`both_ways` that are over random draws."""
+    """Return the spread over random draws of those numbers of :func:`both_ways` that average over some."""
     return spreads({_label(row, AS_CODE): row.draws for row in rows})
 
 
@@ -86,7 +87,7 @@ def _label(row: Row, way: str) -> str:
 
 
 def _number(value: float) -> str:
-    """Return four digits, powers of ten as mathematics."""
+    """Return a number with four significant digits, its power of ten written as mathematics."""
     if math.isnan(value):
         return "—"
     if math.isinf(value):

@@ -1,11 +1,13 @@
 """Audit of kernels, time step, layers and maps: IAT (2305.19190) and StableSSM (2311.14495)."""
 
-import matplotlib.pyplot as plt
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from curse_of_memory.papers.audit._maps import (
     REAL_PART,
@@ -23,17 +25,18 @@ from curse_of_memory.papers.audit._maps import (
 from curse_of_memory.papers.audit._table import Row, both_ways, printed
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import curve, groups, rows
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tasks.convolution import filtered
 from curse_of_memory.theory import bias, targets
-from curse_of_memory.theory.exponential_sums import fit_exponential_sum
+from curse_of_memory.theory.exponential_sums import ExponentialFit, fit_exponential_sum
+from curse_of_memory.theory.targets.target import Target
 
 __all__ = ["data", "plot"]
 
-KINDS = ("exponential", "polynomial")
+KINDS = ["exponential", "polynomial"]
 LOGGED = {"rnn": "linear RNN", "ssm": "linear SSM", "softplusssm": "softplus SSM", "s4": "S4", "lru": "LRU"}
 WIDEST = 64
-COLUMNS = ["panel", "curve", "kind", "x", "y"]
 
 
 def answers(dt: float, seed: int) -> tuple[float, float]:
@@ -64,29 +67,32 @@ def data(
     """
     t = np.linspace(0, horizon, 201)
     rho = {(who, kind): targets.named(f"iat-{who}-{kind}") for who in ("paper", "code") for kind in KINDS}
-    parts = [_curve("kernels", f"{who}, {kind}", "exact", t, f(t)) for (who, kind), f in rho.items()]
+    curves = [
+        curve(t, f(t), panel="kernels", curve=f"{who}, {kind}", kind="exact")
+        for (who, kind), f in rho.items()
+    ]
     for name, memory in activation_memories(horizon, max(SIZES), seed, device).items():
-        parts.append(_curve("activation", name, "measured", np.arange(horizon), memory))
+        curves.append(curve(np.arange(horizon), memory, panel="activation", curve=name, kind="measured"))
     logs = logged_errors()
-    widest = logs[(logs.activation == "linear") & (logs.m == WIDEST) & (logs.beta > 0)]
+    widest = rows(logs.loc[logs.beta > 0], activation="linear", m=WIDEST)
     for name, label in LOGGED.items():
-        curve = widest[widest.parameterization == name]
-        parts.append(_curve("logs", label, "logged", curve.beta, curve.error))
+        log = rows(widest, parameterization=name)
+        curves.append(curve(log.beta, log.error, panel="logs", curve=label, kind="logged"))
     some = np.linspace(0, STEPS, 15).astype(int)
     for sign in (1, -1):
         for dt in STEP_SIZES:
             name = f"{sign * REAL_PART:+g}, {dt:g}"
             every = np.arange(STEPS + 1)
-            parts.append(_curve("start", name, "exact", every, np.exp(sign * REAL_PART * dt * every)))
-            parts.append(
-                _curve("start", name, "stepped", some, growth(sign * REAL_PART, dt, STEPS + 1)[some])
-            )
+            exact = np.exp(sign * REAL_PART * dt * every)
+            stepped = growth(sign * REAL_PART, dt, STEPS + 1)[some]
+            curves.append(curve(every, exact, panel="start", curve=name, kind="exact"))
+            curves.append(curve(some, stepped, panel="start", curve=name, kind="stepped"))
     lags = np.arange(horizon)
     fits = {
         who: fit_exponential_sum(rho[who, "polynomial"](lags), terms=terms, weight=bias.power(0))
         for who in ("paper", "code")
     }
-    rows = [
+    disagreements = [
         *_kernel_rows(rho, fits, horizon, seed),
         *activation_rows(horizon, seed, device),
         *map_rows(fits["code"], rho["code", "polynomial"], logs),
@@ -99,20 +105,20 @@ def data(
         f"(linear RNN) and {ends['ssm']} (SSM); a mode that starts with real part +{REAL_PART:g} grows by "
         f"{grown:.1e} over {STEPS} steps of {STEP_SIZES[-1]:g}."
     )
-    table = pd.concat(parts, ignore_index=True)[COLUMNS]
-    return Findings(table, message, both_ways(rows), {}, printed(rows))
+    table = pd.concat(curves, ignore_index=True)
+    return Findings(table, message, both_ways(disagreements), {}, printed(disagreements))
 
 
-def _curve(panel: str, curve: str, kind: str, x, y) -> pd.DataFrame:
-    return pd.DataFrame({"panel": panel, "curve": curve, "kind": kind, "x": x, "y": np.asarray(y)})
-
-
-def _kernel_rows(rho: dict, fits: dict, horizon: int, seed: int) -> list[Row]:
+def _kernel_rows(
+    rho: Mapping[tuple[str, str], Target], fits: Mapping[str, ExponentialFit], horizon: int, seed: int
+) -> list[Row]:
+    """Return the rows on the memories that are learnt, and on the time step of their targets."""
     exponential = "exponential memory", "$0.9^t$", "code: $e^{-t}$"
     polynomial = "polynomial memory", "$(1+t)^{-1.1}$", "code: $(1+t/10)^{-1.1}$"
 
-    def both(kind: str, f) -> tuple[float, float]:
-        return tuple(float(f(rho[who, kind])) for who in ("paper", "code"))
+    def both(kind: str, f: Callable[[Target], ArrayLike]) -> tuple[float, float]:
+        paper, code = (float(np.asarray(f(rho[who, kind]))) for who in ("paper", "code"))
+        return paper, code
 
     return [
         Row(
@@ -145,41 +151,35 @@ def _kernel_rows(rho: dict, fits: dict, horizon: int, seed: int) -> list[Row]:
 
 def plot(data: FigureData) -> Figure:
     """Draw kernels, memories with σ outside and inside, logged errors, and modes that decay or grow."""
-    panels = {name: curves for name, curves in data.table.groupby("panel", sort=False)}
+    panels = groups(data.table, "panel")
     with plotting.style():
-        figure, grid = plt.subplots(2, 2, figsize=(10.4, 9.4), layout="constrained")
+        figure, grid = plotting.canvas(2, 2, width=10.4, height=9.4)
         axes = grid.flat
         _draw_kernels(axes[0], panels["kernels"])
         _draw_activation(axes[1], panels["activation"])
         _draw_logs(axes[2], panels["logs"])
         _draw_start(axes[3], panels["start"])
         for axis in axes:
-            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9.5)
+            plotting.legend_below(axis, 2, size=9.5)
     return figure
 
 
 def _draw_kernels(axis: Axes, curves: pd.DataFrame) -> None:
-    formulas = {
-        "paper, exponential": "paper, $0.9^t$",
-        "code, exponential": "code, $e^{-t}$",
-        "paper, polynomial": "paper, $(1+t)^{-1.1}$",
-        "code, polynomial": "code, $(1+t/10)^{-1.1}$",
-    }
     colors = dict(zip(KINDS, plotting.order(3)[::2], strict=True))
-    for name, label in formulas.items():
-        who, kind = name.split(", ")
-        curve = curves[curves.curve == name]
-        axis.plot(curve.x, curve.y, "-" if who == "paper" else "--", color=colors[kind], label=label)
+    for kind, color in colors.items():
+        for who, line in (("paper", "-"), ("code", "--")):
+            kernel, formula = rows(curves, curve=f"{who}, {kind}"), targets.named(f"iat-{who}-{kind}").label()
+            plotting.theory(axis, kernel.x, kernel.y, color, ls=line, label=f"{who}, {formula}")
     axis.set(
         yscale="log", ylim=(1e-5, 2), xlabel="lag $t$ (time units)", ylabel=r"$\rho(t)$", title="Kernels"
     )
 
 
 def _draw_activation(axis: Axes, curves: pd.DataFrame) -> None:
-    names = list(dict.fromkeys(curves.curve))
-    for name, (color, mark) in zip(names, plotting.distinct(len(names)), strict=True):
-        curve = curves[curves.curve == name]
-        axis.plot(curve.x, curve.y, mark + "-", color=color, ms=3, lw=1, label=name)
+    memories = groups(curves, "curve")
+    for name, look in plotting.looks(memories).items():
+        memory = memories[name]
+        plotting.measured(axis, memory.x, memory.y, look, joined="-", ms=3, lw=1, label=name)
     axis.set(
         yscale="log",
         ylim=(1e-6, None),
@@ -190,9 +190,9 @@ def _draw_activation(axis: Axes, curves: pd.DataFrame) -> None:
 
 
 def _draw_logs(axis: Axes, curves: pd.DataFrame) -> None:
-    for name, (color, mark) in zip(LOGGED.values(), plotting.distinct(len(LOGGED)), strict=True):
-        curve = curves[(curves.curve == name) & (curves.y < 1e7)]
-        axis.plot(curve.x, curve.y, mark + "-", color=color, ms=4, lw=1, label=name)
+    for name, look in plotting.looks(LOGGED.values()).items():
+        log = rows(curves.loc[curves.y < 1e7], curve=name)
+        plotting.measured(axis, log.x, log.y, look, joined="-", ms=4, lw=1, label=name)
     axis.set(
         xscale="log",
         yscale="log",
@@ -204,16 +204,17 @@ def _draw_logs(axis: Axes, curves: pd.DataFrame) -> None:
 
 
 def _draw_start(axis: Axes, curves: pd.DataFrame) -> None:
-    for dt, (color, mark) in zip(STEP_SIZES, plotting.distinct(len(STEP_SIZES)), strict=True):
-        for sign, line in ((1, "-"), (-1, "--")):
-            kinds = {
-                k: c for k, c in curves[curves.curve == f"{sign * REAL_PART:+g}, {dt:g}"].groupby("kind")
-            }
-            axis.plot(kinds["exact"].x, kinds["exact"].y, line, color=color)
-            axis.plot(kinds["stepped"].x, kinds["stepped"].y, mark, color=color, ms=4)
-        axis.plot([], [], mark, color=color, label=f"$\\Delta t={dt:g}$")
-    for sign, line in ((1, "-"), (-1, "--")):
-        axis.plot([], [], line, color=plotting.INK, label=f"real part ${sign * REAL_PART:+g}$")
+    lines = {1: "-", -1: "--"}
+    for dt, look in plotting.looks(STEP_SIZES).items():
+        for sign, line in lines.items():
+            kinds = groups(rows(curves, curve=f"{sign * REAL_PART:+g}, {dt:g}"), "kind")
+            exact, stepped = kinds["exact"], kinds["stepped"]
+            plotting.theory_and_measured(
+                axis, (exact.x, exact.y), (stepped.x, stepped.y), look, line=line, size=4
+            )
+        axis.add_line(plotting.entry(f"$\\Delta t={dt:g}$", look.color, marker=look.mark, ls=""))
+    for sign, line in lines.items():
+        axis.add_line(plotting.entry(f"real part ${sign * REAL_PART:+g}$", ls=line))
     axis.set(
         yscale="log", xlabel="step $k$", ylabel=r"$|e^{k\lambda\Delta t}|$", title="S4D modes at the start"
     )

@@ -1,5 +1,7 @@
 """Audit of INTEREST (2307.11462): the weight of the loss in the paper, its README and its public code."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -17,6 +19,7 @@ from curse_of_memory.papers.audit._copying import (
 from curse_of_memory.papers.audit._table import Row, both_ways, printed
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import curve, groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tasks.copying import Copying
@@ -27,7 +30,6 @@ from curse_of_memory.tools.devices import resolve_device
 
 __all__ = ["data", "plot"]
 
-COLUMNS = ["panel", "curve", "kind", "x", "y"]
 PRINTED = "place of the weight, printed ratios", "b(0)/b(T−1) at p = 10 over p = 0, T = 1024"
 
 
@@ -69,17 +71,18 @@ def data(
     x = task.sample(samples, seed=seed, device=place, dtype=torch.float64).inputs
     lags = np.unique(np.linspace(0, 0.95 * horizon, 8).astype(int))
     every = np.arange(horizon)
-    parts, head_tail, kept = [_curve("memory", "target", "exact", every, task.rho)], {}, {}
+    curves = [curve(every, task.rho, panel="memory", curve="target", kind="exact")]
+    head_tail, kept = {}, {}
     for name, loss in ways.items():
         b = np.cumsum(loss.effective_weights(horizon, dtype=torch.float64).numpy()[::-1])[::-1]
         seen = np.array([float(loss(_late(x, s), torch.zeros_like(x))) for s in lags])
         mode = fit_exponential_sum(task.rho, terms=1, weight=b).on_grid(horizon).values
-        parts.append(_curve("bias", name, "exact", every, b / b[0]))
-        parts.append(_curve("bias", name, "measured", lags, seen / seen[0]))
-        parts.append(_curve("memory", name, "exact", every, mode))
+        curves.append(curve(every, b / b[0], panel="bias", curve=name, kind="exact"))
+        curves.append(curve(lags, seen / seen[0], panel="bias", curve=name, kind="measured"))
+        curves.append(curve(every, mode, panel="memory", curve=name, kind="exact"))
         head_tail[name], kept[name] = b[0] / b[-1], mode[horizon // 2] / task.rho[horizon // 2]
-    parts.append(margin_curves(copying, sequences, seed, place))
-    rows = _weight_rows(horizon, power, head_tail, kept) + copying_rows(
+    curves.append(margin_curves(copying, sequences, seed, place))
+    disagreements = _weight_rows(horizon, power, head_tail, kept) + copying_rows(
         copying, power, sequences, seed, place
     )
     message = (
@@ -89,12 +92,8 @@ def data(
     )
     authors = reference("interest/head_tail").set_index("p").ratio
     paper = {f"{PRINTED[0]}: {PRINTED[1]}, as in the code": float(authors[10] / authors[0])}
-    table = pd.concat(parts, ignore_index=True)[COLUMNS]
-    return Findings(table, message, both_ways(rows), paper, printed(rows))
-
-
-def _curve(panel: str, curve: str, kind: str, x, y) -> pd.DataFrame:
-    return pd.DataFrame({"panel": panel, "curve": curve, "kind": kind, "x": x, "y": np.asarray(y)})
+    table = pd.concat(curves, ignore_index=True)
+    return Findings(table, message, both_ways(disagreements), paper, printed(disagreements))
 
 
 def _late(x: Tensor, lag: int) -> Tensor:
@@ -104,33 +103,36 @@ def _late(x: Tensor, lag: int) -> Tensor:
     return late
 
 
-def _weight_rows(horizon: int, power: float, head_tail: dict, kept: dict) -> list[Row]:
+def _weight_rows(
+    horizon: int, power: float, head_tail: Mapping[str, float], kept: Mapping[str, float]
+) -> list[Row]:
+    """Return the rows on sign, place and infinity of the power, and on the square of the error."""
     at = f"p = {power:g}, T = {horizon}"
     facts = {
         "README": ("sign of the power", "$t^p$", "README: $1/t^p$"),
         "code": ("place of the weight", r"$w(\hat y-y)^2$", r"code: $(w\hat y-wy)^2$"),
         "code, infinity": ("p = ∞", "last step only", "code: p = 100 is all ones"),
     }
-    rows = []
+    table = []
     for name, fact in facts.items():
         way = "paper, infinity" if "infinity" in name else "paper"
         here = f"p = ∞, T = {horizon}" if "infinity" in name else at
-        rows.append(Row(*fact, f"b(0)/b(T−1), {here}", head_tail[way], head_tail[name]))
-        rows.append(Row(*fact, f"share of ρ(T/2) in the best single mode, {here}", kept[way], kept[name]))
+        table.append(Row(*fact, f"b(0)/b(T−1), {here}", head_tail[way], head_tail[name]))
+        table.append(Row(*fact, f"share of ρ(T/2) in the best single mode, {here}", kept[way], kept[name]))
     ratio = {p: bias.power(p).head_tail_ratio(1024) for p in (0, 10, 20)}
-    rows.append(
+    table.append(
         Row(PRINTED[0], "$t^p$", "code: $t^{2p}$", PRINTED[1], *(ratio[p] / ratio[0] for p in (10, 20)))
     )
     fact = "square of the error", r"$w(\hat y-y)^2$", r"README: $w\lvert\hat y-y\rvert$"
     losses = (TemporallyWeightedMSE(power), TemporallyWeightedMAE(power))
     error = torch.ones(1, horizon, 1, dtype=torch.float64)
     twice = [float(loss(2 * error, 0 * error) / loss(error, 0 * error)) for loss in losses]
-    return [*rows, Row(*fact, "loss of an error twice as large", *twice)]
+    return [*table, Row(*fact, "loss of an error twice as large", *twice)]
 
 
 def plot(data: FigureData) -> Figure:
     """Draw biases (lines exact, marks measured), the modes that they prefer, and losses by the margin."""
-    panels = {name: curves for name, curves in data.table.groupby("panel", sort=False)}
+    panels = groups(data.table, "panel")
     power = data.parameters["power"]
     names = {
         "paper": f"paper, $t^{{{power:g}}}$",
@@ -139,15 +141,15 @@ def plot(data: FigureData) -> Figure:
         "paper, infinity": r"$p=\infty$, paper",
         "code, infinity": r"$p=\infty$, code: ones",
     }
-    marks = dict(zip(names, plotting.distinct(len(names)), strict=True))
+    looks = plotting.looks(names)
     with plotting.style():
         figure, (biases, memory, margin) = plotting.canvas(3, width=13.5, height=4.6)
         for name, label in names.items():
-            _pair(biases, panels["bias"], name, *marks[name], label)
+            _pair(biases, panels["bias"], name, looks[name], label)
         biases.set(xlabel="lag $s$ (steps)", ylabel="$b(s)/b(0)$", title="What an error at a lag costs")
-        _draw_memory(memory, panels["memory"], marks)
+        _draw_memory(memory, panels["memory"], looks)
         for name, like in (("on the error", "paper"), ("on the logits", "code")):
-            _pair(margin, panels["margin"], f"weight {name}", *marks[like], name)
+            _pair(margin, panels["margin"], f"weight {name}", looks[like], name)
         margin.axhline(np.log(10), color=plotting.INK, ls=":", lw=1.2, label="chance, ln 10")
         margin.set(
             xscale="log",
@@ -159,24 +161,23 @@ def plot(data: FigureData) -> Figure:
         )
         margin.set_xlim(left=1e-3)
         margin.legend(loc="lower left", title="weight")
-        biases.plot([], [], "o", color=plotting.INK, label="measured")
-        memory.plot([], [], "--", color=plotting.INK, label=r"target $\rho$")
-        handles = [axis.get_legend_handles_labels() for axis in (biases, memory)]
-        figure.legend(*map(sum, zip(*handles, strict=True), [[], []]), loc="outside lower center", ncols=7)
+        biases.add_line(plotting.entry("measured", marker="o", ls=""))
+        memory.add_line(plotting.entry(r"target $\rho$", ls="--"))
+        plotting.joined_legend(figure, [biases, memory], ncols=7)
     return figure
 
 
-def _pair(axis: Axes, curves: pd.DataFrame, name: str, color, mark: str, label: str) -> None:
-    kinds = {kind: curve for kind, curve in curves[curves.curve == name].groupby("kind")}
-    axis.plot(kinds["exact"].x, kinds["exact"].y, color=color)
-    axis.plot(kinds["measured"].x, kinds["measured"].y, mark, color=color)
-    axis.plot([], [], mark + "-", color=color, label=label)
+def _pair(axis: Axes, curves: pd.DataFrame, name: str, look: plotting.Look, label: str) -> None:
+    kinds = groups(rows(curves, curve=name), "kind")
+    exact, measured = kinds["exact"], kinds["measured"]
+    plotting.theory_and_measured(axis, (exact.x, exact.y), (measured.x, measured.y), look)
+    axis.add_line(plotting.entry(label, look.color, marker=look.mark))
 
 
-def _draw_memory(axis: Axes, curves: pd.DataFrame, marks: dict) -> None:
-    for name, curve in curves.groupby("curve", sort=False):
-        color, line = (plotting.INK, "--") if name == "target" else (marks[name][0], "-")
-        axis.plot(curve.x, curve.y, line, color=color)
+def _draw_memory(axis: Axes, curves: pd.DataFrame, looks: Mapping[str, plotting.Look]) -> None:
+    for name, memory in groups(curves, "curve").items():
+        color, line = (plotting.INK, "--") if name == "target" else (looks[name].color, "-")
+        plotting.theory(axis, memory.x, memory.y, color, ls=line)
     axis.set(
         yscale="log",
         ylim=(1e-2, 2),

@@ -21,6 +21,7 @@ from curse_of_memory.papers.audit._public_probes import (
 from curse_of_memory.papers.audit._table import Row, both_ways, over_draws, printed
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import curve, groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks.sampling import white_noise
 from curse_of_memory.tasks.teacher import random_rnn
@@ -34,7 +35,6 @@ LAG = 10
 TEACHER = 256  # states of the random RNN
 LABELS = {8: 32, 16: 64, 32: 128, 64: 256}  # of the curves in figure 12(b), and the widths in the logs
 ZERO = 1e-4  # where β = 0 is drawn, as the authors do
-COLUMNS = ["panel", "curve", "kind", "x", "y"]
 
 
 @figure_data(
@@ -46,58 +46,72 @@ def data(
     horizon: int = 60,
     inputs: int = 20,
     sequences: int = 128,
-    repeats: int = 32,
+    draws: int = 32,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
     """Measure memories by definition and as the public code does.
 
-    *inputs*: a linear RNN with four input channels: |ρ(t)|₁, the supremum over inputs, and `inputs` single
-    random ones, divided by |x|. *transformer*: a causal transformer's memory, and what the code saves in its
-    place, twice. *figure 12*: the logged curves under their widths. `sequences` is the batch that the
-    published teacher mixes, and `repeats` how often its dropout is drawn. Columns: ``panel, curve, kind, x,
-    y``.
+    The panel *inputs* has the memory of a linear RNN with four input channels: |ρ(t)|₁, the supremum over
+    inputs, and what `inputs` single random inputs show of it, divided by |x|. The panel *transformer* has the
+    memory of a causal transformer, and twice what the code saves in its place. The panel *figure 12* has the
+    logged curves, named by their true widths. `sequences` is the batch that the published teacher mixes, and
+    `draws` is how often its dropout is drawn. Columns: ``panel, curve, kind, x, y``.
     """
     checks.positive_int("inputs", inputs)
-    parts, probing = _single_inputs(horizon, inputs, seed, device)
-    transformer, teacher = _teachers(horizon, sequences, repeats, seed, device)
+    probed, probing = _single_inputs(horizon, inputs, seed, device)
+    transformer, teacher = _teachers(horizon, sequences, draws, seed, device)
     logged = reference("inverse_approximation/figure12")
-    for m, curve in logged.groupby("m"):
-        parts.append(_curve("figure 12", f"{m}", "logged", curve.beta.replace(0.0, ZERO), curve.error))
-    rows = [*probing, *_differences(), *_query(horizon, seed, device), *teacher, *_figure12(logged)]
-    least, most = (parts[2].groupby("curve").y.first() / parts[0].y.iloc[0]).agg(["min", "max"])
+    figure12 = [
+        curve(log.beta.replace(0.0, ZERO), log.error, panel="figure 12", curve=f"{m}", kind="logged")
+        for m, log in groups(logged.sort_values("m", kind="stable"), "m").items()
+    ]
+    disagreements = [
+        *probing,
+        *_differences(),
+        *_query(horizon, seed, device),
+        *teacher,
+        *_figure12(logged),
+    ]
+    exact, _, single = probed
+    shares = single.groupby("curve").y.first() / exact.y.iloc[0]
+    least, most = shares.min(), shares.max()
     message = (
         f"One random input shows {least:.0%} to {most:.0%} of the memory at lag 0. What the code saves as "
         f"the memory of its transformer is a constant and dropout noise: two runs of it correlate by "
         f"{teacher[-1].as_code:.2f}."
     )
-    table = pd.concat([*parts, *transformer], ignore_index=True)[COLUMNS]
-    return Findings(table, message, both_ways(rows), {}, printed(rows), over_draws(rows))
+    return Findings(
+        pd.concat([*probed, *figure12, *transformer], ignore_index=True),
+        message,
+        both_ways(disagreements),
+        printed=printed(disagreements),
+        spread=over_draws(disagreements),
+    )
 
 
-def _curve(panel: str, curve: str, kind: str, x, y) -> pd.DataFrame:
-    return pd.DataFrame({"panel": panel, "curve": curve, "kind": kind, "x": x, "y": np.asarray(y)})
-
-
-def _single_inputs(horizon: int, inputs: int, seed: int, device: str) -> tuple[list, list[Row]]:
+def _single_inputs(
+    horizon: int, inputs: int, seed: int, device: str
+) -> tuple[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], list[Row]]:
+    """Return the exact memory, the supremum measured and single inputs of a linear RNN; and rows on them."""
     model = RNN(HIDDEN, input_size=CHANNELS, diagonal=True, bias=False, seed=seed, dtype=torch.float64)
     exact = memory_function(model, horizon + 1, device=device)
-    found = memory_function(model, horizon + 1, closed_form=False, device=device)
+    supremum = memory_function(model, horizon + 1, closed_form=False, device=device)
     lags = np.arange(horizon + 1)
-    parts = [
-        _curve("inputs", "exact", "exact", lags, exact),
-        _curve("inputs", "supremum", "measured", lags, found),
+    singles = [single_step(model, horizon, seed + draw) for draw in range(inputs)]
+    divided = [
+        curve(lags[1:], change / size, panel="inputs", curve=f"{i}", kind="single")
+        for i, (change, size) in enumerate(singles)
     ]
-    singles = []
-    for draw in range(inputs):
-        change, size = single_step(model, horizon, seed + draw)
-        singles.append((change, size))
-    divided = [_curve("inputs", f"{i}", "single", lags[1:], c / s) for i, (c, s) in enumerate(singles)]
-    parts.append(pd.concat(divided, ignore_index=True))
+    curves = (
+        curve(lags, exact, panel="inputs", curve="exact", kind="exact"),
+        curve(lags, supremum, panel="inputs", curve="supremum", kind="measured"),
+        pd.concat(divided, ignore_index=True),
+    )
     at = f"memory at lag {LAG}, {CHANNELS} inputs"
     seen = [change[LAG - 1] / size for change, size in singles]
     first, size = singles[0]
-    return parts, [
+    return curves, [
         Row(
             "inputs",
             "supremum over inputs",
@@ -105,7 +119,7 @@ def _single_inputs(horizon: int, inputs: int, seed: int, device: str) -> tuple[l
             f"{at}, median of {inputs}",
             float(exact[LAG]),
             float(np.median(seen)),
-            seen,
+            draws=seen,
         ),
         Row(
             "size of the input",
@@ -119,8 +133,9 @@ def _single_inputs(horizon: int, inputs: int, seed: int, device: str) -> tuple[l
 
 
 def _differences() -> list[Row]:
+    """Return the rows on differences of answers: first entry, time step, and second difference."""
     rate, dt = -math.log(0.9), 0.1
-    fine, plain = (RNN.from_exponential_sum(rates=[rate], coefficients=[1.0], dt=step) for step in (dt, 1.0))
+    fine, coarse = (RNN.from_exponential_sum(rates=[rate], coefficients=[1.0], dt=step) for step in (dt, 1.0))
     derivative = r"$\mathrm{d}H_t/\mathrm{d}t$", r"code: $\lvert y_{t+1}-y_t\rvert$"
 
     def ratio(model: RNN, entry: int) -> tuple[float, float]:
@@ -135,7 +150,7 @@ def _differences() -> list[Row]:
     second = second_difference(model, 100)
     slopes = (-float(np.polyfit(np.log(1 + lags), np.log(curve[lags]), 1)[0]) for curve in (first, second))
     return [
-        Row("first entry", *derivative, "ρ(t) = 0.9ᵗ, first entry of the curve", *ratio(plain, 0)),
+        Row("first entry", *derivative, "ρ(t) = 0.9ᵗ, first entry of the curve", *ratio(coarse, 0)),
         Row("time step", *derivative, f"ρ(t) = 0.9ᵗ, Δt = {dt:g}, entry {LAG}", *ratio(fine, LAG)),
         Row(
             "difference in the generator",
@@ -148,6 +163,7 @@ def _differences() -> list[Row]:
 
 
 def _query(horizon: int, seed: int, device: str) -> list[Row]:
+    """Return the row on the query that the filter task answers in the place of an impulse."""
     teacher = random_rnn(TEACHER, seed).double()
     memory = memory_function(teacher, horizon, probe="impulse", device=device).values
     saved = saved_query(teacher, horizon, seed)
@@ -164,7 +180,10 @@ def _query(horizon: int, seed: int, device: str) -> list[Row]:
     ]
 
 
-def _teachers(horizon: int, sequences: int, repeats: int, seed: int, device: str) -> tuple[list, list[Row]]:
+def _teachers(
+    horizon: int, sequences: int, draws: int, seed: int, device: str
+) -> tuple[list[pd.DataFrame], list[Row]]:
+    """Return the memory of the transformer teacher and what is saved of it; and rows on its attention."""
     paper, code = DecoderTeacher(False, seed).eval(), DecoderTeacher(True, seed).eval()
     memory = memory_function(paper, horizon, probe="impulse", device=device).values
     saved = [saved_query(code, horizon, seed + i) for i in range(2)]
@@ -178,14 +197,15 @@ def _teachers(horizon: int, sequences: int, repeats: int, seed: int, device: str
         later = [float(change[0, 1:].max()) for change in moved]
         others = [float(change[1:].max()) for change in moved]
         with torch_seed(seed):
-            answers = torch.stack([code.train()(x) for _ in range(repeats)])
+            answers = torch.stack([code.train()(x) for _ in range(draws)])
         constant = float(still(torch.zeros(1, horizon, 1, dtype=torch.float64)).std())
     noise = float(answers.var(0).mean() / answers.var())
-    parts = [_curve("transformer", "causal", "measured", lags, memory)]
-    parts += [_curve("transformer", f"saved, run {i + 1}", "saved", lags, y) for i, y in enumerate(saved)]
+    curves = [curve(lags, memory, panel="transformer", curve="causal", kind="measured")]
+    for i, y in enumerate(saved, 1):
+        curves.append(curve(lags, y, panel="transformer", curve=f"saved, run {i}", kind="saved"))
     attention = "attention of the transformer teacher", "to the past", "code: to the other sequences"
     dropout = "dropout of the transformer teacher", "none", "code: 0.1"
-    return parts, [
+    return curves, [
         Row(*attention, "change of later answers, first input + 1", *later),
         Row(*attention, "change of other sequences, first input + 1", *others),
         Row(*dropout, "share of noise in the variance of the targets", 0.0, noise),
@@ -195,8 +215,9 @@ def _teachers(horizon: int, sequences: int, repeats: int, seed: int, device: str
 
 
 def _figure12(logged: pd.DataFrame) -> list[Row]:
-    center = logged[logged.beta == 0].set_index("m").error
-    rows = [
+    """Return the rows on the labels of figure 12(b), by the logged errors at β = 0."""
+    center = rows(logged, beta=0).set_index("m").error
+    labelled = [
         Row(
             "widths of figure 12(b)",
             f"labelled {label}",
@@ -209,7 +230,7 @@ def _figure12(logged: pd.DataFrame) -> list[Row]:
     ]
     m = max(LABELS)
     return [
-        *rows,
+        *labelled,
         Row(
             "students of figure 12(b)",
             "tanh",
@@ -223,7 +244,7 @@ def _figure12(logged: pd.DataFrame) -> list[Row]:
 
 def plot(data: FigureData) -> Figure:
     """Draw one model's memory through many inputs, a transformer's and what is saved of it, and figure 12."""
-    panels = {name: curves for name, curves in data.table.groupby("panel", sort=False)}
+    panels = groups(data.table, "panel")
     with plotting.style():
         figure, (inputs, transformer, logged) = plotting.canvas(3, width=13.5, height=5.2)
         _draw_inputs(inputs, panels["inputs"])
@@ -233,14 +254,14 @@ def plot(data: FigureData) -> Figure:
 
 
 def _draw_inputs(axis: Axes, curves: pd.DataFrame) -> None:
-    kinds = {kind: curve for kind, curve in curves.groupby("kind", sort=False)}
-    for _, single in kinds["single"].groupby("curve"):
-        axis.plot(single.x, single.y, color="0.7", lw=0.8, zorder=1)
-    color = plotting.order(3)[0]
-    some = kinds["measured"].iloc[:: max(1, len(kinds["measured"]) // 15)]
-    axis.plot(kinds["exact"].x, kinds["exact"].y, color=color, label=r"$|\rho(t)|_1$")
-    axis.plot(some.x, some.y, "o", color=color, label="supremum over inputs, measured")
-    axis.plot([], [], color="0.7", lw=0.8, label=r"single random inputs, over $|x|_\infty$")
+    kinds = groups(curves, "kind")
+    for single in groups(kinds["single"], "curve").values():
+        plotting.theory(axis, single.x, single.y, "0.7", lw=0.8, zorder=1)
+    exact, measured = kinds["exact"], kinds["measured"]
+    look, some = plotting.Look(plotting.order(3)[0], "o"), measured[:: max(1, len(measured) // 15)]
+    plotting.theory(axis, exact.x, exact.y, look.color, label=r"$|\rho(t)|_1$")
+    plotting.measured(axis, some.x, some.y, look, label="supremum over inputs, measured")
+    axis.add_line(plotting.entry(r"single random inputs, over $|x|_\infty$", "0.7", lw=0.8))
     axis.set(
         yscale="log",
         ylim=(1e-3, 1),
@@ -248,30 +269,30 @@ def _draw_inputs(axis: Axes, curves: pd.DataFrame) -> None:
         ylabel="memory (per step)",
         title=f"A linear RNN with {CHANNELS} inputs",
     )
-    _legend_below(axis)
+    plotting.legend_below(axis)
 
 
 def _draw_transformer(axis: Axes, curves: pd.DataFrame) -> None:
-    names = list(dict.fromkeys(curves.curve))
-    for name, (color, mark) in zip(names, plotting.distinct(len(names)), strict=True):
-        curve = curves[curves.curve == name]
+    memories = groups(curves, "curve")
+    for name, look in plotting.looks(memories).items():
+        memory = memories[name]
         label = "memory of its causal form" if name == "causal" else name
-        axis.plot(curve.x, curve.y, mark + "-", color=color, lw=1, ms=4, label=label)
+        plotting.measured(axis, memory.x, memory.y, look, joined="-", lw=1, ms=4, label=label)
     axis.set(
         yscale="log",
         xlabel="lag $t$ (steps)",
         ylabel="memory (per step)",
         title="A random transformer",
     )
-    _legend_below(axis)
+    plotting.legend_below(axis)
 
 
 def _draw_figure12(axis: Axes, curves: pd.DataFrame) -> None:
-    widths = {int(name): curve for name, curve in curves.groupby("curve")}
+    logs = {int(name): log for name, log in groups(curves, "curve").items()}
     labels = {width: label for label, width in LABELS.items()}
-    for m, (color, mark) in zip(sorted(widths), plotting.distinct(len(widths)), strict=True):
+    for m, look in plotting.looks(sorted(logs)).items():
         label = f"$m={m}$" + (f", labelled {labels[m]}" if m in labels else ", not drawn")
-        axis.plot(widths[m].x, widths[m].y, mark + "-", color=color, lw=1, ms=4, label=label)
+        plotting.measured(axis, logs[m].x, logs[m].y, look, joined="-", lw=1, ms=4, label=label)
     axis.set(
         xscale="log",
         yscale="log",
@@ -279,8 +300,4 @@ def _draw_figure12(axis: Axes, curves: pd.DataFrame) -> None:
         ylabel="perturbation error (logged)",
         title="Figure 12(b), by its logs",
     )
-    _legend_below(axis, 2)
-
-
-def _legend_below(axis: Axes, columns: int = 1) -> None:
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns)
+    plotting.legend_below(axis, 2)

@@ -1,5 +1,7 @@
 """Audit of the perturbation error of IAT (2305.19190) and StableSSM (2311.14495): definition and logs."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -12,6 +14,7 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.papers.audit._table import Row, both_ways, over_draws, printed
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
@@ -44,8 +47,8 @@ def public_noise(shape: tuple[int, ...], seed: int) -> np.ndarray:
 def slowed_error(model: RNN, task: LinearFunctional, beta: float) -> float:
     """Return the rms error after w − β for every recurrent weight w: the noise of the SSM branches.
 
-    There the noise of the recurrent weight is −β in each entry, without a random direction. For softplus,
-    in the code and here, smaller w are slower modes.
+    The branches of the code for SSMs subtract β from each entry, in no random direction. For softplus, in the
+    code and here, smaller w are slower modes.
     """
     weights = dict(model.named_parameters())
     moved = weights | {"recurrent_weight": weights["recurrent_weight"] - beta}
@@ -66,13 +69,13 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Perturb one linear RNN, the best of `width` modes for (1 + t/10)^−1.1, by definition and as the code.
+    """Perturb the best linear RNN of `width` modes for (1 + t/10)^−1.1, by definition and as the code.
 
-    *error*: root-mean-square error within β of the weights: its supremum over models that stay diagonal,
-    |δw|_∞ <= β, bracketed with at most `budget` boxes; the largest of `draws` random directions in that ball;
-    in the ball of the code; with the loss weight t⁴; in both ways; and with −β on every recurrent weight
-    alone. *logs*: one run of the authors, the largest error at a radius, and as logged. Columns: ``panel,
-    curve, beta, error``.
+    The panel *error* has root-mean-square errors for weights within β: their supremum over models that stay
+    diagonal, |δw|_∞ <= β, bracketed with at most `budget` boxes; the largest of `draws` random directions in
+    that ball, in the ball of the code, with the loss weight t⁴, and with both; and the error with −β on every
+    recurrent weight alone. The panel *logs* has one run of the authors: the largest error at a radius, and
+    what is logged. Columns: ``panel, curve, beta, error``.
     """
     checks.positive_int("draws", draws)
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
@@ -91,28 +94,29 @@ def data(
         seed=seed,
     )
     ways = {
-        "random directions": {},
-        "largest entry": {"ball": "public_code"},
-        "loss weight $t^4$": {"loss": INSIDE},
-        "largest entry and $t^4$": {"ball": "public_code", "loss": INSIDE},
+        "random directions": ("spectral", None),
+        "largest entry": ("public_code", None),
+        "loss weight $t^4$": ("spectral", INSIDE),
+        "largest entry and $t^4$": ("public_code", INSIDE),
     }
     curves = {"supremum": certified.lower.values, "certified bound": certified.upper.values}
-    for name, way in ways.items():
-        found = perturbation_curve(model, task, BETAS, draws=draws, seed=seed, device=device, **way)
-        curves[name] = np.sqrt(found.error.values)
-    few = perturbation_curve(model, task, BETAS, draws=PRINTED_DRAWS, seed=seed, device=device)
+    radii = BETAS.tolist()
+    for name, (ball, loss) in ways.items():
+        drawn = perturbation_curve(
+            model, task, radii, draws=draws, ball=ball, loss=loss, seed=seed, device=device
+        )
+        curves[name] = np.sqrt(drawn.error.values)
+    few = perturbation_curve(model, task, radii, draws=PRINTED_DRAWS, seed=seed, device=device)
     curves[f"{PRINTED_DRAWS} random directions"] = np.sqrt(few.error.values)
-    curves[r"$-\beta$ on $w$"] = [slowed_error(model, task, beta) for beta in BETAS]
+    curves[r"$-\beta$ on $w$"] = np.array([slowed_error(model, task, beta) for beta in radii])
     logs = reference("inverse_approximation/running_maximum")
-    logged = logs[logs.beta > 0]
-    parts = [
+    logged = logs.loc[logs.beta > 0]
+    tables = [
         pd.DataFrame({"panel": "error", "curve": k, "beta": BETAS, "error": v}) for k, v in curves.items()
     ]
-    for name, column in (("at the radius", "largest"), ("as logged", "error")):
-        parts.append(
-            pd.DataFrame({"panel": "logs", "curve": name, "beta": logged.beta, "error": logged[column]})
-        )
-    rows = _rows(fit, task, curves, logs, draws, budget, seed)
+    for name, errors in (("at the radius", logged.largest), ("as logged", logged.error)):
+        tables.append(pd.DataFrame({"panel": "logs", "curve": name, "beta": logged.beta, "error": errors}))
+    disagreements = _rows(fit, task, curves, logs, draws, budget, seed)
     seen, all_of_it = curves["random directions"] / curves["supremum"], curves["largest entry and $t^4$"]
     message = (
         f"{draws} random directions see {seen.min():.0%} to {seen.max():.0%} of the supremum; the code's "
@@ -120,21 +124,44 @@ def data(
         f"{(all_of_it / curves['random directions']).min():.2g} to "
         f"{(all_of_it / curves['random directions']).max():.2g}."
     )
-    table = pd.concat(parts, ignore_index=True)
-    return Findings(table, message, both_ways(rows), {}, printed(rows), over_draws(rows))
+    return Findings(
+        pd.concat(tables, ignore_index=True),
+        message,
+        both_ways(disagreements),
+        printed=printed(disagreements),
+        spread=over_draws(disagreements),
+    )
 
 
 def _rows(
-    fit: ExponentialSum, task, curves: dict, logs: pd.DataFrame, draws: int, budget: int, seed: int
+    fit: ExponentialSum,
+    task: LinearFunctional,
+    curves: Mapping[str, np.ndarray],
+    logs: pd.DataFrame,
+    draws: int,
+    budget: int,
+    seed: int,
 ) -> list[Row]:
+    """Return the rows on the loss, its norm, the ball, the directions in it, and the running maximum."""
     at = int(np.argmin(np.abs(BETAS - AT)))
-    here = {name: float(np.asarray(values)[at]) for name, values in curves.items()}
-    options = {"horizon": task.horizon, "step": "euler", "budget": budget, "seed": seed}
+    here = {name: float(values[at]) for name, values in curves.items()}
 
-    def worst(norm: str, **more) -> float:
-        return worst_case_error(fit, task.rho, BETAS[at], MAP, norm, **options, **more).lower
+    def worst(norm: str, perturbed: str = "all") -> float:
+        return worst_case_error(
+            fit,
+            task.rho,
+            float(BETAS[at]),
+            MAP,
+            norm,
+            horizon=task.horizon,
+            step="euler",
+            budget=budget,
+            seed=seed,
+            perturbed=perturbed,
+        ).lower
 
-    sizes = [np.linalg.norm(public_noise((TENSOR, TENSOR), seed + draw), 2) for draw in range(LOGGED_DRAWS)]
+    noises = [public_noise((TENSOR, TENSOR), seed + draw) for draw in range(LOGGED_DRAWS)]
+    sizes = [float(np.linalg.norm(noise, 2)) for noise in noises]
     jump = logs.loc[(logs.error / logs.largest).idxmax()]
     error, ball = f"E(β), β = {BETAS[at]:g}", "$\\max_i\\lvert\\tilde W_i-W_i\\rvert_2\\leq\\beta$"
     drawn = f"{error}, {draws} draws"
@@ -165,7 +192,7 @@ def _rows(
             f"|ΔW|₂/β of {TENSOR} × {TENSOR} noise",
             1.0,
             float(np.mean(sizes)),
-            sizes,
+            draws=sizes,
         ),
         Row(
             "directions",
@@ -204,22 +231,22 @@ def _rows(
 
 def plot(data: FigureData) -> Figure:
     """Draw the errors, the same over the supremum, and a log with and without running maximum."""
-    curves = dict(list(data.table[data.table.panel == "error"].groupby("curve", sort=False)))
+    curves = groups(rows(data.table, panel="error"), "curve")
     bounds = ("supremum", "certified bound")
     names = [name for name in curves if name not in bounds]
     with plotting.style():
         figure, (errors, ratios, logs) = plotting.canvas(3, width=13.5, height=4.7)
         supremum = curves["supremum"]
-        errors.plot(supremum.beta, supremum.error, color=plotting.INK, label=r"supremum, diagonal $\Delta W$")
+        plotting.theory(errors, supremum.beta, supremum.error, label=r"supremum, diagonal $\Delta W$")
         ratios.axhline(1.0, color=plotting.INK)
-        bound = curves["certified bound"].error.to_numpy() / supremum.error.to_numpy()
-        ratios.fill_between(supremum.beta, 1, bound, color="0.75", lw=0, label="up to its certified bound")
-        for name, (color, mark) in zip(names, plotting.distinct(len(names)), strict=True):
-            curve = curves[name]
-            errors.plot(curve.beta, curve.error, mark + ":", color=color, ms=4, lw=1, label=name)
-            ratios.plot(
-                curve.beta, curve.error.to_numpy() / supremum.error.to_numpy(), mark + ":", color=color, ms=4
-            )
+        largest = supremum.error.to_numpy()
+        bound = curves["certified bound"].error.to_numpy() / largest
+        label = "up to its certified bound"
+        plotting.band(ratios, supremum.beta, 1, bound, "0.75", alpha=None, label=label)
+        for name, look in plotting.looks(names).items():
+            x, error = curves[name].beta, curves[name].error.to_numpy()
+            plotting.measured(errors, x, error, look, joined=":", ms=4, lw=1, label=name)
+            plotting.measured(ratios, x, error / largest, look, joined=":", ms=4)
         beta = r"perturbation $\beta$ of the weights"
         errors.set(
             xscale="log",
@@ -235,16 +262,16 @@ def plot(data: FigureData) -> Figure:
             ylabel="error / supremum",
             title="Share of the supremum",
         )
-        _draw_logs(logs, data.table[data.table.panel == "logs"])
-        handles = [axis.get_legend_handles_labels() for axis in (errors, ratios)]
-        figure.legend(*map(sum, zip(*handles, strict=True), [[], []]), loc="outside lower center", ncols=4)
+        _draw_logs(logs, rows(data.table, panel="logs"))
+        plotting.joined_legend(figure, [errors, ratios], ncols=4)
     return figure
 
 
 def _draw_logs(axis: Axes, curves: pd.DataFrame) -> None:
-    marks = plotting.distinct(2)
-    for (name, curve), (color, mark) in zip(curves.groupby("curve", sort=False), marks, strict=True):
-        axis.plot(curve.beta, curve.error, mark + "-", color=color, lw=1, ms=4, label=name)
+    logs = groups(curves, "curve")
+    for name, look in plotting.looks(logs).items():
+        log = logs[name]
+        plotting.measured(axis, log.beta, log.error, look, joined="-", lw=1, ms=4, label=name)
     axis.set(
         xscale="log",
         yscale="log",

@@ -1,16 +1,17 @@
 """A brief survey (2302.13752): recurrent, convolutional, encoder-decoder and attention memories compared."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.theory.exponential_sums import fit_exponential_sums
 from curse_of_memory.theory.tensor_trains import fit_tensor_train
 from curse_of_memory.tools import checks
@@ -25,11 +26,11 @@ KERNELS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "exponential decay": lambda t, s, half: 1 / np.cosh((t + s) / 8),
     "delayed spike": lambda t, s, half: (t + s == half - 1).astype(float),
     "digit product": lambda t, s, half: 0.5 ** np.bitwise_count(t + s),
-    "two patterns": lambda t, s, half: sum(
-        _bump(t, a * half) * _bump(s, b * half) for a, b in ((0.25, 0.65), (0.7, 0.2))
+    "two patterns": lambda t, s, half: (
+        _bump(t, 0.25 * half) * _bump(s, 0.65 * half) + _bump(t, 0.7 * half) * _bump(s, 0.2 * half)
     ),
 }
-"""K(t, s), the weight of the input s steps before now in the output t steps after now."""
+"""K(t, s): the weight, in the output t steps from now, of the input s steps ago."""
 
 FORMULAS = {
     "exponential decay": r"exponential decay  $1/\cosh((t+s)/8)$",
@@ -67,14 +68,15 @@ def data(
     is |K − K̂| / |K| in the Frobenius norm, the relative error of y for white x. With width m,
 
     - *RNN*: K̂(t, s) = Σ_{i≤m} c_i e^{−λ_i (t+s)}, modes real or in pairs, fitted;
-    - *CNN*: K̂(t, s) = ρ̂(t + s), ρ̂ a tensor train of rank m, fitted;
+    - *CNN*: K̂(t, s) = ρ̂(t + s), where ρ̂ is a tensor train of rank m, fitted;
     - *encoder-decoder*: K̂ = Σ_{n≤m} φ_n(t) ψ_n(s), exactly the m largest singular triples;
-    - *attention*: K̂(t, s) = g_t softmax_s(q_t · k_s), m channels, of positions alone, fitted.
+    - *attention*: K̂(t, s) = g_t softmax_s(q_t · k_s), where q and k have m channels and depend on positions
+      alone, fitted.
 
     Columns: ``kernel, architecture, width, error, floor, exact, parameters``; `floor` is the error of the
-    best kernel that depends on t + s alone, under which no RNN and no CNN comes; `exact` says whether the
-    error is the least there is, `parameters` counts the free numbers of the form. (`seed` starts the fits of
-    attention; needs no device.)
+    best kernel that depends on t + s alone, which no RNN and no CNN can go below; `exact` says whether the
+    error is proven to be the least, and `parameters` counts the free numbers of the form. (`seed` names the
+    starts of the fits of attention; needs no device.)
     """
     checks.positive_int("half", half)
     if half & (half - 1) or half < 4:
@@ -82,18 +84,17 @@ def data(
     widths = sorted({checks.positive_int("widths", width) for width in widths})
     if widths[-1] > half:
         raise ValueError(f"widths must be at most half = {half}, got {widths[-1]}")
-    t, s = np.arange(half)[:, None], np.arange(half + 1)[None, :]
-    rows = []
     for name in kernels:
-        K = KERNELS[checks.one_of("kernels", name, KERNELS)](t, s, half)
-        rows += _rows(name, K, t + s, widths, seed)
-    table = pd.DataFrame(rows)
+        checks.one_of("kernels", name, KERNELS)
+    table = run_grid(_errors, product_of(kernel=kernels), {"half": half, "widths": widths, "seed": seed})
     return Findings(table, *_summary(table))
 
 
-def _rows(name: str, K: np.ndarray, lags: np.ndarray, widths: list[int], seed: int) -> list[dict]:
-    """Return the errors of every architecture and width for one kernel; `lags` is t + s."""
-    half, total = len(K), np.linalg.norm(K)
+def _errors(kernel: str, half: int, widths: list[int], seed: int) -> pd.DataFrame:
+    """Return the errors of every architecture and width for one kernel."""
+    t, s = np.arange(half)[:, None], np.arange(half + 1)[None, :]
+    K, lags = KERNELS[kernel](t, s, half), t + s
+    total = np.linalg.norm(K)
     counts = np.bincount(lags.ravel()).astype(float)
     homogeneous = np.bincount(lags.ravel(), K.ravel()) / counts
     floor = np.linalg.norm(K - homogeneous[lags]) / total
@@ -105,19 +106,18 @@ def _rows(name: str, K: np.ndarray, lags: np.ndarray, widths: list[int], seed: i
         np.sqrt(np.append(np.cumsum(np.linalg.svd(K, compute_uv=False)[::-1] ** 2)[::-1], 0.0)) / total
     )
     attention = attention_errors(K, widths, seed)
-    rows = []
+    points = []
     for m in widths:
         train = fit_tensor_train(homogeneous, m, counts).error
-        found = {
+        of_width = {
             "RNN": (math.hypot(floor, share * sums[m - 1].error), 2 * m),
             "CNN": (math.hypot(floor, share * train), 2 * m * (m * (layers - 2) + 2)),
             "encoder-decoder": (left_over[m], m * (2 * half + 1 - m)),
             "attention": (attention[m], half + m * (2 * half + 1 - m)),
         }
-        for architecture, (error, parameters) in found.items():
-            rows.append(
+        for architecture, (error, parameters) in of_width.items():
+            points.append(
                 {
-                    "kernel": name,
                     "architecture": architecture,
                     "width": m,
                     "error": float(error),
@@ -126,16 +126,16 @@ def _rows(name: str, K: np.ndarray, lags: np.ndarray, widths: list[int], seed: i
                     "parameters": parameters,
                 }
             )
-    return rows
+    return pd.DataFrame(points)
 
 
 def attention_errors(K: np.ndarray, widths: Sequence[int], seed: int) -> dict[int, float]:
     """Return the relative errors of attention heads g_t softmax_s(q_t · k_s), by their width.
 
-    Found by descent (L-BFGS) from three starts: the truncated SVD of log K; the head of the width before;
-    and, from width two on, scores −(s − μ_t)²/(2 v_t) with the mean and the variance of each row of K. Upper
-    bounds, which do not grow with the width. The gains g_t are eliminated: for given scores the best are a
-    quotient.
+    They are upper bounds, which do not grow with the width: the best of descents (L-BFGS) from three starts,
+    the truncated SVD of log K, the head of the width before, and, from width two on, scores
+    −(s − μ_t)²/(2 v_t) with mean and variance of each row of K. The gains g_t take no part in the descent:
+    for given scores the best ones are known, a quotient.
 
     Parameters
     ----------
@@ -208,12 +208,11 @@ def head_loss(K: np.ndarray, qk: np.ndarray) -> tuple[float, np.ndarray]:
 
 def enough(table: pd.DataFrame) -> pd.DataFrame:
     """Return the smallest width with an error of at most one per cent; NaN where none tried has it."""
-    good = table[table.error <= GOOD].groupby(["kernel", "architecture"]).width.min()
-    found = good.unstack().reindex(index=table.kernel.unique(), columns=list(ARCHITECTURES))
-    return found
+    good = table.loc[table.error <= GOOD].groupby(["kernel", "architecture"]).width.min()
+    return good.unstack().reindex(index=table.kernel.unique(), columns=list(ARCHITECTURES))
 
 
-def _summary(table: pd.DataFrame) -> tuple[str, Mapping]:
+def _summary(table: pd.DataFrame) -> tuple[str, dict[str, int | str]]:
     needed, widest = enough(table), table.width.max()
     headline, words = {}, []
     for kernel, row in needed.iterrows():
@@ -229,19 +228,21 @@ def _summary(table: pd.DataFrame) -> tuple[str, Mapping]:
 
 def plot(data: FigureData) -> Figure:
     """Draw errors against widths, one panel a kernel: the exact ones as lines, fits as marks."""
-    groups = list(data.table.groupby("kernel", sort=False))
-    columns = min(2, len(groups))
-    rows = math.ceil(len(groups) / columns)
+    kernels = groups(data.table, "kernel")
+    columns = min(2, len(kernels))
+    lines = math.ceil(len(kernels) / columns)
+    looks = plotting.looks(ARCHITECTURES)
+    size = {"width": 5.2 * columns, "height": 3.1 * lines + 0.7}
     with plotting.style():
-        size = {"figsize": (5.2 * columns, 3.1 * rows + 0.7), "layout": "constrained"}
-        figure, axes = plt.subplots(rows, columns, squeeze=False, sharex=True, sharey=True, **size)
-        looks = dict(zip(ARCHITECTURES, plotting.distinct(len(ARCHITECTURES)), strict=True))
-        for axis, (kernel, group) in zip(axes.flat, groups, strict=False):
-            for architecture, curve in group.groupby("architecture", sort=False):
-                (color, mark), error = looks[architecture], curve.error.clip(lower=NOTHING)
-                exact = curve.exact.all()
-                style = {"ls": "-" if exact else ":", "lw": 2.2 if exact else 1.0}
-                axis.plot(curve.width, error, marker="" if exact else mark, color=color, ms=6, **style)
+        figure, axes = plotting.canvas(columns, lines, **size, sharex=True, sharey=True)
+        axes = np.reshape(axes, (lines, columns))
+        for axis, (kernel, group) in zip(axes.flat, kernels.items(), strict=False):
+            for architecture, curve in groups(group, "architecture").items():
+                look, error = looks[architecture], curve.error.clip(lower=NOTHING)
+                if curve.exact.all():
+                    plotting.theory(axis, curve.width, error, look.color, lw=2.2, ms=6)
+                else:
+                    plotting.measured(axis, curve.width, error, look, joined=":", ms=6, lw=1.0)
             axis.axhline(GOOD, color=plotting.INK, ls="--", lw=0.8)
             axis.set(yscale="log", ylim=(NOTHING / 2, 3), title=FORMULAS[kernel])
         for axis in axes[-1]:
@@ -250,9 +251,10 @@ def plot(data: FigureData) -> Figure:
             axis.set(ylabel=r"relative error $\|K-\hat K\|/\|K\|$")
         entries = []
         for architecture, label in ARCHITECTURES.items():
-            color, mark = looks[architecture]
-            exact = data.table[data.table.architecture == architecture].exact.all()
-            options = {"ls": "-", "lw": 2.2} if exact else {"ls": ":", "lw": 1.0, "marker": mark, "ms": 6}
-            entries.append(plt.Line2D([], [], color=color, label=label, **options))
+            look = looks[architecture]
+            if rows(data.table, architecture=architecture).exact.all():
+                entries.append(plotting.entry(label, look.color, lw=2.2))
+            else:
+                entries.append(plotting.entry(label, look.color, ls=":", lw=1.0, marker=look.mark, ms=6))
         figure.legend(handles=entries, loc="outside lower center", ncols=2)
     return figure

@@ -1,4 +1,4 @@
-"""The picture at the end of the tour."""
+"""The picture at the end of the tour: a target, the memories of two models, and a perturbation curve."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups
 from curse_of_memory.theory.targets import Target
 
 __all__ = ["data", "plot"]
@@ -65,21 +66,20 @@ def data(
 
 def plot(data: FigureData) -> Figure:
     """Draw the memories (target as a line, measurements as marks) and the perturbation error."""
-    curves = dict(list(data.table.groupby("curve", sort=False)))
+    curves = groups(data.table, "curve")
     with plotting.style():
         figure, (memory, perturbed) = plotting.canvas(2, width=9.4)
-        memory.plot(
-            curves["target"]["at"], curves["target"].value, color=plotting.INK, label=r"target $\rho$"
-        )
-        for name, (color, mark) in zip(("trained RNN", "random LSTM"), plotting.distinct(2), strict=True):
-            some = curves[name][curves[name]["at"] % 5 == 0]
-            memory.plot(some["at"], some.value, mark, color=color, label=name)
+        target, error = curves["target"], curves["perturbation error"]
+        plotting.theory(memory, target["at"], target.value, label=r"target $\rho$")
+        for name, look in plotting.looks(["trained RNN", "random LSTM"]).items():
+            some = curves[name].loc[curves[name]["at"] % 5 == 0]
+            plotting.measured(memory, some["at"], some.value, look, label=name)
         memory.set(
             yscale="log", xlabel="lag $t$ (steps)", ylabel="memory function", title="What is remembered"
         )
         memory.legend()
-        error = curves["perturbation error"]
-        perturbed.plot(error["at"], error.value, "o-", color=plotting.order(2)[0])
+        look = plotting.Look(plotting.order(2)[0], "o")
+        plotting.measured(perturbed, error["at"], error.value, look, joined="-")
         perturbed.set(
             yscale="log",
             xlabel=r"perturbation $\beta$",

@@ -1,7 +1,7 @@
 """Who remembers how long: untrained recurrent, attention and state-space models of torch and transformers."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,30 +13,26 @@ from torch import Tensor, nn
 from curse_of_memory.measure import gradient_norms, memory_function, memory_report
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
-from curse_of_memory.theory.decay import decay
+from curse_of_memory.report.long_table import groups
+from curse_of_memory.theory.decay import DecayFit, decay
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.extras import require
 
-__all__ = [
-    "CausalTransformer",
-    "data",
-    "measure_your_model_report",
-    "plot",
-]
+__all__ = ["MaskedEncoder", "data", "plot", "report"]
 
 DECIDED = 0.5  # confidence from which a law is drawn and told
 PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
 
-class CausalTransformer(nn.Module):
+class MaskedEncoder(nn.Module):
     """torch's TransformerEncoder under a causal mask, without positions, for one input channel.
 
     Parameters
     ----------
     width : int
-        Of the model; a multiple of four, the number of heads.
+        Channels; a multiple of four, the number of heads.
     layers : int
-        How many.
+        How many layers.
     """
 
     def __init__(self, width: int, layers: int = 2):
@@ -77,7 +73,7 @@ def _models(horizon: int, width: int, layers: int, vocabulary: int, seed: int) -
         return {
             "LSTM": nn.LSTM(1, width, num_layers=layers, batch_first=True),
             "GRU": nn.GRU(1, width, num_layers=layers, batch_first=True),
-            "Transformer": CausalTransformer(width, layers),
+            "Transformer": MaskedEncoder(width, layers),
             "Mamba": MambaModel(mamba),
             "GPT-2": GPT2Model(gpt2),
         }
@@ -102,8 +98,8 @@ def data(
 
     LSTM, GRU and Transformer read one channel of numbers; Mamba and GPT-2 read tokens, and the
     supremum runs over all of them in place of token 0. Columns: ``model, parameters, lag, memory,
-    noise_floor, law, gradient``; `law` is the fitted one where it was fitted with a confidence of at
-    least 1/2, `gradient` the mean norm over `samples` random inputs.
+    noise_floor, law, gradient``; `law` is the fitted decay at the lags that it was fitted to, if its
+    confidence is at least 1/2, and `gradient` the mean norm over `samples` random inputs.
     """
     dtype = PRECISIONS[checks.one_of("precision", precision, PRECISIONS)]
     curves, headline, fits = [], {}, {}
@@ -133,8 +129,8 @@ def data(
     return Findings(pd.concat(curves, ignore_index=True), _message(fits, precision), headline)
 
 
-def _headline(name: str, fit) -> dict:
-    law = {}
+def _headline(name: str, fit: DecayFit) -> dict[str, float]:
+    law: dict[str, float] = {}
     if fit.rate is not None:
         law = {f"{name}: rate of the exponential, per step": fit.rate}
     if fit.exponent is not None:
@@ -142,7 +138,7 @@ def _headline(name: str, fit) -> dict:
     return law | {f"{name}: confidence in {fit.kind}": fit.confidence}
 
 
-def _message(fits: dict, precision: str) -> str:
+def _message(fits: Mapping[str, DecayFit], precision: str) -> str:
     def law(name: str) -> str:
         fit, words = fits[name], fits[name].kind
         if fit.rate is not None:
@@ -161,35 +157,34 @@ def _message(fits: dict, precision: str) -> str:
     )
 
 
-def measure_your_model_report(data: FigureData) -> pd.DataFrame:
-    """Return the table of :func:`memory_report` for the memories in `data`."""
+def report(data: FigureData) -> pd.DataFrame:
+    """Return the table that :func:`memory_report` makes of the memories in `data`: one row a model."""
 
     def memory(curve: pd.DataFrame) -> xr.DataArray:
         told = {name: curve[name].iloc[0].item() for name in ("noise_floor", "parameters")}
         return xr.DataArray(curve.memory, {"lag": curve.lag.to_numpy()}, ["lag"], "memory", told)
 
-    return memory_report({name: memory(c) for name, c in data.table.groupby("model", sort=False)})
+    return memory_report({name: memory(curve) for name, curve in groups(data.table, "model").items()})
 
 
 def plot(data: FigureData) -> Figure:
     """Draw memories with their laws and the noise, and gradient norms, over the lag, scaled to start at 1."""
-    curves = list(data.table.groupby("model", sort=False))
+    curves = groups(data.table, "model")
     bottom = 1e-9 if data.parameters["precision"] == "float32" else 1e-18
     with plotting.style():
         figure, (memory, gradient) = plotting.canvas(2, width=10.4, height=4.3, sharey=True)
-        for (name, curve), (color, mark) in zip(curves, plotting.distinct(len(curves)), strict=True):
-            some = _marked(len(curve))
-            scale = curve.memory.max()
+        for name, look in plotting.looks(curves).items():
+            curve, some = curves[name], _marked(len(curves[name]))
+            scale, first, lags = curve.memory.max(), curve.gradient.iloc[0], curve.lag.iloc[some]
             seen = curve.memory.iloc[some] / scale
-            memory.plot(curve.lag.iloc[some], seen.where(seen > 0), mark, color=color, label=name, alpha=0.85)
-            memory.plot(curve.lag, curve.law / scale, color=color)
-            first = curve.gradient.iloc[0]
-            gradient.plot(curve.lag.iloc[some], curve.gradient.iloc[some] / first, mark, color=color)
-            gradient.plot(curve.lag, curve.gradient / first, color=color, lw=0.8)
-        lags = curves[0][1].lag.to_numpy()
-        average, *_ = memory.plot(lags, 1 / (1 + lags), "--", color=plotting.INK, lw=1.2)
-        floors = data.table.groupby("model").apply(lambda c: c.noise_floor.iloc[0] / c.memory.max())
-        noise = memory.axhspan(bottom, floors.max(), color=plotting.GRID, zorder=0)
+            plotting.measured(memory, lags, seen.where(seen > 0), look, label=name, alpha=0.85)
+            plotting.theory(memory, curve.lag, curve.law / scale, look.color)
+            plotting.measured(gradient, lags, curve.gradient.iloc[some] / first, look)
+            plotting.theory(gradient, curve.lag, curve.gradient / first, look.color, lw=0.8)
+        every = np.arange(len(next(iter(curves.values()))))
+        average = plotting.theory(memory, every, 1 / (1 + every), ls="--", lw=1.2)
+        floor = max(curve.noise_floor.iloc[0] / curve.memory.max() for curve in curves.values())
+        noise = memory.axhspan(bottom, floor, color=plotting.GRID, zorder=0)
         memory.set(
             yscale="log",
             ylim=(bottom, 2),
@@ -201,8 +196,7 @@ def plot(data: FigureData) -> Figure:
             xlabel="lag $s$ (steps)", title=r"Gradient $\|\partial y_T/\partial x_{T-s}\|$, relative"
         )
         handles, labels = memory.get_legend_handles_labels()
-        (line,) = memory.plot([], [], color=plotting.INK)
-        handles += [line, average, noise]
+        handles += [plotting.entry("fitted law"), average, noise]
         labels += ["fitted law", r"$1/(1+t)$, an average", f"rounding of {data.parameters['precision']}"]
         figure.legend(handles, labels, loc="outside right upper")
     return figure

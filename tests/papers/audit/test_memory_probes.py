@@ -15,7 +15,7 @@ HORIZON = 20
 
 @pytest.fixture(scope="module")
 def data():
-    return audit.data(horizon=HORIZON, inputs=6, sequences=16, repeats=8, device="cpu")
+    return audit.data(horizon=HORIZON, inputs=6, sequences=16, draws=8, device="cpu")
 
 
 @pytest.fixture(scope="module")

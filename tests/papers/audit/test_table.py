@@ -14,7 +14,7 @@ ROW = Row("σ and β", "$t^p$", "code: −1", "|x| at Δt", 2.0, 3e-7)
 SMALL = {
     loss_weights: {"samples": 16, "memory_length": 2, "blank": 20, "sequences": 2},
     perturbation: {"width": 2, "horizon": 20, "draws": 4, "budget": 1},
-    memory_probes: {"horizon": 12, "inputs": 3, "sequences": 4, "repeats": 2},
+    memory_probes: {"horizon": 12, "inputs": 3, "sequences": 4, "draws": 2},
     kernels_and_maps: {"horizon": 20, "terms": 2},
 }
 

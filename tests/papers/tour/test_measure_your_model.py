@@ -38,7 +38,7 @@ def test_every_model_has_its_curves(data):
 
 
 def test_the_report_is_that_of_the_measured_models(data):
-    report = own.measure_your_model_report(data)
+    report = own.report(data)
     curve = data.table[data.table.model == "GRU"]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -53,7 +53,7 @@ def test_the_report_is_that_of_the_measured_models(data):
 
 
 def test_attention_without_positions_averages_and_gates_forget(data):
-    report = own.measure_your_model_report(data)
+    report = own.report(data)
     assert report.loc["Transformer", "decay"] == "polynomial"
     # M(t) is 1/(1 + t) of what attention takes over, plus the residual of the same step at lag 0
     assert report.loc["Transformer", "exponent"] == pytest.approx(1, abs=0.25)
@@ -61,7 +61,7 @@ def test_attention_without_positions_averages_and_gates_forget(data):
 
 
 def test_the_causal_transformer_is_causal_for_any_length():
-    model = own.CausalTransformer(8, layers=1)
+    model = own.MaskedEncoder(8, layers=1)
     for horizon in (2, 9):
         assert memory_function(model, horizon).attrs["causal"] is True
 
@@ -89,7 +89,7 @@ def test_axes_say_what_they_are(data):
 
 
 def test_a_law_is_told_where_the_horizon_decides(data):
-    report = own.measure_your_model_report(data)
+    report = own.report(data)
     decided = report.index[report.confidence >= 0.5]
     assert set(decided) < set(report.index)  # else this shows nothing
     drawn = data.table.dropna(subset="law").model.unique()
