@@ -36,7 +36,7 @@ class Project:
     @cached_property
     def notebooks(self) -> dict[str, Notebook]:
         """All notebooks by name; those of a paper with an invalid ``paper.yaml`` are marked as broken."""
-        return self.catalogue.stopped(find_notebooks(self.root))
+        return self.catalogue.mark_broken(find_notebooks(self.root))
 
     @cached_property
     def catalogue(self) -> Catalogue:

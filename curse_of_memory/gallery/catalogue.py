@@ -33,10 +33,10 @@ from curse_of_memory.gallery.notebooks import PACKAGE, Notebook
 from curse_of_memory.tools.checks import near_match, shown
 from curse_of_memory.tools.files import read_file
 
-__all__ = ["PAPERS", "Catalogue", "Item", "Paper", "read_catalogue"]
+__all__ = ["DESCRIPTION", "PAPERS", "Catalogue", "Item", "Paper", "read_catalogue"]
 
 PAPERS = PACKAGE / "papers"
-FILE = "paper.yaml"
+DESCRIPTION = "paper.yaml"
 LARGEST = 1_000_000  # bytes of one file
 NEEDS = ("data", "GPU")
 
@@ -131,7 +131,7 @@ class Catalogue:
     modules: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
 
-    def stopped(self, notebooks: Mapping[str, Notebook]) -> dict[str, Notebook]:
+    def mark_broken(self, notebooks: Mapping[str, Notebook]) -> dict[str, Notebook]:
         """Return the notebooks; those of a folder with an invalid file are marked as broken."""
         return {
             name: replace(notebook, trouble=self.troubles[notebook.folder])
@@ -158,7 +158,7 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
     folders, troubles, presets = {}, {}, Catalogue().presets
     read: list[tuple[Paper, list[Item]]] = []
     modules: set[str] = set()
-    for path in sorted(papers.glob(f"*/{FILE}")):
+    for path in sorted(papers.glob(f"*/{DESCRIPTION}")):
         folder = path.parent.name
         modules |= {f"{folder}/{file.stem}" for file in path.parent.glob("[!_]*.py")}
         try:
@@ -166,7 +166,7 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
             if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
                 raise ValueError(f"key {shown(paper.key)} is that of {double}, too")
         except (OSError, ValueError) as error:
-            troubles[folder] = f"{papers.name}/{folder}/{FILE}: {' '.join(str(error).split())}"
+            troubles[folder] = f"{papers.name}/{folder}/{DESCRIPTION}: {' '.join(str(error).split())}"
             continue
         folders[folder] = title
         if paper:

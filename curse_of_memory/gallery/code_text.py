@@ -4,13 +4,15 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-__all__ = ["TABLES", "CodeText", "Place", "read_code"]
+__all__ = ["TABLES", "CodeText", "ImportedName", "read_code"]
 
 TABLES = "reference"  # the function that reads a table of published numbers, and the folders of these tables
 IMPORTERS = ("import_module", "__import__")
 READERS = ("importlib.resources", "pkgutil.get_data")
 
-Place = tuple[str, tuple[str, ...]]  # a module, and a name in it, with the attributes that are taken of it
+ImportedName = tuple[
+    str, tuple[str, ...]
+]  # a module, and a name in it, with the attributes that are taken of it
 
 
 @dataclass
@@ -19,9 +21,9 @@ class CodeText:
 
     Attributes
     ----------
-    imports : set of Place
+    imports : set of ImportedName
         Modules that are imported, and names that are imported from them.
-    bound : dict of str to list of Place
+    bound : dict of str to list of ImportedName
         What a name can stand for, by the imports.
     stars : set of str
         Modules of which all names are imported.
@@ -39,8 +41,8 @@ class CodeText:
         Whether it may read files beside it.
     """
 
-    imports: set[Place] = field(default_factory=set)
-    bound: dict[str, list[Place]] = field(default_factory=dict)
+    imports: set[ImportedName] = field(default_factory=set)
+    bound: dict[str, list[ImportedName]] = field(default_factory=dict)
     stars: set[str] = field(default_factory=set)
     uses: set[tuple[str, ...]] = field(default_factory=set)
     own: set[str] = field(default_factory=set)
@@ -200,7 +202,7 @@ def _passes_on(statement: ast.stmt) -> bool:
     return False
 
 
-def _late_names(statement: ast.stmt) -> Iterator[tuple[str, Place]]:
+def _late_names(statement: ast.stmt) -> Iterator[tuple[str, ImportedName]]:
     """Yield the names of a table such as ``{"fit": "package.training:fit"}``, and to where each leads."""
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or not isinstance(statement.value, ast.Dict):
         return

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from curse_of_memory.gallery.code_text import TABLES, CodeText, Place, read_code
+from curse_of_memory.gallery.catalogue import DESCRIPTION
+from curse_of_memory.gallery.code_text import TABLES, CodeText, ImportedName, read_code
 from curse_of_memory.gallery.notebooks import PACKAGE
 from curse_of_memory.gallery.origin import checksum
 
 __all__ = ["PackageCode"]
 
-DESCRIPTION = "paper.yaml"  # which the gallery reads
 APART = ("gallery", "cli.py", "__main__.py")  # what no figure uses, as the contracts of imports guarantee
 PLAIN = ("__all__", "__doc__", "__file__", "__name__", "__path__", "__version__")  # what lies in any module
 
@@ -131,7 +131,7 @@ class PackageCode:
         return used
 
     def _followed(
-        self, module: str, names: tuple[str, ...], *, whole: bool, seen: frozenset[Place] = frozenset()
+        self, module: str, names: tuple[str, ...], *, whole: bool, seen: frozenset[ImportedName] = frozenset()
     ) -> set[str]:
         """Return the modules that ``module.a.b`` uses, where `names` are ``(a, b)``.
 
@@ -140,7 +140,7 @@ class PackageCode:
         if module not in self._files or (module, names) in seen:
             return set()
         text, seen = self._text(module), seen | {(module, names)}
-        targets: list[Place] = []
+        targets: list[ImportedName] = []
         if names:
             first, rest = names[0], names[1:]
             targets = [(target, (*way, *rest)) for target, way in text.bound.get(first, ())]
