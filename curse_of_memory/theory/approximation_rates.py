@@ -15,9 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
-from curse_of_memory.theory.quadrature import panel_sums
+from curse_of_memory.theory.quadrature import bounded_minimum, panel_sums
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
 
@@ -205,9 +204,9 @@ def best_spacing(target: Target, terms: int, extra: int = 0) -> EquispacedError:
 
     grid = np.log(_SPACINGS)
     best = int(np.argmin([bound(log_rate) for log_rate in grid]))
-    around = (grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)])
-    minimum = optimize.minimize_scalar(bound, bounds=around, method="bounded", options={"xatol": 1e-4})
-    return equispaced_error(target, m, math.exp(minimum.x), extra)
+    around = (float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.size - 1)]))
+    log_rate, _ = bounded_minimum(bound, *around, tolerance=1e-4)
+    return equispaced_error(target, m, math.exp(log_rate), extra)
 
 
 def truncation_terms(omega: float, error: float) -> float:

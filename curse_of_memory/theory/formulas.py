@@ -41,7 +41,7 @@ def exact(number: float) -> sympy.Rational:
 
 
 def arguments(formula: sympy.Expr) -> list[sympy.Expr]:
-    """Return the formulas a formula is made of: all its arguments, unless it is pieced together.
+    """Return the arguments of a formula that are formulas themselves: all, unless it is piecewise.
 
     Examples
     --------

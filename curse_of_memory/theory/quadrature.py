@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize_scalar
 
-__all__ = ["FINEST", "integrals_to", "largest_magnitude", "panel_sums", "scan"]
+__all__ = ["FINEST", "bounded_minimum", "integrals_to", "largest_magnitude", "panel_sums", "scan"]
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -166,13 +166,37 @@ def largest_magnitude(
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = np.abs(values(grid))
     best = int(sizes.argmax())
-    around = (grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)])
+    around = (float(grid[max(best - 1, 0)]), float(grid[min(best + 1, grid.size - 1)]))
 
     def negative(t: float) -> float:
         return -abs(float(values(np.asarray(t))))
 
-    # without stubs of scipy a checker takes the result for any object
-    minimum = cast(
-        OptimizeResult, minimize_scalar(negative, bounds=around, method="bounded", options={"xatol": 1e-10})
-    )
-    return max(float(sizes[best]), -float(minimum.fun))
+    return max(float(sizes[best]), -bounded_minimum(negative, *around, tolerance=1e-10)[1])
+
+
+def bounded_minimum(
+    function: Callable[[float], float], low: float, high: float, tolerance: float
+) -> tuple[float, float]:
+    """Return the x in [low, high] at which a function of one number is smallest, and its value there.
+
+    The search of :func:`scipy.optimize.minimize_scalar`; of several minima it returns any.
+
+    Parameters
+    ----------
+    function : callable
+        Continuous.
+    low, high : float
+        low < high.
+    tolerance : float
+        Of x.
+
+    Examples
+    --------
+    >>> x, value = bounded_minimum(lambda x: (x - 1) ** 2 + 3, 0.0, 4.0, tolerance=1e-8)
+    >>> round(x, 6), round(value, 6)
+    (1.0, 3.0)
+    """
+    search = minimize_scalar(function, bounds=(low, high), method="bounded", options={"xatol": tolerance})
+    # scipy has no types: a checker takes the result for any object
+    search = cast(OptimizeResult, search)
+    return float(search.x), float(search.fun)

@@ -1,4 +1,6 @@
 import math
+from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -20,6 +22,8 @@ from curse_of_memory.theory.exponential_sums.l1_fit import fit_l1, l1_error
 from curse_of_memory.theory.targets.far_bump import far_bump
 from curse_of_memory.theory.targets.rate_targets import damped, kink
 
+# mpmath has no types
+quad: Callable[..., Any] = mpmath.quad
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=30)
 
@@ -45,7 +49,7 @@ def test_tails_and_formulas_are_those_of_the_values(rho):
         assert float(rho(t)) == pytest.approx(float(rho.formula.subs(symbol, t)), rel=32 * EPS, abs=EPS)
         with mpmath.workdps(20):
             edges = [t, *[e for e in (0.7, 1.0, 4.0, 20.0) if e > t], mpmath.inf]
-            tail = mpmath.quad(lambda x: mpmath.mpf(float(rho(float(x)))), edges)
+            tail = quad(lambda x: mpmath.mpf(float(rho(float(x)))), edges)
         assert float(rho.tail(t)) == pytest.approx(float(tail), rel=1e-9, abs=1e-12)
 
 
@@ -312,7 +316,7 @@ def test_the_slowest_rate_is_kept_away_from_zero_by_exponential_memory_only(free
     ("call", "error", "message"),
     [
         (lambda: equispaced_error(targets.polynomial(1.0), 3), ValueError, "finite L1 norm"),
-        (lambda: equispaced_error(np.ones(3), 3), TypeError, "target must be a Target"),
+        (lambda: equispaced_error(np.ones(3), 3), TypeError, "target must be a Target"),  # pyright: ignore[reportArgumentType]
         (lambda: equispaced_error(damped(), 0), ValueError, "terms must be at least 1"),
         (lambda: equispaced_error(damped(), 3, rate=0.0), ValueError, "rate must be positive"),
         (lambda: equispaced_error(damped(), 3, extra=-1), ValueError, "extra must not be negative"),

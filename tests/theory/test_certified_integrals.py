@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -21,6 +23,8 @@ from curse_of_memory.theory.targets.rate_targets import damped, kink
 from curse_of_memory.theory.targets.rectangles import magnitude_of
 
 EPS = np.finfo(float).eps
+# mpmath has no types
+quad: Callable[..., Any] = mpmath.quad
 steady = settings(derandomize=True, deadline=None, max_examples=60)
 
 FORMULAS = [
@@ -110,13 +114,13 @@ def test_formulas_agree_with_mpmath(text):
     if text.startswith("sin"):
         # alternating pieces that fall like t^{−2}: the rest is that of ⟨|sin|⟩ = 2/π, to second order
         breaks = [0, *(k * mpmath.pi for k in range(1, 200))]
-        exact = mpmath.quad(lambda x: abs(f(x)), breaks) + 2 / mpmath.pi / (2 + 199 * mpmath.pi)
+        exact = quad(lambda x: abs(f(x)), breaks) + 2 / mpmath.pi / (2 + 199 * mpmath.pi)
         with pytest.raises(ArithmeticError, match="does not settle"):
             rho.norm(1)
-        assert rho.norm(2) ** 2 == pytest.approx(float(mpmath.quad(lambda x: f(x) ** 2, breaks)), rel=1e-6)
+        assert rho.norm(2) ** 2 == pytest.approx(float(quad(lambda x: f(x) ** 2, breaks)), rel=1e-6)
         return
     for power in (1, 2):
-        exact = mpmath.quad(lambda x, power=power: abs(f(x)) ** power, [*breaks, *far])
+        exact = quad(lambda x, power=power: abs(f(x)) ** power, [*breaks, *far])
         assert rho.norm(power) ** power == pytest.approx(float(exact), rel=2e-8)
     assert rho.norm(math.inf) == pytest.approx(np.abs(rho(np.linspace(0, 60, 600_001))).max(), rel=1e-7)
 
@@ -221,12 +225,12 @@ def test_tails_of_bumps_of_any_sign(center, height):
     zeros = [mpmath.findroot(f, (grid[k], grid[k + 1]), solver="anderson") for k in i]
     near = [center + 0.02 * k for k in (-12, -6, -3, -1, 0, 1, 3, 6, 12)]
     breaks = sorted({0.0, 1.0, 3.5, 8.0, 30.0, 80.0, *map(float, zeros), *near})
-    exact = mpmath.quad(lambda x: abs(f(x)), [*breaks, mpmath.inf])
+    exact = quad(lambda x: abs(f(x)), [*breaks, mpmath.inf])
     assert rho.norm(1) == pytest.approx(float(exact), rel=1e-8)
-    exact = mpmath.quad(lambda x: f(x) ** 2, [*breaks, mpmath.inf])
+    exact = quad(lambda x: f(x) ** 2, [*breaks, mpmath.inf])
     assert rho.norm(2) == pytest.approx(float(mpmath.sqrt(exact)), rel=1e-12)
     for t in (0.0, 2.0, center, center + 0.05):
-        rest = mpmath.quad(lambda x: f(x) ** 2, [t, *(b for b in breaks if b > t), mpmath.inf])
+        rest = quad(lambda x: f(x) ** 2, [t, *(b for b in breaks if b > t), mpmath.inf])
         assert float(rho._energy(np.array(t))) == pytest.approx(float(rest), rel=1e-11, abs=1e-14)
 
 

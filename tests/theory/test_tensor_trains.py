@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from curse_of_memory.nn.convolutional.tcn import TCN
+from curse_of_memory.nn import TCN, CausalConvolution
 from curse_of_memory.theory.tensor_trains import TensorTrain, fit_tensor_train, ranks
 
 EPS = float(np.finfo(float).eps)
@@ -116,8 +116,9 @@ def test_a_train_is_a_dilated_linear_network(width):
     with torch.no_grad():
         model.readout.weight.zero_()
         model.readout.weight[0, 0] = 1
-        for block, core in zip(model.blocks, train.cores, strict=True):
-            weight = block.convolutions[0].weight.zero_()
+        convolutions = [layer for layer in model.blocks.modules() if isinstance(layer, CausalConvolution)]
+        for layer, core in zip(convolutions, train.cores, strict=True):
+            weight = layer.weight.zero_()
             above, _, below = core.shape
             weight[:above, :below] = torch.from_numpy(core.swapaxes(1, 2))
     kernel = model.kernel(64).flatten().detach().numpy()

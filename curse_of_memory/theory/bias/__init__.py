@@ -1,4 +1,4 @@
-"""Weights w of a temporally weighted error and the memory bias b(s) = ∫ₛ w(r) dr they put on lag s."""
+"""Weights w(t) on errors, the memory biases b(s) = ∫_s^T w(r) dr that they imply, and weighted errors."""
 
 from curse_of_memory.theory.bias.errors import INPUTS, weighted_error
 from curse_of_memory.theory.bias.memory_bias import Bias, T, s, t

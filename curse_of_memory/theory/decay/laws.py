@@ -61,7 +61,7 @@ class Window:
 
     @cached_property
     def x(self) -> np.ndarray:
-        """Times from 0 to 1."""
+        """The times, scaled to [0, 1]."""
         return (self.lags - self.lags[0]) / (self.lags[-1] - self.lags[0])
 
     def fit(self, bend: float) -> tuple[float, float, np.ndarray]:

@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import eval_hermitenorm, gamma
 from scipy.stats import norm, qmc
 
@@ -97,7 +98,7 @@ def presents(x: np.ndarray, maps: np.ndarray, variance: float = 1.0) -> Iterator
 def expected_errors(
     steps: Sequence[int], maps: np.ndarray, *, variance: float = 1.0, degrees: int = 3, seed: int = 0
 ) -> pd.DataFrame:
-    """Return the least mean squared error per channel of each family of predictors, as integrals.
+    """Return the least mean squared error per channel of each family of predictors, from integrals.
 
     Parameters
     ----------
@@ -207,7 +208,7 @@ def errors_given(x: Present, past: np.ndarray, degrees: int) -> tuple[np.ndarray
     return np.column_stack([limit, memoryless, polynomial, memoryless - past * gain]), x.limit + mean
 
 
-def golden_law(n: np.ndarray) -> np.ndarray:
+def golden_law(n: ArrayLike) -> np.ndarray:
     """Return C √(log n) n^{1−φ}, φ = (1 + √5)/2, which E(y − x)² of one channel approaches as n grows.
 
     That is n E[(z − a)²/(1 + n e^{a²/2 − az})²], of the one past input z that rivals all others. The largest
@@ -215,7 +216,7 @@ def golden_law(n: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    n : array
+    n : array_like
         Numbers of inputs, at least 1.
     """
     phi = (1 + math.sqrt(5)) / 2

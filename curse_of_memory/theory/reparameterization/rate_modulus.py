@@ -1,11 +1,11 @@
 """The modulus of stability g(β) of a reparameterisation, by numerical search for its supremum."""
 
 import math
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize_scalar
 
+from curse_of_memory.theory.quadrature import bounded_minimum
 from curse_of_memory.theory.reparameterization.first_exit import first_exit
 from curse_of_memory.theory.reparameterization.ranges import bounded_by
 
@@ -71,18 +71,13 @@ def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float
     at = int(np.argmax(changes))
     if not math.isfinite(changes[at]) or _grows_at_an_end(changes, at):
         return math.inf
-    around = grid[[max(at - 1, 0), min(at + 1, grid.size - 1)]]
-    # the stubs of scipy do not say what is returned
-    refined = cast(
-        OptimizeResult,
-        minimize_scalar(
-            lambda w: -np.nan_to_num(largest(np.array([w]))[0], nan=0.0),
-            bounds=around,
-            method="bounded",
-            options={"xatol": 1e-12 * max(1.0, abs(grid[at]))},
-        ),
+    _, lowest = bounded_minimum(
+        lambda w: -float(np.nan_to_num(largest(np.array([w]))[0], nan=0.0)),
+        float(grid[max(at - 1, 0)]),
+        float(grid[min(at + 1, grid.size - 1)]),
+        tolerance=1e-12 * max(1.0, abs(float(grid[at]))),
     )
-    return max(float(changes[at]), -float(refined.fun))
+    return max(float(changes[at]), -lowest)
 
 
 def _grows_at_an_end(changes: np.ndarray, at: int) -> bool:

@@ -1,7 +1,9 @@
 import csv
 import math
 import pickle
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 
 from curse_of_memory.theory import bias
 
+# mpmath has no types
+quad: Callable[..., Any] = mpmath.quad
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=60)
 powers = st.floats(-3.0, 12.0)
@@ -93,15 +97,14 @@ def test_mean_lag_tends_to_its_limit(p):
 @pytest.mark.parametrize("p", [-2.0, -1.0, -1 + 1e-9, -0.5, 0.0, 1.0, 2.5, 10.0])
 def test_continuous_bias_agrees_with_mpmath(p):
     T, s = 7.0, np.array([0.01, 0.5, 3.0, 6.9, 7.0])
-    expected = [
-        float(mpmath.quad(lambda r: r ** mpmath.mpf(p), [x, *[e for e in (1, 3) if e > x], T])) for x in s
-    ]
+    expected = [float(quad(lambda r: r ** mpmath.mpf(p), [x, *[e for e in (1, 3) if e > x], T])) for x in s]
     np.testing.assert_allclose(bias.power(p)(s, T), expected, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("rate", [-2.0, -0.1, 0.0, 0.3, 2.0])
 def test_exponential_bias_agrees_with_sympy(rate):
     b = bias.exponential(rate)
+    assert b.formula is not None
     s = np.linspace(0.0, 5.0, 11)
     expected = [float(b.formula.subs({bias.s: sympy.Rational(x), bias.T: 5})) for x in s.tolist()]
     np.testing.assert_allclose(b(s, 5.0), expected, rtol=64 * EPS, atol=0)
@@ -110,6 +113,7 @@ def test_exponential_bias_agrees_with_sympy(rate):
 @pytest.mark.parametrize("p", [-1, -0.5, 0, 1.5, 2])
 def test_symbolic_continuous_and_numerical_bias_agree(p):
     b = bias.power(p)
+    assert b.weight_formula is not None
     twin = bias.from_formula(b.weight_formula)
     s = np.array([0.25, 1.0, 2.5, 4.0])
     symbolic = sympy.lambdify((bias.s, bias.T), b.formula)(s, 4.0)
@@ -434,7 +438,7 @@ def test_bad_input_is_refused(call, message):
 
 def test_what_is_no_callable_is_refused():
     with pytest.raises(TypeError, match="func must be callable"):
-        bias.from_callable(2.0)
+        bias.from_callable(2.0)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("scale", [1e-150, 1e-100, 1e100, 1e150])

@@ -89,6 +89,7 @@ def test_without_projections_the_limit_is_the_present_over_the_root_of_the_chann
 def test_fluctuations_given_the_present_are_of_one_over_n():
     """n E|y − limit|² → e^{|θ|²} tr V (1 + θθᵀ) Vᵀ; the next term is smaller by about e^{2|θ|²}/n."""
     task = AttentionApproximation(3, 1, projected=True, seed=2)
+    assert task.projection is not None
     (Q, q), (K, _), (V, _) = ((m[:-1], m[-1]) for m in task.projection)
     x = np.array([1.0, -0.5, 2.0])
     theta = K @ (x @ Q + q) / np.sqrt(3)

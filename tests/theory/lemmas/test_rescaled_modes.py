@@ -103,8 +103,8 @@ def test_the_norm_of_the_first_target_in_l2_is_known():
         (lambda: appendix_c(0), "terms must be at least 1"),
         (lambda: appendix_c(3, 3), "power must be 1 or 2"),
         (lambda: appendix_c(3, model="scaled"), "model must be one of 'plain', 'rescaled'"),
-        (lambda: RescaledModes(coefficients=[1.0], rates=[1.0, 2.0], scales=[1.0]), "one entry per mode"),
-        (lambda: RescaledModes(coefficients=[1.0], rates=[-1.0], scales=[1.0]), "rates must be positive"),
+        (lambda: RescaledModes(coefficients=[1.0], rates=[1.0, 2.0], scales=[1.0]), "one entry per mode"),  # pyright: ignore[reportArgumentType]
+        (lambda: RescaledModes(coefficients=[1.0], rates=[-1.0], scales=[1.0]), "rates must be positive"),  # pyright: ignore[reportArgumentType]
         (lambda: appendix_c(3).worst_error(-0.1), "beta must not be negative"),
         (lambda: appendix_c(3).worst_error(0.1, 3), "order must be 1 or 2"),
     ],

@@ -251,7 +251,7 @@ def test_a_labelled_second_order_kernel_must_have_the_step():
 
 def test_a_kernel_error_is_a_tensor():
     with pytest.raises(TypeError, match="kernel_error must be a tensor, got DataArray"):
-        com.losses.TemporallyWeightedMSE().expected(RHO)
+        com.losses.TemporallyWeightedMSE().expected(RHO)  # pyright: ignore[reportArgumentType]
 
 
 # --- rates and coefficients, in whatever order ------------------------------------------------------------
@@ -272,10 +272,11 @@ def test_rates_and_coefficients_are_named(make):
 
 
 def test_a_target_and_a_sum_of_one_pair_are_one_memory():
-    pair = {"rates": [0.5, 2.0], "coefficients": [3.0, -1.0]}
+    rates, c = [0.5, 2.0], [3.0, -1.0]
     lags = np.arange(20.0)
     own = 3 * np.exp(-0.5 * lags) - np.exp(-2 * lags)
-    np.testing.assert_allclose(targets.exponential_sum(**pair)(lags), own, rtol=1e-14)
-    np.testing.assert_allclose(com.exponential_sums.ExponentialSum(**pair)(lags), own, rtol=1e-14)
-    kernel = com.nn.RNN.from_exponential_sum(**pair).kernel(20).detach().numpy().ravel()
+    np.testing.assert_allclose(targets.exponential_sum(rates=rates, coefficients=c)(lags), own, rtol=1e-14)
+    model = com.exponential_sums.ExponentialSum(rates=rates, coefficients=c)
+    np.testing.assert_allclose(model(lags), own, rtol=1e-14)
+    kernel = com.nn.RNN.from_exponential_sum(rates=rates, coefficients=c).kernel(20).detach().numpy().ravel()
     np.testing.assert_allclose(kernel, own, rtol=1e-12)
