@@ -40,7 +40,7 @@ def memory_used(
     dt : float, optional
         Time step; the model's attribute ``dt`` unless given, else 1.
     seed : int
-        Names them.
+        Names the sequences.
     device : str or torch.device
         Where it is done, in evaluation mode; the model is left as it was.
 
