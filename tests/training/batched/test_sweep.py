@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
-from curse_of_memory.nn import RNN, SSM
+from curse_of_memory.nn import RNN, S4D, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
@@ -187,13 +187,14 @@ SSMS = [
     [
         lambda: [SSM(4, seed=s, dtype=torch.float64, **SSMS[k]) for k in (0, 1) for s in (0, 1)],
         lambda: [SSM(4, seed=s, dtype=torch.float64, **options) for s, options in enumerate(SSMS)],
+        lambda: [S4D(1, states=4, seed=s, dtype=torch.float64) for s in range(4)],
         lambda: [Averages(2 + s // 2, s) for s in range(4)],
         lambda: [network(3), Averages(3, 0), SSM(4, seed=0, dtype=torch.float64), Averages(3, 1)],
     ],
-    ids=["SSM", "SSM of four kinds", "own", "mixed"],
+    ids=["SSM", "SSM of four kinds", "S4D", "own", "mixed"],
 )
 def test_any_layer_takes_the_trajectory_of_its_own_fit(task, models, seed):
-    table = assert_same_as_fits(models(), task, steps=25, seed=seed, learning_rate=[0.02, 0.01, 1e-12, 0.01])
+    table = assert_same_as_fits(models(), task, steps=15, seed=seed, learning_rate=[0.02, 0.01, 1e-12, 0.01])
     assert table.model.values.tolist() == [type(model).__name__ for model in models()]
 
 
