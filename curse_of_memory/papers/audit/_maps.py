@@ -77,7 +77,7 @@ def logged_errors() -> pd.DataFrame:
 
 
 def finite_to(logs: pd.DataFrame, parameterization: str, m: int = 64, limit: float = 1e7) -> float:
-    """Return the largest logged β up to which the error stays below `limit`, where the figures end."""
+    """Return the largest logged β up to which the error stays below `limit`, the edge of the figures."""
     curve = rows(logs, activation="linear", parameterization=parameterization, m=m)
     inside = (curve.error < limit).to_numpy()  # what left the picture or overflowed is none of it
     first = inside.size if inside.all() else int(np.argmin(inside))

@@ -35,7 +35,7 @@ def single_step(model: nn.Module, horizon: int, seed: int) -> tuple[np.ndarray, 
 
 
 def second_difference(model: nn.Module, horizon: int) -> np.ndarray:
-    """Return |y_{t+2} − 2 y_{t+1} + y_t| under an input of 0.1, for four times the `horizon`.
+    """Return |y_{t+2} − 2 y_{t+1} + y_t| for a constant input of 0.1, t < 4 `horizon`.
 
     So the generator of the linear functionals measures memory: that is the derivative of ρ.
     """

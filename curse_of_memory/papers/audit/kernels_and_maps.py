@@ -58,7 +58,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Hold kernels, layers and maps of papers and public code side by side.
+    """Compare kernels, layers and maps of papers and public code.
 
     *kernels*: ρ of paper and code over `horizon` time units. *activation*: Heaviside memory with σ outside
     and inside the recurrence. *logs*: the logged errors of linear models of 64 states on polynomial memory.

@@ -48,7 +48,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Compute what the weight tᵖ does in the ways of paper, README and code.
+    """Compute what the weight tᵖ does as paper, README and code define it.
 
     *bias*: b(s)/b(0) over `horizon` steps, exact, and measured as the weighted loss of an error of one at lag
     s on `samples` white sequences. *memory*: the best single mode for ρ(t) = e^{−t/2} + 0.3 e^{−t/100} under

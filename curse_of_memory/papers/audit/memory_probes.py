@@ -243,7 +243,7 @@ def _figure12(logged: pd.DataFrame) -> list[Row]:
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw one model's memory through many inputs, a transformer's and what is saved of it, and figure 12."""
+    """Draw a linear RNN's memory and what inputs show of it, a transformer's as saved, and figure 12."""
     panels = groups(data.table, "panel")
     with plotting.style():
         figure, (inputs, transformer, logged) = plotting.canvas(3, width=13.5, height=5.2)

@@ -230,7 +230,7 @@ def _rows(
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw the errors, the same over the supremum, and a log with and without running maximum."""
+    """Draw errors, their ratio to the supremum, and a log with and without running maximum."""
     curves = groups(rows(data.table, panel="error"), "curve")
     bounds = ("supremum", "certified bound")
     names = [name for name in curves if name not in bounds]

@@ -99,7 +99,7 @@ def _findings(table: pd.DataFrame, task: Copying) -> Findings:
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw accuracy against loss: plain, of the weight on the error; trained, on logits; and as logged."""
+    """Draw accuracy against loss, a panel a place of the weight, and the authors' logs."""
     task = Copying(data.parameters["memory_length"], data.parameters["blank"])
     looks = plotting.looks(data.table.p.unique())
     panels = {

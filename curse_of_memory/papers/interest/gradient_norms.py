@@ -66,7 +66,7 @@ def eigenvalue_gradient(multiplier: float, coefficient: float, rho: np.ndarray, 
 
 
 def missed_memory_gradients(horizon: int, multiplier: float, power: float) -> np.ndarray:
-    """Return |∂E/∂λ| for a missed memory of one at each lag d = 0 … T − 1, all other lags being right.
+    """Return |∂E/∂λ| if a memory of one at lag d is missed, all else being right, for d = 0 … T − 1.
 
     It is 2 b_d d λ^{d−1} / T for a mode λˢ: :func:`eigenvalue_gradient` at every lag at once.
 
@@ -81,17 +81,18 @@ def missed_memory_gradients(horizon: int, multiplier: float, power: float) -> np
 
 
 def relief(horizon: int, power: float) -> np.ndarray:
-    """Return b_s(p)/b_s(0) for weights of mean one, s = 0 … T − 1: what p multiplies a lag's gradient by.
+    """Return b_s(p)/b_s(0), s = 0 … T − 1: the factor by which the weight tᵖ changes a lag's gradient.
 
-    It is (1 − (s/T)^{p+1}) / (1 − s/T) up to O(1/T): one at lag zero, rising to p + 1 at the last.
+    The weights have mean one. The factor is (1 − (s/T)^{p+1}) / (1 − s/T) up to O(1/T): one at lag zero,
+    rising to p + 1 at the last.
 
     Examples
     --------
     >>> relief(4, 1).round(3).tolist()
     [1.0, 1.2, 1.4, 1.6]
     """
-    weighted, plain = (bias.power(p).discrete(horizon, normalize="head") for p in (power, 0))
-    return weighted / plain
+    weighted, unweighted = (bias.power(p).discrete(horizon, normalize="head") for p in (power, 0))
+    return weighted / unweighted
 
 
 def _sampled_gradients(
@@ -176,13 +177,13 @@ def _vanishing(
     for lag in lags:
         rho = memory + (np.arange(horizon) == lag)
         task = LinearFunctional(rho, horizon)
-        plain = _sampled_gradients(model, task, 0.0, **draw)
+        unweighted = _sampled_gradients(model, task, 0.0, **draw)
         for p in powers:
             exact = eigenvalue_gradient(multiplier, 1.0, rho, p)
-            some = plain if p == 0 else _sampled_gradients(model, task, p, **draw)
+            some = unweighted if p == 0 else _sampled_gradients(model, task, p, **draw)
             # both from the same sequences: the error of a ratio of means, by the delta method
-            ratio = some.mean() / plain.mean()
-            spread = np.std(some - ratio * plain, ddof=1) / abs(plain.mean())
+            ratio = some.mean() / unweighted.mean()
+            spread = np.std(some - ratio * unweighted, ddof=1) / abs(unweighted.mean())
             points += [
                 (p, lag, "vanishing", "exact", exact, math.nan),
                 (p, lag, "vanishing", "sampled", some.mean(), some.std(ddof=1) / math.sqrt(len(some))),

@@ -221,7 +221,7 @@ def _printed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw, of polynomial memory, what is learnt and what is missed by lag, and how p moves the error."""
+    """Draw for polynomial memory the learnt memory and its error by lag, and the error by p."""
     models = [*RECURRENT, *OTHERS]
     table = rows(data.table, target="polynomial")
     looks = plotting.looks(table.p.unique())

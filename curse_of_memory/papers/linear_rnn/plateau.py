@@ -106,7 +106,7 @@ def _curve(trajectory: xr.Dataset) -> pd.DataFrame:
 
 
 def _times(table: pd.DataFrame, variant: str) -> pd.DataFrame:
-    """Return τ with one row a seed and one column a delay, of the seeds that reached the threshold always."""
+    """Return τ, a row a seed and a column a delay, of the seeds that reached the threshold at every delay."""
     runs = rows(table, panel="plateau", variant=variant)
     times = runs.pivot(index="seed", columns="delay", values="time")
     return times.loc[runs.pivot(index="seed", columns="delay", values="reached").astype(bool).all(axis=1)]

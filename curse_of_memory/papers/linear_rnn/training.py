@@ -97,7 +97,7 @@ def data(
 
 
 def exponentials() -> FarBump:
-    """Return the sum of exponentials, which has no bump far away.
+    """Return ρ(t) = (e^{−0.4t} + e^{−1.6t})/2, a sum of exponentials without a bump.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def exponentials() -> FarBump:
 
 
 def waiting_factor(time: np.ndarray, loss: np.ndarray) -> float:
-    """Return the largest t₂/t₁ over which the loss waits: it loses less than 1 % of |ρ|², and 5 % is to come.
+    """Return the largest t₂/t₁ such that the loss falls by under 1 % of |ρ|² in between, and by 5 % later.
 
     Parameters
     ----------

@@ -62,7 +62,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Compare the best memories of given width with kernels K(t, s), 0 <= t < `half`, 0 <= s <= `half`.
+    """Approximate kernels K(t, s), 0 <= t < `half`, 0 <= s <= `half`, by four architectures of growing width.
 
     The target is y_t = Σ_s K(t, s) x_{−s}: what comes after now as a function of what came before. The error
     is |K − K̂| / |K| in the Frobenius norm, the relative error of y for white x. With width m,
@@ -161,13 +161,13 @@ def attention_errors(K: np.ndarray, widths: Sequence[int], seed: int) -> dict[in
             starts.append(_padded(_peaks(K), m, random))
         if before is not None:
             starts.append(_padded(before, m, random))
-        error, before = min((_descended(K, start) for start in starts), key=lambda found: found[0])
+        error, before = min((_descended(K, start) for start in starts), key=lambda end: end[0])
         errors[m] = min([error, *errors.values()])
     return errors
 
 
 def _peaks(K: np.ndarray) -> np.ndarray:
-    """Return queries and keys of two channels; scores are −(s − μ_t)²/(2 v_t) but for a function of t."""
+    """Return queries and keys whose scores are −(s − μ_t)²/(2 v_t) plus a function of t, which cancels."""
     s = np.arange(K.shape[1])
     mean = K @ s / K.sum(1)
     # a single step has no variance: its neighbours then get e^{−10}
@@ -176,12 +176,12 @@ def _peaks(K: np.ndarray) -> np.ndarray:
 
 
 def _padded(start: np.ndarray, width: int, random: np.random.Generator) -> np.ndarray:
-    """Return a start with small new channels up to a width."""
+    """Return `start` with new channels of small random numbers, up to `width` in all."""
     return np.concatenate([start, 0.01 * random.standard_normal((len(start), width - start.shape[1]))], 1)
 
 
 def _descended(K: np.ndarray, start: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the relative error after the descent, and queries over keys there."""
+    """Descend from a start; return the relative error, and queries over keys, at the end."""
 
     def loss(theta: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = head_loss(K, theta.reshape(start.shape))
@@ -207,7 +207,7 @@ def head_loss(K: np.ndarray, qk: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def enough(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the smallest width with an error of at most one per cent; NaN where none tried has it."""
+    """Return the smallest width with an error of at most 1 %; NaN where no width in the table has."""
     good = table.loc[table.error <= GOOD].groupby(["kernel", "architecture"]).width.min()
     return good.unstack().reindex(index=table.kernel.unique(), columns=list(ARCHITECTURES))
 

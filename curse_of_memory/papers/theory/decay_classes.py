@@ -1,4 +1,4 @@
-"""How often the class of a decay is right: families of memories under noise, counted."""
+"""How often the decay of a noisy memory is classified rightly, by family of memories and by noise."""
 
 from collections.abc import Callable, Sequence
 
@@ -25,7 +25,7 @@ _OUTCOMES = {"right": "#35618f", "undecided": plotting.GRID, "wrong": "#e3a33b"}
 
 
 def _between(random: np.random.Generator, low: float, high: float) -> float:
-    """Return a number whose logarithm is uniform."""
+    """Draw a number between `low` and `high` whose logarithm is uniform."""
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
 

@@ -88,7 +88,7 @@ def data(
 
 
 def _power(error: float) -> str:
-    """Return the power of ten above `error`, from rounding (not the same on every machine) on."""
+    """Return the power of ten above `error`, at least 1e-12: below is rounding, which machines differ in."""
     return f"1e{math.ceil(math.log10(max(error, 1e-12)))}"
 
 

@@ -1,4 +1,4 @@
-"""StableSSM (Wang & Li, 2311.14495): the maps from free weights to recurrent weights, held side by side."""
+"""StableSSM (Wang & Li, 2311.14495): the maps from free weights to recurrent weights, compared."""
 
 import math
 from collections.abc import Sequence

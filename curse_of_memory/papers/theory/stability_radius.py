@@ -34,7 +34,7 @@ FULL_AT = 4  # which of the radii
 
 
 def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
-    """Return the mean of the largest of `count` values, over all choices of so many out of those given.
+    """Return the expected largest of `count` values that are drawn from `values` without replacement.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Bracket E_m(β) of the best sums for ρ(t) = (1 + t)^{−1.1}, and perturb the RNNs that they are.
+    """Bracket E_m(β) of the best sums for ρ(t) = (1 + t)^{−1.1}, and measure it by random perturbations.
 
     The error is the root of the expected mean squared error for white inputs; the ball holds recurrent,
     input and output weights of a linear RNN that stays diagonal, with one Euler step per unit time. How much
@@ -98,9 +98,9 @@ def data(
             errors = _measured(fits[m], task, betas, name, draws, seed, device)
             sides = {side: bounds[side].sel(m=m).values for side in ("lower", "upper")}
             for count in counts:
-                kind = {"parameterization": name, "m": m, "beta": betas}
+                what = {"parameterization": name, "m": m, "beta": betas}
                 seen = expected_largest(errors, count)
-                curves.append(pd.DataFrame(kind | sides | {"draws": count, "random": seen}))
+                curves.append(pd.DataFrame(what | sides | {"draws": count, "random": seen}))
         if name == "direct":
             facts |= _any_matrix(fits, task, bounds)
         for (narrow, wide), at in zip(pairwise(widths), bounds.crossing.values, strict=True):
@@ -113,7 +113,7 @@ def data(
 def _any_matrix(
     fits: Mapping[int, ExponentialSum], task: LinearFunctional, bounds: xr.Dataset
 ) -> dict[str, float]:
-    """Return how much worse the worst of all matrices is than the worst diagonal one, and how well known."""
+    """Return by how many % the worst of all matrices is above the worst diagonal one, and its bracket."""
     facts = {}
     beta = float(bounds.beta[FULL_AT])
     for m, fit in fits.items():
@@ -121,9 +121,9 @@ def _any_matrix(
             fit, task.rho, beta, "direct", "expected", horizon=task.horizon, step="euler", ball="full"
         )
         diagonal = float(bounds.lower.sel(m=m, beta=beta))
-        kind = f"direct, all W, β = {beta:.2g}, m = {m}"
-        facts[f"{kind}: % above the worst diagonal one"] = 100 * (full.lower / diagonal - 1)
-        facts[f"{kind}: % from lower to upper bound"] = 100 * (full.upper / full.lower - 1)
+        where = f"direct, all W, β = {beta:.2g}, m = {m}"
+        facts[f"{where}: % above the worst diagonal one"] = 100 * (full.lower / diagonal - 1)
+        facts[f"{where}: % from lower to upper bound"] = 100 * (full.upper / full.lower - 1)
     return facts
 
 
@@ -163,7 +163,7 @@ def shares(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sentences(table: pd.DataFrame, facts: dict[str, float]) -> tuple[str, dict]:
-    """Return the message, and the numbers of a run."""
+    """Return the message and the headline."""
     share = shares(table)
     finite = table.loc[np.isfinite(table.upper) & (table.lower > 0)]
     gap = float((finite.upper / finite.lower).max())

@@ -203,5 +203,5 @@ def plot(data: FigureData) -> Figure:
 
 
 def _marked(count: int) -> np.ndarray:
-    """Return every lag at first, where the fast curves are, and fewer later."""
+    """Return the lags that are marked: each at first, where the fast curves are, and fewer later."""
     return np.unique(np.round(np.geomspace(1, count, 28)).astype(int)) - 1
