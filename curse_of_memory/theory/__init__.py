@@ -1,4 +1,4 @@
 """Exact theory of memory, without torch: targets, biases, best approximations, certified bounds.
 
-The modules here are what users call; the folders hold what they are made of.
+One package or module a concept. A package exports what users call; its modules are what that is made of.
 """
