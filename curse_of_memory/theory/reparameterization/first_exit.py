@@ -7,14 +7,11 @@ which it cannot be proved is cut, until nothing but rounding is left of it.
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from curse_of_memory.theory.reparameterization.contract import WeightMap
 from curse_of_memory.theory.reparameterization.ranges import values_over
-
-if TYPE_CHECKING:
-    from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 
 __all__ = ["first_exit"]
 
@@ -23,12 +20,12 @@ _CUTS, _TOGETHER, _ROUNDS = 16, 48, 4000
 _EPS = np.finfo(float).eps
 
 
-def first_exit(f: "Reparameterization", w: float, side: int, stable: tuple[float, float]) -> float:
+def first_exit(f: WeightMap, w: float, side: int, stable: tuple[float, float]) -> float:
     """Return how far `w` can move to one side with all values of `f` certain to be `stable`.
 
     Parameters
     ----------
-    f : Reparameterization
+    f : WeightMap
         A map whose definition takes intervals.
     w : float
         Where to start.
@@ -80,9 +77,7 @@ def first_exit(f: "Reparameterization", w: float, side: int, stable: tuple[float
     raise ValueError(f"whether {f.name!r} is stable {a:g} away from {w:g} cannot be decided")
 
 
-def _proved(
-    f: "Reparameterization", w: float, side: int, pieces: np.ndarray, stable: tuple[float, float]
-) -> np.ndarray:
+def _proved(f: WeightMap, w: float, side: int, pieces: np.ndarray, stable: tuple[float, float]) -> np.ndarray:
     """Return for each piece (near, far) whether all values on it are certain to be stable."""
     ends = np.sort(w + side * pieces, axis=1)
     room = 2 * _EPS * np.abs(ends).max(1)

@@ -6,15 +6,12 @@ which proves by bisection where f rises and falls; or, of other maps, samples.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curse_of_memory.theory.reparameterization.bounds import WHOLE
+from curse_of_memory.theory.reparameterization.contract import WeightMap
 from curse_of_memory.theory.reparameterization.intervals import Interval, interval, over
-
-if TYPE_CHECKING:
-    from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 
 __all__ = ["Range", "bounded_by", "value_intervals", "value_range", "values_over"]
 
@@ -44,7 +41,7 @@ class Range:
     certified: bool
 
 
-def bounded_by(f: "Reparameterization") -> str:
+def bounded_by(f: WeightMap) -> str:
     """Return what bounds of `f` rest on: 'turns', 'intervals', or 'samples'.
 
     Examples
@@ -61,7 +58,7 @@ def bounded_by(f: "Reparameterization") -> str:
     return "samples" if value_intervals(f, np.array([edge]), np.array([edge])) is None else "intervals"
 
 
-def value_intervals(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Interval | None:
+def value_intervals(f: WeightMap, low: np.ndarray, high: np.ndarray) -> Interval | None:
     """Return bounds of the definition of `f` over pieces [`low`, `high`]; None if it takes no intervals."""
     try:
         return values_over(f, low, high)
@@ -70,7 +67,7 @@ def value_intervals(f: "Reparameterization", low: np.ndarray, high: np.ndarray) 
         return None
 
 
-def values_over(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Interval:
+def values_over(f: WeightMap, low: np.ndarray, high: np.ndarray) -> Interval:
     """Return bounds of the definition of `f`, which takes intervals, over the pieces [`low`, `high`]."""
     bounds = interval(f.value(over(low, high)))
     value, slope = (
@@ -79,7 +76,7 @@ def values_over(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> I
     return Interval(value, slope, np.broadcast_to(bounds.sign, np.shape(low)))
 
 
-def value_range(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> Range:
+def value_range(f: WeightMap, low: np.ndarray, high: np.ndarray) -> Range:
     """Return the range of the definition of `f` over each of the intervals [`low`, `high`]."""
     how = bounded_by(f)
     if how == "intervals":
@@ -105,7 +102,7 @@ def value_range(f: "Reparameterization", low: np.ndarray, high: np.ndarray) -> R
     )
 
 
-def _by_intervals(f: "Reparameterization", low: float, high: float) -> tuple[float, float, float, float]:
+def _by_intervals(f: WeightMap, low: float, high: float) -> tuple[float, float, float, float]:
     """Return bounds of the values over [low, high], and the weights of the extreme values found.
 
     Pieces on which the slope keeps its sign have their extremes at their ends. The others are cut until

@@ -1,16 +1,13 @@
 """The modulus of stability g(β) of a reparameterisation, by numerical search for its supremum."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from curse_of_memory.theory.quadrature import bounded_minimum
+from curse_of_memory.theory.reparameterization.contract import WeightMap
 from curse_of_memory.theory.reparameterization.first_exit import first_exit
 from curse_of_memory.theory.reparameterization.ranges import bounded_by
-
-if TYPE_CHECKING:
-    from curse_of_memory.theory.reparameterization.weight_map import Reparameterization
 
 __all__ = ["rate_modulus"]
 
@@ -23,7 +20,7 @@ _NEAREST = 1e-6
 _GROWTH = 1.02
 
 
-def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float:
+def rate_modulus(reparameterization: WeightMap, beta: float) -> float:
     """Return g(β), the largest relative change of a memory e^{f(w)t} under |w̃ − w| <= β, over all w, or inf.
 
     The change is |f(w)| ∫|e^{f(w̃)t} − e^{f(w)t}| dt = |f(w)/f(w̃) − 1| in continuous time, and
@@ -34,7 +31,7 @@ def rate_modulus(reparameterization: "Reparameterization", beta: float) -> float
 
     Parameters
     ----------
-    reparameterization : Reparameterization
+    reparameterization : WeightMap
         The map f.
     beta : float
         Radius β > 0.
