@@ -164,7 +164,7 @@ def memory_function(
             "closed_form was asked for, but the model is not linear or has no kernel(), or output= chooses "
             "another answer"
         )
-    if closed_form is False:
+    if not (closed_form is None or closed_form):
         own_kernel = None
 
     with probing(model, device, dtype=dtype) as place:
