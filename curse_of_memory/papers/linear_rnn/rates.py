@@ -1,16 +1,22 @@
 """Curse of memory (2009.07799): how many exponentials a memory needs, fixed, spaced or free."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.report.long_table import rows
-from curse_of_memory.theory.approximation_rates import best_spacing, equispaced_error, truncation_terms
+from curse_of_memory.theory.approximation_rates import (
+    EquispacedError,
+    best_spacing,
+    equispaced_error,
+    truncation_terms,
+)
 from curse_of_memory.theory.exponential_sums.geometric_sums import geometric_exponential_sum
 from curse_of_memory.theory.exponential_sums.l1_fit import L1Fit, fit_l1
 from curse_of_memory.theory.targets import polynomial
@@ -49,33 +55,56 @@ def data(
     error under fixed exponents. (Nothing here is random, nor needs a device.)
     """
     widths = [m for m in WIDTHS if m <= checks.positive_int("largest", largest)]
-    points = []
-    dense = np.unique(np.geomspace(2, widths[-1], 28).round().astype(int)).tolist()
-    for order in orders:
-        errors = [equispaced_error(kink(order), m, extra=EXTRA) for m in dense if m > order]
-        points += [("smoothness", f"kink {order}", "fixed", e.terms, e.upper, e.lower) for e in errors]
-    smooth = damped(1, SMOOTH_RATE)
-    errors = [equispaced_error(smooth, m, SPACING) for m in widths]
-    points += [("smoothness", SMOOTH, "fixed", e.terms, e.upper, e.lower) for e in errors]
-    points += _free("smoothness", SMOOTH, fit_l1(smooth, free))
     for omega in omegas:
-        target, name = polynomial(1 + checks.positive("omegas", omega)), f"ω = {omega:g}"
-        errors = [best_spacing(target, m, extra=EXTRA) for m in widths]
-        points += [("curse", name, "equispaced", e.terms, e.upper, e.lower) for e in errors]
-        for tolerance in tolerances:
-            certified = geometric_exponential_sum(target, tolerance)
-            points.append(("curse", name, "geometric", certified.sum.rates.size, certified.bound, np.nan))
-            points.append(
-                ("curse", name, "truncation", truncation_terms(omega, tolerance), tolerance, np.nan)
-            )
-        points += _free("curse", name, fit_l1(target, free))
-    table = pd.DataFrame(points, columns=COLUMNS)
+        checks.positive("omegas", omega)
+    kinks = {f"kink {order}": order for order in orders}
+    powers = {f"ω = {omega:g}": omega for omega in omegas}
+    table = run_grid(
+        _errors,
+        product_of(target=[*kinks, SMOOTH, *powers]),
+        {"kinks": kinks, "powers": powers, "widths": widths, "tolerances": tolerances, "free": free},
+    ).reindex(columns=COLUMNS)
     return Findings(table, *_summary(table, orders, omegas))
 
 
-def _free(panel: str, name: str, fits: list[L1Fit]) -> list[tuple]:
-    errors = [(panel, name, "free", i, fit.error, np.nan) for i, fit in enumerate(fits, 1)]
-    slowest = [("abscissa", name, "free", i, fit.sum.rates.min(), np.nan) for i, fit in enumerate(fits, 1)]
+def _errors(
+    target: str,
+    kinks: Mapping[str, int],
+    powers: Mapping[str, float],
+    widths: Sequence[int],
+    tolerances: Sequence[float],
+    free: int,
+) -> pd.DataFrame:
+    """Return the errors of all methods for one memory, one row an error."""
+    if target in kinks:
+        order, dense = kinks[target], np.geomspace(2, widths[-1], 28).round().astype(int)
+        errors = [
+            equispaced_error(kink(order), m, extra=EXTRA) for m in np.unique(dense).tolist() if m > order
+        ]
+        points = _fixed("smoothness", "fixed", errors)
+    elif target == SMOOTH:
+        smooth = damped(1, SMOOTH_RATE)
+        points = _fixed("smoothness", "fixed", (equispaced_error(smooth, m, SPACING) for m in widths))
+        points += _free("smoothness", fit_l1(smooth, free))
+    else:
+        omega = powers[target]
+        rho = polynomial(1 + omega)
+        points = _fixed("curse", "equispaced", (best_spacing(rho, m, extra=EXTRA) for m in widths))
+        for tolerance in tolerances:
+            certified = geometric_exponential_sum(rho, tolerance)
+            points.append(("curse", "geometric", certified.sum.rates.size, certified.bound, np.nan))
+            points.append(("curse", "truncation", truncation_terms(omega, tolerance), tolerance, np.nan))
+        points += _free("curse", fit_l1(rho, free))
+    return pd.DataFrame(points, columns=[name for name in COLUMNS if name != "target"])
+
+
+def _fixed(panel: str, method: str, errors: Iterable[EquispacedError]) -> list[tuple]:
+    return [(panel, method, e.terms, e.upper, e.lower) for e in errors]
+
+
+def _free(panel: str, fits: Sequence[L1Fit]) -> list[tuple]:
+    errors = [(panel, "free", i, fit.error, np.nan) for i, fit in enumerate(fits, 1)]
+    slowest = [("abscissa", "free", i, fit.sum.rates.min(), np.nan) for i, fit in enumerate(fits, 1)]
     return errors + slowest
 
 

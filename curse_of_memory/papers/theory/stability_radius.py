@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from scipy.special import gammaln
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
@@ -24,6 +25,7 @@ from curse_of_memory.theory import bias, targets
 from curse_of_memory.theory.exponential_sums import ExponentialSum, fit_exponential_sum
 from curse_of_memory.theory.stability import limit_curve, worst_case_error
 from curse_of_memory.tools import checks
+from curse_of_memory.training import run_all
 
 __all__ = ["data", "expected_largest", "plot"]
 
@@ -31,6 +33,7 @@ GREY = "0.78"
 PAPERS = (3, 10, 30)
 """How many random draws the papers and their code take."""
 FULL_AT = 4  # which of the radii
+COLUMNS = ["parameterization", "m", "beta", "lower", "upper", "draws", "random"]
 
 
 def expected_largest(values: np.ndarray, count: int) -> np.ndarray:
@@ -88,25 +91,49 @@ def data(
     fits = {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths}
     betas = np.concatenate([[0.0], 1e-4 * 10.0 ** (0.3 * np.arange(11))])
     counts = sorted({1, *(n for n in (*PAPERS, 100) if n < draws), draws})
+    bounded = run_all(
+        limit_curve,
+        [
+            {
+                "family": fits,
+                "rho": task.rho,
+                "betas": betas,
+                "parameterization": name,
+                "norm": "expected",
+                "horizon": horizon,
+                "step": "euler",
+                "budget": budget,
+                "seed": seed,
+            }
+            for name in parameterizations
+        ],
+    )
+    perturbed = run_grid(
+        _measured,
+        product_of(parameterization=parameterizations, m=widths),
+        {
+            "fits": fits,
+            "task": task,
+            "betas": betas,
+            "counts": counts,
+            "draws": draws,
+            "seed": seed,
+            "device": device,
+        },
+    )
     curves, facts = [], {}
-    for name in parameterizations:
-        bounds = limit_curve(
-            fits, task.rho, betas, name, "expected", horizon=horizon, step="euler", budget=budget, seed=seed
-        )
+    for name, bounds in zip(parameterizations, bounded, strict=True):
         for m in widths:
             facts[f"{name}: stability radius, m = {m}"] = float(bounds.radius.sel(m=m))
-            errors = _measured(fits[m], task, betas, name, draws, seed, device)
-            sides = {side: bounds[side].sel(m=m).values for side in ("lower", "upper")}
-            for count in counts:
-                what = {"parameterization": name, "m": m, "beta": betas}
-                seen = expected_largest(errors, count)
-                curves.append(pd.DataFrame(what | sides | {"draws": count, "random": seen}))
+            seen = rows(perturbed, parameterization=name, m=m)
+            sides = {side: np.tile(bounds[side].sel(m=m).values, len(counts)) for side in ("lower", "upper")}
+            curves.append(seen.assign(**sides))
         if name == "direct":
             facts |= _any_matrix(fits, task, bounds)
         for (narrow, wide), at in zip(pairwise(widths), bounds.crossing.values, strict=True):
             if math.isfinite(at):
                 facts[f"{name}: E_{narrow} and E_{wide} cross at β"] = float(at)
-    table = pd.concat(curves, ignore_index=True)
+    table = pd.concat(curves, ignore_index=True).reindex(columns=COLUMNS)
     return Findings(table, *_sentences(table, facts), _printed_crossings(facts))
 
 
@@ -135,18 +162,29 @@ def _printed_crossings(facts: dict[str, float]) -> dict[str, float]:
 
 
 def _measured(
-    fit: ExponentialSum,
+    parameterization: str,
+    m: int,
+    fits: Mapping[int, ExponentialSum],
     task: LinearFunctional,
     betas: np.ndarray,
-    name: str,
+    counts: Sequence[int],
     draws: int,
     seed: int,
     device: str,
-) -> np.ndarray:
-    """Return the errors (beta, draw) of the RNN that is this sum."""
-    model = RNN.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, parameterization=name)
-    curve = perturbation_curve(model, task, betas.tolist(), draws=draws, seed=seed, device=device)
-    return np.sqrt(curve.draw_error.values)
+) -> pd.DataFrame:
+    """Return the expected largest error among so many random draws, of the RNN that is the best sum."""
+    fit = fits[m]
+    model = RNN.from_exponential_sum(
+        rates=fit.rates, coefficients=fit.coefficients, parameterization=parameterization
+    )
+    perturbed = perturbation_curve(model, task, betas.tolist(), draws=draws, seed=seed, device=device)
+    errors = np.sqrt(perturbed.draw_error.values)
+    return pd.concat(
+        [
+            pd.DataFrame({"beta": betas, "draws": count, "random": expected_largest(errors, count)})
+            for count in counts
+        ]
+    )
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
