@@ -1,4 +1,4 @@
-"""Whether measured perturbation errors keep to their certified bounds."""
+"""Whether measured perturbation errors lie within their certified bounds."""
 
 import pandas as pd
 
@@ -8,7 +8,7 @@ ROUNDING = 1e-9  # far above the rounding of a sum over 4000 lags
 
 
 def within_bounds(trained: pd.DataFrame) -> pd.Series:
-    """Return which rows have lower <= worst <= upper and random <= upper, but for rounding.
+    """Return for each row whether lower <= worst <= upper and random <= upper, up to rounding.
 
     Parameters
     ----------

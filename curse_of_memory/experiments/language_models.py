@@ -1,4 +1,6 @@
-"""Small language models, trained on the spot: an LSTM, a causal transformer, state space layers of words."""
+"""Small language models and their training: an LSTM, a causal transformer, state space layers of words."""
+
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +8,7 @@ from torch import Tensor, nn
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.nn import LSTM, S4D, CausalTransformer, SequenceStack
 from curse_of_memory.nn.building.seeding import seeded
+from curse_of_memory.tasks import WikiText2
 from curse_of_memory.training import FitResult, fit
 
 __all__ = ["WordModel", "fit_words", "trained_language_models", "unigram_entropy", "word_lstm", "word_s4d"]
@@ -14,7 +17,7 @@ HEADS = 2
 
 
 class WordModel(nn.Module):
-    """An embedding of words, and a network that reads it and answers with the logits of the next one.
+    """An embedding of words and a network that reads it: logits of the next word at every step.
 
     Parameters
     ----------
@@ -38,7 +41,7 @@ class WordModel(nn.Module):
 
 
 def word_lstm(vocabulary: int, width: int, layers: int, seed: int) -> WordModel:
-    """Return an :class:`LSTM` of words; the width is that of embedding and state."""
+    """Return an :class:`LSTM` of words; `width` is that of the embedding and of the state."""
     network = LSTM(width, layers, input_size=width, output_size=vocabulary, seed=seed)
     return WordModel(network, vocabulary, width, seed)
 
@@ -48,11 +51,10 @@ def word_s4d(
 ) -> WordModel:
     """Return a pre-norm :class:`SequenceStack` of :class:`S4D` of words, whose modes are real.
 
-    They start at rates from 0.01 to 1 per word: under one seed at the same ones, whatever the map.
+    Their rates at the start are between 0.01 and 1 per word, under one seed the same for every map.
     """
-    options = {"parameterization": parameterization, "initial": "real", "step": None}
     network = SequenceStack(
-        lambda inside: S4D(inside, states, **options),
+        lambda inside: S4D(inside, states, parameterization=parameterization, initial="real", step=None),
         width,
         layers,
         input_size=width,
@@ -64,8 +66,8 @@ def word_s4d(
 
 
 def trained_language_models(
-    task,
-    validation,
+    task: WikiText2,
+    validation: WikiText2,
     *,
     width: int,
     layers: int,
@@ -76,12 +78,12 @@ def trained_language_models(
     seed: int,
     device: str,
 ) -> tuple[dict[str, nn.Module], dict[str, float]]:
-    """Train an LSTM and a transformer to say the next word.
+    """Return an LSTM and a transformer, trained to predict the next word, and their validation losses.
 
     Parameters
     ----------
-    task, validation
-        Of words, with ``vocabulary``, ``horizon`` and ``sample``, as those of :class:`WikiText2`.
+    task, validation : WikiText2
+        The text that they learn, and the text of the validation.
     width, layers : int
         Of both models.
     positions : str
@@ -100,7 +102,6 @@ def trained_language_models(
     losses : dict of str to float
         Validation losses per word, in nats.
     """
-    longest = {"horizon": task.horizon} if positions == "learnt" else {}
     models = {
         "LSTM": word_lstm(task.vocabulary, width, layers, seed),
         "transformer": CausalTransformer(
@@ -109,47 +110,80 @@ def trained_language_models(
             heads=HEADS,
             vocabulary=task.vocabulary,
             positions=positions,
+            horizon=task.horizon if positions == "learnt" else None,
             seed=seed,
-            **longest,
         ),
     }
     losses = {}
     for name, model in models.items():
-        options = {"steps": steps, "batch_size": batch_size, "seed": seed, "device": device}
         result = fit_words(
-            model, task, validation, learning_rate=learning_rate, validate_every=steps, **options
+            model,
+            task,
+            validation,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            validate_every=steps,
+            seed=seed,
+            device=device,
         )
         model.eval()
         losses[name] = result.loss
     return models, losses
 
 
-def fit_words(model: nn.Module, task, validation, **options) -> FitResult:
-    """Train a model to say the next word: cross-entropy, cosine schedule, 64 pieces of text to validate with.
+def fit_words(
+    model: nn.Module,
+    task: WikiText2,
+    validation: WikiText2,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    validate_every: int,
+    seed: int,
+    device: str,
+    clip: float = 0.5,
+    watch: Callable[[nn.Module], Mapping[str, float]] | None = None,
+) -> FitResult:
+    """Train a model to predict the next word: cross-entropy, cosine schedule, 64 pieces of text to validate.
 
     Parameters
     ----------
     model : torch.nn.Module
         Maps words ``(batch, time)`` to logits ``(batch, time, vocabulary)``.
-    task, validation
-        Of words.
-    **options
-        Of :func:`fit`.
+    task, validation : WikiText2
+        The text that it learns, and the text of the validation.
+    steps, batch_size, learning_rate, validate_every, seed, device, clip, watch
+        As :func:`curse_of_memory.training.fit` takes them.
     """
-    loss = TemporallyWeightedCrossEntropy()
-    same = {"loss": loss, "validation": validation, "schedule": "cosine", "validation_size": 64}
-    return fit(model, task, **same, **options)
+    return fit(
+        model,
+        task,
+        loss=TemporallyWeightedCrossEntropy(),
+        validation=validation,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        clip=clip,
+        validate_every=validate_every,
+        validation_size=64,
+        watch=watch,
+        seed=seed,
+        device=device,
+    )
 
 
-def unigram_entropy(task, validation) -> float:
-    """Return the loss per word, in nats, of who knows how frequent each word is and nothing else.
+def unigram_entropy(task: WikiText2, validation: WikiText2) -> float:
+    """Return the cross-entropy of add-one-smoothed training word frequencies on the validation words.
 
-    The frequencies are those in ``task.tokens``, one added to each count; the words ``validation.tokens``.
+    It is the loss per word, in nats, of a model that knows the frequencies of words and nothing else.
 
     Parameters
     ----------
-    task, validation
-        Of words, with ``vocabulary`` and ``tokens``, as those of :class:`WikiText2`.
+    task, validation : WikiText2
+        Texts of one vocabulary: words are counted in the first, and predicted in the second.
     """
     counts = torch.bincount(task.tokens, minlength=task.vocabulary).double() + 1
     return -(counts / counts.sum()).log()[validation.tokens].mean().item()

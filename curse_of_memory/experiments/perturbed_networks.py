@@ -1,14 +1,20 @@
-"""Nonlinear networks trained on polynomial memory and perturbed: what figures 2, 7 and 8 of IAT share."""
+"""Recurrent networks trained in one sweep and perturbed: their errors E_m(β), compared and drawn."""
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 
+from curse_of_memory.experiments.grid import product_of
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
+from curse_of_memory.protocols import Task
+from curse_of_memory.report import plotting
+from curse_of_memory.report.long_table import groups
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
@@ -19,6 +25,7 @@ __all__ = [
     "COMPARED_BETAS",
     "PARAMETERIZATIONS",
     "direct_over_softplus",
+    "draw_errors",
     "perturbed_networks",
     "trained_and_perturbed",
 ]
@@ -64,29 +71,25 @@ def perturbed_networks(
         Columns ``activation, parameterization, m, seed, beta, error``.
     """
     task = LinearFunctional(targets.named("iat-code-polynomial"), horizon)
-    kinds = [
-        {"activation": activation, "parameterization": parameterization, "m": m, "seed": seed}
-        for activation in activations
-        for parameterization in PARAMETERIZATIONS
-        for m in widths
-        for seed in seeds
-    ]
+    settings = product_of(activation=activations, parameterization=PARAMETERIZATIONS, m=widths, seed=seeds)
     models = [
         RNN(
-            kind["m"],
-            activation=kind["activation"],
-            parameterization=kind["parameterization"],
-            seed=kind["seed"],
+            setting["m"],
+            activation=setting["activation"],
+            parameterization=setting["parameterization"],
+            seed=setting["seed"],
             dtype=torch.float64,
         )
-        for kind in kinds
+        for setting in settings
     ]
     return trained_and_perturbed(
         models,
-        kinds,
+        settings,
         task,
-        seed=[kind["seed"] for kind in kinds],
-        training={"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
+        seed=[setting["seed"] for setting in settings],
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
         draws=draws,
         samples=samples,
         device=device,
@@ -95,29 +98,31 @@ def perturbed_networks(
 
 def trained_and_perturbed(
     models: Sequence[RNN],
-    kinds: Sequence[Mapping],
-    task,
+    settings: Sequence[Mapping[str, Any]],
+    task: Task,
     *,
     seed: int | Sequence[int],
-    training: Mapping,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
     draws: int,
     samples: int,
     device: str,
 ) -> pd.DataFrame:
-    """Train the models in one sweep, and perturb each of them.
+    """Train the models in one sweep, and perturb each of them: a table of E_m(β).
 
     Parameters
     ----------
     models : sequence of RNN
         Trained in place.
-    kinds : sequence of mapping
-        What the table says of each model; ``seed`` among it names its directions.
-    task
+    settings : sequence of mapping
+        Columns of the table for each model; ``seed`` is one, and names its directions.
+    task : Task
         What they learn.
     seed : int, or one per model
         Names the batches.
-    training : mapping
-        ``steps``, ``batch_size`` and ``learning_rate`` of the sweep.
+    steps, batch_size, learning_rate : int or float
+        Of the sweep.
     draws, samples : int
         Random directions, and the sequences for validation and for the error.
     device : str
@@ -126,22 +131,51 @@ def trained_and_perturbed(
     Returns
     -------
     pandas.DataFrame
-        The columns of `kinds`, ``beta`` and ``error``.
+        The columns of `settings`, ``beta`` and ``error``.
     """
-    every = {"validate_every": 25, "decay_patience": 3}
-    sweep(models, task, **training, **every, validation_size=samples, seed=seed, device=device)
-    parts = []
-    for kind, model in zip(kinds, models, strict=True):
-        options = {"draws": draws, "samples": samples, "seed": kind["seed"], "device": device}
-        curve = perturbation_curve(model, task, BETAS, **options)
-        parts.append(pd.DataFrame(kind | {"beta": BETAS, "error": curve.error}))
-    return pd.concat(parts, ignore_index=True)
+    sweep(
+        models,
+        task,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        validate_every=25,
+        decay_patience=3,
+        validation_size=samples,
+        seed=seed,
+        device=device,
+    )
+    curves = []
+    for setting, model in zip(settings, models, strict=True):
+        curve = perturbation_curve(
+            model, task, BETAS.tolist(), draws=draws, samples=samples, seed=setting["seed"], device=device
+        )
+        curves.append(pd.DataFrame({**setting, "beta": BETAS, "error": curve.error}))
+    return pd.concat(curves, ignore_index=True)
+
+
+def draw_errors(axis: Axes, curves: pd.DataFrame, look: plotting.Look, label: str) -> None:
+    """Draw the median over the seeds of E_m(β) against β > 0, and the range of the seeds shaded.
+
+    Parameters
+    ----------
+    axis : matplotlib.axes.Axes
+        Where.
+    curves : pandas.DataFrame
+        Of one width: columns ``seed, beta, error``.
+    look : Look
+        Of the curve.
+    label : str
+        Of the curve in the legend.
+    """
+    errors = curves.loc[curves.beta > 0].pivot(index="seed", columns="beta", values="error")
+    plotting.over_seeds(axis, errors.columns, errors, look, lw=1.4, label=label)
 
 
 def direct_over_softplus(
     table: pd.DataFrame,
 ) -> tuple[dict[str, float], dict[str, float], dict[str, pd.Series]]:
-    """Return E(direct) / E(softplus) by label, geometric means over the networks.
+    """Return E(direct) / E(softplus) at two β, geometric means over the networks, by label.
 
     Parameters
     ----------
@@ -155,17 +189,27 @@ def direct_over_softplus(
     by_seed : dict of str to pandas.Series
         Ours over the widths, one for each seed.
     """
-    ours, theirs, by_seed = {}, {}, {}
-    for curves, found in ((table, ours), (reference("inverse_approximation/activations"), theirs)):
-        runs = [name for name in ("m", "seed") if name in curves]
-        for at in COMPARED_BETAS:
-            for activation, group in curves[np.isclose(curves.beta, at)].groupby("activation", sort=False):
-                errors = group.pivot(index=runs, columns="parameterization", values="error")
-                logs = np.log(errors.direct / errors.softplus)
-                ratio = float(np.exp(logs.mean(skipna=False)))
-                if math.isfinite(ratio):
-                    label = f"{activation}, E(direct) / E(softplus) at β = {at:g}"
-                    found[label] = ratio
-                    if "seed" in runs:
-                        by_seed[label] = np.exp(logs.groupby(level="seed").mean())
+    logs = _log_ratios(table, ["m", "seed"])
+    ours, theirs = (
+        {label: mean for label, log in some.items() if math.isfinite(mean := _geometric_mean(log))}
+        for some in (logs, _log_ratios(reference("inverse_approximation/activations"), ["m"]))
+    )
+    by_seed = {
+        label: pd.Series(np.exp(pd.Series(logs[label].groupby(level="seed").mean()))) for label in ours
+    }
     return ours, {label: value for label, value in theirs.items() if label in ours}, by_seed
+
+
+def _log_ratios(curves: pd.DataFrame, network: list[str]) -> dict[str, pd.Series]:
+    """Return log E(direct)/E(softplus) of all pairs of networks, by label; `network` tells pairs apart."""
+    logs = {}
+    for at in COMPARED_BETAS:
+        for activation, group in groups(curves.loc[np.isclose(curves.beta, at)], "activation").items():
+            errors = group.pivot(index=network, columns="parameterization", values="error")
+            label = f"{activation}, E(direct) / E(softplus) at β = {at:g}"
+            logs[label] = np.log(errors.direct / errors.softplus)
+    return logs
+
+
+def _geometric_mean(logs: pd.Series) -> float:
+    return float(np.exp(logs.mean(skipna=False)))

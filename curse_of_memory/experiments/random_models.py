@@ -1,4 +1,4 @@
-"""The memory of random stacks, measured and drawn, for IAT (2305.19190) and SSM universality (2309.13414)."""
+"""The memories of random stacks: measured, compared with the rate of the linearised stack, and drawn."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from pandas.api.typing import DataFrameGroupBy
 from torch import nn
 
@@ -17,93 +18,156 @@ from curse_of_memory.experiments.random_stacks import STACKS, fitted_slope, spre
 from curse_of_memory.measure import linearised_rate
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import Findings, spreads
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.tools import checks
 
-__all__ = ["COLUMNS", "agreement", "draw_memories", "findings_of", "measured_memories"]
+__all__ = ["COLUMNS", "agreement", "draw_memories", "findings_of", "stack_memories"]
 
 SHOWN = 400  # lags of a curve that the table keeps
-COLUMNS = ["panel", "model", "layers", "probe", "lag", "low", "median", "high"]
-COLUMNS += ["seed", "rate", "early", "predicted", "r2"]
-# of one type in every part, empty or not
-NUMBERS = dict.fromkeys(COLUMNS[4:], float)
+NUMBERS = ["lag", "low", "median", "high", "seed", "rate", "early", "predicted", "r2"]
+COLUMNS = ["panel", "model", "layers", "probe", *NUMBERS]
 
 
-def measured_memories(
-    layers: Sequence[int],
+def stack_memories(
+    model: str,
+    layers: int,
     measure: Callable[[nn.Module], xr.DataArray],
     inputs: Sequence[float],
-    probe: str,
     *,
-    kind: str,
     width: int,
-    repeats: int,
+    seeds: int,
     seed: int,
     early: int,
-) -> list[pd.DataFrame]:
-    """Return the rows of both panels for one kind and one probe; it settles under constant `inputs`."""
-    build = STACKS[checks.one_of("models", kind, STACKS)]
-    checks.positive_int("repeats", repeats)
+) -> pd.DataFrame:
+    """Return the memories and the rates of untrained stacks of one kind and depth, one stack a seed.
+
+    Parameters
+    ----------
+    model : str
+        Kind of the layers, of :data:`~curse_of_memory.experiments.random_stacks.STACKS`.
+    layers : int
+        Depth.
+    measure : callable
+        Returns the memory of a stack over ``lag``, with its ``noise_floor``.
+    inputs : sequence of float
+        Constant inputs under which the stacks settle; the predicted rate is the smallest over these.
+    width : int
+        States or channels of a layer.
+    seeds, seed : int
+        How many stacks, and the seed of the first.
+    early : int
+        Steps that the rate ``early`` is fitted to.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``panel, lag, low, median, high, seed, rate, early, predicted, r2``: quantiles over the stacks
+        in the panel *memory*, one row a stack in the panel *rate*.
+    """
+    build = STACKS[checks.one_of("models", model, STACKS)]
+    checks.positive_int("layers", layers)
+    checks.positive_int("seeds", seeds)
     checks.positive_int("early", early)
-    parts = []
-    for depth in layers:
-        checks.positive_int("layers", depth)
-        curves, rates = [], []
-        for number in range(seed, seed + repeats):
-            model = build(width, depth, number)
-            predicted = linearised_rate(model, inputs)
-            curves.append(measure(model))
-            slope = fitted_slope(curves[-1])
-            at_first = fitted_slope(curves[-1].isel(lag=slice(early)))
-            row = {"seed": number, "rate": slope.rate, "early": at_first.rate, "r2": slope.r2}
-            rates.append(row | {"predicted": predicted})
-        known = {"model": kind, "layers": depth, "probe": probe}
-        lags = curves[0].lag.values
-        some = np.unique(np.linspace(0, lags.size - 1, SHOWN).astype(int))
-        quantiles = {"lag": lags} | spread(curves)
-        parts.append(pd.DataFrame(quantiles).iloc[some].assign(panel="memory", **known))
-        parts.append(pd.DataFrame(rates).assign(panel="rate", **known))
-    return [part.reindex(columns=COLUMNS).astype(NUMBERS) for part in parts]
+    curves, rates = [], []
+    for number in range(seed, seed + seeds):
+        stack = build(width, layers, number)
+        predicted = linearised_rate(stack, inputs)
+        curve = measure(stack)
+        slope, at_first = fitted_slope(curve), fitted_slope(curve.isel(lag=slice(early)))
+        curves.append(curve)
+        rates.append(
+            {
+                "seed": number,
+                "rate": slope.rate,
+                "early": at_first.rate,
+                "predicted": predicted,
+                "r2": slope.r2,
+            }
+        )
+    lags = curves[0].lag.values
+    shown = np.unique(np.linspace(0, lags.size - 1, SHOWN).astype(int))
+    memory = pd.DataFrame({"lag": lags} | spread(curves)).iloc[shown].assign(panel="memory")
+    panels = [memory, pd.DataFrame(rates).assign(panel="rate")]
+    numbers = dict.fromkeys(NUMBERS, float)  # of one type in every panel, empty or not
+    return pd.concat(
+        [panel.reindex(columns=["panel", *NUMBERS]).astype(numbers) for panel in panels], ignore_index=True
+    )
 
 
 def _by_stack(table: pd.DataFrame) -> DataFrameGroupBy:
-    """Return one row a model, in groups of one probe, kind and depth: columns as :func:`agreement` says."""
-    rates = table[table.panel == "rate"]
+    """Return the rows of the panel *rate*, grouped by probe, kind and depth, with ``ratio`` and ``early``."""
+    rates = rows(table, panel="rate")
     rates = rates.assign(ratio=rates.rate / rates.predicted, early=rates.early / rates.predicted)
     return rates.groupby(["probe", "model", "layers"], sort=False)
 
 
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """Return medians over the models of each probe, kind and depth.
+    """Return medians over the models of each probe, kind and depth: how well fit and theory agree.
 
-    Columns: the fitted and the predicted rate, `ratio` of the two and its quantiles `low` and `high` (10 and
-    90 %), `early`, the ratio within the first steps, and `r2` of the line.
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Tables of :func:`stack_memories`, with ``model, layers, probe``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``rate`` (fitted), ``predicted``, ``ratio`` of the two and its quantiles ``low`` and ``high``
+        (10 and 90 %), ``early``, the ratio within the first steps, and ``r2`` of the line.
     """
-    groups = _by_stack(table)
-    found = groups[["rate", "predicted", "ratio", "early", "r2"]].median()
-    return found.assign(low=groups.ratio.quantile(0.1), high=groups.ratio.quantile(0.9))
-
-
-def findings_of(table: pd.DataFrame, message: str, stacks: Iterable[tuple], labels: Mapping) -> Findings:
-    """Return findings with medians over the models that have a rate; `labels` are by column."""
     models = _by_stack(table)
-    found = product(stacks, labels.items())
-    rates = {label.format(*at): models.get_group(at)[column].dropna() for at, (column, label) in found}
-    headline = {label: float(each.median()) for label, each in rates.items()}
-    return Findings(table, message, headline, spread=spreads(rates))
+    medians = models[["rate", "predicted", "ratio", "early", "r2"]].median()
+    return medians.assign(low=models.ratio.quantile(0.1), high=models.ratio.quantile(0.9))
+
+
+def findings_of(
+    table: pd.DataFrame, message: str, stacks: Iterable[tuple], labels: Mapping[str, str]
+) -> Findings:
+    """Return findings whose headline is of medians over the models that have a rate, with their spread.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As for :func:`agreement`.
+    message : str
+        What the picture shows.
+    stacks : iterable of tuple
+        Probe, kind and depth of the stacks in the headline.
+    labels : mapping of str to str
+        By column of :func:`agreement`, labels with ``{0}, {1}, {2}`` for probe, kind and depth.
+    """
+    models = _by_stack(table)
+    numbers = {
+        label.format(*stack): models.get_group(stack).loc[:, column].dropna()
+        for stack, (column, label) in product(stacks, labels.items())
+    }
+    headline = {label: float(each.median()) for label, each in numbers.items()}
+    return Findings(table, message, headline, spread=spreads(numbers))
 
 
 def draw_memories(table: pd.DataFrame, quantity: str, fitted: str, theory: str, early: int | None) -> Figure:
-    """Draw a panel of memories for each kind, and one of fitted rates against those of the theory."""
+    """Draw a panel of memories for each kind, and one of fitted rates against those of the theory.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As for :func:`agreement`.
+    quantity, fitted, theory : str
+        What axes say: the memory, the fitted rate, and the predicted one, whose symbol is its last word.
+    early : int or None
+        A number of steps to mark.
+    """
     kinds = list(table.model.unique())
     columns = min(3, len(kinds) + 1)
-    rows = math.ceil((len(kinds) + 1) / columns)
+    lines = math.ceil((len(kinds) + 1) / columns)
     layers = sorted(table.layers.unique())
     with plotting.style():
-        size = {"figsize": (4.2 * columns, 3.3 * rows + 0.5), "layout": "constrained"}
-        figure, axes = plt.subplots(rows, columns, squeeze=False, **size)
-        looks = dict(zip(layers, plotting.distinct(len(layers)), strict=True))
+        figure, axes = plt.subplots(
+            lines, columns, squeeze=False, figsize=(4.2 * columns, 3.3 * lines + 0.5), layout="constrained"
+        )
+        looks = plotting.looks(layers)
         for axis, kind in zip(axes.flat, kinds, strict=False):
-            _draw_curves(axis, table[table.model == kind], looks)
+            _draw_curves(axis, rows(table, model=kind), looks)
             axis.set(yscale="log", xlabel="lag $t$ (steps)", ylabel=quantity, title=kind)
             if early is not None and early < table.lag[table.model == kind].max():
                 axis.axvline(early, color=plotting.INK, ls=":", lw=1)
@@ -121,17 +185,18 @@ def draw_memories(table: pd.DataFrame, quantity: str, fitted: str, theory: str, 
     return figure
 
 
-def _draw_curves(axis: Axes, table: pd.DataFrame, looks: Mapping) -> None:
+def _draw_curves(axis: Axes, table: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
     """Draw one kind: bands of the first probe, marks of the second, and e^{−βt} with the median β."""
     probes = list(table.probe.unique())
     rates = agreement(table)
-    for (depth, probe), curve in table[table.panel == "memory"].groupby(["layers", "probe"]):
+    memories = rows(table, panel="memory").sort_values(["layers", "probe"], kind="stable")
+    for (depth, probe), curve in groups(memories, ["layers", "probe"]).items():
         color, mark = looks[depth]
         if probe != probes[0]:
             some = curve.dropna(subset=["median"]).iloc[5 :: max(1, len(curve) // 12)]
             axis.plot(some.lag, some["median"], mark, color=color, ms=4, mfc="none")
             continue
-        heard = curve[curve["median"] > 0]
+        heard = curve.loc[curve["median"] > 0]
         axis.plot(heard.lag, heard["median"], color=color)
         axis.fill_between(
             heard.lag, heard.low.fillna(heard["median"].min()), heard.high, color=color, alpha=0.15, lw=0
@@ -144,9 +209,9 @@ def _draw_curves(axis: Axes, table: pd.DataFrame, looks: Mapping) -> None:
             axis.plot(tail.lag, line, "--", color=color, lw=1.2)
 
 
-def _draw_rates(axis: Axes, table: pd.DataFrame, looks: Mapping) -> None:
-    rates = table[(table.panel == "rate") & (table.probe == table.probe.iloc[0])].dropna(subset=["rate"])
-    for depth, some in rates.groupby("layers"):
+def _draw_rates(axis: Axes, table: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
+    rates = rows(table, panel="rate", probe=table.probe.iloc[0]).dropna(subset=["rate"])
+    for depth, some in groups(rates.sort_values("layers", kind="stable"), "layers").items():
         color, mark = looks[depth]
         axis.plot(some.predicted, some.rate, mark, color=color, ms=4, alpha=0.6)
     ends = np.array([rates.predicted.min() / 1.3, rates.predicted.max() * 1.3])
@@ -154,18 +219,17 @@ def _draw_rates(axis: Axes, table: pd.DataFrame, looks: Mapping) -> None:
     axis.set(xscale="log", yscale="log")
 
 
-def _entries(table: pd.DataFrame, looks: Mapping, theory: str, early: int | None) -> list[plt.Line2D]:
+def _entries(
+    table: pd.DataFrame, looks: Mapping[int, plotting.Look], theory: str, early: int | None
+) -> list[Line2D]:
     entries = [
-        plt.Line2D([], [], color=color, marker=mark, ms=5, label=f"{depth} layer{'s' if depth > 1 else ''}")
+        plotting.entry(f"{depth} layer{'s' if depth > 1 else ''}", color, marker=mark, ms=5)
         for depth, (color, mark) in looks.items()
     ]
-    name = theory.split()[-1]
-    entries.append(plt.Line2D([], [], color=plotting.INK, ls="--", lw=1.2, label=f"theory, rate {name}"))
+    symbol = theory.split()[-1]
+    entries.append(plotting.entry(f"theory, rate {symbol}", ls="--", lw=1.2))
     if table.probe.nunique() > 1:
-        hollow = {"color": plotting.INK, "marker": "o", "ls": "", "mfc": "none", "ms": 4}
-        entries.append(plt.Line2D([], [], label="impulse (line: step)", **hollow))
+        entries.append(plotting.entry("impulse (line: step)", marker="o", ls="", mfc="none", ms=4))
     if early is not None:
-        entries.append(
-            plt.Line2D([], [], color=plotting.INK, ls=":", lw=1, label=f"the paper's {early} steps")
-        )
+        entries.append(plotting.entry(f"the paper's {early} steps", ls=":", lw=1))
     return entries

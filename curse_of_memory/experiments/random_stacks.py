@@ -27,14 +27,16 @@ QUANTILES = {"low": 0.1, "median": 0.5, "high": 0.9}
 
 def _ssm(width: int, layers: int, seed: int) -> nn.Module:
     """Return the stack of SSM universality (2309.13414), of rates log-uniform between 0.01 and 1 per step."""
-    plain = {"activation": "tanh", "output": "none", "norm": "none", "residual": False}
     return SequenceStack(
         lambda inside: SSM(inside, input_size=inside, output_size=inside),
         width,
         layers,
+        activation="tanh",
+        output="none",
+        norm="none",
+        residual=False,
         seed=seed,
         dtype=torch.float64,
-        **plain,
     )
 
 
@@ -43,7 +45,8 @@ def _s4d(width: int, layers: int, seed: int) -> nn.Module:
     return SequenceStack(S4D, width, layers, norm="none", seed=seed, dtype=torch.float64)
 
 
-def _fused(kind: type[nn.Module]) -> Callable[[int, int, int], nn.Module]:
+def _fused(kind: type[ElmanRNN | GRU | LSTM]) -> Callable[[int, int, int], nn.Module]:
+    """Return the stack of torch's layers of one kind, which have several layers themselves."""
     return lambda width, layers, seed: kind(width, layers, seed=seed, dtype=torch.float64)
 
 
@@ -54,7 +57,7 @@ STACKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "SSM": _ssm,
     "S4D": _s4d,
 }
-"""Untrained stacks of one input and one output, in float64, by name; functions of width, layers and seed."""
+"""Functions of width, layers and seed that return an untrained stack in float64, by the kind of layers."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +114,24 @@ def fitted_slope(memory: xr.DataArray) -> Slope:
 
 
 def spread(curves: Sequence[xr.DataArray]) -> dict[str, np.ndarray]:
-    """Return the 10, 50 and 90 % quantiles over `curves` at each lag, NaN where they are noise.
+    """Return the 10, 50 and 90 % quantiles over several curves at each lag, NaN where they are noise.
 
-    Curves that sank into their noise are lower than all that did not: the quantiles above it are right.
+    A curve that has sunk into its noise is lower than all that have not, so that quantiles above the noise
+    are right.
+
+    Parameters
+    ----------
+    curves : sequence of xarray.DataArray
+        Over the same ``lag``, with their ``noise_floor``.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        By name: "low", "median" and "high".
     """
     floor = ABOVE_NOISE * max(curve.attrs["noise_floor"] for curve in curves)
     stacked = np.stack([curve.values for curve in curves])
-    found = {name: np.quantile(stacked, q, axis=0, method="inverted_cdf") for name, q in QUANTILES.items()}
-    return {name: np.where(values > floor, values, np.nan) for name, values in found.items()}
+    quantiles = {
+        name: np.quantile(stacked, q, axis=0, method="inverted_cdf") for name, q in QUANTILES.items()
+    }
+    return {name: np.where(values > floor, values, np.nan) for name, values in quantiles.items()}

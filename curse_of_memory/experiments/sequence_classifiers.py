@@ -1,4 +1,4 @@
-"""What the tables of image classification share: how good a classifier is on a split."""
+"""Classifiers of sequences: their cross-entropy and accuracy on a split of images."""
 
 import torch
 from torch import nn
@@ -10,7 +10,15 @@ __all__ = ["measured"]
 
 @torch.no_grad()
 def measured(model: nn.Module, images: SequentialImages) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy of the logits of `model` over all `images` of a split."""
+    """Return the mean cross-entropy, in nats, and the accuracy of a classifier over all images of a split.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Maps images ``(batch, time, channel)`` to logits ``(batch, class)``.
+    images : SequentialImages
+        The split.
+    """
     device, loss, correct = next(model.parameters()).device, 0.0, 0
     for x, classes in images.batches(500, device=device, dtype=torch.float32):
         logits = model(x)

@@ -1,4 +1,4 @@
-"""Students of a teacher filter, trained and perturbed: what figures 3 and 12 of IAT (2305.19190) share."""
+"""Students of a teacher, trained from several seeds in one sweep and perturbed: their errors E_m(β)."""
 
 from collections.abc import Sequence
 
@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.experiments.grid import product_of
 from curse_of_memory.experiments.perturbed_networks import trained_and_perturbed
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import TeacherFilter
@@ -15,7 +16,7 @@ __all__ = ["FromRest", "errors_by_seed", "filter_of", "medians", "perturbed_stud
 
 
 class FromRest(nn.Module):
-    """H_t(x) − H_t(0): what a `model` answers, less its answer to no input; the theory takes H_t(0) = 0."""
+    """The answer of a `model` less its answer to zero input, H_t(x) − H_t(0): the theory takes H_t(0) = 0."""
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -46,7 +47,7 @@ def perturbed_students(
     samples: int,
     device: str,
 ) -> pd.DataFrame:
-    """Train RNNs of all widths from all starts in one sweep, and perturb them.
+    """Train RNNs of all widths under all seeds in one sweep, and perturb them: a table of E_m(β).
 
     The error is the mean squared error over the variance of the target, the largest of the draws within β in
     the spectral ball.
@@ -74,17 +75,25 @@ def perturbed_students(
     pandas.DataFrame
         Columns ``m, seed, beta, error``.
     """
-    kinds = [{"m": m, "seed": seed} for m in widths for seed in seeds]
+    settings = product_of(m=widths, seed=seeds)
     models = [
-        RNN(kind["m"], activation=activation, diagonal=diagonal, seed=kind["seed"], dtype=torch.float64)
-        for kind in kinds
+        RNN(
+            setting["m"],
+            activation=activation,
+            diagonal=diagonal,
+            seed=setting["seed"],
+            dtype=torch.float64,
+        )
+        for setting in settings
     ]
     return trained_and_perturbed(
         models,
-        kinds,
+        settings,
         task,
         seed=seeds[0],
-        training={"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate},
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
         draws=draws,
         samples=samples,
         device=device,
@@ -93,9 +102,9 @@ def perturbed_students(
 
 def errors_by_seed(curves: pd.DataFrame, beta: float) -> pd.DataFrame:
     """Return the errors at radius `beta`, one row a seed and one column a width, the narrowest first."""
-    return curves[np.isclose(curves.beta, beta)].pivot(index="seed", columns="m", values="error")
+    return curves.loc[np.isclose(curves.beta, beta)].pivot(index="seed", columns="m", values="error")
 
 
 def medians(curves: pd.DataFrame, beta: float) -> pd.Series:
     """Return the median error over the seeds at radius `beta`, by width, the narrowest first."""
-    return curves[np.isclose(curves.beta, beta)].groupby("m").error.median().sort_index()
+    return curves.loc[np.isclose(curves.beta, beta)].groupby("m").error.median().sort_index()

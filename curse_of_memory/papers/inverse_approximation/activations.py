@@ -11,6 +11,7 @@ from curse_of_memory.experiments.perturbed_networks import (
 )
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 
 __all__ = ["data", "plot"]
@@ -35,9 +36,9 @@ def data(
 ) -> Findings:
     """Train dense RNNs on ρ(t) = (1 + 0.1 t)^{−1.1} and perturb them, W direct or −softplus.
 
-    As :func:`curse_of_memory.experiments.perturbed_networks.perturbed_networks` says. Columns: ``activation,
-    parameterization, m, seed, beta, error``. The authors' runs have m = 8 … 64, the loss weight t⁴ and the
-    max-norm ball.
+    The error is the mean squared error over sampled white sequences, the largest of `draws` perturbations
+    within β in the spectral ball. Columns: ``activation, parameterization, m, seed, beta, error``. The
+    authors' runs have m = 8 … 64, the loss weight t⁴ and the max-norm ball.
     """
     table = perturbed_networks(
         activations,
@@ -63,28 +64,25 @@ def plot(data: FigureData) -> Figure:
     """Draw one panel per activation: direct dashed, softplus solid, the authors' widest pair in grey."""
     printed = reference("inverse_approximation/activations")
     with plotting.style():
-        groups = list(data.table.groupby("activation", sort=False))
-        figure, axes = plotting.canvas(len(groups), height=4.2, sharey=True)
-        for axis, (activation, curves) in zip(axes, groups, strict=True):
-            widths = sorted(set(curves.m))
+        panels = groups(data.table, "activation")
+        looks = plotting.looks(sorted(set(data.table.m)))
+        figure, axes = plotting.canvas(len(panels), height=4.2, sharey=True)
+        for axis, (activation, curves) in zip(axes, panels.items(), strict=True):
             for parameterization, line in (("direct", "--"), ("softplus", "-")):
-                kind = curves[curves.parameterization == parameterization]
-                theirs = printed[
-                    (printed.activation == activation) & (printed.parameterization == parameterization)
-                ]
-                for _, curve in theirs[theirs.beta > 0].groupby("m"):
+                theirs = rows(printed, activation=activation, parameterization=parameterization)
+                for curve in groups(theirs.loc[theirs.beta > 0], "m").values():
                     axis.plot(curve.beta, curve.error, line, color="0.78", lw=1, zorder=1)
-                for m, color in zip(widths, plotting.order(len(widths)), strict=True):
-                    curve = kind[(kind.m == m) & (kind.beta > 0)]
-                    axis.plot(curve.beta, curve.error, line, color=color)
+                ours = rows(curves, parameterization=parameterization)
+                for m, curve in groups(ours.loc[ours.beta > 0], "m").items():
+                    plotting.theory(axis, curve.beta, curve.error, looks[m].color, ls=line)
             axis.set(
                 xscale="log", yscale="log", ylim=(1e-4, 1e5), xlabel=r"perturbation $\beta$", title=activation
             )
         axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (mean squared)")
-        for m, color in zip(widths, plotting.order(len(widths)), strict=True):
-            axes[0].plot([], [], color=color, label=f"$m={m}$")
-        for line, name in (("--", "direct $W$"), ("-", "softplus $W$")):
-            axes[0].plot([], [], line, color=plotting.INK, label=name)
-        axes[0].plot([], [], color="0.78", lw=1, label="authors, $m=8$ to $64$")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+        for m, look in looks.items():
+            axes[0].add_line(plotting.entry(f"$m={m}$", look.color))
+        axes[0].add_line(plotting.entry("direct $W$", ls="--"))
+        axes[0].add_line(plotting.entry("softplus $W$"))
+        axes[0].add_line(plotting.entry("authors, $m=8$ to $64$", "0.78", lw=1))
+        plotting.joined_legend(figure, [axes[0]], ncols=6)
     return figure

@@ -1,6 +1,6 @@
-"""Inverse approximation theory (2305.19190), figure 9 and table 1: four parameterisations on MNIST."""
+"""Inverse approximation theory (2305.19190), figure 9 and table 1: MNIST with four parameterisations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -8,10 +8,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.experiments.sequence_classifiers import measured
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages
 from curse_of_memory.training import fit
@@ -20,11 +22,11 @@ __all__ = ["data", "paired_differences", "plot"]
 
 
 class _Classifier(nn.Module):
-    """A recurrent network whose last output, ``(batch, class)``, is the answer."""
+    """A recurrent network whose last output is the answer, ``(batch, class)``."""
 
-    def __init__(self, **options):
+    def __init__(self, rnn: RNN):
         super().__init__()
-        self.rnn = RNN(**options)
+        self.rnn = rnn
 
     def forward(self, x: Tensor) -> Tensor:
         return self.rnn(x)[:, -1]
@@ -55,35 +57,71 @@ def data(
     seeds. Columns: ``parameterization, learning_rate, seed, split, step, training_loss, validation_loss,
     accuracy``; the rows of split *test* are of the weights with the least validation loss.
     """
-    kinds = {"train": None, "validation": validation_images, "test": test_images}
-    splits = {s: SequentialImages("mnist", s, row_by_row=row_by_row, size=n) for s, n in kinds.items()}
-    parts = []
-    for name, rate, i in product(parameterizations, learning_rates, range(seed, seed + seeds)):
-        sizes = {"width": width, "input_size": splits["train"].input_size, "output_size": 10}
-        model = _Classifier(**sizes, activation="tanh", parameterization=name, diagonal=True, seed=i)
-        result = fit(
-            model,
-            splits["train"],
-            loss=nn.CrossEntropyLoss(),
-            validation=splits["validation"],
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=rate,
-            clip=1.0,
-            validate_every=max(1, steps // 10),
-            validation_size=validation_images,
-            watch=lambda model: {"accuracy": measured(model, splits["validation"])[1]},
-            seed=i,
-            device=device,
-        )
-        loss, share = measured(model, splits["test"])
-        last = {"step": result.steps, "validation_loss": loss, "accuracy": share, "split": "test"}
-        curve = result.history.drop(columns="learning_rate").assign(split="validation")
-        curve = pd.concat([curve, pd.DataFrame([last])], ignore_index=True)
-        parts.append(curve.assign(parameterization=name, learning_rate=rate, seed=i))
-    table = pd.concat(parts, ignore_index=True)
+    sizes = {"train": None, "validation": validation_images, "test": test_images}
+    splits = {s: SequentialImages("mnist", s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
+    table = run_grid(
+        _trained,
+        product_of(
+            parameterization=parameterizations, learning_rate=learning_rates, seed=range(seed, seed + seeds)
+        ),
+        common={
+            "splits": splits,
+            "width": width,
+            "steps": steps,
+            "batch_size": batch_size,
+            "device": device,
+        },
+    )
+    return _findings(table)
 
-    test = table[table.split == "test"].set_index(["learning_rate", "parameterization", "seed"])
+
+def _trained(
+    parameterization: str,
+    learning_rate: float,
+    seed: int,
+    splits: Mapping[str, SequentialImages],
+    width: int,
+    steps: int,
+    batch_size: int,
+    device: str,
+) -> pd.DataFrame:
+    """Train one classifier; return one row per validation, and the row of the test."""
+    rnn = RNN(
+        width,
+        input_size=splits["train"].input_size,
+        output_size=10,
+        activation="tanh",
+        parameterization=parameterization,
+        diagonal=True,
+        seed=seed,
+    )
+    model = _Classifier(rnn)
+    result = fit(
+        model,
+        splits["train"],
+        loss=nn.CrossEntropyLoss(),
+        validation=splits["validation"],
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        clip=1.0,
+        validate_every=max(1, steps // 10),
+        validation_size=len(splits["validation"]),
+        watch=lambda model: {"accuracy": measured(model, splits["validation"])[1]},
+        seed=seed,
+        device=device,
+    )
+    loss, share = measured(model, splits["test"])
+    last = {"step": result.steps, "validation_loss": loss, "accuracy": share, "split": "test"}
+    curve = result.history.drop(columns="learning_rate").assign(split="validation")
+    return pd.concat([curve, pd.DataFrame([last])], ignore_index=True)
+
+
+def _findings(table: pd.DataFrame) -> Findings:
+    parameterizations, learning_rates = (
+        list(dict.fromkeys(table[column])) for column in ("parameterization", "learning_rate")
+    )
+    test = rows(table, split="test").set_index(["learning_rate", "parameterization", "seed"])
     groups = test.groupby(level=[0, 1], sort=False)
     loss, error = groups.validation_loss.mean(), groups.validation_loss.sem()
     share, share_error = 100 * groups.accuracy.mean(), 100 * groups.accuracy.sem()
@@ -122,22 +160,24 @@ def paired_differences(table: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    table : DataFrame
+    table : pandas.DataFrame
         As :func:`data` makes it.
 
     Returns
     -------
-    DataFrame
+    pandas.DataFrame
         Columns ``mean, error``, index ``learning_rate, parameterization``; without rows if there is no
         "direct".
     """
-    test = table[table.split == "test"]
+    test = rows(table, split="test")
     wide = test.pivot(index=["learning_rate", "seed"], columns="parameterization", values="validation_loss")
     if "direct" not in wide:
         return pd.DataFrame(columns=["mean", "error"])
     differences = wide.drop(columns="direct").sub(wide.direct, axis=0)
     groups = differences.groupby(level="learning_rate")
-    return pd.DataFrame({"mean": groups.mean().stack(), "error": groups.sem().stack()})
+    return pd.DataFrame(
+        {"mean": pd.DataFrame(groups.mean()).stack(), "error": pd.DataFrame(groups.sem()).stack()}
+    )
 
 
 def _quoted(printed: pd.DataFrame, name: str, column: str) -> str:
@@ -149,15 +189,15 @@ def _quoted(printed: pd.DataFrame, name: str, column: str) -> str:
 def plot(data: FigureData) -> Figure:
     """Draw validation losses against the step, and test losses minus that of "direct" under the same seed."""
     table = data.table
-    names, rates = (list(dict.fromkeys(table[c])) for c in ("parameterization", "learning_rate"))
-    looks = dict(zip(names, plotting.distinct(len(names)), strict=True))
-    test = table[table.split == "test"].set_index(["learning_rate", "seed", "parameterization"])
+    rates = list(dict.fromkeys(table.learning_rate))
+    looks = plotting.looks(dict.fromkeys(table.parameterization))
+    test = rows(table, split="test").set_index(["learning_rate", "seed", "parameterization"])
     with plotting.style():
         figure, axes = plotting.canvas(len(rates) + 1, width=3.4 * (len(rates) + 1), height=3.5)
         for axis, rate in zip(axes, rates, strict=False):
-            curves = table[(table.split == "validation") & (table.learning_rate == rate)]
+            curves = rows(table, split="validation", learning_rate=rate)
             for name, (color, mark) in looks.items():
-                losses = curves[curves.parameterization == name].groupby("step").validation_loss
+                losses = rows(curves, parameterization=name).groupby("step").validation_loss
                 mean, error = losses.mean(), losses.sem()
                 axis.plot(mean.index, mean, mark, ls="-", color=color, label=name, mfc="none")
                 axis.fill_between(mean.index, mean - error, mean + error, color=color, alpha=0.15, lw=0)
@@ -165,7 +205,7 @@ def plot(data: FigureData) -> Figure:
         axes[0].set_ylabel("cross-entropy, validation")
         axes[0].legend()
         paired = paired_differences(table)
-        others = [name for name in names if name != "direct"]
+        others = [name for name in looks if name != "direct"]
         for k, (rate, name) in enumerate(product(rates, others)):
             color, mark = looks[name]
             if (rate, name) not in paired.index:

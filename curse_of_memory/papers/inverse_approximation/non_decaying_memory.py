@@ -8,12 +8,14 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from curse_of_memory.measure import memory_function
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.theory.lemmas.heaviside_dynamics import contraction_region, corner_rates, simulate
 from curse_of_memory.theory.lemmas.planar_basin import CORNERS, PLANAR, basin_boundary
 from curse_of_memory.tools import checks
@@ -42,7 +44,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Count random tanh RNNs that do not forget, and colour the plane of the paper's example.
+    """Count random tanh RNNs that do not forget, and the starts that do in the plane of the paper's example.
 
     - *share*: of `networks` networks of W = −1 + g G/√m, G of independent N(0, 1), and U x ~ N(0, 1) per
       unit, how many still have |v(t)| > 1 % |v(0)| at t in `times`; *not Hurwitz* is the share of W with an
@@ -56,7 +58,9 @@ def data(
     and |v|₂, v₁ and v₂.
     """
     checks.positive_int("networks", networks)
-    parts, facts, examples = [], {}, {}
+    curves: list[pd.DataFrame] = []
+    facts: dict[str, float] = {}
+    examples = {}
     rng = np.random.default_rng(seed)
     decayed, proven, bare = 0, 0, 0
     for gain in gains:
@@ -67,9 +71,9 @@ def data(
         size = np.linalg.norm(velocity_at(W, drive, times), axis=-1)
         kept = size > KEPT * np.linalg.norm(np.tanh(drive), axis=-1)
         for t, still in zip(times, kept, strict=True):
-            parts.append(_share(f"t = {t:g}", "measured", gain, still))
+            curves.append(_share(f"t = {t:g}", "measured", gain, still))
             facts[f"not decayed at t = {t:g}, g = {gain:g}"] = float(still.mean())
-        parts.append(_share("not Hurwitz", "theorem", gain, ~hurwitz))
+        curves.append(_share("not Hurwitz", "theorem", gain, ~hurwitz))
         gone = np.flatnonzero(hurwitz & ~kept[-1])
         decayed += gone.size
         proven += sum(size[-1, i] <= contraction_region(W[i]).start for i in gone)
@@ -79,11 +83,11 @@ def data(
                     first = int(np.argmax(chosen))
                     examples.setdefault(kind, (W[first], drive[first]))
     for kind, (W, drive) in examples.items():
-        parts += _memories(kind, W, drive, device)
-    plane, found = _plane(grid)
+        curves += _memories(kind, W, drive, device)
+    plane, numbers = _plane(grid)
     facts["networks that are Hurwitz without the −1"] = bare
-    facts |= {"share of the decayed with a proof of decay": proven / max(decayed, 1)} | found
-    table = pd.concat([*parts, *plane], ignore_index=True)[COLUMNS]
+    facts |= {"share of the decayed with a proof of decay": proven / max(decayed, 1)} | numbers
+    table = pd.concat([*curves, *plane], ignore_index=True).loc[:, COLUMNS]
     return Findings(table, _message(facts, gains, times), facts)
 
 
@@ -109,7 +113,7 @@ def velocity_at(W: np.ndarray, drive: np.ndarray, times: Sequence[float]) -> np.
     def field(z):
         return (W @ np.tanh(z)[..., None])[..., 0]
 
-    z, now, found = drive, 0, []
+    z, now, velocities = drive, 0, []
     for t in times:
         until = round(t / STEP)
         for _ in range(until - now):
@@ -118,8 +122,8 @@ def velocity_at(W: np.ndarray, drive: np.ndarray, times: Sequence[float]) -> np.
             third = field(z + STEP / 2 * second)
             z = z + STEP / 6 * (first + 2 * (second + third) + field(z + STEP * third))
         now = until
-        found.append(np.tanh(z))
-    return np.array(found)
+        velocities.append(np.tanh(z))
+    return np.array(velocities)
 
 
 def enclosed_area(points: np.ndarray) -> float:
@@ -135,6 +139,7 @@ def enclosed_area(points: np.ndarray) -> float:
 
 
 def _share(curve: str, kind: str, gain: float, chosen: np.ndarray) -> pd.DataFrame:
+    """Return the share of the `chosen` networks at one gain, with its 95 % interval, as one row."""
     interval = stats.binomtest(int(chosen.sum()), chosen.size).proportion_ci(method="wilson")
     row = {"panel": "share", "curve": curve, "kind": kind, "x": gain, "y": chosen.mean()}
     return pd.DataFrame([row | {"low": interval.low, "high": interval.high}])
@@ -158,14 +163,14 @@ def _memories(kind: str, W: np.ndarray, drive: np.ndarray, device: str) -> list[
 
 
 def tanh_network(W: np.ndarray, drive: np.ndarray, dt: float) -> RNN:
-    """Return the tanh RNN with h itself as the output, and U = drive: its memory is |v(t)|₂.
+    """Return the tanh RNN whose output is its state h, with U = `drive`: its memory is |v(t)|₂.
 
     Parameters
     ----------
     W : numpy.ndarray, shape (m, m)
         Recurrent weight, per unit time.
     drive : numpy.ndarray, shape (m,)
-        U.
+        The input weight U.
     dt : float
         Length of Euler's steps.
     """
@@ -177,13 +182,14 @@ def tanh_network(W: np.ndarray, drive: np.ndarray, dt: float) -> RNN:
 
 
 def _plane(grid: int) -> tuple[list[pd.DataFrame], dict[str, float]]:
+    """Return the curves of the panel *plane*, and its numbers by label."""
     middles = (2 * np.arange(checks.positive_int("grid", grid)) + 1) / grid - 1  # of equal cells
     starts = np.stack(np.meshgrid(middles, middles), -1).reshape(-1, 2)
     W = np.array(PLANAR)
     size = np.linalg.norm(velocity_at(W, np.arctanh(starts), [PLANAR_TIME])[0], axis=-1)
     forgets = size < KEPT
     orbit = basin_boundary(W, samples=2001)
-    parts = [
+    curves = [
         _points("plane", "decays", "measured", *starts[forgets].T),
         _points("plane", "does not decay", "measured", *starts[~forgets].T),
         _points("plane", "orbit", "theorem", *orbit.points.T),
@@ -196,10 +202,11 @@ def _plane(grid: int) -> tuple[list[pd.DataFrame], dict[str, float]]:
     for corner in CORNERS[::2]:
         for i, rate in enumerate(corner_rates(W, corner), 1):
             facts[f"plane: eigenvalue {i} at {corner}"] = float(rate) + 0.0  # no negative zero
-    return parts, facts
+    return curves, facts
 
 
-def _points(panel: str, curve: str, kind: str, x, y) -> pd.DataFrame:
+def _points(panel: str, curve: str, kind: str, x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
+    """Return the rows of one curve, which has no intervals."""
     columns = {"panel": panel, "curve": curve, "kind": kind, "x": np.asarray(x), "y": np.asarray(y)}
     return pd.DataFrame(columns).assign(low=np.nan, high=np.nan)
 
@@ -218,20 +225,21 @@ def _message(facts: dict[str, float], gains: Sequence[float], times: Sequence[fl
 
 def plot(data: FigureData) -> Figure:
     """Draw shares against the gain, memories of three networks, and the plane: theory as lines."""
-    panels = {name: curves for name, curves in data.table.groupby("panel", sort=False)}
+    panels = groups(data.table, "panel")
     with plotting.style():
         figure, (share, memory, plane) = plotting.canvas(3, height=4.9)
         _draw_shares(share, panels["share"])
-        _draw_memories(memory, panels.get("memory", data.table[:0]))
+        _draw_memories(memory, panels["memory"] if "memory" in panels else data.table.iloc[:0])
         _draw_plane(plane, panels["plane"])
     return figure
 
 
 def _draw_shares(axis: Axes, table: pd.DataFrame) -> None:
-    theorem = table[table.kind == "theorem"]
+    theorem = rows(table, kind="theorem")
     axis.plot(theorem.x, theorem.y, color="crimson", label="$W$ not Hurwitz: theorem")
-    measured = list(table[table.kind == "measured"].groupby("curve", sort=False))
-    for (name, curve), (color, mark) in zip(measured, plotting.distinct(len(measured)), strict=True):
+    measured = groups(rows(table, kind="measured"), "curve")
+    for name, (color, mark) in plotting.looks(measured).items():
+        curve = measured[name]
         spread = [(curve.y - curve.low).clip(lower=0), (curve.high - curve.y).clip(lower=0)]
         axis.errorbar(curve.x, curve.y, spread, fmt=mark, color=color, capsize=2, label=f"measured, ${name}$")
     axis.axvline(1.0, color=plotting.INK, ls=":", lw=1.2, label=r"circular law, $m\to\infty$")
@@ -245,14 +253,11 @@ def _draw_shares(axis: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_memories(axis: Axes, table: pd.DataFrame) -> None:
-    kinds = list(dict.fromkeys(table.curve))
-    for name, (color, mark) in zip(kinds, plotting.distinct(len(kinds)), strict=False):
-        theorem, measured = (
-            table[(table.curve == name) & (table.kind == k)] for k in ("theorem", "measured")
-        )
+    for name, (color, mark) in plotting.looks(dict.fromkeys(table.curve)).items():
+        theorem, measured = (rows(table, curve=name, kind=kind) for kind in ("theorem", "measured"))
         axis.plot(theorem.x, theorem.y, color=color)
         axis.plot(measured.x, measured.y, mark, color=color, label=f"$W$ {name}")
-    axis.plot([], [], color=plotting.INK, label=r"$\dot v=(1-v^2)\circ Wv$")
+    axis.add_line(plotting.entry(r"$\dot v=(1-v^2)\circ Wv$"))
     axis.set(
         xscale="log",
         yscale="log",
@@ -265,7 +270,7 @@ def _draw_memories(axis: Axes, table: pd.DataFrame) -> None:
 
 
 def _draw_plane(axis: Axes, table: pd.DataFrame) -> None:
-    curves = {name: curve for name, curve in table.groupby("curve", sort=False)}
+    curves = groups(table, "curve")
     dark, _, light = plotting.order(3)
     for name, color in (("decays", dark), ("does not decay", light)):
         if name in curves:
@@ -274,8 +279,8 @@ def _draw_plane(axis: Axes, table: pd.DataFrame) -> None:
     for corner in CORNERS:
         saddle = corner_rates(PLANAR, corner).max() > 0
         axis.plot(*corner, "X" if saddle else "o", color=plotting.INK, ms=9, clip_on=False, zorder=5)
-    axis.plot([], [], "X", color=plotting.INK, ms=9, label="saddle, $-4$, $14$")
-    axis.plot([], [], "o", color=plotting.INK, ms=9, label="slow corner, $-2$, $0$")
+    axis.add_line(plotting.entry("saddle, $-4$, $14$", marker="X", ls="", ms=9))
+    axis.add_line(plotting.entry("slow corner, $-2$, $0$", marker="o", ls="", ms=9))
     axis.set(
         xlim=(-1.06, 1.06),
         ylim=(-1.06, 1.06),

@@ -10,10 +10,12 @@ from curse_of_memory.experiments.perturbed_networks import (
     COMPARED_BETAS,
     PARAMETERIZATIONS,
     direct_over_softplus,
+    draw_errors,
     perturbed_networks,
 )
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tools import checks
 
@@ -41,9 +43,10 @@ def data(
 ) -> Findings:
     """Train dense ReLU RNNs on ρ(t) = (1 + 0.1 t)^{−1.1} and perturb them, W direct or −softplus.
 
-    As :func:`curse_of_memory.experiments.perturbed_networks.perturbed_networks` says, from `seeds` starts.
-    Columns: ``activation, parameterization, m, seed, beta, error``. The authors' runs have m = 8 … 64, the
-    loss weight t⁴ and the max-norm ball.
+    The error is the mean squared error over sampled white sequences, the largest of `draws` perturbations
+    within β in the spectral ball; there are `seeds` networks of every width. Columns: ``activation,
+    parameterization, m, seed, beta, error``. The authors' runs have m = 8 … 64, the loss weight t⁴ and the
+    max-norm ball.
     """
     starts = range(seed, seed + checks.positive_int("seeds", seeds))
     table = perturbed_networks(
@@ -60,7 +63,7 @@ def data(
     )
     ours, theirs, by_seed = direct_over_softplus(table)
     at = max(COMPARED_BETAS)
-    runs = table[np.isclose(table.beta, at)].pivot(
+    runs = table.loc[np.isclose(table.beta, at)].pivot(
         index=["m", "seed"], columns="parameterization", values="error"
     )
     ratio = runs.direct / runs.softplus
@@ -68,7 +71,7 @@ def data(
         f"At β = {at:g} the ReLU network with a direct W is {ratio.min():.2g} to {ratio.max():.2g} times as "
         f"wrong as that with softplus, over {len(ratio)} pairs of the same width and seed."
     )
-    rest = table[table.beta == 0].groupby(["parameterization", "m"]).error
+    rest = table.loc[table.beta == 0].groupby(["parameterization", "m"]).error
     for parameterization, m in product(PARAMETERIZATIONS, sorted(set(table.m))):
         label = f"E_{m}(0), {parameterization}, median of the seeds"
         by_seed[label] = rest.get_group((parameterization, m))
@@ -79,20 +82,18 @@ def data(
 def plot(data: FigureData) -> Figure:
     """Draw a panel per parameterisation: medians and ranges over the seeds, the authors' runs in grey."""
     printed = reference("inverse_approximation/activations")
-    printed = printed[(printed.activation == "relu") & (printed.beta > 0)]
-    widths = sorted(set(data.table.m))
+    printed = rows(printed.loc[printed.beta > 0], activation="relu")
+    looks = plotting.looks(sorted(set(data.table.m)))
     with plotting.style():
         figure, axes = plotting.canvas(2, width=9.4, height=4.2, sharey=True)
         for axis, parameterization, letter in zip(axes, PARAMETERIZATIONS, "ab", strict=True):
-            theirs = printed[printed.parameterization == parameterization]
-            for i, (_, curve) in enumerate(theirs.groupby("m")):
+            theirs = rows(printed, parameterization=parameterization)
+            for i, curve in enumerate(groups(theirs, "m").values()):
                 label = "authors, $m=8$ to $64$" if i == 0 else None
                 axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1, label=label)
-            ours = data.table[(data.table.parameterization == parameterization) & (data.table.beta > 0)]
-            for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
-                runs = ours[ours.m == m].groupby("beta").error.quantile([0.0, 0.5, 1.0]).unstack()
-                axis.fill_between(runs.index, runs[0.0], runs[1.0], color=color, alpha=0.2, lw=0)
-                axis.plot(runs.index, runs[0.5], mark + "-", color=color, lw=1.4, label=f"$m={m}$")
+            for m, look in looks.items():
+                ours = rows(data.table, parameterization=parameterization, m=m)
+                draw_errors(axis, ours, look, f"$m={m}$")
             axis.set(
                 xscale="log",
                 yscale="log",
@@ -101,6 +102,6 @@ def plot(data: FigureData) -> Figure:
                 title=f"({letter}) ReLU, {parameterization} $W$",
             )
         axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (mean squared)")
-        axes[1].plot([], [], color=plotting.INK, lw=6, alpha=0.2, label="range of the seeds")
-        figure.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        axes[1].add_line(plotting.entry("range of the seeds", lw=6, alpha=0.2))
+        plotting.joined_legend(figure, [axes[1]], ncols=5)
     return figure

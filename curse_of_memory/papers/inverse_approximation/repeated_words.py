@@ -1,4 +1,4 @@
-"""Figures 5 and 6 of "Inverse approximation theory" (2305.19190): memory of repeated words, on stand-ins."""
+"""Inverse approximation theory (2305.19190), figures 5 and 6: memory of repeated words, on stand-ins."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,6 +14,7 @@ from curse_of_memory.experiments.language_models import trained_language_models,
 from curse_of_memory.experiments.random_stacks import fitted_slope
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.tasks import WikiText2
 from curse_of_memory.tools import checks
 
@@ -43,14 +44,16 @@ def data(
     """Train two language models on WikiText-2 and let them read one word n = 1, 2, … `repeats` + 1 times.
 
     Measured is the change of the answer from n to n + 1 repeats, as :func:`change_per_repeat` says, in
-    float64: the Heaviside probe with a word. In the panel *change*, the columns ``model, word, repeats,
-    change, noise``; in *law*, of the LSTM, ``model, word, rate, r2, start, stop, level`` of the line through
-    the logarithm of the change, over the second half of what is above the rounding. The training sequences
-    are as long as the longest sentence of repeats.
+    float64: this is the Heaviside probe, with a word for the step. In the panel *change*, the columns
+    ``model, word, repeats, change, noise``; in *law*, of the LSTM, ``model, word, rate, r2, start, stop,
+    level`` of the line through the logarithm of the change, over the second half of what is above the
+    rounding. The training sequences are as long as the longest sentence of repeats.
     """
     checks.positive_int("repeats", repeats)
-    options = {"vocabulary": vocabulary, "sequence_length": repeats + 1}
-    task, validation = WikiText2("train", **options), WikiText2("validation", **options)
+    task, validation = (
+        WikiText2(split, vocabulary=vocabulary, sequence_length=repeats + 1)
+        for split in ("train", "validation")
+    )
     unknown = [word for word, number in zip(words, task.encode(words).tolist(), strict=True) if number == 0]
     if not words or unknown:
         raise ValueError(f"words must be among the {vocabulary} most frequent, got {unknown or words!r}")
@@ -66,24 +69,23 @@ def data(
         seed=seed,
         device=device,
     )
-    parts, laws = [], []
+    curves, laws = [], []
     for name, model in models.items():
         model.cpu().double()
         for word in words:
             number = int(task.encode([word])[0])
             change = change_per_repeat(model, number, repeats)
-            curve = {"repeats": change.lag.values, "change": change.values}
-            known = {"model": name, "word": word}
+            curve = pd.DataFrame({"repeats": change.lag.values, "change": change.values})
             noise = change.attrs["noise_floor"]
-            parts.append(pd.DataFrame(curve | known | {"panel": "change", "noise": noise}))
+            curves.append(curve.assign(model=name, word=word, panel="change", noise=noise))
             if name == "LSTM":
-                laws.append(known | {"panel": "law"} | asdict(fitted_slope(change)))
-    table = pd.concat([*parts, pd.DataFrame(laws)], ignore_index=True)
+                laws.append({"model": name, "word": word, "panel": "law"} | asdict(fitted_slope(change)))
+    table = pd.concat([*curves, pd.DataFrame(laws)], ignore_index=True)
     return Findings(table, *_summary(table, losses, unigram_entropy(task, validation)))
 
 
 def change_per_repeat(model: nn.Module, word: int, repeats: int) -> xr.DataArray:
-    """Return the root mean square change of the log-probabilities of all words, from n to n + 1 repeats.
+    """Return the root mean square change of the log-probabilities of all words from n to n + 1 repeats.
 
     Parameters
     ----------
@@ -107,34 +109,35 @@ def change_per_repeat(model: nn.Module, word: int, repeats: int) -> xr.DataArray
 
 
 def left_and_growing(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how each change goes down, by model and word.
+    """Return how much of each change is left at the end and how often it grows, by model and word.
 
     Columns: ``left``, the largest change in the last quarter over the largest of all; ``growing``, the share
     of repeats, of those above the rounding, at which it is larger than the one before.
     """
-    rows = {}
-    for key, curve in table[table.panel == "change"].groupby(["model", "word"], sort=False):
+    found = {}
+    for key, curve in groups(rows(table, panel="change"), ["model", "word"]).items():
         late = curve.repeats > 0.75 * curve.repeats.max()
         heard = curve.change[curve.change > ABOVE_NOISE * curve.noise]
-        rows[key] = {
+        found[key] = {
             "left": float(curve.change[late].max() / curve.change.max()),
             "growing": float((heard.diff().iloc[1:] > 0).mean()),
         }
-    return pd.DataFrame(rows).T.rename_axis(["model", "word"])
+    return pd.DataFrame(found).T.rename_axis(["model", "word"])
 
 
 def _summary(table: pd.DataFrame, losses: dict[str, float], unigram: float) -> tuple[str, dict]:
-    found = left_and_growing(table)
+    by_word = left_and_growing(table)
     headline = {f"validation loss per word (nats), {name}": loss for name, loss in losses.items()}
     headline["the same of word frequencies alone"] = unigram
-    for (model, word), row in found.iterrows():
-        headline[f"change left in the last quarter, {model}, “{word}”"] = row.left
-        headline[f"share of repeats at which it grows, {model}, “{word}”"] = row.growing
-    laws = table[table.panel == "law"]
-    for law in laws.itertuples():
-        headline[f"fitted rate per repeat, LSTM, “{law.word}”"] = law.rate
-        headline[f"R² of that line, “{law.word}”"] = law.r2
-    lstm, transformer = found.loc["LSTM"], found.loc["transformer"]
+    for model, word in by_word.index:
+        share = by_word.loc[(model, word)]
+        headline[f"change left in the last quarter, {model}, “{word}”"] = float(share["left"])
+        headline[f"share of repeats at which it grows, {model}, “{word}”"] = float(share["growing"])
+    laws = rows(table, panel="law")
+    for word, rate, r2 in zip(laws.word, laws.rate, laws.r2, strict=True):
+        headline[f"fitted rate per repeat, LSTM, “{word}”"] = rate
+        headline[f"R² of that line, “{word}”"] = r2
+    lstm, transformer = by_word.loc["LSTM"], by_word.loc["transformer"]
     left, growing = transformer.left, transformer.growing
     message = (
         "Stand-ins trained here on WikiText-2. The answer of the LSTM settles exponentially, at rates of "
@@ -149,31 +152,30 @@ def _summary(table: pd.DataFrame, losses: dict[str, float], unigram: float) -> t
 def plot(data: FigureData) -> Figure:
     """Draw the change of the answer per repeat, a panel a model, with the fitted exponentials of the LSTM."""
     table = data.table
-    words = list(dict.fromkeys(table.word))
-    looks = dict(zip(words, plotting.distinct(len(words)), strict=True))
-    changes = table[table.panel == "change"]
+    looks = plotting.looks(dict.fromkeys(table.word))
+    changes = rows(table, panel="change")
     with plotting.style():
         figure, (lstm, transformer) = plotting.canvas(2, width=9.6, height=4.4)
         for axis, model in ((lstm, "LSTM"), (transformer, "transformer")):
             for word, (color, mark) in looks.items():
-                curve = changes[(changes.model == model) & (changes.word == word)]
-                heard = curve[curve.change > ABOVE_NOISE * curve.noise]
+                curve = rows(changes, model=model, word=word)
+                heard = curve.loc[curve.change > ABOVE_NOISE * curve.noise]
                 axis.plot(heard.repeats, heard.change, mark, color=color, ms=3, label=f"“{word}”")
                 if model == "transformer":
                     axis.plot(heard.repeats, heard.change, color=color, lw=0.8)
             axis.set(yscale="log", xlabel="repeats $n$ of the word")
-        for law in table[table.panel == "law"].itertuples():
-            ends = np.array([law.start, law.stop])
-            line = law.level * np.exp(-law.rate * (ends - law.start))
-            lstm.plot(ends, line, "--", color=plotting.INK, lw=1.2)
-        lstm.plot([], [], "--", color=plotting.INK, lw=1.2, label="fitted exponential")
-        seen = changes[changes.model == "transformer"].change
-        band = {"color": plotting.INK, "alpha": 0.2, "lw": 0, "label": "range of the transformer"}
-        lstm.axhspan(seen.min(), seen.max(), **band)
+        laws = rows(table, panel="law")[["start", "stop", "level", "rate"]]
+        for start, stop, level, rate in laws.itertuples(index=False):
+            ends = np.array([start, stop])
+            plotting.theory(lstm, ends, level * np.exp(-rate * (ends - start)), ls="--", lw=1.2)
+        lstm.add_line(plotting.entry("fitted exponential", ls="--", lw=1.2))
+        seen = rows(changes, model="transformer").change
+        label = "range of the transformer"
+        lstm.axhspan(seen.min(), seen.max(), color=plotting.INK, alpha=0.2, lw=0, label=label)
         lstm.set_ylabel(r"$\|\log p_{n+1}-\log p_n\|$ (root mean square)")
         lstm.set_title("Small LSTM (for figure 5)")
         transformer.set_title("Small transformer (for figure 6)")
         transformer.set_ylim(seen.min() / 3, seen.max() * 3)
-        figure.legend(*lstm.get_legend_handles_labels(), loc="outside lower center", ncols=len(words) + 2)
+        plotting.joined_legend(figure, [lstm], ncols=len(looks) + 2)
         figure.suptitle("Stand-ins trained on WikiText-2, not the paper's classifiers", fontsize=11)
     return figure

@@ -1,7 +1,7 @@
-"""Figure 4 of "Inverse approximation theory" (2305.19190): stable reparameterisations keep one envelope."""
+"""Inverse approximation theory (2305.19190), figure 4: stable reparameterisations keep one envelope."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.error_bounds import within_bounds
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import bias, targets
@@ -27,7 +29,8 @@ __all__ = ["data", "plot"]
 
 GREY = "0.75"
 BETAS = np.concatenate([[0.0], 5e-4 * 2.0 ** np.arange(10)])  # the authors' grid, up to β = 0.256
-TRAINED_BETAS = BETAS[[0, 2, 5, 8]]
+TRAINED_BETAS: list[float] = BETAS[[0, 2, 5, 8]].tolist()
+COLUMNS = ["kind", "parameterization", "m", "beta", "lower", "upper", "random", "worst"]
 FORMULAS = {
     "direct": "$W=w$",
     "relu": r"$W=-\max(w,0)$",
@@ -63,41 +66,90 @@ def data(
     if len(set(widths)) < 2:
         raise ValueError(f"widths must be at least two different numbers, got {list(widths)!r}")
     task = LinearFunctional(targets.named("iat-paper-polynomial"), horizon)
-    fits = {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths}
-    options = {"horizon": horizon, "step": "euler", "budget": budget, "seed": seed, "draws": draws}
-    parts, crossings = [], {}
-    for name in parameterizations:
-        bounds = limit_curve(fits, task.rho, BETAS, name, "expected", **options)
-        for m in widths:
-            kind = {"kind": "best fit", "parameterization": name, "m": m, "beta": BETAS}
-            sides = {side: bounds[side].sel(m=m).values for side in ("lower", "upper")}
-            parts.append(pd.DataFrame(kind | sides))
-            parts.append(_trained(task, m, name, options, device))
-        for pair, beta in zip(pairwise(sorted(widths)), bounds.crossing.values, strict=True):
-            if math.isfinite(beta):
-                crossings[name, pair] = float(beta)
-    table = pd.concat(parts, ignore_index=True)
-    return Findings(table, *_summary(table, crossings))
+    common = {"task": task, "draws": draws, "budget": budget, "seed": seed}
+    best = run_grid(_best_fits, product_of(parameterization=parameterizations), common | {"widths": widths})
+    trained = run_grid(
+        _trained, product_of(parameterization=parameterizations, m=widths), common | {"device": device}
+    )
+    crossings = {
+        (name, (narrow, wide)): beta
+        for name, curves in groups(best, "parameterization").items()
+        for narrow, wide in pairwise(sorted(widths))
+        if math.isfinite(beta := float(rows(curves, m=narrow).crossing.iloc[0]))
+    }
+    table = pd.concat(
+        [best.drop(columns="crossing").assign(kind="best fit"), trained.assign(kind="trained")],
+        ignore_index=True,
+    )
+    # all of a map and a width in one place
+    table = pd.concat(
+        [rows(table, parameterization=name, m=m) for name in parameterizations for m in widths],
+        ignore_index=True,
+    )
+    return Findings(table.loc[:, COLUMNS], *_summary(table, crossings))
 
 
-def _trained(task: LinearFunctional, m: int, name: str, options: dict, device: str) -> pd.DataFrame:
-    """Train one linear RNN on the exact loss, and measure it within the bounds of its own kernel."""
+def _best_fits(
+    parameterization: str, task: LinearFunctional, widths: Sequence[int], draws: int, budget: int, seed: int
+) -> pd.DataFrame:
+    """Return ``m, beta, lower, upper`` of the best sums, and ``crossing``, that with the next wider one."""
+    bounds = limit_curve(
+        {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths},
+        task.rho,
+        BETAS.tolist(),
+        parameterization,
+        "expected",
+        horizon=task.horizon,
+        step="euler",
+        budget=budget,
+        seed=seed,
+        draws=draws,
+    )
+    crossings = dict(zip(sorted(widths), bounds.crossing.values, strict=False))
+    curves = []
+    for m in widths:
+        curve = {"m": m, "beta": BETAS, "crossing": crossings.get(m, math.nan)}
+        sides = {side: bounds[side].sel(m=m).values for side in ("lower", "upper")}
+        curves.append(pd.DataFrame(curve | sides))
+    return pd.concat(curves, ignore_index=True)
+
+
+def _trained(
+    parameterization: str,
+    m: int,
+    task: LinearFunctional,
+    draws: int,
+    budget: int,
+    seed: int,
+    device: str,
+) -> pd.DataFrame:
+    """Train one linear RNN on the exact loss; return its errors, and the bounds of its own kernel."""
     learned = RNN(
-        m, diagonal=True, bias=False, parameterization=name, seed=options["seed"], dtype=torch.float64
+        m, diagonal=True, bias=False, parameterization=parameterization, seed=seed, dtype=torch.float64
     )
     fit_expected(learned, task)
     own = _kernel(learned)
-    model = RNN.from_exponential_sum(rates=own.rates, coefficients=own.coefficients, parameterization=name)
-    seen = perturbation_curve(
-        model, task, TRAINED_BETAS, draws=options["draws"], seed=options["seed"], device=device
+    model = RNN.from_exponential_sum(
+        rates=own.rates, coefficients=own.coefficients, parameterization=parameterization
     )
-    rows = []
+    seen = perturbation_curve(model, task, TRAINED_BETAS, draws=draws, seed=seed, device=device)
+    errors = []
     for beta, random in zip(TRAINED_BETAS, np.sqrt(seen.error.values), strict=True):
-        found = worst_case_error(own, task.rho, beta, name, "expected", **options)
-        worst = _error_at(found.weights, found.coefficients, name, task, device)
-        rows.append((beta, found.lower, found.upper, random, worst))
-    columns = pd.DataFrame(rows, columns=["beta", "lower", "upper", "random", "worst"])
-    return columns.assign(kind="trained", parameterization=name, m=m)
+        bounds = worst_case_error(
+            own,
+            task.rho,
+            beta,
+            parameterization,
+            "expected",
+            horizon=task.horizon,
+            step="euler",
+            budget=budget,
+            seed=seed,
+            draws=draws,
+        )
+        worst = _error_at(bounds.weights, bounds.coefficients, parameterization, task, device)
+        errors.append((beta, bounds.lower, bounds.upper, random, worst))
+    return pd.DataFrame(errors, columns=["beta", "lower", "upper", "random", "worst"])
 
 
 def _kernel(model: RNN) -> ExponentialSum:
@@ -108,7 +160,9 @@ def _kernel(model: RNN) -> ExponentialSum:
     return ExponentialSum(rates=rates.numpy(), coefficients=amplitudes.numpy(), error=0.0, dt=1.0)
 
 
-def _error_at(weights: np.ndarray, coefficients: np.ndarray, name: str, task, device: str) -> float:
+def _error_at(
+    weights: np.ndarray, coefficients: np.ndarray, name: str, task: LinearFunctional, device: str
+) -> float:
     """Return the error of the RNN with these free weights and amplitudes; NaN if there are none."""
     if np.isnan(weights).any():
         return math.nan
@@ -123,34 +177,33 @@ def _error_at(weights: np.ndarray, coefficients: np.ndarray, name: str, task, de
 
 
 def _widening(curves: pd.DataFrame, low: str, high: str) -> float:
-    """Return max over β and m < m' of high(m')/low(m): how many times worse it can be to be wider."""
-    by_width = {m: c.set_index("beta") for m, c in curves.groupby("m")}
+    """Return max over β and m < m' of high(m')/low(m): how many times worse a wider model can be."""
+    by_width = {m: curve.set_index("beta") for m, curve in groups(curves, "m").items()}
     ratios = [
-        (by_width[wide][high] / by_width[narrow][low]).max()
+        float((by_width[wide].loc[:, high] / by_width[narrow].loc[:, low]).max())
         for narrow, wide in combinations(sorted(by_width), 2)
     ]
-    return float(max(ratios))
+    return max(ratios)
 
 
 def _summary(table: pd.DataFrame, crossings: dict) -> tuple[str, dict, dict]:
-    best = table[table.kind == "best fit"]
     headline, paper, words = {}, {}, []
-    for name, curves in best.groupby("parameterization", sort=False):
+    for name, curves in groups(rows(table, kind="best fit"), "parameterization").items():
         stable = get(name).is_stable
         # the cautious way round
-        found = _widening(curves, "lower", "upper") if stable else _widening(curves, "upper", "lower")
+        factor = _widening(curves, "lower", "upper") if stable else _widening(curves, "upper", "lower")
         bound = "at most" if stable else "at least"
-        words.append(f"{found:.2g} ({name})")
+        words.append(f"{factor:.2g} ({name})")
         label = f"{name}: error of wider over narrower, {bound}"
-        headline[label] = found
+        headline[label] = factor
         logs = _logs(name)
         # curves that overflow on the authors' grid say nothing about the largest ratio
-        if logs is not None and logs[logs.beta <= BETAS[-1]].error.notna().all():
-            paper[label] = _widening(logs[logs.beta <= BETAS[-1]], "error", "error")
+        if logs is not None and logs.loc[logs.beta <= BETAS[-1]].error.notna().all():
+            paper[label] = _widening(logs.loc[logs.beta <= BETAS[-1]], "error", "error")
     for (name, (narrow, wide)), beta in crossings.items():
         headline[f"{name}: E_{narrow} and E_{wide} cross at β"] = beta
-    trained = table[table.kind == "trained"]
-    known = trained[np.isfinite(trained.worst)]
+    trained = rows(table, kind="trained")
+    known = trained.loc[np.isfinite(trained.worst)]
     inside = int(within_bounds(known).sum())
     headline["trained: worst errors within their bounds"] = inside
     message = (
@@ -168,10 +221,9 @@ def _logs(name: str) -> pd.DataFrame | None:
         logs = reference("inverse_approximation/lru_logs")
     elif name == "softplus":
         logs = reference("inverse_approximation/activations")
-        logs = logs[(logs.activation == "linear") & (logs.parameterization == name)]
+        logs = rows(logs, activation="linear", parameterization=name)
     elif name == "direct":
-        curves = reference("inverse_approximation/figure1")
-        return curves[curves.target == "polynomial"]
+        return rows(reference("inverse_approximation/figure1"), target="polynomial")
     else:
         return None
     return logs.assign(error=np.sqrt(logs.error))
@@ -180,35 +232,35 @@ def _logs(name: str) -> pd.DataFrame | None:
 def plot(data: FigureData) -> Figure:
     """Draw a panel per parameterisation: bounds as line and band, trained networks as marks, logs in grey."""
     names = list(dict.fromkeys(data.table.parameterization))
-    widths = sorted(set(data.table.m))
+    looks = plotting.looks(sorted(set(data.table.m)))
     with plotting.style():
         figure, axes = plotting.canvas(len(names), width=3.3 * len(names), height=4.5, sharey=True)
         for axis, name in zip(axes, names, strict=True):
-            _panel(axis, name, data.table[data.table.parameterization == name], widths)
+            _panel(axis, name, rows(data.table, parameterization=name), looks)
         axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
-        for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
-            axes[0].plot([], [], mark + "-", color=color, label=f"$m={m}$")
-        for options, label in (
-            ({"lw": 1.8}, "best fit, worst found"),
-            ({"lw": 6, "alpha": 0.45}, "up to the certified bound"),
-            ({"ls": "", "marker": "o"}, "trained, at its worst weights"),
-            ({"ls": "", "marker": "o", "mfc": "none"}, "trained, random directions"),
-            ({"color": GREY, "lw": 1}, "authors: figure 1, LRU and softplus logs"),
+        for m, (color, mark) in looks.items():
+            axes[0].add_line(plotting.entry(f"$m={m}$", color, marker=mark))
+        for entry in (
+            plotting.entry("best fit, worst found", lw=1.8),
+            plotting.entry("up to the certified bound", lw=6, alpha=0.45),
+            plotting.entry("trained, at its worst weights", ls="", marker="o"),
+            plotting.entry("trained, random directions", ls="", marker="o", mfc="none"),
+            plotting.entry("authors: figure 1, LRU and softplus logs", GREY, lw=1),
         ):
-            axes[0].plot([], [], **({"color": plotting.INK} | options), label=label)
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
+            axes[0].add_line(entry)
+        plotting.joined_legend(figure, [axes[0]], ncols=5)
     return figure
 
 
-def _panel(axis: Axes, name: str, curves: pd.DataFrame, widths: Sequence[int]) -> None:
+def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
     logs = _logs(name)
     if logs is not None:
-        for _, curve in logs[logs.beta > 0].groupby("m"):
+        for curve in groups(logs.loc[logs.beta > 0], "m").values():
             axis.plot(curve.beta, curve.error, color=GREY, lw=1, zorder=1)
-    curves = curves[curves.beta > 0]
-    for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
-        best, trained = (curves[(curves.m == m) & (curves.kind == k)] for k in ("best fit", "trained"))
-        axis.fill_between(best.beta, best.lower, best.upper, color=color, alpha=0.45, lw=0)
+    curves = curves.loc[curves.beta > 0]
+    for m, (color, mark) in looks.items():
+        best, trained = (rows(curves, m=m, kind=kind) for kind in ("best fit", "trained"))
+        plotting.band(axis, best.beta, best.lower, best.upper, color, alpha=0.45)
         axis.plot(best.beta, best.lower, color=color)
         axis.plot(trained.beta, trained.worst, mark, color=color)
         axis.plot(trained.beta, trained.random, mark, color=color, mfc="none")

@@ -1,8 +1,9 @@
 """Figure 3 of "Inverse approximation theory" (2305.19190): which random teachers are learnt stably."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
+from curse_of_memory.experiments.perturbed_networks import draw_errors
 from curse_of_memory.experiments.teacher_students import (
     errors_by_seed,
     filter_of,
@@ -21,6 +24,8 @@ from curse_of_memory.measure import linearised_rate, memory_function
 from curse_of_memory.nn.recurrent.gates import ElmanRNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import rows
+from curse_of_memory.report.record import Number
 from curse_of_memory.theory.decay import decay
 from curse_of_memory.tools import checks
 
@@ -63,59 +68,88 @@ def data(
     """
     if len(set(widths)) < 2:
         raise ValueError(f"widths must be at least two different numbers, got {list(widths)!r}")
-    starts = range(seed, seed + checks.positive_int("seeds", seeds))
-    parts = []
-    for gain in gains:
-        teacher = random_teacher(teacher_width, gain, seed)
-        memory = memory_function(teacher, LAGS, device=device)
-        curves = perturbed_students(
-            filter_of(teacher, horizon),
-            widths,
-            starts,
-            activation=activation,
-            diagonal=False,
-            steps=steps,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            draws=draws,
-            samples=samples,
-            device=device,
-        )
-        law = decay(memory)
-        facts = {
-            "gain": gain,
-            "survives": survives(curves),
-            "kind": law.kind,
-            "rate": math.nan if law.rate is None else law.rate,
-            "start": law.start,
-            "level": law.level,
-            "predicted": linearised_rate(teacher, (1.0, -1.0)),
-        }
-        heard = memory.values > memory.attrs["noise_floor"]
-        seen = pd.DataFrame({"lag": memory.lag.values[heard], "memory": memory.values[heard]})
-        parts.append(curves.assign(panel="students", gain=gain))
-        parts.append(seen.assign(panel="memory", gain=gain))
-        parts.append(pd.DataFrame([facts]).assign(panel="teacher"))
-    table = pd.concat(parts, ignore_index=True)
+    checks.positive_int("seeds", seeds)
+    table = run_grid(
+        _taught,
+        product_of(gain=gains),
+        common={
+            "teacher_width": teacher_width,
+            "widths": widths,
+            "activation": activation,
+            "horizon": horizon,
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "draws": draws,
+            "samples": samples,
+            "seeds": range(seed, seed + seeds),
+            "device": device,
+        },
+    )
     return _findings(table)
+
+
+def _taught(
+    gain: float,
+    teacher_width: int,
+    widths: Sequence[int],
+    activation: str,
+    horizon: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    draws: int,
+    samples: int,
+    seeds: Sequence[int],
+    device: str,
+) -> pd.DataFrame:
+    """Return the rows of all panels for one teacher."""
+    teacher = random_teacher(teacher_width, gain, seeds[0])
+    memory = memory_function(teacher, LAGS, device=device)
+    curves = perturbed_students(
+        filter_of(teacher, horizon),
+        widths,
+        seeds,
+        activation=activation,
+        diagonal=False,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        draws=draws,
+        samples=samples,
+        device=device,
+    )
+    law = decay(memory)
+    facts = {
+        "survives": survives(curves),
+        "kind": law.kind,
+        "rate": math.nan if law.rate is None else law.rate,
+        "start": law.start,
+        "level": law.level,
+        "predicted": linearised_rate(teacher, (1.0, -1.0)),
+    }
+    heard = memory.values > memory.attrs["noise_floor"]
+    seen = pd.DataFrame({"lag": memory.lag.values[heard], "memory": memory.values[heard]})
+    panels = {"students": curves, "memory": seen, "teacher": pd.DataFrame([facts])}
+    return pd.concat([table.assign(panel=panel) for panel, table in panels.items()], ignore_index=True)
 
 
 def random_teacher(width: int, gain: float, seed: int) -> nn.Module:
     """Return torch's tanh RNN with a linear readout, its recurrent weights scaled to spectral radius `gain`.
 
-    The radius is that of the circular law; the one of a matrix of `width` rows differs by O(width^{−1/2}).
+    The radius is that of the circular law for large matrices; that of `width` rows is off by O(width^{−1/2}).
     """
     checks.positive("gain", gain)
     teacher = ElmanRNN(width, seed=seed, dtype=torch.float64)
     with torch.no_grad():
-        teacher.network.weight_hh_l0 *= gain * math.sqrt(3)
+        teacher.network.get_parameter("weight_hh_l0").mul_(gain * math.sqrt(3))
     return teacher
 
 
 def survives(curves: pd.DataFrame) -> bool:
-    """Say whether students approximate stably, as far as finitely many widths can show it.
+    """Return whether students approximate stably, as far as finitely many widths can show it.
 
-    That is: at β = 0.032 the widest ones miss at most a quarter of the variance of the target, and are not
+    They do if at β = 0.032 the widest ones miss at most a quarter of the variance of the target, and are not
     worse than the narrowest ones (medians over the seeds).
 
     Parameters
@@ -128,22 +162,26 @@ def survives(curves: pd.DataFrame) -> bool:
 
 
 def _findings(table: pd.DataFrame) -> Findings:
-    headline, by_seed = {}, {}
-    teachers = table[table.panel == "teacher"]
-    for row in teachers.itertuples():
-        curves = table[(table.panel == "students") & (table.gain == row.gain)]
+    headline: dict[str, Number] = {}
+    by_seed = {}
+    teachers = rows(table, panel="teacher")
+    for gain, facts in teachers.set_index("gain").to_dict("index").items():
+        curves = rows(table, panel="students", gain=gain)
         errors = {beta: errors_by_seed(curves, beta) for beta in (0.0, BETA)}
         for m, beta in product(errors[BETA].columns[[0, -1]], errors):
-            label = f"E_{m:.0f}({beta:g}) over the variance, gain {row.gain:g}"
-            headline[label], by_seed[label] = float(errors[beta][m].median()), errors[beta][m]
-        headline[f"approximated stably, gain {row.gain:g}"] = "yes" if row.survives else "no"
-        headline[f"decay of the memory, gain {row.gain:g}"] = row.kind
-        if math.isfinite(row.rate):
-            headline[f"fitted rate per step, gain {row.gain:g}"] = row.rate
-            headline[f"rate of the linearised teacher, gain {row.gain:g}"] = row.predicted
-    stable = teachers[teachers.survives.astype(bool)]
-    exponential = stable[stable.kind == "exponential"]
-    rates = ", ".join(f"{row.rate:.2g} (gain {row.gain:g})" for row in stable.itertuples())
+            label = f"E_{m:.0f}({beta:g}) over the variance, gain {gain:g}"
+            by_seed[label] = errors[beta].loc[:, m]
+            headline[label] = float(by_seed[label].median())
+        headline[f"approximated stably, gain {gain:g}"] = "yes" if facts["survives"] else "no"
+        headline[f"decay of the memory, gain {gain:g}"] = facts["kind"]
+        if math.isfinite(facts["rate"]):
+            headline[f"fitted rate per step, gain {gain:g}"] = facts["rate"]
+            headline[f"rate of the linearised teacher, gain {gain:g}"] = facts["predicted"]
+    stable = teachers.loc[teachers.survives.astype(bool)]
+    exponential = rows(stable, kind="exponential")
+    rates = ", ".join(
+        f"{rate:.2g} (gain {gain:g})" for gain, rate in zip(stable.gain, stable.rate, strict=True)
+    )
     message = (
         f"Of {len(teachers)} teachers {len(stable)} are approximated stably: perturbed by β = {BETA:g}, "
         f"their widest students miss at most {TOLERANCE:.0%} of the variance. "
@@ -156,47 +194,41 @@ def _findings(table: pd.DataFrame) -> Findings:
 def plot(data: FigureData) -> Figure:
     """Draw a panel of students for each teacher, medians and ranges over the seeds, and the memories."""
     table = data.table
-    teachers = table[table.panel == "teacher"]
-    widths = sorted({int(m) for m in table.m.dropna()})
+    teachers = rows(table, panel="teacher").set_index("gain").to_dict("index")
+    looks = plotting.looks(sorted({int(m) for m in table.m.dropna()}))
     with plotting.style():
-        size = {"width": 3.4 * (len(teachers) + 1), "height": 4.2}
-        figure, axes = plotting.canvas(len(teachers) + 1, **size)
-        for axis, teacher in zip(axes, teachers.itertuples(), strict=False):
-            curves = table[(table.panel == "students") & (table.gain == teacher.gain)]
-            _draw_students(axis, curves, widths)
-            verdict = "stable" if teacher.survives else "not stable"
-            axis.set_title(f"gain {teacher.gain:g}: {verdict}")
+        figure, axes = plotting.canvas(len(teachers) + 1, width=3.4 * (len(teachers) + 1), height=4.2)
+        for axis, (gain, teacher) in zip(axes, teachers.items(), strict=False):
+            _draw_students(axis, rows(table, panel="students", gain=gain), looks)
+            verdict = "stable" if teacher["survives"] else "not stable"
+            axis.set_title(f"gain {gain:g}: {verdict}")
         axes[0].set_ylabel(r"$E_m(\beta)$ / variance of the target")
-        axes[0].plot([], [], color=plotting.INK, lw=6, alpha=0.2, label="range of the seeds")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-        _draw_memories(axes[-1], table, teachers)
+        axes[0].add_line(plotting.entry("range of the seeds", lw=6, alpha=0.2))
+        plotting.joined_legend(figure, [axes[0]], ncols=6)
+        _draw_memories(axes[-1], rows(table, panel="memory"), teachers)
     return figure
 
 
-def _draw_students(axis: Axes, curves: pd.DataFrame, widths: Sequence[int]) -> None:
-    curves = curves[curves.beta > 0]
-    for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
-        runs = curves[curves.m == m].groupby("beta").error.quantile([0.0, 0.5, 1.0]).unstack()
-        axis.fill_between(runs.index, runs[0.0], runs[1.0], color=color, alpha=0.2, lw=0)
-        axis.plot(runs.index, runs[0.5], mark + "-", color=color, lw=1.4, label=f"student, $m={m}$")
+def _draw_students(axis: Axes, curves: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
+    for m, look in looks.items():
+        draw_errors(axis, rows(curves, m=m), look, f"student, $m={m}$")
     axis.plot([BETA], [TOLERANCE], "x", color=plotting.INK, ms=8, label="largest error called stable")
     axis.set(xscale="log", yscale="log", xlim=(7e-4, 0.4), ylim=(8e-4, 20), xlabel=r"perturbation $\beta$")
 
 
-def _draw_memories(axis: Axes, table: pd.DataFrame, teachers: pd.DataFrame) -> None:
-    for teacher, (color, mark) in zip(teachers.itertuples(), plotting.distinct(len(teachers)), strict=True):
-        curve = table[(table.panel == "memory") & (table.gain == teacher.gain)]
-        start = curve.memory.max()
+def _draw_memories(axis: Axes, memories: pd.DataFrame, teachers: Mapping[float, Mapping[str, Any]]) -> None:
+    for gain, (color, mark) in plotting.looks(teachers).items():
+        teacher, curve = teachers[gain], rows(memories, gain=gain)
+        largest, stable = curve.memory.max(), teacher["survives"]
         some = curve.iloc[:: max(1, len(curve) // 25)]
-        color = color if teacher.survives else GREY
-        label = f"gain {teacher.gain:g}" + ("" if teacher.survives else ", not stable")
-        axis.plot(some.lag, some.memory / start, mark, color=color, ms=4, label=label)
-        if teacher.survives and math.isfinite(teacher.rate):
-            lags = np.array([teacher.start, curve.lag.max()])
-            law = teacher.level * np.exp(-teacher.rate * (lags - teacher.start))
-            axis.plot(
-                lags, law / start, color=color, lw=1.4, label=f"$e^{{-{teacher.rate:.2g}\\,t}}$, fitted"
-            )
+        color = color if stable else GREY
+        label = f"gain {gain:g}" + ("" if stable else ", not stable")
+        axis.plot(some.lag, some.memory / largest, mark, color=color, ms=4, label=label)
+        if stable and math.isfinite(teacher["rate"]):
+            lags = np.array([teacher["start"], curve.lag.max()])
+            law = teacher["level"] * np.exp(-teacher["rate"] * (lags - teacher["start"]))
+            label = f"$e^{{-{teacher['rate']:.2g}\\,t}}$, fitted"
+            plotting.theory(axis, lags, law / largest, color, lw=1.4, label=label)
     axis.set(yscale="log", ylim=(1e-13, 10), xlabel="lag $t$ (steps)", title="Memory of the teachers")
     axis.set_ylabel(r"$M(t)$ / largest $M$")
     axis.legend(loc="lower right", fontsize=9)

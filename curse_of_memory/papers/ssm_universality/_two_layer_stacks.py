@@ -19,7 +19,15 @@ NONLINEARITIES = {"relu": torch.relu, "tanh": torch.tanh, "square": torch.square
 
 
 def without_memory(states: int, **options) -> SSM:
-    """Return a layer with W = 0, z = 1 + w with w = −1, which training keeps; `options` are those of SSM."""
+    """Return a layer with W = 0, which training keeps: its multipliers are z = 1 + w with w = −1.
+
+    Parameters
+    ----------
+    states : int
+        Of the layer.
+    **options
+        Of :class:`~curse_of_memory.nn.SSM`.
+    """
     layer = SSM(states, initial=[-1.0] * states, discretization="euler", **options)
     layer.recurrent_weight.requires_grad_(False)
     return layer
@@ -31,7 +39,7 @@ class TwoLayers(nn.Module):
     Parameters
     ----------
     first : SSM
-        The layer that may remember.
+        The layer that may have a memory.
     nonlinearity : {'relu', 'square', 'tanh'}
         σ, between the layers.
     seed : int
@@ -53,5 +61,5 @@ class TwoLayers(nn.Module):
 
     @property
     def readout(self) -> Tensor:
-        """c, what the sums are weighted with, ``(first.output_size,)``."""
+        """The weights c of the second layer, ``(first.output_size,)``."""
         return self.second.input_weight[0]

@@ -1,20 +1,21 @@
-"""SSMs are universal approximators (2309.13414): temporal convolutions by one layer."""
+"""SSMs are universal approximators (2309.13414): temporal convolutions by one state space layer."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import S4D, SSM
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
+from curse_of_memory.report.record import Number
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.exponential_sums import fit_exponential_sums
@@ -48,7 +49,7 @@ def data(
     *,
     widths: Sequence[int] = (1, 2, 3, 4, 5, 6, 7, 8),
     trained_widths: Sequence[int] = (2, 4, 8),
-    trainings: int = 3,
+    seeds: int = 3,
     horizon: int = 64,
     descent: int = 100,
     evaluations: int = 40,
@@ -61,68 +62,89 @@ def data(
     for white inputs. Columns: ``kernel, kind, width, seed, error``. The kinds: *real rates* and *pairs* are
     the best sums of exponentials found, with real rates and with conjugate pairs; *no layer* is a lower bound
     over all W, C and U, real or not; *SSM, trained* has real modes and *S4D, trained* one channel of
-    conjugate pairs, from `trainings` initial weights each, with so many steps of gradient descent and
+    conjugate pairs, from `seeds` initial weights each, with `descent` steps of gradient descent and
     `evaluations` by Gauss-Newton on the expected loss of the last step. (The work is done on the CPU;
     `device` changes nothing.)
     """
-    checks.positive_int("trainings", trainings)
+    checks.positive_int("seeds", seeds)
     widths = sorted({checks.positive_int("widths", width) for width in widths})
     for m in trained_widths:
         if checks.positive_int("trained_widths", m) % 2:
             raise ValueError(f"trained_widths must be even, for modes in pairs, got {m}")
-    settings = {"descent": descent, "evaluations": evaluations}
-    rows = []
-    for name, rho in KERNELS.items():
-        task = LinearFunctional(rho, horizon)
-        for kind, modes in ((REAL, "real"), (PAIRS, "complex")):
-            fits = fit_exponential_sums(task.rho, widths[-1], modes=modes)
-            rows += [(name, kind, m, seed, fits[m - 1].error) for m in widths]
-        rows += [(name, FLOOR, m, seed, fits[m - 1].lower_bound) for m in widths]
-        for m in trained_widths:
-            for start in range(seed, seed + trainings):
-                for kind, model in layers(m, start).items():
-                    rows.append((name, kind, m, start, _trained(model, task, settings)))
-    table = pd.DataFrame(rows, columns=["kernel", "kind", "width", "seed", "error"])
-    return _findings(table)
+    exact = run_grid(
+        _best_fits, product_of(kernel=KERNELS), common={"widths": widths, "horizon": horizon, "seed": seed}
+    )
+    trained = run_grid(
+        _trained,
+        product_of(
+            kernel=KERNELS, width=trained_widths, seed=range(seed, seed + seeds), kind=(SSM_MARK, S4D_MARK)
+        ),
+        common={"horizon": horizon, "descent": descent, "evaluations": evaluations},
+    )
+    table = pd.concat([exact, trained], ignore_index=True)
+    table = pd.concat([rows(table, kernel=name) for name in KERNELS], ignore_index=True)
+    return _findings(table.loc[:, ["kernel", "kind", "width", "seed", "error"]])
 
 
-def layers(states: int, seed: int) -> dict[str, nn.Module]:
-    """Return untrained layers of so many states, one input and one output, in float64, by name."""
-    shared = {"parameterization": "softplus", "seed": seed, "dtype": torch.float64}
+def _best_fits(kernel: str, widths: Sequence[int], horizon: int, seed: int) -> pd.DataFrame:
+    """Return the errors of the best sums of exponentials for a kernel and the lower bound, by width."""
+    task = LinearFunctional(KERNELS[kernel], horizon)
+    curves = []
+    for kind, modes in ((REAL, "real"), (PAIRS, "complex")):
+        fits = fit_exponential_sums(task.rho, max(widths), modes=modes)
+        errors = [fits[m - 1].error for m in widths]
+        curves.append(pd.DataFrame({"kind": kind, "width": widths, "seed": seed, "error": errors}))
+    floor = [fits[m - 1].lower_bound for m in widths]
+    curves.append(pd.DataFrame({"kind": FLOOR, "width": widths, "seed": seed, "error": floor}))
+    return pd.concat(curves, ignore_index=True)
+
+
+def layers(states: int, seed: int) -> dict[str, SSM | S4D]:
+    """Return untrained layers of `states` states, one input and one output, in float64, by their `kind`."""
     return {
-        SSM_MARK: SSM(states, bias=False, **shared),
-        S4D_MARK: S4D(1, states, step=CLOCK, skip=False, **shared),
+        SSM_MARK: SSM(states, bias=False, parameterization="softplus", seed=seed, dtype=torch.float64),
+        S4D_MARK: S4D(
+            1, states, step=CLOCK, skip=False, parameterization="softplus", seed=seed, dtype=torch.float64
+        ),
     }
 
 
-def _trained(model: nn.Module, task: LinearFunctional, settings: Mapping) -> float:
-    """Train on the expected loss of the last step; return the relative error of the memory."""
-    fit_expected(model, task, loss=TemporallyWeightedMSE(math.inf), **settings)
+def _trained(
+    kernel: str, width: int, seed: int, kind: str, horizon: int, descent: int, evaluations: int
+) -> dict[str, float]:
+    """Train one layer; return the error of its memory."""
+    task, model = LinearFunctional(KERNELS[kernel], horizon), layers(width, seed)[kind]
+    return {"error": _error_of_trained(model, task, descent, evaluations)}
+
+
+def _error_of_trained(model: SSM | S4D, task: LinearFunctional, descent: int, evaluations: int) -> float:
+    """Train a layer on the expected loss of the last step; return the relative error of its memory."""
+    fit_expected(model, task, loss=TemporallyWeightedMSE(math.inf), descent=descent, evaluations=evaluations)
     memory = model.kernel(task.horizon).detach().flatten().numpy()
     return float(np.linalg.norm(memory - task.rho) / np.linalg.norm(task.rho))
 
 
 def medians(table: pd.DataFrame) -> pd.DataFrame:
     """Return the median error over the seeds, one row a kernel and width, one column a kind."""
-    found = table.groupby(["kernel", "width", "kind"]).error.median().unstack()
-    return found.reindex(table.kernel.unique(), level="kernel")
+    by_kind = table.groupby(["kernel", "width", "kind"]).error.median().unstack()
+    return by_kind.reindex(table.kernel.unique(), level="kernel")
 
 
 def _findings(table: pd.DataFrame) -> Findings:
-    found = medians(table)
-    widest = table[table.kind == SSM_MARK].width.max()
-    runs = table[table.width == widest].groupby(["kernel", "kind"]).error
-    headline, by_seed = {}, {}
+    errors = medians(table)
+    widest = rows(table, kind=SSM_MARK).width.max()
+    runs = rows(table, width=widest).groupby(["kernel", "kind"]).error
+    headline: dict[str, Number] = {}
+    by_seed = {}
     for name in KERNELS:
-        for kind, error in found.loc[name, widest].dropna().items():
+        for kind, error in errors.loc[name, widest].dropna().items():
             label = f"{name}, m = {widest}, {kind}"
             headline[label], by_seed[label] = float(error), runs.get_group((name, kind))
     whole = table.pivot_table(index=["kernel", "width"], columns="kind", values="error", aggfunc="min")
     gap = (whole[PAIRS] / whole[FLOOR]).where(whole[PAIRS] > EXACT)
-    headline |= {f"{name}, largest best fit / lower bound": float(gap[name].max()) for name in KERNELS}
+    headline |= {f"{name}, largest best fit / lower bound": float(gap.loc[name].max()) for name in KERNELS}
     real, pairs = (
-        [headline[f"{name}, m = {widest}, {kind}"] for name in ("Airy", "delayed")]
-        for kind in (SSM_MARK, S4D_MARK)
+        [errors.loc[(name, widest), kind] for name in ("Airy", "delayed")] for kind in (SSM_MARK, S4D_MARK)
     )
     message = (
         "No layer of m states, trained or not, is in the shaded region. Two states hold the exponential "
@@ -135,40 +157,34 @@ def _findings(table: pd.DataFrame) -> Findings:
 
 def plot(data: FigureData) -> Figure:
     """Draw errors against the number of states: best fits as lines, training as marks, bound shaded."""
-    groups = list(data.table.groupby("kernel", sort=False))
     with plotting.style():
-        figure, grid = plt.subplots(2, 2, figsize=(9.2, 7.0), layout="constrained", sharex=True)
-        for axis, (name, rows) in zip(grid.flat, groups, strict=True):
-            _draw(axis, rows)
+        figure, grid = plotting.canvas(2, 2, width=9.2, height=7.0, sharex=True)
+        for axis, (name, errors) in zip(grid.flat, groups(data.table, "kernel").items(), strict=True):
+            _draw(axis, errors)
             axis.set_title(LABELS[name])
         for axis in grid[1]:
             axis.set_xlabel("number of states $m$")
         for axis in grid[:, 0]:
             axis.set_ylabel(r"relative error $\|\rho-\hat\rho\|/\|\rho\|$")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        plotting.joined_legend(figure, [grid[0, 0]], ncols=3)
     return figure
 
 
-def _draw(axis: Axes, rows: pd.DataFrame) -> None:
+def _draw(axis: Axes, errors: pd.DataFrame) -> None:
     dark, light = plotting.order(2)
-    curves = rows.set_index(["kind", "width"]).error
+    curves = errors.set_index(["kind", "width"]).error
     bottom = max(EXACT, 10.0 ** np.floor(np.log10(curves[PAIRS].min())))
-    looks = {
-        PAIRS: {"color": dark, "lw": 2.4, "label": "best fit found, pairs"},
-        REAL: {"color": light, "ls": "-.", "label": "best fit found, real rates"},
-    }
-    for kind, look in looks.items():
-        curve = curves[kind].clip(lower=bottom)
-        axis.plot(curve.index, curve, **look)
+    pairs, real = (curves[kind].clip(lower=bottom) for kind in (PAIRS, REAL))
+    plotting.theory(axis, pairs.index, pairs, dark, lw=2.4, label="best fit found, pairs")
+    plotting.theory(axis, real.index, real, light, ls="-.", label="best fit found, real rates")
     floor = curves[FLOOR].clip(lower=bottom)
-    shade = {"color": plotting.INK, "alpha": 0.14, "lw": 0, "label": "no layer of $m$ states"}
-    axis.fill_between(floor.index, bottom, floor, **shade)
+    label = "no layer of $m$ states"
+    plotting.band(axis, floor.index, bottom, floor, plotting.INK, alpha=0.14, label=label)
     for kind, mark, face, aside in ((SSM_MARK, "o", light, -0.12), (S4D_MARK, "s", dark, 0.12)):
-        some = rows[rows.kind == kind]
+        some = rows(errors, kind=kind)
         label = f"{kind}, {'real modes' if kind == SSM_MARK else 'pairs'}"
         error = some.error.clip(lower=bottom)
         axis.plot(some.width + aside, error, mark, color=face, mec=plotting.INK, ms=5.5, label=label)
-    axis.set(yscale="log", xticks=sorted(set(rows.width)))
+    axis.set(yscale="log", xticks=sorted(set(errors.width)))
     axis.set_ylim(bottom, 1.5)
     axis.minorticks_off()

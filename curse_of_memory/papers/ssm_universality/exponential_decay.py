@@ -1,6 +1,6 @@
-"""SSMs are universal approximators (2309.13414), figures 5 and 6: how random stacks forget."""
+"""SSMs are universal approximators (2309.13414), figures 5 and 6: random stacks forget exponentially."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,13 @@ import xarray as xr
 from matplotlib.figure import Figure
 from torch import nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.experiments.random_models import (
     COLUMNS,
     agreement,
     draw_memories,
     findings_of,
-    measured_memories,
+    stack_memories,
 )
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.tools import checks
@@ -35,29 +36,53 @@ def data(
     horizon: int = 120,
     ssm_horizon: int = 2000,
     s4d_horizon: int = 20000,
-    repeats: int = 20,
+    seeds: int = 20,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
     """Measure ρ̂(t) = ‖dŷ/dt‖² of untrained stacks under a unit step, and c₀ of ρ̂ ~ e^{−c₀ t}.
 
-    As :func:`memory_of_random_models_data`, with ρ̂ in the place of M: `low`, `median` and `high` are its
-    quantiles, `rate` is c₀, minus the slope of log ρ̂, and `predicted` is 2β, β the rate of the slowest layer.
-    (`early` is `rate`.)
+    `seeds` stacks of each kind and depth, in float64, of `width` states or channels a layer. In the panel
+    *memory* the table has quantiles of ρ̂ over the stacks at some lags, ``low, median, high``; in *rate* one
+    row a stack: ``rate``, which is c₀, minus the fitted slope of log ρ̂, and ``predicted``, which is 2β, β the
+    rate of the slowest layer (``early`` is ``rate``). Columns: ``panel, model, layers, probe, lag, low,
+    median, high, seed, rate, early, predicted, r2``.
     """
-    parts = []
-    for kind in models:
-        steps = {"SSM": ssm_horizon, "S4D": s4d_horizon}.get(kind, horizon)
-
-        def measure(model, steps=steps):
-            return _unit_step(model, steps, device)
-
-        circumstances = {"kind": kind, "width": width, "repeats": repeats, "seed": seed, "early": steps}
-        parts += measured_memories(layers, measure, (1.0,), "unit step", **circumstances)
-    table = pd.concat(parts, ignore_index=True)[COLUMNS]
+    table = run_grid(
+        _measured,
+        product_of(model=models, layers=layers),
+        common={
+            "horizons": {"SSM": ssm_horizon, "S4D": s4d_horizon},
+            "horizon": horizon,
+            "width": width,
+            "seeds": seeds,
+            "seed": seed,
+            "device": device,
+        },
+    )
+    table = table.assign(probe="unit step").loc[:, COLUMNS]
     table[["low", "median", "high"]] **= 2
     table[["rate", "early", "predicted"]] *= 2
     return _decay_findings(table)
+
+
+def _measured(
+    model: str,
+    layers: int,
+    horizons: Mapping[str, int],
+    horizon: int,
+    width: int,
+    seeds: int,
+    seed: int,
+    device: str,
+) -> pd.DataFrame:
+    """Return |dŷ/dt| and its rates for the stacks of one kind and depth."""
+    steps = horizons.get(model, horizon)
+
+    def measure(stack: nn.Module) -> xr.DataArray:
+        return _unit_step(stack, steps, device)
+
+    return stack_memories(model, layers, measure, (1.0,), width=width, seeds=seeds, seed=seed, early=steps)
 
 
 def _unit_step(model: nn.Module, horizon: int, device: str) -> xr.DataArray:
@@ -72,16 +97,16 @@ def _unit_step(model: nn.Module, horizon: int, device: str) -> xr.DataArray:
 
 
 def _decay_findings(table: pd.DataFrame) -> Findings:
-    found = agreement(table)
+    agreed = agreement(table)
     words = (
         "With their usual initial weights all stacks forget exponentially: log ρ̂ is a line (median R² at "
-        f"least {found.r2.min():.3f}) of slope −c₀, c₀ {found.ratio.min():.2f} to {found.ratio.max():.2f} "
+        f"least {agreed.r2.min():.3f}) of slope −c₀, c₀ {agreed.ratio.min():.2f} to {agreed.ratio.max():.2f} "
         f"times 2β (medians over {table.seed.nunique()} models), β the rate of the slowest layer (dashed), "
         "at every depth drawn."
     )
     name = "{1}, layers {2}"
     labels = {"rate": f"c₀ per step, {name}", "ratio": f"c₀ over 2β, {name}", "r2": f"R², {name}"}
-    return findings_of(table, words, found.index, labels)
+    return findings_of(table, words, agreed.index, labels)
 
 
 def plot(data: FigureData) -> Figure:

@@ -1,8 +1,8 @@
-"""SSMs are universal approximators (2309.13414): element-wise functions by two layers without memory."""
+"""SSMs are universal approximators (2309.13414): element-wise functions by two state space layers, W = 0."""
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import SSM
 from curse_of_memory.papers.ssm_universality._two_layer_stacks import (
     NONLINEARITIES,
@@ -20,6 +21,8 @@ from curse_of_memory.papers.ssm_universality._two_layer_stacks import (
 )
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import rows
+from curse_of_memory.report.record import Number
 from curse_of_memory.tasks import Pointwise
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import sample_seed
@@ -48,7 +51,7 @@ def data(
     *,
     widths: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
     trained_widths: Sequence[int] = (2, 8, 32),
-    trainings: int = 3,
+    seeds: int = 3,
     draws: int = 20,
     points: int = 400,
     steps: int = 300,
@@ -64,47 +67,107 @@ def data(
     ``function, kind, width, seed, error, past``. The kinds: *ReLU, equal knots* and *tanh, random* have
     inner weights without training (knots at −1 + 2 i/m; `draws` random draws) and exact least squares for
     the readout; *no ReLU stack* is the least error of any function of m + 1 linear pieces, hence below every
-    ReLU stack of width m; *ReLU, trained*, *tanh, trained* are trained with W = 0 on sequences of `horizon`
-    independent inputs; *ReLU, trained, W free* starts from a W that is not zero and trains it, too: there the
-    error is that over random sequences, and `past` is the share of the variance of ŷ_k that the inputs before
-    x_k account for.
+    ReLU stack of width m; *ReLU, trained* and *tanh, trained* are trained with W = 0, from `seeds` initial
+    weights each, on sequences of `horizon` independent inputs; *ReLU, trained, W free* starts from a W that
+    is not zero and trains it, too: there the error is that over random sequences, and `past` is the share of
+    the variance of ŷ_k that the inputs before x_k account for.
     """
-    checks.positive_int("trainings", trainings)
+    checks.positive_int("seeds", seeds)
     checks.positive_int("draws", draws)
-    x = -1 + (2 * np.arange(checks.positive_int("points", points)) + 1) / points
+    checks.positive_int("points", points)
     if 2 * (max(widths) + 1) > points:
         raise ValueError(f"widths must be below half of points = {points}, got {max(widths)}")
-    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
-    rows = []
-    for name, function in FUNCTIONS.items():
-        f = function(torch.from_numpy(x)).numpy()
-        floors = piecewise_linear_floor(x, f, max(widths) + 1)
-        task = Pointwise(function, horizon)
-        for m in (checks.positive_int("widths", width) for width in widths):
-            rows.append((name, FLOOR, m, seed, floors[m], math.nan))
-            knots = np.stack([np.ones(m), 1 - 2 * np.arange(m) / m])
-            rows.append((name, KNOTS, m, seed, _least_squares(x, f, "relu", *knots), math.nan))
-            for draw in range(seed, seed + draws):
-                units = _random_units(m, "tanh", draw)
-                rows.append((name, RANDOM, m, draw, _least_squares(x, f, "tanh", *units), math.nan))
-        for m in (checks.positive_int("trained_widths", width) for width in trained_widths):
-            for start in range(seed, seed + trainings):
-                for kind, sigma in TRAINED.items():
-                    model = _stack(m, sigma, start)
-                    _train(model, task, start, settings)
-                    rows.append((name, kind, m, start, _error_on(model, x, f), 0.0))
-                model = _stack(m, "relu", start, memory=True)
-                _train(model, task, start, settings)
-                rows.append((name, FREE, m, start, *_error_and_past(model, task, start)))
-    table = pd.DataFrame(rows, columns=["function", "kind", "width", "seed", "error", "past"])
-    return _findings(table)
+    for name, several in (("widths", widths), ("trained_widths", trained_widths)):
+        for width in several:
+            checks.positive_int(name, width)
+    exact = run_grid(
+        _untrained,
+        product_of(function=FUNCTIONS),
+        common={"widths": widths, "draws": draws, "points": points, "seed": seed},
+    )
+    trained = run_grid(
+        _trained,
+        product_of(
+            function=FUNCTIONS,
+            width=trained_widths,
+            seed=range(seed, seed + seeds),
+            kind=(*TRAINED, FREE),
+        ),
+        common={
+            "points": points,
+            "horizon": horizon,
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "device": device,
+        },
+    )
+    table = pd.concat([exact, trained], ignore_index=True)
+    table = pd.concat([rows(table, function=name) for name in FUNCTIONS], ignore_index=True)
+    return _findings(table.loc[:, ["function", "kind", "width", "seed", "error", "past"]])
+
+
+def _midpoints(points: int) -> np.ndarray:
+    """Return the midpoints of `points` equal cells of [−1, 1]."""
+    return -1 + (2 * np.arange(points) + 1) / points
+
+
+def _untrained(function: str, widths: Sequence[int], draws: int, points: int, seed: int) -> pd.DataFrame:
+    """Return the errors of stacks whose inner weights are given, and the floor below all, by width."""
+    x = _midpoints(points)
+    f = FUNCTIONS[function](torch.from_numpy(x)).numpy()
+    floors = piecewise_linear_floor(x, f, max(widths) + 1)
+    errors = []
+    for m in widths:
+        errors.append((FLOOR, m, seed, floors[m]))
+        knots = np.stack([np.ones(m), 1 - 2 * np.arange(m) / m])
+        errors.append((KNOTS, m, seed, _least_squares(x, f, "relu", *knots)))
+        for draw in range(seed, seed + draws):
+            units = _random_units(m, "tanh", draw)
+            errors.append((RANDOM, m, draw, _least_squares(x, f, "tanh", *units)))
+    return pd.DataFrame(errors, columns=["kind", "width", "seed", "error"]).assign(past=math.nan)
+
+
+def _trained(
+    function: str,
+    width: int,
+    seed: int,
+    kind: str,
+    points: int,
+    horizon: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    device: str,
+) -> dict[str, float]:
+    """Train one stack; return its error, and the share of the past in its answers."""
+    task = Pointwise(FUNCTIONS[function], horizon)
+    model = _stack(width, TRAINED.get(kind, "relu"), seed, memory=kind == FREE)
+    fit(
+        model,
+        task,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        validate_every=steps,
+        validation_size=64,
+        seed=seed,
+        device=device,
+    )
+    model.cpu()
+    if kind == FREE:
+        error, past = _error_and_past(model, task, seed)
+        return {"error": error, "past": past}
+    x = _midpoints(points)
+    return {"error": _error_on(model, x, FUNCTIONS[function](torch.from_numpy(x)).numpy()), "past": 0.0}
 
 
 def piecewise_linear_floor(x: np.ndarray, f: np.ndarray, pieces: int) -> np.ndarray:
-    """Return the least |f − g| / |f| over all g that are linear on each of so many runs of points.
+    """Return the least |f − g| / |f| over all g that are linear on each of k runs of points, for k = 1, 2, ….
 
-    By dynamic programming over where the last run begins, with what rounding may have added taken off. What m
-    ReLU units say on a line has m + 1 linear pieces at most.
+    By dynamic programming over the place where the last run begins; what rounding may have added is taken
+    off. The answer of m ReLU units on a line has at most m + 1 linear pieces.
 
     Parameters
     ----------
@@ -116,7 +179,7 @@ def piecewise_linear_floor(x: np.ndarray, f: np.ndarray, pieces: int) -> np.ndar
     Returns
     -------
     array of shape (pieces,)
-        For 1, 2, … runs.
+        For k = 1, 2, …, `pieces`.
     """
     x, f = x - x.mean(), f / np.linalg.norm(f)
     sums = [np.concatenate([[0.0], np.cumsum(v)]) for v in (np.ones_like(x), x, f, x * x, x * f, f * f)]
@@ -125,11 +188,11 @@ def piecewise_linear_floor(x: np.ndarray, f: np.ndarray, pieces: int) -> np.ndar
     slope_energy = (sxf - sx * sf / count) ** 2 / np.where(n > 1, sxx - sx**2 / count, 1.0)
     cost = np.maximum(sff - sf**2 / count - slope_energy, 0.0)
     cost[n <= 0] = math.inf  # a run has points
-    best, found = cost[0], []
+    best, least = cost[0], []
     for _ in range(pieces):
-        found.append(best[-1])
+        least.append(best[-1])
         best = np.minimum(best, (best[:, None] + cost).min(0))
-    return np.sqrt(np.maximum(np.array(found) - ROUNDING, 0.0))
+    return np.sqrt(np.maximum(np.array(least) - ROUNDING, 0.0))
 
 
 def _random_units(width: int, sigma: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -155,20 +218,17 @@ def _stack(width: int, sigma: str, seed: int, *, memory: bool = False) -> TwoLay
     first = layer(width, output_size=width, seed=seed, dtype=torch.float64)
     slopes, shifts = (torch.from_numpy(part) for part in _random_units(width, sigma, seed))
     with torch.no_grad():
-        first.input_weight[:, 0], first.bias[:] = slopes, shifts
+        first.input_weight[:, 0] = slopes
+        assert isinstance(first.bias, torch.Tensor)
+        first.bias[:] = shifts
         first.output_weight.copy_(torch.eye(width))
     first.output_weight.requires_grad_(False)  # U and b say all that C could
     return TwoLayers(first, sigma, seed=seed)
 
 
-def _train(model: nn.Module, task: Pointwise, seed: int, settings: Mapping) -> None:
-    steps = settings["steps"]
-    fit(model, task, seed=seed, schedule="cosine", validate_every=steps, validation_size=64, **settings)
-    model.cpu()
-
-
 @torch.no_grad()
 def _error_on(model: nn.Module, x: np.ndarray, f: np.ndarray) -> float:
+    """Return the relative error at the inputs x, each a sequence of one step."""
     answers = model(torch.from_numpy(x)[:, None, None])[:, 0, 0].numpy()
     return float(np.linalg.norm(answers - f) / np.linalg.norm(f))
 
@@ -177,8 +237,8 @@ def _error_on(model: nn.Module, x: np.ndarray, f: np.ndarray) -> float:
 def _error_and_past(model: nn.Module, task: Pointwise, seed: int) -> tuple[float, float]:
     """Return the error at the last step, and E Var(ŷ_k | x_k) / Var ŷ_k, over 4096 pairs of sequences.
 
-    The two of a pair have the last input in common: half of the mean square of what their answers differ by
-    is the variance that the past makes.
+    The two of a pair share their last input: half the mean square of the difference of their answers is the
+    variance that the past causes.
     """
     x, y = task.sample(2 * 4096, seed=sample_seed("unseen test", seed), dtype=torch.float64)
     x[1::2, -1], y[1::2, -1] = x[::2, -1].clone(), y[::2, -1].clone()
@@ -194,23 +254,25 @@ def medians(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _findings(table: pd.DataFrame) -> Findings:
-    found = medians(table)
-    widest = table[table.kind == FREE].width.max()
-    runs = table[table.width == widest].groupby(["function", "kind"]).error
-    headline, by_seed = {}, {}
+    errors = medians(table)
+    widest = rows(table, kind=FREE).width.max()
+    runs = rows(table, width=widest).groupby(["function", "kind"]).error
+    headline: dict[str, Number] = {}
+    by_seed = {}
     for run in itertools.product(FUNCTIONS, (*TRAINED, FREE)):
         label = f"{run[0]}, m = {widest}, {run[1]}"
         by_seed[label] = runs.get_group(run)
         headline[label] = float(by_seed[label].median())
-    sine = found.loc["sin(3x)", KNOTS]
+    sine = errors.loc["sin(3x)", KNOTS]
     law = float(sine.index[-1] ** 2 * sine.iloc[-1])
     headline["sin(3x), equal knots: m² × error at the largest m"] = law
     headline["the law of that, 36/√720"] = LAW
-    headline["|x|, two ReLU units"] = float(found[KNOTS].get(("|x|", 2), math.nan))
+    headline["|x|, two ReLU units"] = errors.loc["|x|", KNOTS].to_dict().get(2, math.nan)
     past = float(table.past.max())
     headline["W free: largest share of the past in ŷ"] = past
-    reached = [headline[f"{function}, m = {widest}, ReLU, trained"] for function in FUNCTIONS]
-    free = [headline[f"{function}, m = {widest}, {FREE}"] for function in FUNCTIONS]
+    reached, free = (
+        [errors.loc[(function, widest), kind] for function in FUNCTIONS] for kind in ("ReLU, trained", FREE)
+    )
     message = (
         f"With m ReLU units on equal knots the error of sin(3x) is {law:.3g}/m² at the largest m (theory: "
         f"{LAW:.3g}/m²), and two units hold |x|. Training with W = 0 reaches {reached[0]:.1g} and "
@@ -223,43 +285,44 @@ def _findings(table: pd.DataFrame) -> Findings:
 
 def plot(data: FigureData) -> Figure:
     """Draw the two layers, and errors against widths: constructions as lines, trained stacks as marks."""
-    found = medians(data.table)
+    middle = medians(data.table)
     with plotting.style():
         figure, (sketch, *axes) = plotting.canvas(1 + len(FUNCTIONS), width=12.6, height=4.4)
         _draw_layers(sketch)
         for axis, function in zip(axes, FUNCTIONS, strict=True):
-            _draw_errors(axis, found.loc[function], data.table[data.table.function == function])
+            _draw_errors(axis, middle.loc[function], rows(data.table, function=function))
             axis.set(title=f"$f(x)={LABELS[function]}$", xlabel="width $m$ (units)")
         axes[0].set_ylabel(r"relative error $\|f-\hat y\|/\|f\|$")
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3)
+        plotting.joined_legend(figure, [axes[0]], ncols=3)
     return figure
 
 
-def _draw_errors(axis: Axes, found: pd.DataFrame, rows: pd.DataFrame) -> None:
-    colors = dict(zip(("relu", "tanh"), plotting.order(2), strict=True))
-    looks = {KNOTS: ("relu", "-", "ReLU, equal knots, least squares"), RANDOM: ("tanh", "--", None)}
-    looks[RANDOM] = ("tanh", "--", "tanh, random, least squares (median)")
-    for kind, (sigma, line, label) in looks.items():
-        curve = found[kind].dropna().clip(lower=EXACT)
+def _draw_errors(axis: Axes, middle: pd.DataFrame, errors: pd.DataFrame) -> None:
+    colors: dict[str, plotting.Color] = dict(zip(("relu", "tanh"), plotting.order(2), strict=True))
+    lines = {
+        KNOTS: ("relu", "-", "ReLU, equal knots, least squares"),
+        RANDOM: ("tanh", "--", "tanh, random, least squares (median)"),
+    }
+    for kind, (sigma, line, label) in lines.items():
+        curve = middle[kind].dropna().clip(lower=EXACT)
         axis.plot(curve.index, curve, ls=line, color=colors[sigma], label=label)
-    drawn = rows[rows.kind == RANDOM].groupby("width").error
+    drawn = rows(errors, kind=RANDOM).groupby("width").error
     band = drawn.min().clip(lower=EXACT), drawn.max().clip(lower=EXACT)
-    axis.fill_between(band[0].index, *band, color=colors["tanh"], alpha=0.25, lw=0)
-    floor = found[FLOOR].clip(lower=EXACT)
+    plotting.band(axis, band[0].index, *band, colors["tanh"], alpha=0.25)
+    floor = middle[FLOOR].clip(lower=EXACT)
     label = "no ReLU stack of width $m$"
-    axis.fill_between(floor.index, EXACT, floor, color=plotting.INK, alpha=0.14, lw=0, label=label)
+    plotting.band(axis, floor.index, EXACT, floor, plotting.INK, alpha=0.14, label=label)
     marks = {
         "ReLU, trained": ("o", 0.90, "relu"),
         "tanh, trained": ("s", 1.11, "tanh"),
         FREE: ("D", 1.0, None),
     }
     for kind, (mark, aside, sigma) in marks.items():
-        some = rows[rows.kind == kind]
-        face = colors.get(sigma, "white")
+        some = rows(errors, kind=kind)
+        face = "white" if sigma is None else colors[sigma]
         label = kind.replace("W free", "$W$ free") if kind == FREE else f"{kind}, $W=0$"
         axis.plot(some.width * aside, some.error, mark, color=face, mec=plotting.INK, ms=5.5, label=label)
-    widths = sorted(set(rows.width))
+    widths = sorted(set(errors.width))
     axis.set(xscale="log", yscale="log", ylim=(EXACT, 2))
     axis.set_xticks(widths, [str(width) for width in widths])
     axis.minorticks_off()

@@ -1,19 +1,21 @@
-"""SSMs are universal approximators (2309.13414): Volterra functionals, in a width that keeps as T grows."""
+"""SSMs are universal approximators (2309.13414): Volterra functionals, the width needed by horizon."""
 
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import SSM
 from curse_of_memory.papers.ssm_universality._two_layer_stacks import TwoLayers
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
+from curse_of_memory.report.long_table import groups, rows
+from curse_of_memory.report.record import Number
 from curse_of_memory.tasks import VolterraFunctional
 from curse_of_memory.theory.second_order_kernels import (
     DURATION,
@@ -50,7 +52,7 @@ def data(
     horizons: Sequence[int] = (16, 32, 64, 128, 256, 512),
     trained_widths: Sequence[int] = (2, 4),
     trained_horizons: Sequence[int] = (16, 128),
-    trainings: int = 3,
+    seeds: int = 3,
     steps: int = 400,
     batch_size: int = 64,
     learning_rate: float = 0.06,
@@ -63,10 +65,10 @@ def data(
     constant. Columns: ``kernel, kind, horizon, width, seed, error``. The kinds: *m squares*, the exact least
     error of any layer of m outputs with squares after it, whatever its states; *m states*, the best found
     with m states of real rates; *polarisation*, a stack written down for the product; *trained*, stacks of m
-    states and m squares after so many steps on sampled sequences, `trainings` of each, their K̂ taken from
-    their weights.
+    states and m squares after `steps` updates on sampled sequences, from `seeds` initial weights each, with
+    K̂ from the trained weights.
     """
-    checks.positive_int("trainings", trainings)
+    checks.positive_int("seeds", seeds)
     for name, values in (("widths", widths), ("trained_widths", trained_widths)):
         for width in values:
             checks.positive_int(name, width)
@@ -75,30 +77,42 @@ def data(
     for T in (*horizons, *trained_horizons):
         if checks.positive_int("horizons", T) < 2 * max(widths):
             raise ValueError(f"horizons must be at least twice the largest width {max(widths)}, got {T}")
-    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "device": device}
-    rows = []
-    for name in KERNELS:
-        for T in horizons:
-            K = kernel_values(name, T)
-            least = rank_errors(K)
-            rows += [(name, SQUARES, T, m, seed, least[m]) for m in widths]
-            found = state_errors(K, max(widths))
-            rows += [(name, STATES, T, m, seed, found[m - 1]) for m in widths]
-            if name == "product":
-                rows.append((name, POLARISED, T, 2, seed, _error(polarised(K), K)))
-        for T in trained_horizons:
-            K = kernel_values(name, T)
-            task = _task(K)
-            for m in trained_widths:
-                for start in range(seed, seed + trainings):
-                    error = _trained(stack(m, T, start), task, K, start, settings)
-                    rows.append((name, TRAINED, T, m, start, error))
-    table = pd.DataFrame(rows, columns=["kernel", "kind", "horizon", "width", "seed", "error"])
-    return _findings(table)
+    exact = run_grid(
+        _least_errors, product_of(kernel=KERNELS, horizon=horizons), common={"widths": widths, "seed": seed}
+    )
+    trained = run_grid(
+        _trained,
+        product_of(
+            kernel=KERNELS,
+            horizon=trained_horizons,
+            width=trained_widths,
+            seed=range(seed, seed + seeds),
+        ),
+        common={
+            "steps": steps,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "device": device,
+        },
+    )
+    table = pd.concat([exact, trained.assign(kind=TRAINED)], ignore_index=True)
+    table = pd.concat([rows(table, kernel=name) for name in KERNELS], ignore_index=True)
+    return _findings(table.loc[:, ["kernel", "kind", "horizon", "width", "seed", "error"]])
+
+
+def _least_errors(kernel: str, horizon: int, widths: Sequence[int], seed: int) -> pd.DataFrame:
+    """Return the least errors of m squares and of m states, and for the product that of polarisation."""
+    K = kernel_values(kernel, horizon)
+    squares, states = rank_errors(K), state_errors(K, max(widths))
+    errors = [(SQUARES, m, seed, squares[m]) for m in widths]
+    errors += [(STATES, m, seed, states[m - 1]) for m in widths]
+    if kernel == "product":
+        errors.append((POLARISED, 2, seed, _error(polarised(K), K)))
+    return pd.DataFrame(errors, columns=["kind", "width", "seed", "error"])
 
 
 def stack(width: int, horizon: int, seed: int) -> TwoLayers:
-    """Return an untrained stack: m states of variance one under white inputs, m sums of them, squares.
+    """Return an untrained stack: m states of variance one under white inputs, and squares of m sums of them.
 
     The rates are log-uniform between 0.3 and 8 per time unit, and trained as logarithms.
     """
@@ -123,7 +137,7 @@ def stack(width: int, horizon: int, seed: int) -> TwoLayers:
 
 @torch.no_grad()
 def polarised(K: np.ndarray) -> TwoLayers:
-    """Return the stack of two states and two squares that is the product, ab = ((a + b)² − (a − b)²)/4."""
+    """Return two states and two squares whose sum is the product, ab = ((a + b)² − (a − b)²)/4."""
     T = len(K)
     model = stack(2, T, 0)
     first = model.first
@@ -143,7 +157,7 @@ def second_kernel(model: TwoLayers, horizon: int) -> np.ndarray:
 
 
 def _task(K: np.ndarray) -> VolterraFunctional:
-    """Return the functional of `K`, but for eigenvalues that only cost time."""
+    """Return the functional of `K` without its negligible eigenvalues, which would only cost time."""
     eigenvalues, vectors = np.linalg.eigh(K)
     kept = np.abs(eigenvalues) > NEGLIGIBLE * np.abs(eigenvalues).max()
     pairs = [(size * v, v) for size, v in zip(eigenvalues[kept], vectors.T[kept], strict=True)]
@@ -151,14 +165,35 @@ def _task(K: np.ndarray) -> VolterraFunctional:
 
 
 def _trained(
-    model: TwoLayers, task: VolterraFunctional, K: np.ndarray, seed: int, settings: Mapping
-) -> float:
-    steps = settings["steps"]
-    fit(model, task, seed=seed, schedule="cosine", validate_every=steps, validation_size=64, **settings)
-    return _error(model.cpu(), K)
+    kernel: str,
+    horizon: int,
+    width: int,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    device: str,
+) -> dict[str, float]:
+    """Train one stack on sampled sequences; return the error of its kernel."""
+    K = kernel_values(kernel, horizon)
+    model = stack(width, horizon, seed)
+    fit(
+        model,
+        _task(K),
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        validate_every=steps,
+        validation_size=64,
+        seed=seed,
+        device=device,
+    )
+    return {"error": _error(model.cpu(), K)}
 
 
 def _error(model: TwoLayers, K: np.ndarray) -> float:
+    """Return |K̂ − K|_F / |K|_F of a stack."""
     return float(np.linalg.norm(second_kernel(model, len(K)) - K) / np.linalg.norm(K))
 
 
@@ -168,30 +203,31 @@ def medians(table: pd.DataFrame) -> pd.Series:
 
 
 def width_needed(table: pd.DataFrame, kernel: str, kind: str) -> pd.Series:
-    """Return the least width with an error of 5 per cent by horizon; missing where none tried has it."""
-    rows = table[(table.kernel == kernel) & (table.kind == kind) & (table.error <= GOOD)]
-    return rows.groupby("horizon").width.min()
+    """Return by horizon the least width with an error of at most 5 per cent; it is missing if none has it."""
+    good = rows(table, kernel=kernel, kind=kind)
+    return good.loc[good.error <= GOOD].groupby("horizon").width.min()
 
 
 def _findings(table: pd.DataFrame) -> Findings:
-    found, headline = medians(table), {}
-    longest = table[table.kind == SQUARES].horizon.max()
-    exact = found["product", POLARISED].max()
+    errors = medians(table)
+    headline: dict[str, Number] = {}
+    longest = rows(table, kind=SQUARES).horizon.max()
+    exact = errors.loc["product", POLARISED].max()
     headline["product, two squares by polarisation, largest error of all T"] = float(exact)
     for name in KERNELS:
         for kind in (SQUARES, STATES):
-            curve = found[name, kind, 1]
-            headline[f"{name}, m = 1, {kind}, T = {longest}"] = float(curve[longest])
+            headline[f"{name}, m = 1, {kind}, T = {longest}"] = float(errors.loc[name, kind, 1, longest])
             needed = sorted(set(width_needed(table, name, kind)))
             headline[f"{name}, width for 5 %, {kind}, all T"] = ", ".join(map(str, needed)) or "more"
     by_seed = {}
-    for (name, m, T), runs in table[table.kind == TRAINED].groupby(["kernel", "width", "horizon"]):
+    trained = rows(table, kind=TRAINED).sort_values(["kernel", "width", "horizon"], kind="stable")
+    for (name, m, T), runs in groups(trained, ["kernel", "width", "horizon"]).items():
         label = f"{name}, m = {m}, T = {T}, trained"
         headline[label], by_seed[label] = float(runs.error.median()), runs.error
     needed = headline[f"infinite rank, width for 5 %, {SQUARES}, all T"]
-    first, last = (table[table.kind == SQUARES].horizon.agg(side) for side in ("min", "max"))
+    first = rows(table, kind=SQUARES).horizon.min()
     message = (
-        f"Two squares hold the product of two convolutions at every T from {first} to {last}, up to "
+        f"Two squares hold the product of two convolutions at every T from {first} to {longest}, up to "
         f"{exact:.0e}. For the functional of infinite rank an error of 5 % takes {needed} squares at each of "
         "these T, though its memory grows with T: exact numbers, from eigenvalues. Marks are trained stacks."
     )
@@ -205,19 +241,19 @@ def plot(data: FigureData) -> Figure:
         figure, axes = plotting.canvas(3, width=13.2, height=4.6)
         colors = dict(zip(sorted(set(table.horizon)), plotting.order(table.horizon.nunique()), strict=True))
         for axis, name in zip(axes, KERNELS, strict=False):
-            _against_width(axis, table[table.kernel == name], colors)
+            _against_width(axis, rows(table, kernel=name), colors)
             axis.set_title(LABELS[name])
         axes[0].set_ylabel(r"relative error $\|K-\hat K\|/\|K\|$")
         last = list(KERNELS)[-1]
-        _against_horizon(axes[2], table[table.kernel == last])
+        _against_horizon(axes[2], rows(table, kernel=last))
         axes[2].set_title(f"{last}: error against $T$")
         figure.legend(
             handles=[
-                *(plt.Line2D([], [], color=c, label=f"$T={T}$") for T, c in colors.items()),
-                plt.Line2D([], [], color=plotting.INK, label="any $m$ squares, exact"),
-                plt.Line2D([], [], color=plotting.INK, ls=":", label="$m$ states, best found"),
-                plt.Line2D([], [], color="white", marker="o", mec=plotting.INK, ls="", label="trained"),
-                plt.Line2D([], [], color=plotting.INK, marker="x", ls="", label="polarisation"),
+                *(plotting.entry(f"$T={T}$", color) for T, color in colors.items()),
+                plotting.entry("any $m$ squares, exact"),
+                plotting.entry("$m$ states, best found", ls=":"),
+                plotting.entry("trained", "white", marker="o", mec=plotting.INK, ls=""),
+                plotting.entry("polarisation", marker="x", ls=""),
             ],
             loc="outside lower center",
             ncols=5,
@@ -225,35 +261,34 @@ def plot(data: FigureData) -> Figure:
     return figure
 
 
-def _against_width(axis: Axes, rows: pd.DataFrame, colors: Mapping) -> None:
-    horizons = sorted(set(rows.horizon))
+def _against_width(axis: Axes, errors: pd.DataFrame, colors: Mapping[int, plotting.Color]) -> None:
+    horizons = sorted(set(errors.horizon))
     for i, T in enumerate(horizons):
-        some = rows[rows.horizon == T].assign(error=lambda r: r.error.clip(lower=EXACT))
+        some = rows(errors, horizon=T).assign(error=lambda shown: shown.error.clip(lower=EXACT))
         for kind, line in ((SQUARES, "-"), (STATES, ":")):
-            curve = some[some.kind == kind]
+            curve = rows(some, kind=kind)
             axis.plot(curve.width, curve.error, ls=line, color=colors[T])
-        points = some[some.kind == TRAINED]
+        points = rows(some, kind=TRAINED)
         aside = 0.2 * ((i + 0.5) / len(horizons) - 0.5)
         axis.plot(points.width + aside, points.error, "o", color=colors[T], mec=plotting.INK)
-        built = some[some.kind == POLARISED]
+        built = rows(some, kind=POLARISED)
         axis.plot(built.width, built.error, "x", color=plotting.INK, ms=8)
-    axis.set(yscale="log", ylim=(EXACT / 2, 1.5), xlabel="width $m$", xticks=sorted(set(rows.width)))
+    axis.set(yscale="log", ylim=(EXACT / 2, 1.5), xlabel="width $m$", xticks=sorted(set(errors.width)))
     axis.minorticks_off()
 
 
-def _against_horizon(axis: Axes, rows: pd.DataFrame) -> None:
-    widths = sorted(set(rows.width))
-    for m, (color, mark) in zip(widths, plotting.distinct(len(widths)), strict=True):
-        some = rows[rows.width == m]
+def _against_horizon(axis: Axes, errors: pd.DataFrame) -> None:
+    for m, (color, mark) in plotting.looks(sorted(set(errors.width))).items():
+        some = rows(errors, width=m)
         for kind, line in ((SQUARES, "-"), (STATES, ":")):
-            curve = some[some.kind == kind]
+            curve = rows(some, kind=kind)
             axis.plot(curve.horizon, curve.error, ls=line, color=color)
-        exact = some[some.kind == SQUARES]
-        for T, error in zip(exact.horizon[-1:], exact.error[-1:], strict=True):
+        exact = rows(some, kind=SQUARES).tail(1)
+        for T, error in zip(exact.horizon, exact.error, strict=True):
             axis.annotate(f" $m={m}$", (T, error), va="center", color=color)
-        points = some[some.kind == TRAINED]
+        points = rows(some, kind=TRAINED)
         axis.plot(points.horizon, points.error, mark, color=color, mec=plotting.INK)
-    ticks = sorted(set(rows.horizon))
+    ticks = sorted(set(errors.horizon))
     axis.set(xscale="log", yscale="log", xlabel="horizon $T$ (steps)", xlim=(ticks[0] / 1.2, ticks[-1] * 1.9))
     axis.set_xticks(ticks, [str(T) for T in ticks])
     axis.minorticks_off()

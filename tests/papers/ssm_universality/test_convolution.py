@@ -17,7 +17,7 @@ BOTH = (paper.SSM_MARK, paper.S4D_MARK)
 
 @pytest.fixture(scope="module")
 def data():
-    return paper.data(widths=(1, 2, 3, 4, 8), trained_widths=(2, 8), trainings=1, horizon=48)
+    return paper.data(widths=(1, 2, 3, 4, 8), trained_widths=(2, 8), seeds=1, horizon=48)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_the_error_of_a_layer_is_that_of_its_answers(kind):
     """For an impulse the answer is the memory itself, by the scan and not by the closed form."""
     task = LinearFunctional(paper.KERNELS["polynomial"], 32)
     model = paper.layers(4, 0)[kind]
-    error = paper._trained(model, task, {"descent": 50, "evaluations": 10})
+    error = paper._error_of_trained(model, task, descent=50, evaluations=10)
     impulse = torch.zeros(1, 32, 1, dtype=torch.float64)
     impulse[0, 0] = 1.0
     answers = model(impulse)[0, :, 0].detach().numpy()
@@ -106,7 +106,7 @@ def test_layers_of_one_seed_are_the_same_and_of_two_are_not():
     [
         ({"widths": (0,)}, "widths must be at least 1"),
         ({"trained_widths": (3,)}, "trained_widths must be even"),
-        ({"trainings": 0}, "trainings must be at least 1"),
+        ({"seeds": 0}, "seeds must be at least 1"),
         ({"horizon": 8, "widths": (5,)}, "terms must be at most half the 8"),
     ],
     ids=str,

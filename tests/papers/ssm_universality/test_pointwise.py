@@ -17,9 +17,7 @@ EPS = np.finfo(float).eps
 
 @pytest.fixture(scope="module")
 def data():
-    return paper.data(
-        widths=(1, 2, 4, 8, 16), trained_widths=(1, 16), trainings=3, draws=5, steps=200, horizon=4
-    )
+    return paper.data(widths=(1, 2, 4, 8, 16), trained_widths=(1, 16), seeds=3, draws=5, steps=200, horizon=4)
 
 
 def test_every_kind_has_its_widths_and_seeds(data):
@@ -148,7 +146,7 @@ def test_the_past_is_only_in_stacks_that_may_remember(data):
     [
         ({"widths": (0,)}, "widths must be at least 1"),
         ({"widths": (200,)}, "widths must be below half of points"),
-        ({"trainings": 0}, "trainings must be at least 1"),
+        ({"seeds": 0}, "seeds must be at least 1"),
         ({"draws": 0}, "draws must be at least 1"),
     ],
     ids=str,
@@ -167,5 +165,5 @@ def test_pictures_are_drawn_of_much_and_of_little(data):
     figure = paper.plot(data)
     assert [axis.get_xlabel() for axis in figure.axes[1:]] == ["width $m$ (units)"] * 2
     plt.close(figure)
-    little = paper.data(widths=(2,), trained_widths=(2,), trainings=1, draws=1, steps=1)
+    little = paper.data(widths=(2,), trained_widths=(2,), seeds=1, draws=1, steps=1)
     plt.close(paper.plot(little))

@@ -21,7 +21,7 @@ def data():
         horizons=(16, 64, 256),
         trained_widths=(2,),
         trained_horizons=(16, 64),
-        trainings=2,
+        seeds=2,
         steps=200,
     )
 
@@ -117,7 +117,7 @@ def test_the_spread_is_over_the_trainings(data, expect_spread):
         ({"trained_widths": (0,)}, "trained_widths must be at least 1"),
         ({"widths": (2, 4)}, r"widths must hold 1, from where errors fall, got \[2, 4\]"),
         ({"horizons": (8,)}, "at least twice the largest width 5, got 8"),
-        ({"trainings": 0}, "trainings must be at least 1"),
+        ({"seeds": 0}, "seeds must be at least 1"),
     ],
     ids=str,
 )
@@ -131,6 +131,6 @@ def test_every_panel_says_what_it_shows(data):
     assert [axis.get_xlabel() for axis in figure.axes] == ["width $m$"] * 2 + ["horizon $T$ (steps)"]
     plt.close(figure)
     little = paper.data(
-        widths=(1,), horizons=(16,), trained_widths=(1,), trained_horizons=(16,), trainings=1, steps=1
+        widths=(1,), horizons=(16,), trained_widths=(1,), trained_horizons=(16,), seeds=1, steps=1
     )
     plt.close(paper.plot(little))
