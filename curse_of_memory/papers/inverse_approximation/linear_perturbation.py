@@ -116,14 +116,14 @@ def plot(data: FigureData) -> Figure:
             if target == "polynomial":
                 for beta, error in _crossings(rows(curves, kind="best fit")).values():
                     axis.plot(beta, error, "o", mfc="none", color="crimson", ms=9, mew=1.6, zorder=5)
-            formula = {"exponential": r"$\rho(t)=0.9^t$", "polynomial": r"$\rho(t)=(1+t)^{-1.1}$"}[target]
+            formula = targets.named(KERNELS[target]).label().strip("$")
             axis.set(
                 xscale="log",
                 yscale="log",
                 xlim=(4e-4, 0.3),
                 ylim=(1e-3, 30),
                 xlabel=r"perturbation $\beta$",
-                title=f"{target} memory, {formula}",
+                title=f"{target} memory, $\\rho(t)={formula}$",
             )
         axes[0].set_ylabel(r"perturbation error $E_m(\beta)$, diagonal $\Delta W$")
         axes[1].add_line(plotting.entry("trained", marker="o", ls="", mfc="none"))

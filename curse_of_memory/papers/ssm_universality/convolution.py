@@ -1,7 +1,7 @@
 """SSMs are universal approximators (2309.13414): temporal convolutions by one state space layer."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,17 +24,11 @@ from curse_of_memory.training import fit_expected
 
 __all__ = ["KERNELS", "data", "plot"]
 
-KERNELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+KERNELS: dict[str, targets.Target] = {
     "exponential": targets.exponential_sum(coefficients=[1.0, -0.6], rates=[0.05, 0.3]),
     "polynomial": targets.named("iat-code-polynomial"),
     "Airy": targets.named("iat-code-airy"),
     "delayed": targets.from_formula("exp(-(t - 16)**2/18)"),
-}
-LABELS = {
-    "exponential": r"exponential, $e^{-t/20}-0.6\,e^{-3t/10}$",
-    "polynomial": r"polynomial, $(1+t/10)^{-1.1}$",
-    "Airy": r"Airy, $\mathrm{Ai}(t-6)$",
-    "delayed": r"delayed, $e^{-(t-16)^2/18}$",
 }
 REAL, PAIRS, FLOOR, SSM_MARK, S4D_MARK = "real rates", "pairs", "no layer", "SSM, trained", "S4D, trained"
 CLOCK = (0.03, 0.3)  # steps of S4D at the start: its modes then have periods from some steps on
@@ -161,7 +155,7 @@ def plot(data: FigureData) -> Figure:
         figure, grid = plotting.canvas(2, 2, width=9.2, height=7.0, sharex=True)
         for axis, (name, errors) in zip(grid.flat, groups(data.table, "kernel").items(), strict=True):
             _draw(axis, errors)
-            axis.set_title(LABELS[name])
+            axis.set_title(f"{name}, {KERNELS[name].label()}")
         for axis in grid[1]:
             axis.set_xlabel("number of states $m$")
         for axis in grid[:, 0]:
