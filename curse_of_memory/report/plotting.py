@@ -137,7 +137,7 @@ def looks(names: Iterable[Name]) -> dict[Name, Look]:
     ['o', 's']
     """
     names = list(names)
-    return dict(zip(names, distinct(len(names)), strict=True))
+    return dict(zip(names, distinct(len(names)), strict=False))  # of no names, none
 
 
 def power_label(p: float) -> str:

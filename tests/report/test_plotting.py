@@ -34,6 +34,10 @@ def test_looks_differ_in_mark_and_lightness():
     assert (np.diff(lightness) > 0.03).all()
 
 
+def test_no_names_have_no_looks():
+    assert plotting.looks([]) == {}
+
+
 def test_theory_is_a_line_and_a_measurement_marks(axis):
     plotting.theory_and_measured(axis, (X, X**2), (X[::2], X[::2]), LOOK, label="seen")
     line, marks = axis.lines
