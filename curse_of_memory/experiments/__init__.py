@@ -1,1 +1,1 @@
-"""Experiments that figures of several papers share: what is trained, measured and put into a long table."""
+"""Experiments that several figures share: grids of settings, trained models and what is measured of them."""

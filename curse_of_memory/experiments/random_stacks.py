@@ -1,4 +1,4 @@
-"""Random stacks of layers: how fast their memory decays, and how fast it has to.
+"""Random stacks of layers by name, the fitted rate at which a memory decays, and quantiles over stacks.
 
 Their rate β is :func:`curse_of_memory.measure.linearised_rate`. Layers of one rate have t^{ℓ−1} e^{−βt}
 (StableSSM (2311.14495), theorem 3.3): their slope is smaller by up to (ℓ − 1)/t.

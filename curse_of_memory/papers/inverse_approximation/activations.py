@@ -61,7 +61,7 @@ def data(
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw one panel per activation: direct dashed, softplus solid, the authors' widest pair in grey."""
+    """Draw one panel per activation: direct dashed, softplus solid, the authors' runs in grey."""
     printed = reference("inverse_approximation/activations")
     with plotting.style():
         panels = groups(data.table, "activation")

@@ -1,4 +1,4 @@
-"""Inverse approximation theory (2305.19190), figure 1: linear RNNs, perturbed."""
+"""Inverse approximation theory (2305.19190), figure 1: perturbation errors of linear RNNs."""
 
 import math
 from collections.abc import Sequence

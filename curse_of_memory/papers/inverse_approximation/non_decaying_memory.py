@@ -1,4 +1,4 @@
-"""Figure 11 of "Inverse approximation theory" (2305.19190): tanh networks whose memory does not decay."""
+"""Inverse approximation theory (2305.19190), figure 11: tanh networks whose memory does not decay."""
 
 import math
 from collections.abc import Sequence

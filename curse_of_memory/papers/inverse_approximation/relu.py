@@ -1,4 +1,4 @@
-"""Figure 7 of "Inverse approximation theory" (2305.19190): ReLU networks, without and with softplus."""
+"""Inverse approximation theory (2305.19190), figure 7: ReLU networks without and with softplus."""
 
 from collections.abc import Sequence
 from itertools import product

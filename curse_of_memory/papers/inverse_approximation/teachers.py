@@ -1,4 +1,4 @@
-"""Figure 3 of "Inverse approximation theory" (2305.19190): which random teachers are learnt stably."""
+"""Inverse approximation theory (2305.19190), figure 3: random teachers that are learnt stably."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -60,7 +60,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Train stacks of S4D layers, and one layer of attention, on attention; compute what theory says of it.
+    """Train stacks of S4D layers, and one layer of attention, on a task of attention; compare with theory.
 
     The blocks are those of the public code: GELU, gated output, residual, layer norm. Rows of the panel
     *tasks* hold the expected ``error`` of a ``predictor`` at a ``step`` of three tasks, and that of the one

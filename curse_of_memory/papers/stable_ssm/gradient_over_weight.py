@@ -1,4 +1,4 @@
-"""StableSSM (2311.14495): the gradient over the weight through training, and the theory of it."""
+"""StableSSM (2311.14495): gradient over weight through training, and its bound for one mode."""
 
 import math
 from collections.abc import Sequence

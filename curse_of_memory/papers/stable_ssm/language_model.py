@@ -1,4 +1,4 @@
-"""StableSSM (2311.14495): gradient over weight and loss of language models, by map; here on WikiText-2."""
+"""StableSSM (2311.14495): gradient over weight and loss of language models on WikiText-2, by map."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -102,7 +102,7 @@ def _trained(
     device: str,
     with_weights: tuple[float, int],
 ) -> pd.DataFrame:
-    """Train one model; return its rows, those of *weights* for this pair of learning rate and seed only."""
+    """Train one model; return its rows of *training*, and of *weights* if `with_weights` names this run."""
     model = word_s4d(task.vocabulary, width, layers, seed, states=states, parameterization=parameterization)
     gradients = _Gradients(model)
     result = fit_words(

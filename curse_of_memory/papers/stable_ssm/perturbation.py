@@ -52,7 +52,7 @@ def data(
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
-    """Train linear SSMs of real modes on (1 + t/10)^{−1.1}, and bracket E_m(β) of what was learnt.
+    """Train linear SSMs of real modes on (1 + t/10)^{−1.1}, and bracket E_m(β) of the trained models.
 
     Trained on the exact expected loss from `seeds` random starts, of which the best is kept. The error is the
     root of the expected squared error for white inputs of variance one; c and u of a mode are of equal size.
