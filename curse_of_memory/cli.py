@@ -103,7 +103,7 @@ def stoppable(said: str) -> Iterator[None]:
 
 
 def this_machine() -> "Machine":
-    """Return what names devices and data files; torch is imported only when they are asked for."""
+    """Return the functions that name devices and data files; they import torch when they are first called."""
     from curse_of_memory.gallery.origin import Machine
 
     def device(name: str) -> str:

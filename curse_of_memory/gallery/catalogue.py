@@ -50,7 +50,7 @@ FIGURE_OPTIONAL = {"notebook": str, "needs": str, "stand_in": str}
 
 @dataclass(frozen=True)
 class Paper:
-    """One paper.
+    """A paper: how it is cited, and the folder of its notebooks, modules and figures.
 
     Attributes
     ----------

@@ -103,7 +103,7 @@ class ThisPythonKernel(AsyncKernelManager):
 
 
 class OneThreadKernel(ThisPythonKernel):
-    """The same with one computing thread: for kernels side by side, and for one order of sums everywhere."""
+    """A kernel of this Python with one computing thread, for kernels side by side and one order of sums."""
 
     extra_environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 

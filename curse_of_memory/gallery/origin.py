@@ -23,7 +23,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Machine:
-    """Two questions to the machine, answered outside the gallery, which imports no science.
+    """Two functions that the gallery is given, as they need torch: names of devices, and files of data sets.
 
     Attributes
     ----------

@@ -15,9 +15,9 @@ from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit, memory_budget
 from curse_of_memory.tools.random_streams import stream
 
-__all__ = ["NORMS", "gradient_norms"]
+__all__ = ["gradient_norms"]
 
-NORMS = ("frobenius", "spectral")
+_NORMS = ("frobenius", "spectral")
 EVERY_OUTPUT_UP_TO = 64  # channels; beyond, the norm is estimated from random combinations of them
 
 
@@ -98,7 +98,7 @@ def gradient_norms(
     """
     checks.positive_int("horizon", horizon)
     checks.positive_int("samples", samples)
-    checks.one_of("norm", norm, NORMS)
+    checks.one_of("norm", norm, _NORMS)
     if chunk is not None:
         checks.positive_int("chunk", chunk)
     system = SequenceMap.of(model, output=output, embedding=embedding, input_size=input_size, token=token)

@@ -24,7 +24,7 @@ from curse_of_memory.tools import checks
 
 __all__ = ["SequenceStack"]
 
-NORMS: dict[str, Callable[..., nn.Module]] = {
+_NORMS: dict[str, Callable[..., nn.Module]] = {
     "none": nn.Identity,
     "layer": nn.LayerNorm,
     "batch": nn.BatchNorm1d,
@@ -51,7 +51,7 @@ class _Block(nn.Module):
         super().__init__()
         self.mixing, self.residual, self.norm_first = mixing, residual, norm_first
         self.activation = activation
-        self.norm = NORMS[norm](width, **DRAWN)
+        self.norm = _NORMS[norm](width, **DRAWN)
         self.dropout = nn.Dropout(dropout)
         wide = {"glu": 2 * width, "linear": width, "none": 0}[output]
         self.gated = output == "glu"
@@ -158,7 +158,7 @@ class SequenceStack(Streaming[tuple]):
         self.output_size = checks.positive_int("output_size", output_size)
         checks.one_of("activation", activation, STACKED)
         checks.one_of("output", output, OUTPUTS)
-        checks.one_of("norm", norm, NORMS)
+        checks.one_of("norm", norm, _NORMS)
         norm_first = checks.one_of("placement", placement, PLACES) == "pre"
         inputs.dropout_probability(dropout)
         checks.flag("residual", residual)

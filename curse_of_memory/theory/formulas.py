@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from curse_of_memory.theory.airy_integrals import airy_values
 from curse_of_memory.tools import checks
 
-__all__ = ["arguments", "compiled", "exact", "in_symbol", "mathtext", "values_like"]
+__all__ = ["arguments", "exact", "in_symbol", "mathtext", "numpy_function", "values_like"]
 
 # how tightly the text of a formula binds: what binds less than its place asks for gets parentheses
 _SUM, _PRODUCT, _POWER, _ATOM = range(4)
@@ -81,13 +81,13 @@ def in_symbol(expr: sympy.Expr | str, symbol: sympy.Symbol) -> sympy.Expr:
 
 
 @lru_cache
-def compiled(formula: sympy.Expr, symbol: sympy.Symbol) -> Callable[[np.ndarray], ArrayLike]:
+def numpy_function(formula: sympy.Expr, symbol: sympy.Symbol) -> Callable[[np.ndarray], ArrayLike]:
     """Return a formula as a vectorised numpy function of its symbol.
 
     Examples
     --------
     >>> x = sympy.Symbol("x")
-    >>> compiled(x**2, x)(np.array([1.0, 3.0]))
+    >>> numpy_function(x**2, x)(np.array([1.0, 3.0]))
     array([1., 9.])
     """
     # scipy's own Ai is NaN where it has long underflowed

@@ -1,4 +1,4 @@
-"""What only some of the package needs is in extras; where one is missing, one line says which to install."""
+"""Optional packages: an error in one line that names the extra to install where one is missing."""
 
 from importlib.util import find_spec
 

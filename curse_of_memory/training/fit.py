@@ -21,7 +21,7 @@ from curse_of_memory.training.data_sets import Data
 from curse_of_memory.training.demands import check_answers, numbers_by_name, real_number, trained_dtype
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult, verdict
-from curse_of_memory.training.run_state import COLUMNS, RunState
+from curse_of_memory.training.run_state import HISTORY_COLUMNS, RunState
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.untouched import untouched
 
@@ -233,7 +233,7 @@ def fit(
                 place.backward(error)
                 if watch is not None and ((run.step + 1) % validate_every == 0 or run.step + 1 >= steps):
                     with untouched(model, place.device):
-                        run.watched = numbers_by_name(watch(model), COLUMNS)
+                        run.watched = numbers_by_name(watch(model), HISTORY_COLUMNS)
                 norm = place.clip(network, stepper, clip)
                 run.training_loss = place.mean(error)
                 if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):

@@ -12,9 +12,9 @@ from curse_of_memory.training.checkpoints import Checkpoint
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.untouched import generator_states, same_states, set_generators
 
-__all__ = ["COLUMNS", "RunState"]
+__all__ = ["HISTORY_COLUMNS", "RunState"]
 
-COLUMNS = ("step", "training_loss", "validation_loss", "learning_rate")
+HISTORY_COLUMNS = ("step", "training_loss", "validation_loss", "learning_rate")
 """Of the history of a run."""
 
 
@@ -90,7 +90,7 @@ class RunState:
         if self.history and self.history[-1]["step"] == self.step:
             return True  # a resumed run stands at a validation that was recorded
         row = (self.step, self.training_loss, score, self._optimizer.param_groups[0]["lr"])
-        self.history.append(dict(zip(COLUMNS, row, strict=True)) | self.watched)
+        self.history.append(dict(zip(HISTORY_COLUMNS, row, strict=True)) | self.watched)
         if not math.isfinite(score):
             return False
         on_grid = self.step % self._every == 0

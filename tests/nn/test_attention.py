@@ -10,7 +10,7 @@ from torch import nn
 from curse_of_memory.measure import gradient_norms, memory_function
 from curse_of_memory.nn.attention.causal_attention import Cache, CausalSelfAttention
 from curse_of_memory.nn.attention.positions import POSITIONS, rotated, waves
-from curse_of_memory.nn.attention.transformer import NORMS, CausalTransformer
+from curse_of_memory.nn.attention.transformer import NORM_PLACES, CausalTransformer
 
 EPS = float(np.finfo(float).eps)
 
@@ -132,7 +132,7 @@ def torchs_block(block, norm, activation):
 
 @pytest.mark.parametrize("positions", ["none", "sinusoidal", "learnt"])
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", NORM_PLACES)
 def test_transformers_are_torchs_with_the_same_weights(norm, activation, positions):
     model = transformer(norm=norm, activation=activation, positions=positions)
     # norms that are not the identity and each other's
@@ -155,7 +155,7 @@ def test_transformers_are_torchs_with_the_same_weights(norm, activation, positio
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", NORM_PLACES)
 @pytest.mark.parametrize("cut", [0, 7, 19])
 def test_transformers_are_causal(norm, positions, cut):
     model = transformer(norm=norm, positions=positions)
@@ -174,7 +174,7 @@ def test_transformers_are_causal(norm, positions, cut):
 
 
 @pytest.mark.parametrize("positions", POSITIONS)
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", NORM_PLACES)
 @pytest.mark.parametrize("cuts", [(7,), (1, 2, 3), (0, 19), tuple(range(1, 20))], ids=str)
 def test_chunks_of_time_are_the_whole_sequence(cuts, norm, positions):
     model = transformer(norm=norm, positions=positions)

@@ -28,7 +28,7 @@ from curse_of_memory.tools import checks
 
 __all__ = ["CausalTransformer"]
 
-NORMS = ("pre", "post")
+NORM_PLACES = ("pre", "post")
 
 
 class _Block(nn.Module):
@@ -134,7 +134,7 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
         checks.positive_int("layers", layers)
         feedforward = 4 * width if feedforward is None else checks.positive_int("feedforward", feedforward)
         self.positions = checks.one_of("positions", positions, POSITIONS)
-        self.norm = checks.one_of("norm", norm, NORMS)
+        self.norm = checks.one_of("norm", norm, NORM_PLACES)
         checks.one_of("activation", activation, FEEDFORWARD)
         if (self.positions == "learnt") != (horizon is not None):
             raise ValueError(

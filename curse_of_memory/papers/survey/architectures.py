@@ -16,13 +16,13 @@ from curse_of_memory.theory.exponential_sums import fit_exponential_sums
 from curse_of_memory.theory.tensor_trains import fit_tensor_train
 from curse_of_memory.tools import checks
 
-__all__ = ["KERNELS", "attention_errors", "data", "plot"]
+__all__ = ["TWO_TIME_KERNELS", "attention_errors", "data", "plot"]
 
 NOTHING = 1e-12  # errors below are rounding and drawn at the lower edge
 GOOD = 0.01  # relative error that a width is asked for
 EVALUATIONS = 400  # of each search for scores of an attention head
 
-KERNELS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
+TWO_TIME_KERNELS: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "exponential decay": lambda t, s, half: 1 / np.cosh((t + s) / 8),
     "delayed spike": lambda t, s, half: (t + s == half - 1).astype(float),
     "digit product": lambda t, s, half: 0.5 ** np.bitwise_count(t + s),
@@ -85,7 +85,7 @@ def data(
     if widths[-1] > half:
         raise ValueError(f"widths must be at most half = {half}, got {widths[-1]}")
     for name in kernels:
-        checks.one_of("kernels", name, KERNELS)
+        checks.one_of("kernels", name, TWO_TIME_KERNELS)
     table = run_grid(_errors, product_of(kernel=kernels), {"half": half, "widths": widths, "seed": seed})
     return Findings(table, *_summary(table))
 
@@ -93,7 +93,7 @@ def data(
 def _errors(kernel: str, half: int, widths: list[int], seed: int) -> pd.DataFrame:
     """Return the errors of every architecture and width for one kernel."""
     t, s = np.arange(half)[:, None], np.arange(half + 1)[None, :]
-    K, lags = KERNELS[kernel](t, s, half), t + s
+    K, lags = TWO_TIME_KERNELS[kernel](t, s, half), t + s
     total = np.linalg.norm(K)
     counts = np.bincount(lags.ravel()).astype(float)
     homogeneous = np.bincount(lags.ravel(), K.ravel()) / counts

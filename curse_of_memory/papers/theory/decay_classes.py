@@ -14,7 +14,7 @@ from curse_of_memory.theory.decay import decay
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
 
-__all__ = ["FAMILIES", "NOISES", "data", "measured", "plot"]
+__all__ = ["FAMILIES", "NOISES", "data", "noisy_memory", "plot"]
 
 SURE = 0.9
 UNIT = 200.0  # lags in which the times of the families are meant
@@ -86,12 +86,12 @@ NOISES: dict[str, Memory] = {
 }
 
 
-def measured(family: str, noise: str, horizon: int, seed: int) -> np.ndarray:
+def noisy_memory(family: str, noise: str, horizon: int, seed: int) -> np.ndarray:
     """Return a memory of the family with random parameters, as it is measured under the noise.
 
     Examples
     --------
-    >>> measured("constant", "none", horizon=3, seed=0)
+    >>> noisy_memory("constant", "none", horizon=3, seed=0)
     array([1., 1., 1.])
     """
     random = stream("curves of a decay", seed, list(FAMILIES).index(family), list(NOISES).index(noise))
@@ -148,7 +148,7 @@ def data(
 
 def _answer(family: str, noise: str, draw: int, horizon: int) -> dict[str, object]:
     """Return the class that a random memory is said to have, and the confidence."""
-    fit = decay(measured(family, noise, horizon, draw))
+    fit = decay(noisy_memory(family, noise, horizon, draw))
     return {"answer": fit.kind, "confidence": fit.confidence}
 
 

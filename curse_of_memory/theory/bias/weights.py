@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from curse_of_memory.theory.bias.memory_bias import Bias, steps, t
-from curse_of_memory.theory.formulas import compiled, exact, in_symbol, values_like
+from curse_of_memory.theory.formulas import exact, in_symbol, numpy_function, values_like
 from curse_of_memory.tools import checks
 
 __all__ = ["exponential", "from_callable", "from_formula", "power"]
@@ -181,7 +181,7 @@ def from_callable(func: Callable[[np.ndarray], ArrayLike], name: str = "callable
 class _Formula(Bias):
     def _weight(self, times):
         with np.errstate(over="ignore"):
-            return _positive(compiled(self.weight_formula, t)(times), times, self.name)
+            return _positive(numpy_function(self.weight_formula, t)(times), times, self.name)
 
 
 def from_formula(expr: sympy.Expr | str, name: str | None = None) -> Bias:

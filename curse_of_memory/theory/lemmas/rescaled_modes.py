@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory.tools import checks
 
-__all__ = ["MODELS", "RescaledModes", "appendix_c"]
+__all__ = ["RescaledModes", "appendix_c"]
 
-MODELS = ("plain", "rescaled")
+_MODELS = ("plain", "rescaled")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -163,7 +163,7 @@ def appendix_c(terms: int, power: int = 1, model: str = "plain") -> RescaledMode
     k = np.arange(1.0, checks.positive_int("terms", terms) + 1)
     if power not in (1, 2):
         raise ValueError(f"power must be 1 or 2, got {power!r}")
-    checks.one_of("model", model, MODELS)
+    checks.one_of("model", model, _MODELS)
     return RescaledModes(
         coefficients=k**-2.0,
         rates=k ** -float(power),

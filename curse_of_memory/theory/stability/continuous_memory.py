@@ -8,7 +8,7 @@ import numpy as np
 import sympy
 
 from curse_of_memory.theory.exponential_sums import ExponentialSum
-from curse_of_memory.theory.formulas import compiled
+from curse_of_memory.theory.formulas import numpy_function
 from curse_of_memory.theory.stability.cell_rows import hidden_in_cells
 from curse_of_memory.theory.targets.analytic import derivative_bound
 from curse_of_memory.theory.targets.target import Target
@@ -106,5 +106,5 @@ def time_derivative(rho: Target | ExponentialSum) -> Callable[[np.ndarray], np.n
         return lambda t: -np.real(np.exp(-np.multiply.outer(t, rho.rates)) @ (rho.rates * rho.coefficients))
     if rho.formula is None:
         raise ValueError(f"rho must have a differentiable formula, got {rho.name}")
-    derived = compiled(sympy.diff(rho.formula, time), time)
+    derived = numpy_function(sympy.diff(rho.formula, time), time)
     return lambda t: np.broadcast_to(derived(t), np.shape(t)).astype(float)

@@ -15,9 +15,9 @@ from curse_of_memory.theory.stability.half_line_norm import HalfLine
 from curse_of_memory.theory.stability.perturbed_model import Model
 from curse_of_memory.tools import checks
 
-__all__ = ["BALLS", "full_bracket", "takes_ball"]
+__all__ = ["full_bracket", "takes_ball"]
 
-BALLS = ("diagonal", "full")
+_BALLS = ("diagonal", "full")
 _FULL = ("direct", "direct-discrete")
 _LARGEST = 1e100
 
@@ -29,7 +29,7 @@ def takes_ball(f: Reparameterization, ball: str) -> None:
     --------
     >>> takes_ball(REPARAMETERIZATIONS["direct"], "full")
     """
-    checks.one_of("ball", ball, BALLS)
+    checks.one_of("ball", ball, _BALLS)
     if ball == "full" and f not in [REPARAMETERIZATIONS[name] for name in _FULL]:
         raise ValueError(
             "ball='full' moves a whole recurrent matrix, which is the weight itself for 'direct' and "

@@ -13,7 +13,7 @@ import sympy
 from numpy.typing import ArrayLike
 from scipy import optimize
 
-from curse_of_memory.theory.formulas import compiled, in_symbol, values_like
+from curse_of_memory.theory.formulas import in_symbol, numpy_function, values_like
 from curse_of_memory.theory.targets.analytic import octaves
 from curse_of_memory.theory.targets.decays import Decay
 from curse_of_memory.theory.targets.exponentials import (
@@ -206,10 +206,10 @@ class _Formula(Target):
 
     @property
     def last(self):
-        return _evaluable(compiled(self.formula, t))
+        return _evaluable(numpy_function(self.formula, t))
 
     def _values(self, times):
-        return values_like(times, compiled(self.formula, t)(times), f"rho of {self.name}")
+        return values_like(times, numpy_function(self.formula, t)(times), f"rho of {self.name}")
 
     def _magnitude(self, low, high, height):
         bound = magnitude_of(self.formula)

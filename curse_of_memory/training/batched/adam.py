@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-__all__ = ["BatchedAdamW", "clip_norms", "gradient_norms"]
+__all__ = ["BatchedAdamW", "clip_norms", "norms_by_model"]
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8  # torch's own defaults
 CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
@@ -23,7 +23,7 @@ CLIP_EPSILON = 1e-6  # as in torch.nn.utils.clip_grad_norm_
 Stacked = dict[str, Tensor]
 
 
-def gradient_norms(gradients: Mapping[str, Tensor]) -> Tensor:
+def norms_by_model(gradients: Mapping[str, Tensor]) -> Tensor:
     """Return the Euclidean norm of each model's whole gradient, of shape ``(model,)``.
 
     Parameters
@@ -33,7 +33,7 @@ def gradient_norms(gradients: Mapping[str, Tensor]) -> Tensor:
 
     Examples
     --------
-    >>> gradient_norms({"a": torch.tensor([[3.0], [0.0]]), "b": torch.tensor([[4.0], [1.0]])}).tolist()
+    >>> norms_by_model({"a": torch.tensor([[3.0], [0.0]]), "b": torch.tensor([[4.0], [1.0]])}).tolist()
     [5.0, 1.0]
     """
     return torch.stack([g.flatten(1).norm(dim=1) for g in gradients.values()]).norm(dim=0)
@@ -47,14 +47,14 @@ def clip_norms(gradients: Mapping[str, Tensor], norms: Tensor, largest: float) -
     gradients : mapping from name to Tensor of shape ``(model, ...)``
         One entry for each kind of weight.
     norms : Tensor of shape ``(model,)``
-        What :func:`gradient_norms` returns for them.
+        What :func:`norms_by_model` returns for them.
     largest : float
         Norm to keep to; `math.inf` clips nothing.
 
     Examples
     --------
     >>> gradients = {"a": torch.tensor([[3.0, 4.0], [0.3, 0.4]])}
-    >>> clip_norms(gradients, gradient_norms(gradients), 1.0)["a"].sum(1)
+    >>> clip_norms(gradients, norms_by_model(gradients), 1.0)["a"].sum(1)
     tensor([1.4000, 0.7000])
     """
     scale = (largest / (norms + CLIP_EPSILON)).clamp(max=1.0)

@@ -18,7 +18,7 @@ from torch import Tensor
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.protocols import Stackable
 from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit
-from curse_of_memory.training.batched.adam import BatchedAdamW, Stacked, clip_norms, gradient_norms
+from curse_of_memory.training.batched.adam import BatchedAdamW, Stacked, clip_norms, norms_by_model
 
 __all__ = ["Group", "Members", "stack_key"]
 
@@ -146,7 +146,7 @@ class Group:
             The losses before the step, of those that go on.
         """
         values, gradients = self._values_and_gradients(lambda part: losses.training(part, number))
-        norms = gradient_norms(gradients)
+        norms = norms_by_model(gradients)
         finite = torch.isfinite(values) & torch.isfinite(norms)
         if not finite.all():
             self.keep(finite.cpu().numpy())

@@ -34,7 +34,7 @@ Arrays = Mapping[str, np.ndarray]
 def compiled_case(
     model: object, task: object, loss: object
 ) -> tuple[RNN, LinearFunctional, TemporallyWeightedMSE] | None:
-    """Return all three if :class:`MemoryMisfit` knows their very classes, no subclasses; else None."""
+    """Return model, task and loss if :class:`MemoryMisfit` takes them: no subclasses; else None."""
     if type(model) is RNN and type(task) is LinearFunctional and type(loss) is TemporallyWeightedMSE:
         return model, task, loss
     return None

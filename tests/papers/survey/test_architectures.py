@@ -18,7 +18,7 @@ def curves(data, kernel):
 
 
 def kernel_of(name, half=16):
-    return survey.KERNELS[name](np.arange(half)[:, None], np.arange(half + 1)[None], half)
+    return survey.TWO_TIME_KERNELS[name](np.arange(half)[:, None], np.arange(half + 1)[None], half)
 
 
 def test_every_architecture_has_every_width(data):
@@ -27,14 +27,14 @@ def test_every_architecture_has_every_width(data):
     assert data.table.error.between(0, 1).all()
 
 
-@pytest.mark.parametrize("kernel", survey.KERNELS)
+@pytest.mark.parametrize("kernel", survey.TWO_TIME_KERNELS)
 def test_the_encoder_decoder_is_the_singular_values(data, kernel):
     s = np.linalg.svd(kernel_of(kernel), compute_uv=False)
     left_over = [np.linalg.norm(s[m:]) / np.linalg.norm(s) for m in (1, 2, 3, 4)]
     np.testing.assert_allclose(curves(data, kernel)["encoder-decoder"], left_over, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("kernel", survey.KERNELS)
+@pytest.mark.parametrize("kernel", survey.TWO_TIME_KERNELS)
 def test_no_rnn_is_below_the_encoder_decoder_and_none_is_below_the_floor(data, kernel):
     found = curves(data, kernel)
     assert (found["RNN"] >= found["encoder-decoder"] * (1 - 1e-9)).all()
@@ -62,7 +62,7 @@ def test_certificates_of_the_library_are_below_the_fits(data, m):
     assert bound <= found <= 20 * bound
 
 
-@pytest.mark.parametrize("kernel", survey.KERNELS)
+@pytest.mark.parametrize("kernel", survey.TWO_TIME_KERNELS)
 def test_errors_do_not_grow_with_the_width(data, kernel):
     assert (curves(data, kernel).diff().dropna() <= 1e-14).all(axis=None)
 

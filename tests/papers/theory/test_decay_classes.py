@@ -51,9 +51,9 @@ def test_every_curve_is_counted_once(data):
 
 
 def test_a_seed_names_the_curves():
-    one = figure.measured("polynomial", "times 10 %", 50, seed=3)
-    np.testing.assert_array_equal(one, figure.measured("polynomial", "times 10 %", 50, seed=3))
-    assert (one != figure.measured("polynomial", "times 10 %", 50, seed=4)).any()
+    one = figure.noisy_memory("polynomial", "times 10 %", 50, seed=3)
+    np.testing.assert_array_equal(one, figure.noisy_memory("polynomial", "times 10 %", 50, seed=3))
+    assert (one != figure.noisy_memory("polynomial", "times 10 %", 50, seed=4)).any()
 
 
 def test_the_plot_has_a_bar_for_each_outcome(data):
