@@ -170,7 +170,7 @@ def _findings(table: pd.DataFrame, told: pd.DataFrame, right: pd.Series) -> Find
     mistaken = cell.loc[(cell.answer != cell.decays) & (cell.answer != "unknown")]
     message = (
         f"Measured: of {int(sure.sum())} answers with a confidence of {SURE} or more {wrong or 'none'} "
-        f"{'is' if wrong < 2 else 'are'} wrong, whatever the family and the noise, of which nothing was told."
+        f"{'is' if wrong < 2 else 'are'} wrong; the fit is told neither the family nor the noise."
     )
     if len(mistaken):
         top = mistaken.loc[mistaken.curves.idxmax()]
