@@ -69,7 +69,8 @@ class ExpectedLoss:
         checks.fulfilling("loss", loss, LinearLoss, "a loss", instead="use TemporallyWeightedMSE")
         self._model = model
         if not has_linear_memory(model):
-            raise TypeError("model must be linear and give its kernel(); use training.fit for others")
+            what = "be linear and give its kernel(), its offset() and a number dt"
+            raise TypeError(f"model must {what}; use training.fit for others")
         task = checks.fulfilling("task", task, LinearTask, "a linear task", instead="use training.fit")
         weights = [p.detach().double().cpu().numpy() for _, p in model.named_parameters()]
         self.start = np.concatenate([w.ravel() for w in weights])
