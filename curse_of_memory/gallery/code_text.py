@@ -9,6 +9,11 @@ __all__ = ["TABLES", "CodeText", "ImportedName", "read_code"]
 TABLES = "reference"  # the function that reads a table of published numbers, and the folders of these tables
 IMPORTERS = ("import_module", "__import__")
 READERS = ("importlib.resources", "pkgutil.get_data")
+EXECUTORS = ("eval", "exec", "globals", "locals")
+LOADERS = (
+    *("importlib.machinery", "importlib.util.spec_from_file_location", "pkgutil.resolve_name"),
+    *("pydoc.locate", "runpy", "sys.modules", *(f"builtins.{name}" for name in EXECUTORS)),
+)
 
 ImportedName = tuple[
     str, tuple[str, ...]
@@ -39,6 +44,8 @@ class CodeText:
         Whether it may import any module.
     reads_files : bool
         Whether it may read files beside it.
+    reads_elsewhere : bool
+        Whether it may read files in other folders of the package.
     """
 
     imports: set[ImportedName] = field(default_factory=set)
@@ -50,6 +57,7 @@ class CodeText:
     passes_on: bool = False
     anything: bool = False
     reads_files: bool = False
+    reads_elsewhere: bool = False
 
 
 def read_code(module: str, code: str, is_package: bool = False) -> CodeText:
@@ -69,10 +77,11 @@ def read_code(module: str, code: str, is_package: bool = False) -> CodeText:
     computed: set[str] = set()  # names by which tables may be read whose names are computed
     try:
         tree = ast.parse(code)
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         text.anything = True
         return text
-    for node in _running(tree):
+    nodes = list(_running(tree))
+    for node in nodes:
         if isinstance(node, ast.Import | ast.ImportFrom):
             _note_import(node, _origin(node, module, is_package), text)
         elif isinstance(node, ast.Call):
@@ -81,10 +90,21 @@ def read_code(module: str, code: str, is_package: bool = False) -> CodeText:
         elif isinstance(node, ast.Name | ast.Attribute) and id(node) not in told and (names := _dotted(node)):
             _note_use(names, text)
             computed |= {names[0]} if names[-1] == TABLES else set()
-    if computed & text.bound.keys():
-        text.tables.add("*")
+        elif isinstance(node, ast.ClassDef):  # what is imported in a class is an attribute of it
+            for inner in node.body:
+                if isinstance(inner, ast.Import | ast.ImportFrom):
+                    text.uses |= {((a.asname or a.name).partition(".")[0],) for a in inner.names}
     for statement in tree.body:
         text.own |= set(_defined(statement))
+    for name, *attributes in text.uses:
+        for home, way in text.bound.get(name, ()):
+            _note_thing(".".join((home, *way, *attributes)), text)
+    if computed & text.bound.keys() or (computed and text.stars):
+        text.tables.add("*")
+    if TABLES in text.own:  # the function itself, of which is known what it reads
+        text.reads_files = text.reads_elsewhere = False
+    elif (text.reads_files or text.reads_elsewhere) and any(map(_names_tables, nodes)):
+        text.tables.add("*")
     if is_package:
         text.passes_on = all(map(_passes_on, tree.body))
         if text.passes_on and "__getattr__" in text.own:
@@ -125,8 +145,8 @@ def _note_import(node: ast.Import | ast.ImportFrom, origin: str, text: CodeText)
         else:
             text.imports.add((origin, (alias.name,)))
             text.bound.setdefault(name, []).append((origin, (alias.name,)))
-        text.reads_files |= full.startswith(READERS)
-        text.anything |= full == "importlib.import_module" and name != alias.name
+        text.reads_elsewhere |= full.startswith(READERS)
+        text.anything |= alias.name in IMPORTERS and name != alias.name
         if alias.name == TABLES and name != TABLES:
             text.tables.add("*")
 
@@ -134,6 +154,8 @@ def _note_import(node: ast.Import | ast.ImportFrom, origin: str, text: CodeText)
 def _note_call(node: ast.Call, text: CodeText) -> bool:
     """Write down a module or a table that is loaded by a literal name; return whether this is such a call."""
     called, first = _dotted(node.func)[-1:], node.args[0] if node.args else None
+    if called == (TABLES,) and isinstance(node.func, ast.Attribute) and not isinstance(first, ast.Constant):
+        text.tables.add("*")  # of whatever module it is
     if not (isinstance(first, ast.Constant) and isinstance(name := first.value, str)):
         return False
     if called and called[0] in IMPORTERS and not name.startswith("."):
@@ -147,10 +169,24 @@ def _note_call(node: ast.Call, text: CodeText) -> bool:
     return False
 
 
+def _note_thing(full: str, text: CodeText) -> None:
+    """Write down what the full name of a thing that is used says: that it loads code, or reads files."""
+    text.reads_elsewhere |= full.startswith(READERS)
+    text.anything |= full == "importlib" or full.startswith(LOADERS)
+
+
+def _names_tables(node: ast.AST) -> bool:
+    """Return whether a node is a text in which the folders of tables occur as part of a path."""
+    return (
+        isinstance(node, ast.Constant) and isinstance(text := node.value, str) and TABLES in text.split("/")
+    )
+
+
 def _note_use(names: tuple[str, ...], text: CodeText) -> None:
     text.uses.add(names)
-    text.reads_files |= "__file__" in names
-    text.anything |= names[-1] in IMPORTERS or names in (("eval",), ("exec",), ("sys", "modules"))
+    text.reads_files |= names == ("__file__",)
+    text.reads_elsewhere |= "__file__" in names[1:]
+    text.anything |= names[-1] in IMPORTERS or (len(names) == 1 and names[0] in EXECUTORS)
 
 
 def _origin(node: ast.Import | ast.ImportFrom, module: str, is_package: bool) -> str:

@@ -51,10 +51,11 @@ class PackageCode:
 
     def used_by(self, code: str) -> dict[str, str]:
         """Return the checksums of the files that `code` uses, by their path in the package."""
-        modules, tables = self.modules_used_by(code), set(read_code("", code).tables)
-        for module in modules:
-            tables |= self._text(module).tables
-        files = {self._files[module] for module in modules} | self._data_of(modules, tables)
+        modules = self.modules_used_by(code)
+        texts = [read_code("", code), *map(self._text, modules)]
+        tables = {table for text in texts for table in text.tables}
+        anywhere = any(text.reads_elsewhere for text in texts)
+        files = {self._files[module] for module in modules} | self._data_of(modules, tables, anywhere)
         for path in files - self._checksums.keys():
             self._checksums[path] = checksum(path)
         return {path.relative_to(self.package).as_posix(): self._checksums[path] for path in sorted(files)}
@@ -103,9 +104,13 @@ class PackageCode:
             and path.is_file()
         ]
 
-    def _data_of(self, modules: Iterable[str], tables: set[str]) -> set[Path]:
-        """Return the data files that modules read: the tables of these names, and files beside a module."""
+    def _data_of(self, modules: Iterable[str], tables: set[str], anywhere: bool) -> set[Path]:
+        """Return the data files that modules read: the tables of these names, and files beside a module.
+
+        If one may read `anywhere` in the package, all files but tables are beside it.
+        """
         folders = [self._files[module].parent for module in modules if self._text(module).reads_files]
+        folders += [self.package] if anywhere else []
         read = {path for path in self._data if path.parent.name == TABLES and _is_one_of(path, tables)}
         beside = {path for path in self._data if any(map(path.is_relative_to, folders))}
         return read | {path for path in beside if path.parent.name != TABLES}
@@ -113,9 +118,8 @@ class PackageCode:
     def _text(self, module: str) -> CodeText:
         if module not in self._texts:
             path = self._files[module]
-            self._texts[module] = read_code(
-                module, path.read_text(encoding="utf-8"), path.name == "__init__.py"
-            )
+            code = path.read_text(encoding="utf-8", errors="surrogateescape")  # then it is no Python to us
+            self._texts[module] = read_code(module, code, path.name == "__init__.py")
         return self._texts[module]
 
     def _uses(self, text: CodeText) -> set[str]:
@@ -128,6 +132,8 @@ class PackageCode:
         for name, *attributes in text.uses:
             for module, names in text.bound.get(name, ()):
                 used |= self._followed(module, (*names, *attributes), whole=True)
+            for module in text.stars:
+                used |= self._followed(module, (name, *attributes), whole=True)
         return used
 
     def _followed(
@@ -137,12 +143,21 @@ class PackageCode:
 
         If that is a package, all that lies in it counts if it is used as a `whole`.
         """
-        if module not in self._files or (module, names) in seen:
+        if (module, names) in seen:
             return set()
+        if module not in self._files:  # another's, or a folder without an __init__
+            inside = {inner for inner in self._files if inner.startswith(f"{module}.")}
+            submodule = ".".join((module, *names[:1]))
+            if names and submodule in inside:
+                return self._followed(submodule, names[1:], whole=whole, seen=seen | {(module, names)})
+            return inside if names or whole else set()
         text, seen = self._text(module), seen | {(module, names)}
         targets: list[ImportedName] = []
         if names:
             first, rest = names[0], names[1:]
+            homes = [home for home, _ in text.bound.get(first, ())] if text.passes_on else []
+            if "__getattr__" in text.own and not all(home in self._files for home in homes):
+                return self._followed(module, (), whole=True, seen=seen)  # it makes full names of these
             targets = [(target, (*way, *rest)) for target, way in text.bound.get(first, ())]
             targets += [(target, names) for target in text.stars]
             if (submodule := f"{module}.{first}") in self._files:
@@ -153,12 +168,18 @@ class PackageCode:
                 if "__getattr__" in text.own:
                     return set(self._files)
         elif whole:  # no telling which name of it is used, which may be that of a module in it, too
-            targets = [place for places in text.bound.values() for place in places] if text.passes_on else []
+            targets = [place for places in text.bound.values() for place in places]
+            targets = targets if text.passes_on else [place for place in targets if self._is_package(*place)]
             targets += [(inner, ()) for inner in self._files if inner.startswith(f"{module}.")]
         used = {module}
         for target, way in targets:
             used |= self._followed(target, way, whole=whole, seen=seen)
         return used
+
+    def _is_package(self, module: str, names: tuple[str, ...]) -> bool:
+        """Return whether what is imported is a package that only passes names on."""
+        full = ".".join((module, *names))
+        return full in self._files and self.passes_on(full)
 
 
 def _parents(module: str) -> Iterator[str]:

@@ -72,6 +72,19 @@ else:
     "tables.py": "def reference(name): pass",
     "drawn.py": "from toy.tables import reference\nprinted = reference('a/first')",
     "other.py": "from toy.tables import reference\ndef printed(name):\n    return reference(name)",
+    "short/__init__.py": """
+from importlib import import_module
+_HOMES = {"Net": "deep"}
+def __getattr__(name):
+    return getattr(import_module(f"toy.short.{_HOMES[name]}"), name)
+""",
+    "short/deep.py": "class Net: pass",
+    "bare/module.py": "def go(): pass",
+    "reads/__init__.py": "",
+    "reads/root.py": "import toy\nfrom pathlib import Path\ntext = Path(toy.__file__).with_name('notes.txt')",
+    "reads/resource.py": "import importlib\ntext = importlib.resources.files('toy') / 'notes.txt'",
+    "reads/loaded.py": "import pkgutil\ntext = pkgutil.get_data('toy', 'notes.txt')",
+    "papers/a/figure.py": "from pathlib import Path\ntext = Path(__file__) / '../reference' / 'first.csv'",
     "papers/a/reference/first.csv": "1",
     "papers/a/reference/second.csv": "1",
     "notes.txt": "1",
@@ -85,6 +98,7 @@ else:
 }
 CODE = {file for file in TOY if file.endswith(".py") and not file.startswith(("gallery", "cli", "nn/__py"))}
 TABLES = {"papers/a/reference/first.csv", "papers/a/reference/second.csv"}
+ANYTHING = CODE | TABLES | {"notes.txt"}
 TOP = "__init__.py"
 RNN = {TOP, "nn/__init__.py", "nn/rnn.py", "checks.py"}
 TCN = {TOP, "nn/__init__.py", "nn/tcn.py", "far/__init__.py", "far/late.py"}
@@ -147,21 +161,38 @@ def toy(tmp_path):
         ("import importlib\nimportlib.import_module('toy.far.late').go()", LATE),
         ("__import__('toy.far.late')", LATE),
         # no telling what: everything that it may be
-        ("import toy.dynamic", CODE | TABLES | {"notes.txt"}),
-        ("from importlib import import_module as load\nload('toy.far.late')", CODE | TABLES | {"notes.txt"}),
-        ("import toy as com\ngetattr(com, name)", CODE | TABLES | {"notes.txt"}),
-        ("import toy as com\nuse(com)", CODE | TABLES | {"notes.txt"}),
-        ("import toy as com\ncom.unheard_of()", CODE | TABLES | {"notes.txt"}),
-        ("import toy as com\ncom.__dict__['nn']", CODE | TABLES | {"notes.txt"}),
+        ("import toy.dynamic", ANYTHING),
+        ("from importlib import import_module as load\nload('toy.far.late')", ANYTHING),
+        ("import toy as com\ngetattr(com, name)", ANYTHING),
+        ("import toy as com\nuse(com)", ANYTHING),
+        ("import toy as com\ncom.unheard_of()", ANYTHING),
+        ("import toy as com\ncom.__dict__['nn']", ANYTHING),
         ("from toy.held import held\nheld.plateau()", PLATEAU | {"held.py"}),
         ("import toy.held\ntoy.held.held.plateau()", PLATEAU | {"held.py"}),
         ("from toy import nn\nnn.unheard_of()", RNN | TCN | {"nn/aside.py"}),
-        ("import toy.late as late\nlate.unheard_of()", CODE | TABLES | {"notes.txt"}),
+        ("import toy.late as late\nlate.unheard_of()", ANYTHING),
         ("from toy import nn\nuse(nn)", RNN | TCN | {"nn/aside.py"}),
         ("from toy import far\nuse(far)", LATE | {"far/hidden.py"}),
         ("from toy.nn import *", RNN | TCN | {"nn/aside.py"}),
-        ("eval('toy')", CODE | TABLES | {"notes.txt"}),
-        ("%matplotlib inline", CODE | TABLES | {"notes.txt"}),
+        ("eval('toy')", ANYTHING),
+        ("%matplotlib inline", ANYTHING),
+        ("import importlib\ngetattr(importlib, name)('toy.far.late')", ANYTHING),
+        ("from importlib import __import__ as load\nload('toy.far.late')", ANYTHING),
+        ("import sys as system\nsystem.modules['toy.far.late']", ANYTHING),
+        ("from runpy import run_module\nrun_module('toy.far.late')", ANYTHING),
+        ("import pkgutil\npkgutil.resolve_name('toy.far.late:go')", ANYTHING),
+        ("import builtins\nbuiltins.exec('toy')", ANYTHING),
+        ("import toy as com\nglobals()['com'].plateau()", ANYTHING),
+        ("x = " + "-" * 100_000 + "1", ANYTHING),
+        # through a name that stands for another module
+        ("from toy.held import *\nheld.plateau()", ANYTHING),
+        ("import toy.held as one\nother = one\nother.held.plateau()", ANYTHING),
+        ("class Layers:\n    from toy import nn\nLayers.nn.Net()", RNN | TCN | {"nn/aside.py"}),
+        # an __init__ that writes down only the end of a name; a folder without an __init__
+        ("from toy.short import Net", {TOP, "short/__init__.py", "short/deep.py"}),
+        ("import toy.bare.module", {TOP, "bare/module.py"}),
+        ("import toy.bare as bare\nbare.module.go()", {TOP, "bare/module.py"}),
+        ("from toy.bare import module", {TOP, "bare/module.py"}),
         # data
         ("import toy.files", {TOP, "files.py", "notes.txt"}),
         ("import toy.drawn", {TOP, "drawn.py", "tables.py", "papers/a/reference/first.csv"}),
@@ -170,6 +201,14 @@ def toy(tmp_path):
         ("from toy import tables\ntables.reference('a/second')", {TOP, "tables.py", max(TABLES)}),
         ("from toy import tables\nlist(map(tables.reference, names))", {TOP, "tables.py"} | TABLES),
         ("import toy.tables\nprint(figure.reference)", {TOP, "tables.py"}),
+        ("from toy.tables import *\nreference(name)", {TOP, "tables.py"} | TABLES),
+        ("from toy import tables\nsame = tables\nsame.reference(name)", {TOP, "tables.py"} | TABLES),
+        ("from toy.reads import root", {TOP, "reads/__init__.py", "reads/root.py", "notes.txt"}),
+        ("import toy.reads.resource", {TOP, "reads/__init__.py", "reads/resource.py", "notes.txt"}),
+        ("import toy.reads.loaded", {TOP, "reads/__init__.py", "reads/loaded.py", "notes.txt"}),
+        ("import importlib.resources as data\ndata.files('toy')", {"notes.txt"}),
+        ("import toy\nprint(toy.__file__)", {TOP, "notes.txt"}),
+        ("import toy.papers.a.figure", {TOP, "papers/a/figure.py"} | TABLES),
     ],
 )
 def test_a_change_is_seen_where_it_is_used_and_nowhere_else(toy, code, used):
@@ -187,6 +226,11 @@ def test_a_change_is_seen_where_it_is_used_and_nowhere_else(toy, code, used):
 
 def test_a_module_that_is_no_python_may_use_anything(toy):
     (toy / "nn" / "rnn.py").write_text("class RNN(")
+    assert set(PackageCode(toy).used_by("import toy.nn.rnn")) >= CODE
+
+
+def test_a_module_in_another_encoding_may_use_anything(toy):
+    (toy / "nn" / "rnn.py").write_bytes("# coding: latin-1\nname = 'é'".encode("latin-1"))
     assert set(PackageCode(toy).used_by("import toy.nn.rnn")) >= CODE
 
 
