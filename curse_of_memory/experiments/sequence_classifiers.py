@@ -5,11 +5,11 @@ from torch import nn
 
 from curse_of_memory.tasks import SequentialImages
 
-__all__ = ["measured"]
+__all__ = ["loss_and_accuracy"]
 
 
 @torch.no_grad()
-def measured(model: nn.Module, images: SequentialImages) -> tuple[float, float]:
+def loss_and_accuracy(model: nn.Module, images: SequentialImages) -> tuple[float, float]:
     """Return the mean cross-entropy, in nats, and the accuracy of a classifier over all images of a split.
 
     Parameters

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from curse_of_memory.experiments.sequence_classifiers import measured
+from curse_of_memory.experiments.sequence_classifiers import loss_and_accuracy
 from curse_of_memory.nn import SequenceStack
 from curse_of_memory.nn.state_space.s4d import S4D
 from curse_of_memory.tasks import SequentialImages, available
@@ -17,7 +17,7 @@ def test_losses_are_means_over_all_images():
     model = SequenceStack(
         lambda inside: S4D(inside, 6), 4, input_size=images.input_size, output_size=10, pooling="mean", seed=0
     )
-    loss, accuracy = measured(model, images)
+    loss, accuracy = loss_and_accuracy(model, images)
     with torch.no_grad():
         x, y = next(images.batches(30, dtype=torch.float32))
         logits = model(x)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from curse_of_memory.experiments.grid import product_of, run_grid
-from curse_of_memory.experiments.sequence_classifiers import measured
+from curse_of_memory.experiments.sequence_classifiers import loss_and_accuracy
 from curse_of_memory.nn import RNN
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -107,11 +107,11 @@ def _trained(
         clip=1.0,
         validate_every=max(1, steps // 10),
         validation_size=len(splits["validation"]),
-        watch=lambda model: {"accuracy": measured(model, splits["validation"])[1]},
+        watch=lambda model: {"accuracy": loss_and_accuracy(model, splits["validation"])[1]},
         seed=seed,
         device=device,
     )
-    loss, share = measured(model, splits["test"])
+    loss, share = loss_and_accuracy(model, splits["test"])
     last = {"step": result.steps, "validation_loss": loss, "accuracy": share, "split": "test"}
     curve = result.history.drop(columns="learning_rate").assign(split="validation")
     return pd.concat([curve, pd.DataFrame([last])], ignore_index=True)

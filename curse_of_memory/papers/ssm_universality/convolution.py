@@ -22,9 +22,9 @@ from curse_of_memory.theory.exponential_sums import fit_exponential_sums
 from curse_of_memory.tools import checks
 from curse_of_memory.training import fit_expected
 
-__all__ = ["KERNELS", "data", "plot"]
+__all__ = ["TARGETS", "data", "plot"]
 
-KERNELS: dict[str, targets.Target] = {
+TARGETS: dict[str, targets.Target] = {
     "exponential": targets.exponential_sum(coefficients=[1.0, -0.6], rates=[0.05, 0.3]),
     "polynomial": targets.named("iat-code-polynomial"),
     "Airy": targets.named("iat-code-airy"),
@@ -66,23 +66,23 @@ def data(
         if checks.positive_int("trained_widths", m) % 2:
             raise ValueError(f"trained_widths must be even, for modes in pairs, got {m}")
     exact = run_grid(
-        _best_fits, product_of(kernel=KERNELS), common={"widths": widths, "horizon": horizon, "seed": seed}
+        _best_fits, product_of(kernel=TARGETS), common={"widths": widths, "horizon": horizon, "seed": seed}
     )
     trained = run_grid(
         _trained,
         product_of(
-            kernel=KERNELS, width=trained_widths, seed=range(seed, seed + seeds), kind=(SSM_MARK, S4D_MARK)
+            kernel=TARGETS, width=trained_widths, seed=range(seed, seed + seeds), kind=(SSM_MARK, S4D_MARK)
         ),
         common={"horizon": horizon, "descent": descent, "evaluations": evaluations},
     )
     table = pd.concat([exact, trained], ignore_index=True)
-    table = pd.concat([rows(table, kernel=name) for name in KERNELS], ignore_index=True)
+    table = pd.concat([rows(table, kernel=name) for name in TARGETS], ignore_index=True)
     return _findings(table.loc[:, ["kernel", "kind", "width", "seed", "error"]])
 
 
 def _best_fits(kernel: str, widths: Sequence[int], horizon: int, seed: int) -> pd.DataFrame:
     """Return the errors of the best sums of exponentials for a kernel and the lower bound, by width."""
-    task = LinearFunctional(KERNELS[kernel], horizon)
+    task = LinearFunctional(TARGETS[kernel], horizon)
     curves = []
     for kind, modes in ((REAL, "real"), (PAIRS, "complex")):
         fits = fit_exponential_sums(task.rho, max(widths), modes=modes)
@@ -107,7 +107,7 @@ def _trained(
     kernel: str, width: int, seed: int, kind: str, horizon: int, descent: int, evaluations: int
 ) -> dict[str, float]:
     """Train one layer; return the error of its memory."""
-    task, model = LinearFunctional(KERNELS[kernel], horizon), layers(width, seed)[kind]
+    task, model = LinearFunctional(TARGETS[kernel], horizon), layers(width, seed)[kind]
     return {"error": _error_of_trained(model, task, descent, evaluations)}
 
 
@@ -130,13 +130,13 @@ def _findings(table: pd.DataFrame) -> Findings:
     runs = rows(table, width=widest).groupby(["kernel", "kind"]).error
     headline: dict[str, Number] = {}
     by_seed = {}
-    for name in KERNELS:
+    for name in TARGETS:
         for kind, error in errors.loc[name, widest].dropna().items():
             label = f"{name}, m = {widest}, {kind}"
             headline[label], by_seed[label] = float(error), runs.get_group((name, kind))
     whole = table.pivot_table(index=["kernel", "width"], columns="kind", values="error", aggfunc="min")
     gap = (whole[PAIRS] / whole[FLOOR]).where(whole[PAIRS] > EXACT)
-    headline |= {f"{name}, largest best fit / lower bound": float(gap.loc[name].max()) for name in KERNELS}
+    headline |= {f"{name}, largest best fit / lower bound": float(gap.loc[name].max()) for name in TARGETS}
     real, pairs = (
         [errors.loc[(name, widest), kind] for name in ("Airy", "delayed")] for kind in (SSM_MARK, S4D_MARK)
     )
@@ -155,7 +155,7 @@ def plot(data: FigureData) -> Figure:
         figure, grid = plotting.canvas(2, 2, width=9.2, height=7.0, sharex=True)
         for axis, (name, errors) in zip(grid.flat, groups(data.table, "kernel").items(), strict=True):
             _draw(axis, errors)
-            axis.set_title(f"{name}, {KERNELS[name].label()}")
+            axis.set_title(f"{name}, {TARGETS[name].label()}")
         for axis in grid[1]:
             axis.set_xlabel("number of states $m$")
         for axis in grid[:, 0]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.experiments.grid import product_of, run_grid
-from curse_of_memory.experiments.sequence_classifiers import measured
+from curse_of_memory.experiments.sequence_classifiers import loss_and_accuracy
 from curse_of_memory.nn import S4D, SequenceStack
 from curse_of_memory.papers.stable_ssm._by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
 from curse_of_memory.papers.stable_ssm._maps import GROWING, map_of
@@ -103,7 +103,7 @@ def _trained(
         device=device,
     )
     diverged = result.status == "diverged"
-    loss, accuracy = (math.nan, math.nan) if diverged else measured(model, splits["test"])
+    loss, accuracy = (math.nan, math.nan) if diverged else loss_and_accuracy(model, splits["test"])
     return {"status": result.status, "loss": loss, "accuracy": accuracy}
 
 

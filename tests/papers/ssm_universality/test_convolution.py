@@ -29,7 +29,7 @@ def test_every_kind_has_its_widths_and_seeds(data):
     counts = data.table.groupby(["kernel", "kind"]).size().unstack("kind")
     assert (counts[[paper.REAL, paper.PAIRS, paper.FLOOR]] == 5).all(axis=None)
     assert (counts[list(BOTH)] == 2).all(axis=None)
-    assert set(counts.index) == set(paper.KERNELS)
+    assert set(counts.index) == set(paper.TARGETS)
 
 
 def test_nothing_is_below_the_bound(errors):
@@ -40,7 +40,7 @@ def test_nothing_is_below_the_bound(errors):
 
 
 def test_the_bound_is_that_of_the_library_and_not_zero(errors):
-    rho = paper.KERNELS["delayed"](np.arange(48.0))
+    rho = paper.TARGETS["delayed"](np.arange(48.0))
     found = errors[paper.FLOOR]["delayed"]
     for m in (2, 4):
         # the fit's own bound stops where it is as good as met, at 0.99 of the error
@@ -73,7 +73,7 @@ def test_the_spread_is_over_the_trainings(data, expect_spread):
     assert data.spread == {}
     trained = data.table[data.table.kind.isin(BOTH)]
     found = paper._findings(pd.concat([data.table, trained.assign(seed=1, error=4 * trained.error)]))
-    labels = [f"{name}, m = 8, {kind}" for name, kind in itertools.product(paper.KERNELS, BOTH)]
+    labels = [f"{name}, m = 8, {kind}" for name, kind in itertools.product(paper.TARGETS, BOTH)]
     for label in labels:
         expect_spread(found, label, [data.headline[label], 4 * data.headline[label]])
     assert set(found.spread) == set(labels)
@@ -82,7 +82,7 @@ def test_the_spread_is_over_the_trainings(data, expect_spread):
 @pytest.mark.parametrize("kind", BOTH)
 def test_the_error_of_a_layer_is_that_of_its_answers(kind):
     """For an impulse the answer is the memory itself, by the scan and not by the closed form."""
-    task = LinearFunctional(paper.KERNELS["polynomial"], 32)
+    task = LinearFunctional(paper.TARGETS["polynomial"], 32)
     model = paper.layers(4, 0)[kind]
     error = paper._error_of_trained(model, task, descent=50, evaluations=10)
     impulse = torch.zeros(1, 32, 1, dtype=torch.float64)
