@@ -20,6 +20,7 @@ import numbers
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
+import numpy as np
 from torch import Tensor, nn
 
 from curse_of_memory.tools import checks
@@ -153,6 +154,11 @@ def can_run_chunks(layer: object) -> TypeGuard[SequenceLayer]:
 
 def has_linear_memory(model: object) -> TypeGuard[LinearMemory]:
     """Return whether a `model` is linear by its own word, and gives its memory and time step."""
-    if not checks.fulfils(model, LinearMemory) or model.is_linear is not True:
+    if not checks.fulfils(model, LinearMemory):
         return False
-    return isinstance(model.dt, numbers.Real) and not isinstance(model.dt, bool)
+    if not isinstance(model.is_linear, bool | np.bool) or not model.is_linear:
+        return False
+    dt = model.dt
+    if isinstance(dt, Tensor):  # such as a buffer
+        return dt.ndim == 0 and dt.is_floating_point()
+    return isinstance(dt, numbers.Real) and not isinstance(dt, bool)

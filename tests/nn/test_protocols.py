@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch.func import functional_call
@@ -58,6 +59,20 @@ def test_linear_layers_know_their_memory(name):
 )
 def test_others_have_none(model):
     assert not protocols.has_linear_memory(model)
+
+
+@pytest.mark.parametrize("dt", [torch.tensor(0.5), np.float32(0.5), np.float64(0.5), 1])
+def test_a_step_may_be_a_buffer_or_a_number_of_numpy(dt):
+    layer = RNN(4)
+    layer.dt = dt
+    assert protocols.has_linear_memory(layer)
+
+
+@pytest.mark.parametrize("dt", [torch.ones(2), torch.tensor(True), True, "1"])
+def test_a_step_is_one_number(dt):
+    layer = RNN(4)
+    layer.dt = dt
+    assert not protocols.has_linear_memory(layer)
 
 
 def test_a_memory_needs_a_step():

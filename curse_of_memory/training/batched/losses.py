@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.measure.answers import sequence_of
+from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
 from curse_of_memory.protocols import LinearError, LinearTask, Task, has_linear_memory
 from curse_of_memory.tools.random_streams import sample_seed
@@ -54,19 +55,35 @@ class SampledLosses:
         """Refuse a `model` that answers otherwise than its ``run_many`` with its weights, those of `members`.
 
         Both are held against each other on the beginnings of a few sequences of the validation set; answers
-        that are not finite are not compared.
+        that are not finite are not compared. All weights that are trained must have a gradient.
         """
+        name, weights = type(model).__name__, dict(members.weights)
+        trained = [key for key, weight in model.named_parameters() if weight.requires_grad]
+        weights |= {key: weights[key].detach().requires_grad_() for key in trained}
         x, _ = self._batch(members, self._unseen, self._validation_size, "validation")
         x = x[:TRIED, :BEGINNING] if x.ndim == 3 else x[0, :TRIED, :BEGINNING]
         alone = sequence_of(model(x))
-        together = members.template.run_many(members.weights, x)
+        try:
+            with torch.enable_grad():
+                together = members.template.run_many(weights, x)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of any kind: it is a stranger's
+            raise ValueError(f"models must answer in run_many(); {name}: {in_one_line(error)}") from error
+        if not isinstance(together, Tensor):
+            what = type(together).__name__
+            raise TypeError(f"models must answer in run_many() with a tensor, {name} does with {what}")
         if together.shape != (1, *alone.shape):
             shapes = f"{tuple(together.shape)} where it must be {(1, *alone.shape)}"
             raise ValueError(f"models must answer alike in run_many(), but the shape of one is {shapes}")
         size, error = alone.abs().max(), (together[0] - alone).abs().max()
         if error.isfinite() and error > torch.finfo(members.dtype).eps ** 0.5 * size:
-            name = type(model).__name__
             raise ValueError(f"models must answer in run_many() as by themselves, which {name} does not")
+        leaves, gradients = [weights[key] for key in trained], [None] * len(trained)
+        if together.requires_grad:
+            gradients = torch.autograd.grad(together, leaves, torch.ones_like(together), allow_unused=True)
+        if idle := [key for key, g in zip(trained, gradients, strict=True) if g is None]:
+            raise ValueError(f"models must use all weights in run_many(), {name} does not use {idle}")
 
     def _batch(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Sequence[Tensor]:
         """Return inputs and targets, of `size` sequences; with a leading ``model`` where seeds differ."""

@@ -190,7 +190,8 @@ def sweep(
     with devices.full_precision(full_precision):
         if isinstance(losses, SampledLosses):
             for group in groups:
-                losses.check(group.members[:1], modules[group.numbers[0]])
+                for place, number in enumerate(group.numbers):
+                    losses.check(group.members[place : place + 1], modules[number])
         run.resume(device)
         run.train(steps, progress)
     for group in run.groups:

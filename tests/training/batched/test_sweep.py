@@ -256,6 +256,42 @@ def test_a_layer_whose_many_answer_otherwise_is_refused(task, model, message):
         sweep([model], task, steps=1, **SMALL)
 
 
+class Odd(Averages):
+    """Changes what its many answer."""
+
+    def __init__(self, change):
+        super().__init__(3, 0)
+        self.change = change
+
+    def forward(self, x):
+        return super().run_many({name: w[None] for name, w in self.named_parameters()}, x)[0]
+
+    def run_many(self, parameters, x):
+        return self.change(super().run_many(parameters, x))
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal", "message"),
+    [
+        (lambda y: (y,), TypeError, "models must answer in run_many.. with a tensor, Odd does with tuple"),
+        (lambda y: None, TypeError, "models must answer in run_many.. with a tensor, Odd does with NoneType"),
+        (lambda y: 1 / 0, ValueError, "models must answer in run_many..; Odd: .*division by zero$"),
+        (torch.detach, ValueError, "models must use all weights in run_many.., Odd does not use .'gate',"),
+    ],
+)
+def test_a_layer_whose_many_fail_is_refused_in_one_line(task, change, refusal, message):
+    with pytest.raises(refusal, match=message):
+        sweep([Odd(change)], task, steps=1, **SMALL)
+
+
+def test_a_member_that_differs_in_more_than_weights_is_refused(task):
+    """Its architecture does not say so, and the first one's many would answer for it."""
+    first, second = Averages(3, 0), Averages(3, 1)
+    second.forward = lambda x: 2 * Averages.forward(second, x)
+    with pytest.raises(ValueError, match="as by themselves, which Averages does not"):
+        sweep([first, second], task, steps=1, **SMALL)
+
+
 # --- divergence ---------------------------------------------------------------------------------
 
 
