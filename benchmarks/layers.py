@@ -11,6 +11,8 @@ from curse_of_memory.nn import S4D
 
 def plain_layer(model: S4D, x: torch.Tensor) -> torch.Tensor:
     """Run the layer from its weights: zero-order hold, the Vandermonde matrix, and FFTs."""
+    assert model.frequency is not None
+    assert model.log_step is not None
     eigenvalues = torch.complex(-model.recurrent_weight.exp(), model.frequency)
     steps = model.log_step.exp()[:, None]
     held = torch.expm1(steps * eigenvalues) / eigenvalues

@@ -44,11 +44,11 @@ def training_step(width: int, diagonal: bool) -> Row:
         m, T, B = (3, 12, 8) if small else (width, HORIZON, 512)
         task, loss = polynomial_task(T), TemporallyWeightedMSE()
         model = RNN(m, diagonal=diagonal, seed=0, dtype=DOUBLE, device=device)
-        torch.nn.init.constant_(model.bias, 0.1)
+        torch.nn.init.constant_(model.get_parameter("bias"), 0.1)
         parameters = weights_of(model)
 
-        def run(x, *p):
-            return plain.rnn(x, *p, lambda a: a, diagonal=diagonal)
+        def run(x, W, U, b, C):
+            return plain.rnn(x, W, U, b, C, lambda a: a, diagonal=diagonal)
 
         # what a training loop prepares once, as the plain way has its batch
         exact = ExpectedLoss(model, task, loss)
@@ -103,8 +103,8 @@ def perturbed(activation: str, goal: float) -> Row:
         noise = [torch.randn_like(p) for p in parameters]
         directions = [d / d.norm() for d in noise]
 
-        def run(x, *p):
-            return plain.rnn(x, *p, sigma, diagonal=True)
+        def run(x, W, U, b, C):
+            return plain.rnn(x, W, U, b, C, sigma, diagonal=True)
 
         def fast():
             return perturbation_curve(model, task, betas, draws=draws, samples=N, device=device)

@@ -33,8 +33,8 @@ def euler(activation: str, width: int, goal: float, *, diagonal: bool = False, m
         parameters = [normal(*leading, *shape, scale=0.3).requires_grad_() for shape in shapes]
         cell = euler_cell(activation)
 
-        def plain_run(x, *p):
-            return plain.rnn(x, *p, SIGMA[activation], dt=dt, diagonal=diagonal)
+        def plain_run(x, W, U, b, C):
+            return plain.rnn(x, W, U, b, C, SIGMA[activation], dt=dt, diagonal=diagonal)
 
         def plain_one(i=0):
             own = [p[i].detach().requires_grad_() for p in parameters] if leading else parameters

@@ -62,8 +62,9 @@ def test_measured_perturbations_stay_within_the_bracket(rho, width, parameteriza
     horizon = 40
     task = com.tasks.LinearFunctional(rho, horizon)
     fit = com.fit_exponential_sum(task.rho, terms=width, weight=com.bias.power(0))
-    sums = {"rates": fit.rates, "coefficients": fit.coefficients}
-    model = com.nn.RNN.from_exponential_sum(**sums, parameterization=parameterization)
+    model = com.nn.RNN.from_exponential_sum(
+        rates=fit.rates, coefficients=fit.coefficients, parameterization=parameterization
+    )
     curve = com.perturbation_curve(model, task, [beta], draws=20, seed=seed)
     worst = com.worst_case_error(
         fit, rho, beta, parameterization, "expected", horizon=horizon, step="euler", draws=20, seed=seed

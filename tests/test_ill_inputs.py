@@ -69,7 +69,7 @@ NOT_AN_ARRAY = {
     "ragged": [[1.0], [0.5, 0.2]],
     "objects": [Opaque()] * 4,
     "words": ["a", "b", "c", "d"],
-    "masked": np.ma.masked_array([1.0, 0.5, 0.2, 0.1], [0, 1, 0, 0]),
+    "masked": np.ma.masked_array([1.0, 0.5, 0.2, 0.1], [False, True, False, False]),
     "dates": np.array(["2020-01-01"] * 4, dtype="datetime64[D]"),
     "with gradients": torch.ones(4, requires_grad=True),
 }

@@ -181,6 +181,7 @@ def test_the_gradient_of_late_steps_is_larger():
     y_hat = torch.zeros(1, 5, 1, requires_grad=True)
     TemporallyWeightedMSE(2)(y_hat, torch.ones(1, 5, 1)).backward()
     t = torch.arange(1.0, 6.0)
+    assert y_hat.grad is not None
     torch.testing.assert_close(y_hat.grad.flatten(), -2 / 5 * t**2 / (t**2).mean())
 
 
@@ -233,11 +234,11 @@ def test_no_power_is_the_cross_entropy_of_torch_with_all_its_options(case):
     )
     ours = TemporallyWeightedCrossEntropy(**options)(logits, labels)
     # sums of up to 60 terms below 3 · 10, in whatever order the two add them
-    tolerance = {"rtol": 32 * EPS[torch.float64], "atol": 32 * EPS[torch.float64]}
-    torch.testing.assert_close(ours, theirs, **tolerance)
+    tolerance = 32 * EPS[torch.float64]
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
     along = noise(case["seed"], *ours.shape)
     gradients = [torch.autograd.grad(loss, logits, along)[0] for loss in (ours, theirs)]
-    torch.testing.assert_close(*gradients, **tolerance)
+    torch.testing.assert_close(*gradients, rtol=tolerance, atol=tolerance)
 
 
 @steady
@@ -254,7 +255,7 @@ def test_with_weights_the_mean_is_over_what_counts(case, power):
         spread = case["label_smoothing"] / 4
         if case["kind"] == "probabilities":
             share, unit = labels[b, t].numpy(), 1.0
-        elif (label := labels[b, t].item()) == case["ignore_index"]:
+        elif (label := int(labels[b, t])) == case["ignore_index"]:
             continue
         else:
             share, unit = np.eye(4)[label], omega[label]
@@ -289,7 +290,9 @@ def test_class_weights_move_with_the_loss_and_may_stand_beside_those_over_time()
     torch.testing.assert_close(
         both(logits, classes), TemporallyWeightedCrossEntropy(0.5, weight=omega)(logits, classes)
     )
-    assert both.double().class_weight.dtype == torch.float64
+    moved = both.double().class_weight
+    assert moved is not None
+    assert moved.dtype == torch.float64
     assert "4 classes weighted" in repr(both)
 
 
@@ -396,7 +399,7 @@ def test_expected_is_the_mean_of_sampled_losses_of_many_channels(inputs, with_of
     for k, s in itertools.product(range(T), range(T)):
         if s <= k:
             errors[:, k] += dt * x[:, k - s] @ kernel[s].T
-    if with_offset:
+    if offset is not None:
         errors += offset
     loss = TemporallyWeightedMSE(2, form=form, reduction="none")
     sample = loss(errors, torch.zeros_like(errors)).mean((1, 2))
@@ -426,6 +429,7 @@ def test_expected_is_differentiable(inputs):
     # a perfect memory is a minimum, with a gradient of zero and no NaN from square roots
     zero = torch.zeros(4, 2, 1, requires_grad=True)
     loss.expected(zero, inputs=inputs).backward()
+    assert zero.grad is not None
     assert not zero.grad.any()
 
 
@@ -449,6 +453,14 @@ y3 = torch.zeros(2, 3, 1)
 cross_entropy = TemporallyWeightedCrossEntropy
 
 
+def zero_at_two(t: np.ndarray) -> np.ndarray:
+    return t - 2
+
+
+def undefined(t: np.ndarray) -> np.ndarray:
+    return t * math.nan
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "message"),
     [
@@ -456,10 +468,10 @@ cross_entropy = TemporallyWeightedCrossEntropy
         (lambda: TemporallyWeightedMAE(1, weight=bias.power(1)), ValueError, "either power or weight"),
         (lambda: TemporallyWeightedMSE(math.nan), ValueError, "power must be finite"),
         (lambda: TemporallyWeightedMSE(-math.inf), ValueError, "power must be finite"),
-        (lambda: TemporallyWeightedMSE("2"), TypeError, "power must be a real number"),
-        (lambda: TemporallyWeightedMSE(weight=2.0), TypeError, "must be callable"),
-        (lambda: TemporallyWeightedMSE(weight=lambda t: t - 2)(y3, y3), ValueError, "must be positive"),
-        (lambda: TemporallyWeightedMSE(weight=lambda t: t * math.nan)(y3, y3), ValueError, "must be finite"),
+        (lambda: TemporallyWeightedMSE("2"), TypeError, "power must be a real number"),  # pyright: ignore[reportArgumentType]
+        (lambda: TemporallyWeightedMSE(weight=2.0), TypeError, "must be callable"),  # pyright: ignore[reportArgumentType]
+        (lambda: TemporallyWeightedMSE(weight=zero_at_two)(y3, y3), ValueError, "must be positive"),
+        (lambda: TemporallyWeightedMSE(weight=undefined)(y3, y3), ValueError, "must be finite"),
         (lambda: TemporallyWeightedMSE(reduction="meen"), ValueError, "did you mean 'mean'"),
         (lambda: TemporallyWeightedMSE(form="inside_sqare"), ValueError, "did you mean 'inside_square'"),
         (lambda: TemporallyWeightedMSE(form="on_logits"), ValueError, "form must be one of 'error'"),
@@ -493,7 +505,7 @@ cross_entropy = TemporallyWeightedCrossEntropy
             r"class_weight must be real numbers of shape \(class,\)",
         ),
         (
-            lambda: cross_entropy(class_weight=[1.0]),
+            lambda: cross_entropy(class_weight=[1.0]),  # pyright: ignore[reportArgumentType]
             TypeError,
             "class_weight must be a torch.Tensor, got list",
         ),
@@ -509,7 +521,7 @@ cross_entropy = TemporallyWeightedCrossEntropy
         ),
         (lambda: cross_entropy(label_smoothing=1.5), ValueError, "label_smoothing must be at most 1"),
         (lambda: cross_entropy(label_smoothing=-0.1), ValueError, "label_smoothing must not be negative"),
-        (lambda: cross_entropy(ignore_index=0.5), TypeError, "ignore_index must be a whole number"),
+        (lambda: cross_entropy(ignore_index=0.5), TypeError, "ignore_index must be a whole number"),  # pyright: ignore[reportArgumentType]
         (lambda: cross_entropy(ignore_index=True), TypeError, "ignore_index must be a whole number"),
         (
             lambda: TemporallyWeightedMSE().expected(y3[..., None], inputs="brown"),

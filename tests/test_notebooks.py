@@ -51,7 +51,9 @@ def test_parameters_are_the_arguments_of_the_function_with_its_defaults(name):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_notebooks_name_the_data_they_read(name):
     """By what their modules import; a figure that reads others would not be made anew when these change."""
-    code = inspect.getsource(inspect.getmodule(inspect.unwrap(FUNCTIONS[name])))
+    module = inspect.getmodule(inspect.unwrap(FUNCTIONS[name]))
+    assert module is not None
+    code = inspect.getsource(module)
     reads = re.findall(r"\b(SequentialImages|WikiText2)\(", code)
     assert bool(NOTEBOOKS[name].needs_data) == bool(reads)
     sets = {"WikiText2": {"wikitext2"}, "SequentialImages": {"mnist", "cifar10", "fashion_mnist"}}

@@ -113,6 +113,7 @@ def test_editors_see_the_names_that_are_loaded_lazily():
     seen = {}
     for line in block.body:
         assert isinstance(line, ast.ImportFrom)
+        assert line.module is not None
         for alias in line.names:
             package = importlib.import_module(line.module)
             is_module = not hasattr(package, alias.name) or inspect.ismodule(getattr(package, alias.name))
@@ -122,7 +123,7 @@ def test_editors_see_the_names_that_are_loaded_lazily():
 
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'biass'"):
-        _ = com.biass
+        _ = com.biass  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize(

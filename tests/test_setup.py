@@ -33,8 +33,9 @@ def test_lock_holds_every_requirement():
 def test_the_oldest_versions_are_the_lower_bounds():
     oldest = {canonical(line): line.partition("==")[2] for line in OLDEST}
     for requirement in wanted():
-        bound = re.search(r">=([\d.]+)", requirement)[1]
-        assert re.fullmatch(rf"{re.escape(bound)}(\.0)*", oldest[canonical(requirement)]), requirement
+        bound = re.search(r">=([\d.]+)", requirement)
+        assert bound is not None, requirement
+        assert re.fullmatch(rf"{re.escape(bound[1])}(\.0)*", oldest[canonical(requirement)]), requirement
 
 
 def test_conda_environment_has_the_same_pins():

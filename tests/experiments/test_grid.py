@@ -37,9 +37,9 @@ def test_the_table_has_settings_then_results_and_what_each_run_returned():
     table = run_grid(trained, product_of(**GRID), common={"steps": 3})
     assert list(table) == ["width", "learning_rate", "seed", "loss", "status"]
     assert len(table) == 8
-    for row in table.itertuples():
-        alone = trained(row.width, row.learning_rate, row.seed, steps=3)
-        assert alone == {"loss": row.loss, "status": row.status}  # bit for bit
+    for row in table.to_dict("records"):
+        alone = trained(row["width"], row["learning_rate"], row["seed"], steps=3)
+        assert alone == {"loss": row["loss"], "status": row["status"]}  # bit for bit
 
 
 def test_runs_keep_the_order_of_the_settings_when_the_last_ends_first():
@@ -107,7 +107,7 @@ def test_bad_grids_are_refused(settings, common, error, message):
         return None if "nothing" in known else {"square": 1}
 
     with pytest.raises(error, match=message):
-        run_grid(run, settings, common)
+        run_grid(run, settings, common)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,14 @@ class Manager:
     provisioner = None
 
 
+def stand_in() -> Any:
+    """What stands in for the manager of a kernel."""
+    return Manager()
+
+
 def test_what_is_being_started_is_waited_for_and_killed(monkeypatch):
     monkeypatch.setattr(kernel, "START_SECONDS", 600.0)  # a loaded machine may take longer than a user waits
-    kernels, manager = kernel._Kernels(), Manager()
+    kernels, manager = kernel._Kernels(), stand_in()
     begun, there = threading.Event(), threading.Event()
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
 
@@ -39,7 +45,10 @@ def test_what_is_being_started_is_waited_for_and_killed(monkeypatch):
     killer.join()
     starter.join()
     assert process.wait() == -9
-    with pytest.raises(RuntimeError, match="no kernel is started any more"), kernels.start(Manager()):
+    with (
+        pytest.raises(RuntimeError, match="no kernel is started any more"),
+        kernels.start(stand_in()),
+    ):
         pytest.fail("the next notebook's kernel was started")
 
 
@@ -49,6 +58,6 @@ def test_the_next_batch_of_the_process_starts_kernels_again(monkeypatch):
     with pytest.raises(KeyboardInterrupt), kernel.no_kernel_left_behind():
         raise KeyboardInterrupt
     assert kernels.closed
-    with kernel.no_kernel_left_behind(), kernels.start(Manager()):
+    with kernel.no_kernel_left_behind(), kernels.start(stand_in()):
         pass
     assert not kernels.closed

@@ -145,7 +145,9 @@ def test_what_is_no_state_counts_as_never_made(project, figure):
         assert read_state(project.out, notebook) is None
     place.unlink()
     place.write_text(whole)
-    assert read_state(project.out, notebook).files == FILES
+    state = read_state(project.out, notebook)
+    assert state is not None
+    assert state.files == FILES
 
 
 def test_a_state_is_not_written_through_a_link(project, figure, tmp_path):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 mpl.use("agg")
 
@@ -37,7 +38,7 @@ def some_data(
 
 
 def drawing():
-    canvas = mpl.figure.Figure()
+    canvas = Figure()
     canvas.subplots().plot([0, 1])
     return canvas
 
@@ -93,7 +94,7 @@ def test_elsewhere_a_figure_must_be_given_a_name(module, monkeypatch):
 
 @pytest.mark.parametrize(
     ("call", "message"),
-    [(lambda: some_data(widht=5), "widht"), (lambda: some_data(3), "positional")],
+    [(lambda: some_data(widht=5), "widht"), (lambda: some_data(3), "positional")],  # pyright: ignore[reportCallIssue]
 )
 def test_unknown_arguments_are_refused(call, message):
     with pytest.raises(TypeError, match=message):
@@ -122,8 +123,9 @@ def test_a_spread_is_from_the_smallest_to_the_largest(values, expected):
 
 def test_a_run_that_diverged_leaves_no_spread_and_no_runs_are_refused():
     found = Spread.over([1.0, math.nan])
-    assert math.isnan(found.low)
-    assert math.isnan(found.high)
+    for end in (found.low, found.high):
+        assert isinstance(end, float)
+        assert math.isnan(end)
     assert found.runs == 2
     with pytest.raises(ValueError, match="values must hold"):
         Spread.over([])
@@ -199,9 +201,9 @@ def test_a_save_that_fails_harms_no_file_that_was_there(tmp_path):
     paths = some_data().save(tmp_path, drawing())
     before = [p.read_bytes() for p in paths]
 
-    class Broken:
-        def savefig(self, path, **options):
-            path.write_text("half")
+    class Broken(Figure):
+        def savefig(self, fname, **options):
+            fname.write_text("half")
             raise RuntimeError("no ink")
 
     with pytest.raises(RuntimeError, match="no ink"):
@@ -257,8 +259,8 @@ def test_numbers_read_back_exactly(values, tmp_path_factory):
     table = pd.DataFrame({"x": values, "n": range(len(values))})
     data = FigureData("a/b", "t", table, "m", {"one": values[0]}, {}, "cpu", 0.0)
 
-    class NoPicture:
-        def savefig(self, path, **options):
+    class NoPicture(Figure):
+        def savefig(self, fname, **options):
             pass
 
     *_, csv, record = data.save(folder, NoPicture())
@@ -281,12 +283,13 @@ def test_every_table_of_reference_numbers_can_be_read():
         table = reference(name)
         assert len(table) > 0
         keys = table.columns.difference(["error", "quality"])  # an error that overflowed is not a number
-        assert not table[keys].isna().any().any()
+        assert not table[keys].isna().to_numpy().any()
 
 
 def test_the_printed_memory_bias_is_the_theorys():
     printed = reference("interest/memory_bias")
     for p, curve in printed.groupby("p"):
+        assert isinstance(p, float)
         ours = bias.power(p).sampled(64, normalize="sum", offset=1 if p <= -1 else 0)
         np.testing.assert_allclose(curve.sort_values("s").bias, ours, rtol=0, atol=1e-9)
 

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgb
 
 from curse_of_memory.report import plotting
 
@@ -23,14 +24,14 @@ LOOK = plotting.distinct(2)[1]
 def shade(axis):
     """Corners of the only band."""
     (band,) = (c for c in axis.collections if isinstance(c, PolyCollection))
-    return band.get_paths()[0].vertices
+    return np.asarray(band.get_paths()[0].vertices)
 
 
 def test_looks_differ_in_mark_and_lightness():
     looks = plotting.looks("abcdefg")
     assert list(looks) == list("abcdefg")
     assert len({look.mark for look in looks.values()}) == 7
-    lightness = [np.dot(look.color[:3], [0.2126, 0.7152, 0.0722]) for look in looks.values()]
+    lightness = [np.dot(to_rgb(look.color), [0.2126, 0.7152, 0.0722]) for look in looks.values()]
     assert (np.diff(lightness) > 0.03).all()
 
 

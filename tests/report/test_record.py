@@ -16,7 +16,7 @@ WHOLE = Record(
     message="What is seen: ρ ≥ 1.",
     source="Figure 1",
     parameters={"powers": (0, math.inf), "width": 4, "word": "none", "nothing": None, "flag": True},
-    headline={"one": 1.25, "endless": math.inf, "word": "none", "many": np.int64(7)},
+    headline={"one": 1.25, "endless": math.inf, "word": "none", "many": np.int64(7)},  # pyright: ignore[reportArgumentType]  # numpy's are written, too
     spread={"one": Spread(1.0, math.nan, 3)},
     paper={"one": np.float64(1.5)},
     device="cpu",
@@ -36,7 +36,7 @@ def test_what_is_written_is_read_again(tmp_path):
     found = read_record(tmp_path / "a.json", "interest/a")
     assert found == replace(
         WHOLE,
-        parameters=WHOLE.parameters | {"powers": [0, "inf"]},
+        parameters={**WHOLE.parameters, "powers": [0, "inf"]},
         headline={"one": 1.25, "endless": "inf", "word": "none", "many": 7},
         spread={"one": Spread(1.0, "nan", 3)},
         paper={"one": 1.5},

@@ -66,7 +66,7 @@ def test_what_is_narrower_or_farther_is_certified_of_a_formula_and_named_of_a_ca
     def bump(t):
         return np.exp(-t) + height * np.exp(-(np.minimum((t - where) / width, 1e3) ** 2))
 
-    by_name = targets.from_callable(bump, features=[(where, width)])
+    by_name = targets.from_callable(bump, features=[[where, width]])
     formula = targets.from_formula(f"exp(-t) + {height!r}*exp(-((t - {where!r})/{width!r})**2)")
     cross = height * width * math.sqrt(math.pi) * math.exp(-where)
     for rho in (by_name, formula):
@@ -88,7 +88,7 @@ def test_every_feature_as_wide_as_promised_is_seen():
             inside = np.abs(t - at) < at / 2000
             return np.exp(-t) + np.where(inside, 1 / at, 0.0)
 
-        rho = targets.from_callable(bump, features=[(at * (1 - 1 / 2000), 0.0), (at * (1 + 1 / 2000), 0.0)])
+        rho = targets.from_callable(bump, features=[[at * (1 - 1 / 2000), 0.0], [at * (1 + 1 / 2000), 0.0]])
         assert rho.norm(1) == pytest.approx(1 + 1e-3, rel=1e-8)
         width = at / 1000 / (2 * math.sqrt(math.log(2)))
         unnamed = targets.from_callable(
@@ -134,8 +134,10 @@ def test_formulas_agree_with_mpmath(text):
     seed=st.integers(0, 2**32 - 1),
 )
 def test_magnitudes_of_formulas_are_bounds(text, low, width, height, seed):
-    formula = sympy.sympify(text, locals={"t": targets.t})
-    bound = float(magnitude_of(formula)(*(np.array([x]) for x in (low, low + width, height)))[0])
+    formula = sympy.sympify(text, locals={"t": targets.t})  # pyright: ignore[reportCallIssue]  # sympy's overloads leave out `locals`
+    magnitude = magnitude_of(formula)
+    assert magnitude is not None
+    bound = float(magnitude(*(np.array([x]) for x in (low, low + width, height)))[0])
     f = sympy.lambdify(targets.t, formula, "mpmath")
     rng = np.random.default_rng(seed)
     x, y = rng.uniform(low, low + width, 5), rng.uniform(-height, height, 5)

@@ -223,7 +223,7 @@ def test_a_fit_can_be_asked():
         (lambda: hankel_singular_values([1.0, math.nan]), ValueError, "source must be finite"),
         (lambda: hankel_singular_values([1.0]), ValueError, "at least 2 samples, got 1"),
         (lambda: hankel_singular_values(np.ones((2, 2))), ValueError, "source must have 1 dimension"),
-        (lambda: hankel_singular_values(targets.airy()), TypeError, "sampled values or an ExponentialSum"),
+        (lambda: hankel_singular_values(targets.airy()), TypeError, "sampled values or an ExponentialSum"),  # pyright: ignore[reportArgumentType]
         (lambda: hankel_singular_values([1.0, 0.5], dt=1.0), TypeError, "dt is for exponential sums"),
         (
             lambda: hankel_singular_values(ExponentialSum(rates=[1.0], coefficients=[1.0]), dt=-1.0),
@@ -235,7 +235,7 @@ def test_a_fit_can_be_asked():
             ValueError,
             "positive real parts",
         ),
-        (lambda: balanced_truncation([1.0, 2.0], 1), TypeError, "source must be an ExponentialSum"),
+        (lambda: balanced_truncation([1.0, 2.0], 1), TypeError, "source must be an ExponentialSum"),  # pyright: ignore[reportArgumentType]
         (
             lambda: balanced_truncation(ExponentialSum(rates=[1.0, 2.0], coefficients=[1.0, 1.0]), 0),
             ValueError,

@@ -277,7 +277,7 @@ def test_the_standard_error_of_the_index_is_honest():
     lags = np.arange(50.0, 100.0)
     random = np.random.default_rng(0)
     found = [Window(lags, -0.05 * lags + 0.01 * random.standard_normal(50)).bend() for _ in range(60)]
-    bends, errors = np.transpose(found)
+    bends, errors = zip(*found, strict=True)
     # a standard deviation of 60 draws is good to 1/√120 = 0.09; few runs make single errors larger
     assert np.mean(errors) / np.std(bends) == pytest.approx(1, rel=0.3)
 

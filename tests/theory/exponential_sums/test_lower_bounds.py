@@ -284,7 +284,7 @@ def test_a_long_memory_takes_a_ladder_of_rows():
         (lambda: weighted_lower_bound(np.ones((3, 3)), 1), ValueError, "values must have 1 dimension"),
         (lambda: weighted_lower_bound(np.zeros(9), 1), ValueError, "values must not be zero"),
         (lambda: weighted_lower_bound(POLYNOMIAL, 0), ValueError, "terms must be at least 1"),
-        (lambda: weighted_lower_bound(POLYNOMIAL, 1.5), TypeError, "terms must be a whole number"),
+        (lambda: weighted_lower_bound(POLYNOMIAL, 1.5), TypeError, "terms must be a whole number"),  # pyright: ignore[reportArgumentType]
         (lambda: weighted_lower_bound(POLYNOMIAL, 2, -FLAT), ValueError, "weight must not be negative"),
         (lambda: weighted_lower_bound(POLYNOMIAL, 2, FLAT[1:]), ValueError, "one value per lag, 100, got 99"),
         (

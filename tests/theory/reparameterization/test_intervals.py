@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -118,7 +119,7 @@ def test_what_intervals_cannot_answer_is_an_error(comparison):
 # --- maps -------------------------------------------------------------------------------------------
 
 
-iv = mpmath.iv
+iv: Any = mpmath.iv  # its types know neither sums with numbers nor intervals from pairs
 SLOPES = {  # of f, by hand
     "direct": lambda v: iv.mpf(1),
     "softplus": lambda v: -1 / (1 + iv.exp(-v)),

@@ -121,7 +121,7 @@ def test_one_mode_against_a_global_search(name, norm, step, beta):
     def negative(v):
         return -errors_at(fit, POLYNOMIAL, name, norm, horizon, step, w + v[0], u + v[1], c + v[2])
 
-    best = -differential_evolution(negative, [(-beta, beta)] * 3, seed=0, tol=1e-9, popsize=10).fun
+    best = -differential_evolution(negative, [(-beta, beta)] * 3, seed=0, tol=1e-9, popsize=10).fun  # pyright: ignore[reportCallIssue]  # `rng` since SciPy 1.15
     found = worst_case_error(fit, POLYNOMIAL, beta, name, norm, horizon=horizon, step=step)
     assert found.lower >= best * (1 - 1e-6)
     assert found.upper >= best
@@ -138,7 +138,7 @@ def test_two_modes_against_a_global_search(name, norm):
         return -errors_at(fit, POLYNOMIAL, name, norm, horizon, "exponential", w + v[:2], u + du, c + dc)
 
     bounds = [(-beta, beta)] * 2 + [(-np.pi, np.pi)] * 2 + [(0, 1)] * 2
-    best = -differential_evolution(negative, bounds, seed=0, tol=1e-8, popsize=8, maxiter=150).fun
+    best = -differential_evolution(negative, bounds, seed=0, tol=1e-8, popsize=8, maxiter=150).fun  # pyright: ignore[reportCallIssue]  # `rng` since SciPy 1.15
     found = worst_case_error(fit, POLYNOMIAL, beta, name, norm, horizon=horizon)
     assert found.lower >= best * (1 - 1e-6)
     assert best <= found.upper <= 1.01 * best
@@ -447,7 +447,7 @@ FIT = exponential_sum([0.1, 0.5], [0.2, 1.0])
         (lambda: worst_case_error(FIT, POLYNOMIAL, 0.1, step="zoh"), ValueError, "step must be one of"),
         (lambda: worst_case_error(FIT, POLYNOMIAL, 0.1, draws=0), ValueError, "draws must be at least 1"),
         (lambda: worst_case_error(FIT, POLYNOMIAL, 0.1, budget=0), ValueError, "budget must be at least 1"),
-        (lambda: worst_case_error([0.1], POLYNOMIAL, 0.1), TypeError, "fit must be an ExponentialSum"),
+        (lambda: worst_case_error([0.1], POLYNOMIAL, 0.1), TypeError, "fit must be an ExponentialSum"),  # pyright: ignore[reportArgumentType]
         (
             lambda: worst_case_error(FIT, POLYNOMIAL.on_grid(9, 0.5), 0.1, horizon=9),
             ValueError,
@@ -459,7 +459,7 @@ FIT = exponential_sum([0.1, 0.5], [0.2, 1.0])
             "'best' takes values",
         ),
         (lambda: worst_case_curve(FIT, POLYNOMIAL, [0.1, 0.1]), ValueError, "strictly increasing"),
-        (lambda: worst_case_curve(FIT, POLYNOMIAL, [0.1], drafts=3), ValueError, "did you mean 'draws'"),
+        (lambda: worst_case_curve(FIT, POLYNOMIAL, [0.1], drafts=3), ValueError, "did you mean 'draws'"),  # pyright: ignore[reportCallIssue]
     ],
 )
 def test_bad_input_is_refused(call, error, message):
