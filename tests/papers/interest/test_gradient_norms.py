@@ -15,8 +15,17 @@ HORIZON, POWERS = 30, (0, 2, 10)
 
 @pytest.fixture(scope="module")
 def found():
-    few = {"samples": 1500, "width": 2, "steps": 40, "batch_size": 16, "seeds": 2}
-    return gn.data(horizon=HORIZON, powers=POWERS, lags=(1, 12, 29), multipliers=(0.95,), **few)
+    return gn.data(
+        horizon=HORIZON,
+        powers=POWERS,
+        lags=(1, 12, 29),
+        multipliers=(0.95,),
+        samples=1500,
+        width=2,
+        steps=40,
+        batch_size=16,
+        seeds=2,
+    )
 
 
 @pytest.mark.parametrize("power", POWERS)

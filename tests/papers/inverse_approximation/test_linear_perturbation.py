@@ -52,7 +52,7 @@ def test_authors_digitised_crossings_march_left_too():
     found = []
     for narrow, wide in ((2, 4), (4, 6), (6, 8), (8, 14)):
         both = polynomial[[narrow, wide]].dropna()
-        found.append(crossing(both.index.to_numpy(), both[narrow].to_numpy(), both[wide].to_numpy()))
+        found.append(crossing(both.index.to_numpy(), np.asarray(both[narrow]), np.asarray(both[wide])))
     dots = reference("inverse_approximation/figure1_crossings").beta.to_numpy()
     assert (np.diff(found) < 0).all()
     # read off the picture directly, against interpolated between values a factor of two apart

@@ -1,3 +1,5 @@
+from functools import partial
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -9,14 +11,12 @@ from curse_of_memory.papers.inverse_approximation import mnist
 from curse_of_memory.tasks import available
 
 needs_mnist = pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
-TINY = {"width": 4, "steps": 3, "batch_size": 16, "seeds": 2, "validation_images": 50, "test_images": 40}
+tiny = partial(mnist.data, width=4, steps=3, batch_size=16, seeds=2, validation_images=50, test_images=40)
 
 
 @pytest.fixture(scope="module")
 def data():
-    return mnist.data(
-        parameterizations=["direct", "softplus"], learning_rates=[0.01, 0.1], device="cpu", **TINY
-    )
+    return tiny(parameterizations=["direct", "softplus"], learning_rates=[0.01, 0.1], device="cpu")
 
 
 @needs_mnist
@@ -25,7 +25,7 @@ def test_all_parameterisations_start_from_the_same_network(data):
     assert len(first) == 8
     for _, losses in first.groupby("seed").validation_loss:
         # W = f(f⁻¹(W)) in float32, over 28 steps
-        np.testing.assert_allclose(losses, losses.iloc[0], rtol=28 * 8 * np.finfo(np.float32).eps)
+        np.testing.assert_allclose(losses, losses.iloc[0], rtol=28 * 8 * float(np.finfo(np.float32).eps))
 
 
 @needs_mnist
@@ -49,7 +49,7 @@ def test_the_spread_is_over_the_seeds(data, expect_spread):
 @needs_mnist
 def test_picture_is_drawn_with_and_without_direct(data):
     assert len(mnist.plot(data).axes) == 3
-    one = mnist.data(parameterizations=["exp"], learning_rates=[0.01], device="cpu", **TINY)
+    one = tiny(parameterizations=["exp"], learning_rates=[0.01], device="cpu")
     assert len(mnist.plot(one).axes) == 2
 
 

@@ -1,5 +1,7 @@
 """Figures 5 and 6 on stand-ins: under a repeated word an LSTM settles, a transformer with positions not."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,14 +13,14 @@ from curse_of_memory.nn.attention.transformer import CausalTransformer
 from curse_of_memory.papers.inverse_approximation import repeated_words as iat
 from curse_of_memory.tasks import available
 
-SMALL = {"words": ("a", "b"), "repeats": 40, "vocabulary": 12, "width": 8, "steps": 10, "device": "cpu"}
+small_data = partial(iat.data, repeats=40, vocabulary=12, width=8, steps=10, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def small(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(iat, "WikiText2", text)
-        return iat.data(**SMALL)
+        return small_data(words=("a", "b"))
 
 
 class Powers(nn.Module):
@@ -103,7 +105,7 @@ def test_stand_ins_are_called_so(small):
 def test_unknown_words_are_refused(monkeypatch, text):
     monkeypatch.setattr(iat, "WikiText2", text)
     with pytest.raises(ValueError, match=r"words must be among the 12 most frequent, got \['zebra'\]"):
-        iat.data(**(SMALL | {"words": ("a", "zebra")}))
+        small_data(words=("a", "zebra"))
 
 
 @pytest.mark.skipif(not available("wikitext2"), reason="the files of wikitext2 are not here")

@@ -1,6 +1,7 @@
 """Figure 3: random teachers, whom students approximate stably, and how the teachers forget."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,13 +11,13 @@ import torch
 from curse_of_memory.nn.recurrent.gates import ElmanRNN
 from curse_of_memory.papers.inverse_approximation import teachers as iat
 
-SMALL = {"teacher_width": 32, "widths": (2, 6), "horizon": 25, "steps": 200, "batch_size": 64}
-SMALL |= {"learning_rate": 0.02, "draws": 5, "samples": 64, "seeds": 2, "device": "cpu"}
+small = partial(iat.data, teacher_width=32, widths=(2, 6), horizon=25, batch_size=64, learning_rate=0.02)
+small = partial(small, draws=5, samples=64, seeds=2, device="cpu")
 
 
 @pytest.fixture(scope="module")
 def teachers():
-    return iat.data(gains=(0.577, 1.8), **SMALL)
+    return small(gains=(0.577, 1.8), steps=200)
 
 
 def facts(data):
@@ -41,7 +42,7 @@ def test_students_of_the_survivor_share_one_envelope(teachers):
 
 
 def test_the_gain_is_the_spectral_radius():
-    W = iat.random_teacher(400, 0.9, seed=0).network.weight_hh_l0.detach()
+    W = iat.random_teacher(400, 0.9, seed=0).get_parameter("network.weight_hh_l0").detach()
     # the circular law; at 400 rows the largest eigenvalue is off by a few times 400^{-1/2}
     assert torch.linalg.eigvals(W).abs().max().item() == pytest.approx(0.9, abs=2 * 0.9 / math.sqrt(400))
 
@@ -88,7 +89,7 @@ def test_axes_say_what_they_are(teachers):
 
 
 def test_no_survivor_is_drawn_and_said():
-    data = iat.data(gains=(1.8,), **(SMALL | {"steps": 5}))
+    data = small(gains=(1.8,), steps=5)
     assert data.message.endswith("0 of these 0 forget exponentially.")
     iat.plot(data)
 

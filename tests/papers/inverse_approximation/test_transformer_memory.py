@@ -101,7 +101,9 @@ def test_axes_say_what_they_are(figure12):
     figure = iat.plot(figure12)
     memory, ours, theirs = figure.axes
     assert memory.get_xscale() == memory.get_yscale() == "log"
-    assert "step" in memory.get_legend().get_title().get_text()
+    legend = memory.get_legend()
+    assert legend is not None
+    assert "step" in legend.get_title().get_text()
     for axis in (ours, theirs):
         assert "beta" in axis.get_xlabel()
     labels = theirs.get_legend_handles_labels()[1]

@@ -9,12 +9,19 @@ from curse_of_memory.papers.linear_rnn import training
 from curse_of_memory.theory.plateau.exact_loss import exact_loss
 from curse_of_memory.theory.plateau.gradient_flow import gradient_flow
 
-SMALL = {"lorenz_horizon": 20, "steps": 60, "batch_size": 32, "samples": 64, "width": 6}
-
 
 @pytest.fixture(scope="module")
 def found():
-    return training.data(seeds=4, terms=8, descent_steps=5000, **SMALL)
+    return training.data(
+        seeds=4,
+        terms=8,
+        descent_steps=5000,
+        lorenz_horizon=20,
+        steps=60,
+        batch_size=32,
+        samples=64,
+        width=6,
+    )
 
 
 def panel(data, name, kind):
@@ -106,7 +113,7 @@ def test_no_linear_network_is_below_the_floor(found):
 def test_the_floor_of_what_a_linear_network_with_bias_says_is_rounding():
     model = RNN(3, seed=0, dtype=torch.float64)
     with torch.no_grad():
-        model.bias.copy_(torch.tensor([0.3, -0.2, 0.1]))
+        model.get_parameter("bias").copy_(torch.tensor([0.3, -0.2, 0.1]))
         x = torch.from_numpy(np.random.default_rng(0).standard_normal((16, 7, 1)))
         y = model(x)
     assert training.linear_floor(x[..., 0].numpy(), y[..., 0].numpy()) < 1e-24

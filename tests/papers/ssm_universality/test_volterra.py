@@ -44,7 +44,7 @@ def test_two_squares_by_polarisation_are_the_product(horizon):
     """The stack's answers against products of convolutions by FFT."""
     K = kernels.kernel_values("product", horizon)
     t = np.arange(horizon) * kernels.DURATION / horizon
-    scale = K[0, 0] / kernels.KERNELS["product"](0.0, 0.0)
+    scale = K[0, 0] / kernels.KERNELS["product"](np.zeros(()), np.zeros(()))
     a, b = (np.exp(-rate * t) for rate in kernels.PRODUCT_RATES)
     x, y = VolterraFunctional(horizon, second=[(scale * a, b)]).sample(4, seed=0, dtype=torch.float64)
     answers = paper.polarised(K)(x)
@@ -89,7 +89,7 @@ def test_the_width_needed_does_not_depend_on_the_horizon(data, kind):
         needed = paper.width_needed(data.table, name, kind)
         assert len(needed) == 3
         assert needed.nunique() == 1
-    errors = paper.medians(data.table)["infinite rank", kind].unstack("horizon")
+    errors = paper.medians(data.table).loc["infinite rank", kind].unstack("horizon")
     # sums over lags against integrals: relative corrections of the order of the step, 1/8 at T = 64
     assert (errors[64] / errors[256]).between(0.8, 1.25).all()
 

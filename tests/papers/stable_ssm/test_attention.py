@@ -18,7 +18,7 @@ def test_two_pasts_of_one_present_measure_what_takes_memory(monkeypatch):
     monkeypatch.setattr(figure, "REACH", [2])
     monkeypatch.setattr(figure, "PAIRED", (5,))
     exact = expected_errors([5], no_projection(1)).memoryless[0]
-    runs = [figure._case("", 1, False, i, "cpu").measured.dropna().item() for i in range(20)]
+    runs = [figure._case("", 1, False, i, torch.device("cpu")).measured.dropna().item() for i in range(20)]
     assert abs(np.mean(runs) - exact) < 5 * np.std(runs) / np.sqrt(20)
 
 

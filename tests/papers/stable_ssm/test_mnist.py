@@ -8,6 +8,7 @@ import torch
 
 mpl.use("agg")
 
+from curse_of_memory.nn import S4D
 from curse_of_memory.papers.stable_ssm import _images, mnist
 from curse_of_memory.papers.stable_ssm._by_rate import KINDS
 from curse_of_memory.papers.stable_ssm._maps import GROWING
@@ -51,15 +52,17 @@ def test_all_kinds_start_from_the_same_network_but_for_the_sign(row_by_row):
     steps = {}
     for kind in KINDS:
         layer = _images._classifier(kind, images, 4, 6, seed=1).blocks[0].mixing
+        assert isinstance(layer, S4D)
+        assert layer.log_step is not None
         z, _ = layer.multipliers()
         steps[kind] = (layer.dt * layer.log_step.exp()).detach(), z.detach().abs().log()
     duration, decay = steps["direct"]
     assert ((duration > 1e-3 * 784 / images.horizon) & (duration < 1e-1 * 784 / images.horizon)).all()
-    tolerance = {"rtol": 1e-5, "atol": 5e-7}  # float32 through a map and its inverse, and log of almost one
-    torch.testing.assert_close(decay, (-duration / 2)[:, None].expand_as(decay), **tolerance)
+    rtol, atol = 1e-5, 5e-7  # float32 through a map and its inverse, and log of almost one
+    torch.testing.assert_close(decay, (-duration / 2)[:, None].expand_as(decay), rtol=rtol, atol=atol)
     for kind in ("softplus", "exp", "best"):
-        torch.testing.assert_close(steps[kind][1], decay, **tolerance)
-    torch.testing.assert_close(steps[GROWING][1], -decay, **tolerance)
+        torch.testing.assert_close(steps[kind][1], decay, rtol=rtol, atol=atol)
+    torch.testing.assert_close(steps[GROWING][1], -decay, rtol=rtol, atol=atol)
 
 
 @needs_mnist
@@ -84,6 +87,7 @@ def test_the_spread_is_over_the_seeds_and_none_where_one_diverged(data, expect_s
     spread = _images._findings(gone, _images.quoted_losses("mnist")).spread[
         "test loss, best, learning rate 0.05"
     ]
+    assert isinstance(spread.low, float)
     assert math.isnan(spread.low)
     assert spread.runs == 2
 
@@ -91,6 +95,7 @@ def test_the_spread_is_over_the_seeds_and_none_where_one_diverged(data, expect_s
 @needs_mnist
 def test_picture_is_drawn(data):
     other = mnist.data(kinds=("exp",), learning_rates=(0.03,), steps=1, seeds=1, device="cpu", **TINY)
+    assert other.printed is not None
     assert other.printed.loc["0.03", "exp, paper"] == "—"
     assert other.paper == {}
     (axis,) = mnist.plot(data).axes

@@ -1,6 +1,7 @@
 """The notebook that measures models of torch and transformers: small, and without a network."""
 
 import socket
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,12 +12,12 @@ from curse_of_memory.measure import memory_function
 from curse_of_memory.papers.tour import measure_your_model as own
 from curse_of_memory.theory.decay import decay
 
-SMALL = {"horizon": 40, "width": 8, "layers": 1, "vocabulary": 6, "samples": 1}
+small = partial(own.data, horizon=40, width=8, layers=1, vocabulary=6, samples=1)
 
 
 @pytest.fixture(scope="module")
 def data():
-    return own.data(**SMALL)
+    return small()
 
 
 def test_it_needs_no_network_and_says_nothing(monkeypatch, capfd):
@@ -24,7 +25,7 @@ def test_it_needs_no_network_and_says_nothing(monkeypatch, capfd):
         raise AssertionError("nothing is to be downloaded")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    own.data(**SMALL)
+    small()
     printed = capfd.readouterr()
     assert printed.out + printed.err == ""
 
@@ -68,16 +69,16 @@ def test_the_causal_transformer_is_causal_for_any_length():
 
 def test_the_seed_draws_the_weights_and_leaves_the_generator_alone(data):
     state = torch.get_rng_state()
-    other = own.data(**SMALL | {"seed": 1})
+    other = small(seed=1)
     assert torch.equal(torch.get_rng_state(), state)
     assert (other.table.memory != data.table.memory).any()
 
 
 def test_float64_has_less_noise(data):
-    double = own.data(**SMALL | {"precision": "float64"})
+    double = small(precision="float64")
     assert (double.table.noise_floor < 1e-6 * data.table.noise_floor).all()
     with pytest.raises(ValueError, match="precision must be one of 'float32', 'float64'"):
-        own.data(**SMALL | {"precision": "float16"})
+        small(precision="float16")
 
 
 def test_axes_say_what_they_are(data):
