@@ -24,13 +24,13 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 
 # one thread a process: two processes share the cores, and sums come out the same on every machine
 test quick oldest newest: export OMP_NUM_THREADS = 1
-test: $(READY)  ## run every test: theory, models, notebooks, style (minutes)
+test: $(READY) types  ## check the types and run every test: theory, models, notebooks, style (minutes)
 	$(BIN)/python $(PYTEST)
 
 quick: $(READY)  ## run the tests for the edit loop: theory, layers, measures, contracts (under two minutes)
 	$(BIN)/python $(PYTEST) $(QUICK)
 
-types: $(READY)  ## check the types of the package
+types: $(READY)  ## check the types of the package, the benchmarks and most tests
 	$(BIN)/basedpyright --level error --pythonpath $(BIN)/python
 
 oldest: LOCK = requirements-oldest.lock
