@@ -7,7 +7,7 @@ settings whichever run ends first.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -40,7 +40,7 @@ def product_of(**axes: Iterable) -> list[dict[str, Any]]:
     """
     values = {}
     for name, axis in axes.items():
-        if isinstance(axis, str) or not isinstance(axis, Iterable):
+        if isinstance(axis, str) or not isinstance(axis, Iterable) or getattr(axis, "ndim", 1) != 1:
             raise TypeError(f"{name} must be a list of values, got {checks.shown(axis)}")
         values[name] = list(axis)
         if not values[name]:
@@ -77,8 +77,9 @@ def run_grid(
     Raises
     ------
     TypeError, ValueError
-        For settings that have other names than the first, names that are also in `common` or in the results,
-        or a run that returns neither a mapping nor a table; names the run.
+        For settings or arguments that are no mappings, an iterator in `common`, which one run would empty for
+        the others, settings that have other names than the first, names that are also in `common` or in the
+        results, or a run that returns neither a mapping nor a table; names the run.
     Exception
         What a run raises comes through; a note at its end says with which settings.
 
@@ -91,7 +92,13 @@ def run_grid(
     0     2      4
     1     3      9
     """
-    settings, common = [dict(setting) for setting in settings], dict(common or {})
+    if isinstance(settings, str | Mapping) or not isinstance(settings, Iterable):
+        raise TypeError(f"settings must be a list of mappings, got {checks.shown(settings)}")
+    settings = [_named("settings", setting) for setting in settings]
+    common = _named("common", {} if common is None else common)
+    for name, value in common.items():
+        if isinstance(value, Iterator):  # the first run would leave nothing to the others
+            raise TypeError(f"common must hold what every run can read, got an iterator as {name!r}")
     if not settings:
         raise ValueError("settings must have at least one run, got none")
     for setting in settings:
@@ -115,6 +122,13 @@ def run_grid(
         for setting, rows in zip(settings, map(_table, results), strict=True)
     ]
     return pd.concat(tables, ignore_index=True)
+
+
+def _named(what: str, arguments: object) -> dict[str, Any]:
+    """Return arguments by name as a dict of their own, refused if they are none."""
+    if not isinstance(arguments, Mapping) or not all(isinstance(name, str) for name in arguments):
+        raise TypeError(f"{what} must be mappings from names to values, got {checks.shown(arguments)}")
+    return dict(arguments)
 
 
 def _table(result: Result) -> pd.DataFrame:

@@ -148,7 +148,7 @@ def trained_and_perturbed(
     curves = []
     for setting, model in zip(settings, models, strict=True):
         curve = perturbation_curve(
-            model, task, BETAS.tolist(), draws=draws, samples=samples, seed=setting["seed"], device=device
+            model, task, BETAS, draws=draws, samples=samples, seed=setting["seed"], device=device
         )
         curves.append(pd.DataFrame({**setting, "beta": BETAS, "error": curve.error}))
     return pd.concat(curves, ignore_index=True)

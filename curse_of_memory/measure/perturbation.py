@@ -26,7 +26,7 @@ COPIES_AT_ONCE = 1024  # of a linear model, unless `chunk` says how many
 def perturbation_curve(
     model: nn.Module | SequenceMap,
     task: Task,
-    betas: Sequence[float],
+    betas: Sequence[float] | np.ndarray,
     *,
     draws: int = 30,
     ball: str = "spectral",

@@ -99,6 +99,11 @@ def test_a_run_that_fails_is_named_by_its_settings(jobs):
         ([{"i": 1}, {"j": 1}], None, ValueError, r"settings must all be of \['i'\], got \['j'\]"),
         ([{"i": 1}], {"i": 2}, ValueError, r"common must not name what the settings name, got \['i'\]"),
         ([{"square": 1}], None, ValueError, r"results must not be named as settings are, got \['square'\]"),
+        ({"i": 1}, None, TypeError, r"settings must be a list of mappings, got \{'i': 1\}"),
+        ([1], None, TypeError, "settings must be mappings from names to values, got 1"),
+        (["ab"], None, TypeError, "settings must be mappings from names to values, got 'ab'"),
+        ([{"i": 1}], [1], TypeError, r"common must be mappings from names to values, got \[1\]"),
+        ([{"i": 1}], {"draws": iter([1])}, TypeError, "common must hold what every run can read, .* 'draws'"),
         ([{"nothing": 1}], None, TypeError, "function must return a mapping or a table, got NoneType"),
     ],
 )
@@ -116,6 +121,7 @@ def test_bad_grids_are_refused(settings, common, error, message):
         ([], ValueError, "rate must have at least one value"),
         ("exp", TypeError, "rate must be a list of values, got 'exp'"),
         (0.5, TypeError, "rate must be a list of values, got 0.5"),
+        (np.array(0.5), TypeError, "rate must be a list of values, got"),
     ],
 )
 def test_bad_settings_are_refused(values, error, message):

@@ -96,7 +96,7 @@ def _perturbed(target: str, m: int, horizon: int, draws: int, seed: int, device:
     }
     curves = []
     for kind, model in models.items():
-        curve = perturbation_curve(model, task, BETAS.tolist(), draws=draws, seed=seed, device=device)
+        curve = perturbation_curve(model, task, BETAS, draws=draws, seed=seed, device=device)
         curves.append(pd.DataFrame({"beta": BETAS, "error": np.sqrt(curve.error), "kind": kind}))
     return pd.concat(curves, ignore_index=True)
 

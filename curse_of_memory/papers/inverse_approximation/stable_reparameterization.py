@@ -96,7 +96,7 @@ def _best_fits(
     bounds = limit_curve(
         {m: fit_exponential_sum(task.rho, terms=m, weight=bias.power(0)) for m in widths},
         task.rho,
-        BETAS.tolist(),
+        BETAS,
         parameterization,
         "expected",
         horizon=task.horizon,

@@ -94,7 +94,7 @@ def _learnt_and_perturbed(
     model = RNN.from_exponential_sum(
         rates=own.rates, coefficients=own.coefficients, parameterization=stepped(parameterization)
     )
-    seen = perturbation_curve(model, task, BETAS.tolist(), draws=draws, seed=seed, device=device)
+    seen = perturbation_curve(model, task, BETAS, draws=draws, seed=seed, device=device)
     rows = []
     for beta, random in zip(BETAS, np.sqrt(seen.error.values), strict=True):
         bounds = worst_case_error(

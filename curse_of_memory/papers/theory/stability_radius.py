@@ -177,7 +177,7 @@ def _measured(
     model = RNN.from_exponential_sum(
         rates=fit.rates, coefficients=fit.coefficients, parameterization=parameterization
     )
-    perturbed = perturbation_curve(model, task, betas.tolist(), draws=draws, seed=seed, device=device)
+    perturbed = perturbation_curve(model, task, betas, draws=draws, seed=seed, device=device)
     errors = np.sqrt(perturbed.draw_error.values)
     return pd.concat(
         [

@@ -163,7 +163,7 @@ def from_callable(
     func: Callable[[np.ndarray], ArrayLike],
     name: str = "callable",
     decay: Decay = _UNKNOWN,
-    features: ArrayLike = (),
+    features: Sequence[tuple[float, float]] | ArrayLike = (),
 ) -> Target:
     """ρ = func, any callable that takes an array of times and returns values of the same shape.
 

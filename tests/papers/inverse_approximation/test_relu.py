@@ -66,7 +66,7 @@ def test_networks_are_those_of_fit_and_perturbation_curve():
     fit(
         model, task, validation_size=16, validate_every=25, decay_patience=3, seed=1, device="cpu", **settings
     )
-    curve = perturbation_curve(model, task, BETAS.tolist(), draws=4, samples=16, seed=1, device="cpu")
+    curve = perturbation_curve(model, task, BETAS, draws=4, samples=16, seed=1, device="cpu")
     ours = table[(table.parameterization == "softplus") & (table.seed == 1)].error
     # twenty steps amplify the rounding of sums in another order by far less than 1e4
     assert ours.to_numpy() == pytest.approx(curve.error.values, rel=1e-9)
