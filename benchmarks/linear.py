@@ -5,11 +5,11 @@ import torch
 
 from benchmarks import plain
 from benchmarks.rows import Case, Row
-from curse_of_memory import bias
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.theory import bias
 from curse_of_memory.theory.exponential_sums import fit_exponential_sums
 from curse_of_memory.training import fit
 from curse_of_memory.training.exact.expected_loss import ExpectedLoss

@@ -10,6 +10,8 @@ Names are loaded when they are first used, so that theory alone does not wait fo
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from curse_of_memory.tools.versions import __version__
+
 if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr__; the same names as below
     from curse_of_memory import losses as losses
     from curse_of_memory import measure as measure
@@ -51,8 +53,6 @@ else:  # where a checker sees this function it takes any name for granted
         globals()[name] = value
         return value
 
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "bias": "curse_of_memory.theory.bias",

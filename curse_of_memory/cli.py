@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curse_of_memory import __version__
 from curse_of_memory.gallery.catalogue import Catalogue, read_catalogue
 from curse_of_memory.gallery.notebooks import Notebook, find_clone, find_notebooks, find_root, select
+from curse_of_memory.tools.versions import __version__
 
 if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
     from curse_of_memory.gallery.batch import Outcome

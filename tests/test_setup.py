@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from curse_of_memory import __version__
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements.lock").read_text().split()
@@ -58,7 +60,7 @@ def test_citation_names_the_papers():
     assert {
         f"arXiv:{n}" for n in ("2307.11462", "2305.19190", "2311.14495", "2309.13414", "2009.07799")
     } <= cited
-    assert citation["version"] == PROJECT["version"]
+    assert citation["version"] == PROJECT["version"] == __version__
 
 
 def test_readme_points_to_files_that_exist():

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from curse_of_memory import __version__
 from curse_of_memory.gallery.catalogue import Catalogue, Paper
 from curse_of_memory.gallery.ledger import statuses
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.standing import FigureStanding
 from curse_of_memory.report.record import ComparedNumber, Record
 from curse_of_memory.tools.files import is_plain_file, whole_file
+from curse_of_memory.tools.versions import __version__
 
 __all__ = ["Card", "index_html", "write_index"]
 

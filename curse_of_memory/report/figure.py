@@ -13,13 +13,12 @@ from typing import Any, ParamSpec, Protocol, cast
 import pandas as pd
 from matplotlib.figure import Figure
 
-from curse_of_memory import __version__
 from curse_of_memory.report.arguments import check_arguments
 from curse_of_memory.report.printed_table import as_latex, as_markdown
 from curse_of_memory.report.record import Number, Record, Spread, comparison, record_text, spreads
 from curse_of_memory.tools.devices import device_name
 from curse_of_memory.tools.files import whole_file
-from curse_of_memory.tools.versions import numeric_versions
+from curse_of_memory.tools.versions import __version__, numeric_versions
 
 __all__ = ["FigureData", "FigureFunction", "Findings", "Spread", "figure_data", "spreads"]
 

@@ -1,8 +1,11 @@
-"""The versions of the packages that the numbers of a figure depend on."""
+"""The version of this package, and those of the packages that the numbers of a figure depend on."""
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["numeric_versions"]
+__all__ = ["__version__", "numeric_versions"]
+
+__version__ = "0.1.0"
+"""The version of this package."""
 
 NUMERIC = ("numpy", "scipy", "sympy", "numba", "torch", "matplotlib")
 MODELS = ("transformers",)  # optional: they bring models to measure
