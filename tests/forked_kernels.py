@@ -80,7 +80,10 @@ def _run(arguments: list[str], cwd: str, env: dict[str, str], ready: Connection)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
+    import pandas as pd
     from ipykernel.kernelapp import launch_new_instance
+
+    pd.set_option("display.max_columns", 20)  # what pandas itself takes where a kernel imports it
 
     # it ends with the process that it was forked from, which ends with the tests
     sys.argv = ["kernel", *arguments, f"--IPKernelApp.parent_handle={os.getppid()}"]

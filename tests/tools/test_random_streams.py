@@ -72,7 +72,7 @@ def test_bad_input_is_refused(call, message):
 # that draws one thing from its seed alone.
 ALLOWED = {
     "tasks/sampling.py": 1,  # batches and data of tasks, by the seed that sample() is given
-    "training/batches.py": 1,  # the named order of a loader, whose own generator is given it
+    "training/data_sets.py": 1,  # the named order of a loader, whose own generator is given it
     "tools/devices.py": 1,  # what torch draws by the seed of a model or of a loader's order
     # weights, by the seed of a model or of a task that has some
     "theory/plateau/gradient_flow.py": 1,
