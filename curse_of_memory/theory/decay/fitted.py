@@ -10,6 +10,7 @@ exponentials (u → 0) and shifted powers (1 + t/τ)^{−ω}, and bends downward
 """
 
 import math
+import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -244,7 +245,12 @@ def _half_life(values: np.ndarray, lags: np.ndarray) -> float:
         return math.inf
     above, below = values[last], values[last + 1]
     # along the exponential through both, so that an exponential has its exact half-life
-    share = math.log(above / half) / math.log(above / below) if below > 0 else (above - half) / above
+    if below <= 0:
+        share = (above - half) / above
+    elif below < sys.float_info.min:  # their ratio may overflow
+        share = math.log(above / half) / (math.log(above) - math.log(below))
+    else:
+        share = math.log(above / half) / math.log(above / below)
     return float(lags[last] + share * (lags[last + 1] - lags[last]))
 
 

@@ -21,6 +21,7 @@ __all__ = ["magnitude_of"]
 
 # far above the rounding errors of any formula here
 _ROUNDING = 1 + 1e-9
+_SLACK = 8 * float(np.finfo(float).eps)  # of the logarithm of a number that was rounded a few times
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,12 @@ class _Rectangle:
         return _Rectangle.of(left, high, -up, up, self.right)
 
     def logarithm(self) -> "_Rectangle":
-        """Return log z for Re z > 0."""
+        """Return log z for Re z > 0; near z = 1 the rounding of z is all of it, and counts."""
         turned = np.arctan2(self.height, np.maximum(self.left, 0.0))
         analytic = self.left > 0
         low = np.where(analytic, np.log(np.maximum(self.nearest, 1e-320)), -np.inf)
         high = np.where(analytic, self.log, np.inf)
-        return _Rectangle.of(low, high, -turned, turned)
+        return _Rectangle.of(low - _SLACK, high + _SLACK, -turned, turned)
 
     @property
     def height(self) -> np.ndarray:

@@ -299,6 +299,11 @@ def test_the_share_of_a_class_is_how_often_the_index_lies_there():
     assert below == pytest.approx(100, abs=3 * 7)
 
 
+def test_a_fall_to_next_to_nothing_has_its_half_life():
+    """The exponential from 4 to 2⁻¹⁰²² halves 1024 times in one step."""
+    assert decay([4.0, 2.0**-1022]).half_life == pytest.approx(1 / 1024, rel=1e-12)
+
+
 @steady
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
 def test_confidence_is_a_number_in_the_unit_interval_whatever_comes(values):
