@@ -30,6 +30,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.initial_weights import FASTEST_RATE, SLOWEST_RATE
 from curse_of_memory.nn.building.kept_map import KeepsMap
 from curse_of_memory.nn.building.own_precision import widened
@@ -177,6 +178,33 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
     def _number(self, weight: Tensor) -> Tensor:
         """Return a weight of modes as numbers: for pairs complex ones, made of its last dimension."""
         return torch.complex(weight[..., 0], weight[..., 1]) if self.has_pairs else weight
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many models that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, input_size)`` or ``(model, batch, time, input_size)``
+            Inputs from h = 0, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, output_size)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a weight is missing.
+        """
+        p, x = inputs.many_models(self, parameters, x)
+        y = torch.func.vmap(self._whole, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
+        return y.to(parameters["output_weight"].dtype)
+
+    def _whole(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answer to whole sequences `x` from h = 0, with the weights `p`."""
+        raise NotImplementedError
 
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         return widened(dict(self.named_parameters()) | dict(parameters or {}))

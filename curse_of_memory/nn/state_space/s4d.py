@@ -13,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.inputs import guarded, initial_state
 from curse_of_memory.nn.building.own_precision import in_own_precision
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
@@ -117,32 +116,9 @@ class S4D(DiagonalModes):
     @in_own_precision
     def forward(self, x: Tensor) -> Tensor:
         """Return ŷ for whole sequences `x`, from h = 0 on; both have shape ``(batch, time, width)``."""
-        return self._answer(self._weights(), x)
+        return self._whole(self._weights(), x)
 
-    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return the answers of many layers that differ from this one in their weights only.
-
-        Parameters
-        ----------
-        parameters : mapping from name to Tensor of shape ``(model, *shape)``
-            Every weight, stacked over the layers.
-        x : Tensor of shape ``(batch, time, width)`` or ``(model, batch, time, width)``
-            Inputs from h = 0, shared by the layers or for each its own.
-
-        Returns
-        -------
-        Tensor of shape ``(model, batch, time, width)``
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a shape does not fit, or a weight is missing.
-        """
-        p, x = inputs.many_models(self, parameters, x)
-        y = torch.func.vmap(self._answer, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
-        return y.to(parameters["output_weight"].dtype)
-
-    def _answer(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    def _whole(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return the answer to whole sequences, with the weights `p`."""
         if x.shape[1] == 0:
             return torch.zeros_like(x)

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.activations import ACTIVATIONS, RECURRENT
 from curse_of_memory.nn.building.inputs import guarded, initial_state
 from curse_of_memory.nn.building.own_precision import in_own_precision
@@ -186,30 +185,8 @@ class SSM(DiagonalModes):
         """
         return self._answer(self._weights(), x, state)
 
-    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return the answers of many models that differ from this one in their weights only.
-
-        Parameters
-        ----------
-        parameters : mapping from name to Tensor of shape ``(model, *shape)``
-            Every weight, stacked over the models.
-        x : Tensor of shape ``(batch, time, input_size)`` or ``(model, batch, time, input_size)``
-            Inputs from h = 0, shared by the models or for each its own.
-
-        Returns
-        -------
-        Tensor of shape ``(model, batch, time, output_size)``
-
-        Raises
-        ------
-        ValueError, TypeError
-            If a shape does not fit, or a weight is missing.
-        """
-        p, x = inputs.many_models(self, parameters, x)
-        y = torch.func.vmap(lambda p, x: self._answer(p, x, None).y, in_dims=(0, 0 if x.ndim == 4 else None))(
-            p, x
-        )
-        return y.to(parameters["output_weight"].dtype)
+    def _whole(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        return self._answer(p, x, None).y
 
     def _answer(self, p: Mapping[str, Tensor], x: Tensor, state: Tensor | None) -> Outputs[Tensor]:
         """Return what :meth:`run` does, with the weights `p`."""
