@@ -10,7 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from curse_of_memory.experiments.error_bounds import within_bounds
+from curse_of_memory.experiments.error_bounds import panels_by_map, within_bounds
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.nn import RNN
@@ -231,25 +231,15 @@ def _logs(name: str) -> pd.DataFrame | None:
 
 def plot(data: FigureData) -> Figure:
     """Draw a panel per parameterisation: bounds as line and band, trained networks as marks, logs in grey."""
-    names = list(dict.fromkeys(data.table.parameterization))
-    looks = plotting.looks(sorted(set(data.table.m)))
     with plotting.style():
-        figure, axes = plotting.canvas(len(names), width=3.3 * len(names), height=4.5, sharey=True)
-        for axis, name in zip(axes, names, strict=True):
-            _panel(axis, name, rows(data.table, parameterization=name), looks)
-        axes[0].set_ylabel(r"$E_m(\beta)$ over diagonal $\Delta W$ (root mean square)")
-        for m, (color, mark) in looks.items():
-            axes[0].add_line(plotting.entry(f"$m={m}$", color, marker=mark))
-        for entry in (
+        entries = [
             plotting.entry("best fit, worst found", lw=1.8),
             plotting.entry("up to the certified bound", lw=6, alpha=0.45),
             plotting.entry("trained, at its worst weights", ls="", marker="o"),
             plotting.entry("trained, random directions", ls="", marker="o", mfc="none"),
             plotting.entry("authors: figure 1, LRU and softplus logs", GREY, lw=1),
-        ):
-            axes[0].add_line(entry)
-        plotting.joined_legend(figure, [axes[0]], ncols=5)
-    return figure
+        ]
+        return panels_by_map(data.table, _panel, entries, height=4.5)
 
 
 def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
