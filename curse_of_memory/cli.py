@@ -43,6 +43,12 @@ class Project:
         """The papers, with their figures and presets."""
         return read_catalogue()
 
+    def standings(self, out: Path) -> dict[str, "FigureStanding"]:
+        """Return the standing of every notebook's figure in `out`, the best there is."""
+        from curse_of_memory.gallery.ledger import standings
+
+        return standings(self.notebooks, self.catalogue.presets, out)
+
     def out(self, given: Path | None) -> Path | None:
         """Return the folder of the figures: the given one, else that of the clone, else None."""
         if given is None and (clone := find_clone()):
@@ -152,39 +158,51 @@ def figures(
 ) -> None:
     """Make figures: those of the notebooks or papers named, or all.
 
-    What is up to date is skipped, so a batch that was stopped goes on where it was.
+    What is up to date is skipped, so a batch that was stopped goes on where it was. In a clone full scale
+    goes to figures/full_scale, and what has the parameters of no preset to figures/custom, without --out.
     """
     from curse_of_memory.gallery import batch
+    from curse_of_memory.gallery.placement import Placement, by_scale
 
     with refusals():
-        out = project.out(out)
+        given, out = out, project.out(out)
         if out is None:
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
         chosen = select(project.notebooks, names)
         planned, reasons = batch.plan(
             chosen, project.notebooks, project.catalogue.presets, preset, dict(texts), this_machine()
         )
+        placement = Placement({out: planned}, (out,))
+        if given is None:
+            placement = by_scale(planned, project.catalogue.presets, out)
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
     outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
     troubles, begun = [], False
     with stoppable("Interrupted; finished figures are kept. Start again to go on."):
         try:
-            with batch.only_batch(out, project.notebooks):
+            with batch.only_batch(placement.written, project.notebooks):
                 begun = True
-                todo = planned if force else batch.outdated(planned, out)
-                for name in {job.notebook.name for job in planned} - {job.notebook.name for job in todo}:
-                    outcomes[name] = batch.Outcome(name, "up to date")
-                workers = jobs or max(1, min(os.cpu_count() or 1, len(todo)))
-                with closing(batch.run(todo, out, workers)) as running:
-                    for outcome in progress(running, len(todo)):
-                        outcomes[outcome.name] = outcome
-                troubles += write_pages(project, out)
-        except BlockingIOError:
-            raise click.ClickException(f"another batch is writing to {out}") from None
+                todo = {
+                    folder: some if force else batch.outdated(some, folder)
+                    for folder, some in placement.jobs.items()
+                }
+                left = [job.notebook.name for some in todo.values() for job in some]
+                for job in planned:
+                    if job.notebook.name not in left:
+                        outcomes[job.notebook.name] = batch.Outcome(job.notebook.name, "up to date")
+                workers = jobs or max(1, min(os.cpu_count() or 1, len(left)))
+                for folder, some in todo.items():
+                    with closing(batch.run(some, folder, workers)) as running:
+                        for outcome in progress(running, len(some)):
+                            outcomes[outcome.name] = outcome
+                for page in placement.pages:
+                    troubles += write_pages(project, page)
+        except BlockingIOError as error:
+            raise click.ClickException(f"another batch is writing to {error.filename}") from None
         except (OSError, ValueError) as error:
             troubles.append(said_by_system(error) if isinstance(error, OSError) else str(error))
     if begun:
-        report(outcomes.values(), out)
+        report(outcomes.values(), placement.pages)
     for trouble in troubles:
         click.echo(f"Error: {trouble}", err=True)
     if troubles or any(outcome.status in ("failed", "not run") for outcome in outcomes.values()):
@@ -200,17 +218,24 @@ def figures(
 def list_(project: Project, verbose: bool, out: Path | None) -> None:
     """List the notebooks, with the status of each figure, and why it is stale."""
     from curse_of_memory.gallery.batch import staleness
-    from curse_of_memory.gallery.ledger import standings, statuses
+    from curse_of_memory.gallery.ledger import statuses
+    from curse_of_memory.gallery.scales import PLACES
 
     with refusals():
         out = project.out(out) or Path(os.devnull)  # where there are no figures
-        standing_of = standings(project.notebooks, project.catalogue.presets, out)
-        stale = staleness(project.notebooks, project.catalogue.presets, out, this_machine())
+        standing_of = project.standings(out)
+        stale = [
+            staleness(project.notebooks, project.catalogue.presets, out / folder, this_machine())
+            for folder in PLACES.values()
+        ]
     width = max(map(len, standing_of), default=0)
     for name, state in statuses(standing_of, project.catalogue.items).items():
-        notebook = project.notebooks[name]
-        said = f"{state}; stale: {', '.join(stale[name])}" if name in stale else state
-        click.echo(f"{name:<{width}}  {notebook.title} ({said})")
+        notebook, standing = project.notebooks[name], standing_of[name]
+        said = [state, *(one.made() for one in standing.scales())]
+        for reasons, folder in zip(stale, PLACES.values(), strict=True):
+            if name in reasons:
+                said.append(f"stale{f' in {folder}' if folder else ''}: {', '.join(reasons[name])}")
+        click.echo(f"{name:<{width}}  {notebook.title} ({'; '.join(said)})")
         for p in notebook.parameters.values() if verbose and not notebook.trouble else ():
             click.echo(f"    {p.name}: {p.type} = {p.default!r}  {p.help}".rstrip())
     if troubles := troubles_of(project, standing_of):
@@ -271,10 +296,9 @@ def progress(outcomes: Iterable["Outcome"], total: int) -> Iterable["Outcome"]:
 def write_pages(project: Project, out: Path) -> list[str]:
     """Write the index page and the ledger of the figures in `out`; return what is wrong, a line each."""
     from curse_of_memory.gallery.index_page import write_index
-    from curse_of_memory.gallery.ledger import standings
     from curse_of_memory.gallery.ledger_text import write_ledger
 
-    standing_of = standings(project.notebooks, project.catalogue.presets, out)
+    standing_of = project.standings(out)
     troubles = troubles_of(project, standing_of)
     for write in (write_index, write_ledger):
         try:
@@ -289,12 +313,12 @@ def write_pages(project: Project, out: Path) -> list[str]:
 
 def troubles_of(project: Project, standing_of: Mapping[str, "FigureStanding"]) -> list[str]:
     """Return what is wrong with notebooks, figures and papers, a line each."""
-    troubles = [standing.trouble for standing in standing_of.values() if standing.trouble]
+    troubles = [trouble for standing in standing_of.values() for trouble in standing.troubles]
     return list(dict.fromkeys([*troubles, *project.catalogue.troubles.values()]))
 
 
-def report(outcomes: Iterable["Outcome"], out: Path) -> None:
-    """Print how every notebook ended, and of failures the error and the executed notebook."""
+def report(outcomes: Iterable["Outcome"], pages: Iterable[Path]) -> None:
+    """Print how every notebook ended, of failures the error and the executed notebook, and where to look."""
     outcomes = list(outcomes)
     width = max((len(outcome.name) for outcome in outcomes), default=0)
     for outcome in outcomes:
@@ -305,7 +329,7 @@ def report(outcomes: Iterable["Outcome"], out: Path) -> None:
             click.echo(f"\n{outcome.name} failed: {outcome.error}")
             if outcome.executed:
                 click.echo(f"  executed notebook: {outcome.executed}")
-    click.echo(f"\n{out / 'index.html'}")
+    click.echo("\n" + "\n".join(str(page / "index.html") for page in pages))
 
 
 if __name__ == "__main__":

@@ -159,23 +159,34 @@ def staleness(
 
 
 @contextlib.contextmanager
-def only_batch(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
-    """Lock the output folder for this batch; first finish the figures that a killed batch was publishing.
+def only_batch(folders: Iterable[Path], notebooks: Mapping[str, Notebook]) -> Iterator[None]:
+    """Lock folders of figures for this batch; first finish the figures that a killed one was publishing.
 
     Raises
     ------
     BlockingIOError
-        If another batch is writing there.
+        If another batch is writing to one of them; with its name.
     OSError, ValueError
-        If the folder cannot be written, or has links where the batch keeps its own files.
+        If a folder cannot be written, or has links where the batch keeps its own files.
     """
+    with contextlib.ExitStack() as held:
+        for folder in folders:
+            held.enter_context(_locked(folder, notebooks))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
     staging = plain_folder(out, out / ".batch" / "staging")
     with (out / ".batch" / "lock").open("a") as lock:
         # the system drops the lock when the process ends, however it ends
         with contextlib.suppress(ImportError):  # Windows has no such lock
             import fcntl
 
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(error.errno, error.strerror, str(out)) from None
         shutil.rmtree(staging)
         recover(out, notebooks)
         try:

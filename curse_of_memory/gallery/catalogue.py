@@ -30,6 +30,7 @@ from typing import Any
 
 from curse_of_memory.gallery.core_yaml import read_yaml
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook
+from curse_of_memory.gallery.scales import check_folder
 from curse_of_memory.tools.checks import near_match, shown
 from curse_of_memory.tools.files import read_file
 
@@ -162,6 +163,7 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
         folder = path.parent.name
         modules |= {f"{folder}/{file.stem}" for file in path.parent.glob("[!_]*.py")}
         try:
+            check_folder(folder)
             title, paper, items, own = _read(path, folder)
             if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
                 raise ValueError(f"key {shown(paper.key)} is that of {double}, too")

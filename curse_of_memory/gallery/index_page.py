@@ -8,10 +8,12 @@ from itertools import islice
 from pathlib import Path
 
 from curse_of_memory.gallery.catalogue import Catalogue, Paper
+from curse_of_memory.gallery.figure_files import SUFFIXES
 from curse_of_memory.gallery.ledger import statuses
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.scaled_numbers import ScaledNumber, scaled_numbers
 from curse_of_memory.gallery.standing import FigureStanding
-from curse_of_memory.report.record import ComparedNumber, Record
+from curse_of_memory.report.record import Record
 from curse_of_memory.tools.files import is_plain_file, whole_file
 from curse_of_memory.tools.versions import __version__
 
@@ -26,7 +28,9 @@ MANY_NUMBERS, FIRST_NUMBERS = 10, 8  # where there are many, all but the first a
 class Card:
     """What the page says about one figure; paths are relative to the page.
 
-    `layout` is from :func:`_layout`; `more_numbers` are those that a reader unfolds.
+    `layout` is from :func:`_layout`; `more_numbers` are those that a reader unfolds; `columns` are
+    the headings of the numbers, with the names of their fields. Where this is full scale, and the figure is
+    there reduced, too, `reduced` is the record of that, and `reduced_links` are its files.
     """
 
     record: Record
@@ -35,9 +39,13 @@ class Card:
     picture: str
     layout: str
     preview: list[list[str]]
-    numbers: list[ComparedNumber]
-    more_numbers: list[ComparedNumber]
+    numbers: list[ScaledNumber]
+    more_numbers: list[ScaledNumber]
+    columns: list[tuple[str, str]]
     links: list[tuple[str, str]]
+    reduced: Record | None
+    reduced_preset: str
+    reduced_links: list[tuple[str, str]]
 
 
 def index_html(
@@ -58,8 +66,8 @@ def index_html(
     for name in in_order:
         notebook = notebooks[name]
         if record := standings[name].record:
-            records.append(record)
-            card = _card(notebook, record, states[name], standings[name].preset, out)
+            records += [one.record for one in standings[name].scales() if one.record]
+            card = _card(notebook, record, states[name], standings[name], out)
             by_folder.get(notebook.folder, sections[-1][1]).append(card)
     newest = max(records, key=lambda record: record.created, default=None)
     page = Environment(
@@ -70,8 +78,8 @@ def index_html(
     )
     return page.get_template("index.html.j2").render(
         sections=[(paper, _without_gaps(cards)) for paper, cards in sections if cards],
-        count=len(records),
-        incomplete=[name for name in in_order if standings[name].trouble],
+        count=sum(len(cards) for _, cards in sections),
+        incomplete=[name for name in in_order if standings[name].troubles],
         # of the figures, not of this moment: the page changes only when a figure does
         made=newest.created[:10] if newest else "",
         versions=newest.versions if newest else {},
@@ -90,29 +98,46 @@ def write_index(
         draft.write_text(index_html(catalogue, notebooks, standings, out), encoding="utf-8")
 
 
-def _card(notebook: Notebook, record: Record, state: str, preset: str, out: Path) -> Card:
-    def there(suffix: str) -> str:
-        return f"{notebook.name}.{suffix}" if is_plain_file(out / f"{notebook.name}.{suffix}") else ""
+def _card(notebook: Notebook, record: Record, state: str, figure: FigureStanding, out: Path) -> Card:
+    def there(suffix: str, folder: str = figure.folder) -> str:
+        name = f"{folder}{notebook.name}.{suffix}"
+        return name if is_plain_file(out / name) else ""
 
-    links = [
-        (suffix.upper(), there(suffix)) for suffix in ("pdf", "md", "tex", "csv", "json") if there(suffix)
-    ]
+    links = [(suffix.upper(), there(suffix)) for suffix in SUFFIXES if suffix != "png" and there(suffix)]
     if target := notebook.link_from(out):
         links.append(("Notebook", target))
     picture = there("png")
-    rows = record.comparison()
+    rows = scaled_numbers(figure)
     first = FIRST_NUMBERS if len(rows) > MANY_NUMBERS else len(rows)
+    other = figure.other if figure.other and figure.other.record else None
+    smaller = [(suffix, there(suffix, other.folder)) for suffix in SUFFIXES] if other else []
     return Card(
         record=record,
         status=state,
-        preset=preset,
+        preset=figure.preset,
         picture=picture,
         layout=_layout(out / picture) if picture else "",
-        preview=[] if picture else _preview(out / f"{notebook.name}.csv"),
+        preview=[] if picture else _preview(out / there("csv")) if there("csv") else [],
         numbers=rows[:first],
         more_numbers=rows[first:],
+        columns=_columns(figure, record),
         links=links,
+        reduced=other.record if other else None,
+        reduced_preset=other.preset if other else "",
+        reduced_links=[(suffix.upper(), target) for suffix, target in smaller if target],
     )
+
+
+def _columns(figure: FigureStanding, record: Record) -> list[tuple[str, str]]:
+    """Return the headings of the numbers that a figure has, each with its field of a `ScaledNumber`."""
+    at = "full" if figure.full else "reduced"
+    both = len(list(figure.scales())) > 1
+    columns = [("full scale" if both else "ours", at)]
+    if record.spread:
+        columns.append(("over seeds", f"{at}_over_seeds"))
+    if both:
+        columns.append(("reduced", "reduced"))
+    return [*columns, ("paper", "paper")] if record.paper else columns
 
 
 def _layout(png: Path) -> str:

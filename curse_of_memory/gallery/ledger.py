@@ -9,7 +9,8 @@ from pathlib import Path
 
 from curse_of_memory.gallery.catalogue import Catalogue, Item, Paper
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.standing import FULL_SCALE, FigureStanding, standing
+from curse_of_memory.gallery.scales import FULL_SCALE
+from curse_of_memory.gallery.standing import FigureStanding, best_standing
 from curse_of_memory.report.record import Record
 
 __all__ = [
@@ -98,8 +99,8 @@ def statuses(figures: Mapping[str, FigureStanding], items: Iterable[Item]) -> di
 def standings(
     notebooks: Mapping[str, Notebook], presets: Mapping[str, Mapping[str, Mapping]], out: Path
 ) -> dict[str, FigureStanding]:
-    """Return the standing of every notebook's figure in `out`, by name."""
-    return {name: standing(out, notebook, presets) for name, notebook in notebooks.items()}
+    """Return the standing of every notebook's figure in `out`, by name: the best, with the other scale."""
+    return {name: best_standing(out, notebook, presets) for name, notebook in notebooks.items()}
 
 
 def sections(

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from curse_of_memory.gallery.catalogue import Catalogue, Paper
 from curse_of_memory.gallery.ledger import INCOMPLETE, STATUSES, Entry, Section, sections
 from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.scaled_numbers import scaled_numbers
 from curse_of_memory.gallery.standing import FigureStanding
 from curse_of_memory.report.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
 from curse_of_memory.report.record import NOTHING
@@ -18,14 +19,17 @@ from curse_of_memory.tools.files import is_plain_file, whole_file
 
 __all__ = ["ledger_latex", "ledger_markdown", "write_ledger"]
 
-FIGURES = ("figure or table", "what it shows", "notebook", "status", "preset", "device", "seconds")
+FIGURES = ("figure or table", "what it shows", "notebook", "status", "preset", "device", "seconds", "made")
 NUMBERS = ("figure or table", "number", "paper", "ours", "over seeds")
+BOTH_SCALES = ("figure or table", "number", "paper", "full scale", "over seeds", "reduced", "over seeds")
+REDUCED = "the same, reduced"  # the line of the smaller scale, under that of the larger
 OWN = "What no paper shows; here the sentence that each figure says of itself."
 SPREAD = "over seeds, smallest to largest and of how many runs"
 LEGEND = (
     "Written by `curse-of-memory figures`, not by hand. The same tables in LaTeX: [ledger.tex](ledger.tex).",
     "*Preset*: `paper` is the scale of the paper, `fast` the notebook's defaults, `custom` anything else; "
-    "*reduced scale* is all that is not `paper`, and which parameters are not stands behind it.",
+    "*reduced scale* is all that is not `paper`, and which parameters are not stands behind it. What was "
+    "made at both scales has a line for each, and its numbers side by side.",
     "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "
     "there is one run, or no chance in it. `nan`: a training diverged, or there is no such number.",
 )
@@ -58,10 +62,15 @@ def ledger_markdown(ledger: Iterable[Section], out: Path) -> str:
         blocks.append(UNSOUND)
     for section in ledger:
         blocks += [f"## {_title(section.paper)}", _about(section.paper)]
-        rows = [_linked(_figure(entry, section.paper), entry, out) for entry in section.entries]
-        blocks.append(markdown_table(FIGURES, rows, "llllllr"))
-        if rows := [tuple(map(markdown_text, row)) for group in _numbers(section) for row in group]:
-            blocks.append(markdown_table(NUMBERS, rows, "llrrr"))
+        rows = [
+            _linked(cells, entry, one, out)
+            for entry in section.entries
+            for one, cells in _figure(entry, section.paper)
+        ]
+        blocks.append(markdown_table(FIGURES, rows, "llllllrl"))
+        heading, groups = _numbers(section)
+        if rows := [tuple(map(markdown_text, row)) for group in groups for row in group]:
+            blocks.append(markdown_table(heading, rows, "ll" + "r" * (len(heading) - 2)))
     return "\n\n".join(block.rstrip("\n") for block in blocks) + "\n"
 
 
@@ -73,12 +82,18 @@ def ledger_latex(ledger: Iterable[Section]) -> str:
     ]
     for section in ledger:
         title = latex_text(_title(section.paper))
-        rows = [[_breaking(_figure(entry, section.paper))] for entry in section.entries]
-        columns = _columns((0.15, 0.26, 0.16, 0.12, 0.06, 0.06), (0.07,))
+        rows = [[_breaking(cells) for _, cells in _figure(entry, section.paper)] for entry in section.entries]
+        columns = _columns((0.14, 0.23, 0.14, 0.12, 0.06, 0.06), (0.06, 0.09))
         blocks.append(latex_longtable(FIGURES, rows, columns, f"{title}: figures and tables"))
-        if groups := [[[*map(latex_text, row)] for row in group] for group in _numbers(section)]:
-            columns = _columns((0.14, 0.37), (0.11, 0.11, 0.2))
-            blocks.append(latex_longtable(NUMBERS, groups, columns, f"{title}: numbers; {SPREAD}"))
+        heading, numbers = _numbers(section)
+        if groups := [[[*map(latex_text, row)] for row in group] for group in numbers]:
+            wide = heading is BOTH_SCALES
+            texts, sizes = (
+                ((0.11, 0.27), (0.09, 0.09, 0.14, 0.09, 0.14)) if wide else ((0.14, 0.37), (0.11, 0.11, 0.2))
+            )
+            blocks.append(
+                latex_longtable(heading, groups, _columns(texts, sizes), f"{title}: numbers; {SPREAD}")
+            )
     return "\n".join([*blocks, r"\endgroup", ""])
 
 
@@ -91,42 +106,63 @@ def _title(paper: Paper | None) -> str:
     return paper.key if paper else "Ours"
 
 
-def _figure(entry: Entry, paper: Paper | None) -> tuple[str, ...]:
-    """Return the cells of a figure's line as plain text; the notebook without the paper's own folder."""
-    item, notebook, record = entry.item, entry.notebook, entry.record
+def _figure(entry: Entry, paper: Paper | None) -> list[tuple[FigureStanding, tuple[str, ...]]]:
+    """Return the lines of a figure as plain text, one of each scale; notebooks without the paper's folder."""
+    item, notebook, best = entry.item, entry.notebook, entry.standing
     shows = f"{item.title}; here on {item.stand_in}" if item.stand_in else item.title or NOTHING
     name = notebook.name if notebook else NOTHING
     if paper:
         name = name.removeprefix(f"{paper.folder}/")
-    reduced = entry.standing.reduced
-    state = f"{entry.status}: {', '.join(reduced)}" if reduced else entry.status
-    made = (entry.standing.preset, record.device, f"{record.seconds:.1f}") if record else 3 * (NOTHING,)
-    return item.key, shows, name, state, *made
+    lines = [(best, (item.key, shows, name, _state(entry.status, best), *_made(best)))]
+    if best.other and best.other.record:
+        lines.append((best.other, (REDUCED, "", "", _state("", best.other), *_made(best.other))))
+    return lines
 
 
-def _numbers(section: Section) -> list[list[tuple[str, ...]]]:
-    """Return the lines of the numbers as plain text, grouped by notebook, which may make several figures."""
+def _state(status: str, figure: FigureStanding) -> str:
+    return ": ".join(part for part in (status, ", ".join(figure.reduced)) if part)
+
+
+def _made(figure: FigureStanding) -> tuple[str, ...]:
+    record = figure.record
+    if record is None:
+        return 4 * (NOTHING,)
+    return figure.preset, record.device, f"{record.seconds:.1f}", record.created[:10]
+
+
+def _numbers(section: Section) -> tuple[tuple[str, ...], list[list[tuple[str, ...]]]]:
+    """Return the heading and the lines of the numbers as plain text, grouped by notebook.
+
+    A notebook may make several figures. Both scales have columns where a figure was made at both.
+    """
     keys: dict[str, list[str]] = {}
-    records = {}
+    figures: dict[str, FigureStanding] = {}
     for entry in section.entries:
-        if entry.record and entry.record.comparison():
+        if entry.record and scaled_numbers(entry.standing):
             keys.setdefault(entry.record.name, []).append(entry.item.key)
-            records[entry.record.name] = entry.record
+            figures[entry.record.name] = entry.standing
+    wide = any(len(list(figure.scales())) > 1 for figure in figures.values())
     groups = []
-    for name, record in records.items():
-        rows = [(row.label, row.paper, row.ours, row.over_seeds) for row in record.comparison()]
+    for name, figure in figures.items():
+        rows = [
+            (row.label, row.paper, row.full, row.full_over_seeds, row.reduced, row.reduced_over_seeds)
+            for row in scaled_numbers(figure)
+        ]
+        if not wide:  # of each figure there is one scale only
+            ours = slice(2, 4) if figure.full else slice(4, 6)
+            rows = [(*row[:2], *row[ours]) for row in rows]
         first = [", ".join(keys[name])] + [""] * (len(rows) - 1)
         groups.append([(key, *row) for key, row in zip(first, rows, strict=True)])
-    return groups
+    return BOTH_SCALES if wide else NUMBERS, groups
 
 
-def _linked(cells: tuple[str, ...], entry: Entry, out: Path) -> tuple[str, ...]:
+def _linked(cells: tuple[str, ...], entry: Entry, figure: FigureStanding, out: Path) -> tuple[str, ...]:
     """Return the cells in Markdown, with links to the figure and to its notebook if these exist."""
     key, shows, name, *rest = map(markdown_text, cells)
     if notebook := entry.notebook:
-        files = (f"{notebook.name}.{suffix}" for suffix in ("png", "md", "csv"))
-        figure = next((file for file in files if is_plain_file(out / file)), "") if entry.record else ""
-        key, name = _link(key, figure), _link(name, notebook.link_from(out))
+        files = (f"{figure.folder}{notebook.name}.{suffix}" for suffix in ("png", "md", "csv"))
+        target = next((file for file in files if is_plain_file(out / file)), "") if figure.record else ""
+        key, name = _link(key, target), _link(name, notebook.link_from(out)) if name else name
     return key, shows, name, *rest
 
 

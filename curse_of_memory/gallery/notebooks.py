@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from curse_of_memory.gallery.parameters import Parameter, read_parameters
+from curse_of_memory.gallery.scales import check_folder
 from curse_of_memory.tools.checks import near_match
 from curse_of_memory.tools.files import read_file, read_json
 
@@ -248,6 +249,7 @@ def find_notebooks(root: Path) -> dict[str, Notebook]:
         if not any(part.startswith(".") for part in relative.parts):
             name = relative.as_posix()
             try:
+                check_folder(name.partition("/")[0] if "/" in name else "")
                 notebooks[name] = read_notebook(path, name)
             except ValueError as error:
                 nothing = {"cells": [], "metadata": {}}

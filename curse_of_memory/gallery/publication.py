@@ -17,7 +17,7 @@ from curse_of_memory.gallery.figure_files import SUFFIXES, own_files
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin, checksum
 from curse_of_memory.gallery.state import State, read_state, write_state
-from curse_of_memory.report.record import read_record
+from curse_of_memory.report.record import read_record, record_text
 from curse_of_memory.tools.files import is_plain_file, plain_folder
 
 __all__ = ["Job", "is_current", "publish", "recover"]
@@ -62,6 +62,9 @@ def is_current(out: Path, job: Job) -> bool:
 def publish(job: Job, staging: Path, out: Path) -> None:
     """Move a figure's files from `staging` to their place and record them.
 
+    A figure that is as it was keeps its date and its seconds, so that its files do not change; what this run
+    took is in the state.
+
     Raises
     ------
     ValueError
@@ -73,6 +76,7 @@ def publish(job: Job, staging: Path, out: Path) -> None:
     notebook = job.notebook
     written = _whole_figure(notebook, staging)
     folder = plain_folder(out, out / notebook.folder)
+    seconds = _keep_date(notebook, staging, folder, written)
     for file in own_files(notebook):
         if (folder / file).is_dir() and not (folder / file).is_symlink():
             raise ValueError(f"{folder / file} is a folder; remove it to make room for the figure")
@@ -85,6 +89,7 @@ def publish(job: Job, staging: Path, out: Path) -> None:
         files={file: checksum(staging / file) for file in written},
         leaving=tuple(sorted(gone)),
         published=False,
+        seconds=seconds,
     )
     moving = _moving(out, notebook)
     plain_folder(out, moving.parent)
@@ -119,6 +124,29 @@ def _finish(out: Path, notebook: Notebook, state: State) -> None:
         raise ValueError(f"the files of {notebook.name} are not those that were made")
     write_state(out, notebook, replace(state, leaving=(), published=True))
     shutil.rmtree(moving, ignore_errors=True)
+
+
+def _keep_date(notebook: Notebook, staging: Path, folder: Path, written: list[str]) -> float:
+    """Put the record that was there in the place of the new one if they differ in date and seconds only.
+
+    All other files must be as they were. Return the seconds of the new record.
+    """
+    record = f"{notebook.stem}.json"
+    new = read_record(staging / record, notebook.name)
+    with contextlib.suppress(OSError, ValueError):  # there is none before, or none that can be read
+        former = read_record(folder / record, notebook.name)
+        kept = replace(new, seconds=former.seconds, created=former.created)
+        others = [file for file in written if file != record]
+        if (
+            is_plain_file(folder / record)
+            and record_text(kept) == record_text(former)
+            and all(
+                is_plain_file(folder / file) and checksum(folder / file) == checksum(staging / file)
+                for file in others
+            )
+        ):
+            shutil.copyfile(folder / record, staging / record)
+    return float(new.seconds)
 
 
 def _moving(out: Path, notebook: Notebook) -> Path:

@@ -1,20 +1,22 @@
-"""The standing of a figure: its record, the preset with which it was made, and what is wrong with it."""
+"""The standing of a figure: its record, the preset with which it was made, and what is wrong with it.
+
+A figure may be there twice: reduced in the folder of figures, and at full scale in ``full_scale/`` there.
+"""
 
 import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.figure_files import find_record
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.parameters import COMMON, Parameter, resolve, same_value
+from curse_of_memory.gallery.scales import CUSTOM, DEFAULTS, FULL_SCALE, FULL_SCALE_FOLDER
 from curse_of_memory.gallery.state import read_state
 from curse_of_memory.report.record import Record
 
-__all__ = ["FULL_SCALE", "FigureStanding", "preset_used", "standing"]
-
-FULL_SCALE, DEFAULTS, CUSTOM = "paper", "fast", "custom"
+__all__ = ["FigureStanding", "best_standing", "preset_used", "standing"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,59 @@ class FigureStanding:
         The names of the parameters whose values are not those of full scale.
     trouble : str
         What is wrong with the notebook, the record or the files, in one line; empty if nothing is.
+    folder : str
+        Where its files are: ``full_scale/``, or empty for the folder of figures itself.
+    other : FigureStanding or None
+        That of the same figure at the other scale, if it is there, too.
     """
 
     record: Record | None = None
     preset: str = ""
     reduced: tuple[str, ...] = ()
     trouble: str = ""
+    folder: str = ""
+    other: "FigureStanding | None" = None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong at either scale, a line each."""
+        return [one.trouble for one in (self, self.other) if one and one.trouble]
+
+    @property
+    def full(self) -> bool:
+        """Whether it stands for full scale: it has the paper's parameters, or its folder says so."""
+        return self.preset == FULL_SCALE or bool(self.folder)
+
+    def made(self) -> str:
+        """Return with which preset, where, how fast and when it was made; empty without a record."""
+        if self.record is None:
+            return ""
+        record = self.record
+        made = (self.preset, record.device, f"{record.seconds:.1f} s", record.created[:10])
+        return " · ".join(made)
+
+    def scales(self) -> Iterator["FigureStanding"]:
+        """Yield this standing, and that of the other scale, where they have a record."""
+        yield from (one for one in (self, self.other) if one and one.record)
+
+
+def best_standing(
+    out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, Mapping]]
+) -> FigureStanding:
+    """Return the standing of a notebook's figure at full scale if `out` has it, else of the reduced one.
+
+    The standing at the other scale is its `other`.
+    """
+    reduced = standing(out, notebook, presets)
+    if notebook.trouble:
+        return reduced
+    full = standing(out / FULL_SCALE_FOLDER, notebook, presets)
+    full = replace(full, folder=f"{FULL_SCALE_FOLDER}/")
+    if full.record:
+        return replace(full, other=reduced if reduced.record or reduced.trouble else None)
+    if full.trouble:
+        return replace(reduced, other=replace(full, trouble=f"at full scale, {full.trouble}"))
+    return reduced
 
 
 def standing(out: Path, notebook: Notebook, presets: Mapping[str, Mapping[str, Mapping]]) -> FigureStanding:

@@ -40,6 +40,8 @@ class State:
     published : bool
         Whether all files have come to their place and those that leave are gone. If not, what stands there
         may be partly this figure and partly the one before.
+    seconds : float
+        What computing it took, when it was made last; its record has what it took when it changed last.
     """
 
     origin: Origin
@@ -48,6 +50,7 @@ class State:
     files: dict[str, str]
     leaving: tuple[str, ...] = ()
     published: bool = True
+    seconds: float = 0.0
 
 
 def read_state(out: Path, notebook: Notebook) -> State | None:
@@ -86,6 +89,7 @@ def _state(content: Any, own: Collection[str]) -> State:
         "files": dict,
         "leaving": list,
         "published": bool,
+        "seconds": float,
     }
     if not isinstance(content, dict) or content.keys() != types.keys():
         raise TypeError("a state has other fields")

@@ -196,7 +196,10 @@ def test_a_preset_that_a_notebook_cannot_take_spoils_its_own_line_only(project):
     project.presets("paper: {interest/a: {horizn: 3}}")
     outcome = project.run("list")
     assert outcome.exit_code == 1
-    assert outcome.stdout.splitlines() == ["interest/a  A title (incomplete)", "interest/b  A title (ours)"]
+    assert outcome.stdout.splitlines() == [
+        "interest/a  A title (incomplete)",
+        "interest/b  A title (ours; paper · cpu · 0.1 s · 2025-01-02)",
+    ]
     assert "unknown parameter 'horizn' for interest/a (did you mean 'horizon'?)" in outcome.stderr
 
 

@@ -46,7 +46,7 @@ def test_list_names_titles_and_statuses(project):
     project.presets("paper: {interest/memory_bias: {horizon: 64}}")
     project.record("interest/memory_bias")
     assert project.run("list").stdout.splitlines() == [
-        "interest/memory_bias  Bias (reproduced at reduced scale)",
+        "interest/memory_bias  Bias (reproduced at reduced scale; fast · cpu · 0.1 s · 2025-01-02)",
         "other                 Other (not yet)",
     ]
     assert "    horizon: int = 8  number of steps" in project.run("list", "-v").stdout.splitlines()
@@ -69,7 +69,10 @@ def test_a_spoilt_record_is_named_and_the_others_are_listed(project):
     project.record("interest/b")
     outcome = project.run("list")
     assert outcome.exit_code == 1
-    assert outcome.stdout.splitlines() == ["interest/a  A title (incomplete)", "interest/b  A title (ours)"]
+    assert outcome.stdout.splitlines() == [
+        "interest/a  A title (incomplete)",
+        "interest/b  A title (ours; paper · cpu · 0.1 s · 2025-01-02)",
+    ]
     assert outcome.stderr.startswith("Error: a.json of interest/a is not JSON")
 
 
@@ -165,7 +168,8 @@ def test_an_installed_package_lists_and_makes_what_came_with_it(outside, project
     project.out = outside / "made"
     assert project.statuses("--out", project.out) == {"interest/a": "done"}
     assert "interest/a.png" in project.files()
-    assert project.run("list", "--out", project.out).stdout == "interest/a  A title (ours)\n"
+    listed = project.run("list", "--out", project.out).stdout
+    assert listed == "interest/a  A title (ours; paper · cpu · 0.1 s · 2025-01-02)\n"
     assert ".ipynb" not in project.files()["index.html"]
 
 
@@ -277,7 +281,8 @@ def test_list_says_in_what_a_figure_is_stale(project, monkeypatch):
     outcome = project.run("list")
     assert outcome.exit_code == 0
     assert outcome.stdout == (
-        "interest/a  A title (ours; stale: code of the package (nn/tcn.py, theory/bias.py), "
+        "interest/a  A title (ours; paper · cpu · 0.1 s · 2025-01-02; "
+        "stale: code of the package (nn/tcn.py, theory/bias.py), "
         "device (cpu, now A GPU))\n"
     )
 

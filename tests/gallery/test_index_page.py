@@ -129,7 +129,7 @@ def test_many_numbers_are_folded_away(project, count, shown):
 
 def test_a_card_says_how_it_was_made(project):
     _, page = numbers(project, device="A GPU", seconds=71.26)
-    assert "ours · preset paper · A GPU · 71.3 s" in page.text
+    assert "ours · preset paper · A GPU · 71.3 s · 2025-01-02" in page.text
 
 
 def layouts(project, *sizes):

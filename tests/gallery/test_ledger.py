@@ -101,7 +101,7 @@ def found(project):
 
 
 def test_a_line_a_figure_says_how_it_was_made(found, project):
-    made = ["fast", "A GPU", "12.3"]
+    made = ["fast", "A GPU", "12.3", "2025-01-02"]
     notebook = "[a](../notebooks/interest/a.ipynb)"
     figures, _, *others, own = tables(ledger_markdown(found, project.out))
     assert figures[2:] == [
@@ -112,7 +112,7 @@ def test_a_line_a_figure_says_how_it_was_made(found, project):
             "reproduced at reduced scale: horizon",
             *made,
         ],
-        ["Figure 2", "More", "—", "needs data", "—", "—", "—"],
+        ["Figure 2", "More", "—", "needs data", "—", "—", "—", "—"],
         [
             *("[Figure 3](interest/a.png)", "Yet more; here on small models", notebook),
             *("shown on a stand-in at reduced scale: horizon", *made),
@@ -121,8 +121,17 @@ def test_a_line_a_figure_says_how_it_was_made(found, project):
     assert all(len(table) == 2 for table in others), "papers without a figure have a heading only"
     names = [f"[interest/{name}](../notebooks/interest/{name}.ipynb)" for name in "bc"]
     assert own[2:] == [
-        [r"Own \| &lt;work>", "—", names[0], "not yet", "—", "—", "—"],
-        ["Other own work", r"5 % of \|x\| &lt; $x_1<1$.", names[1], "ours", "paper", "cpu", "0.1"],
+        [r"Own \| &lt;work>", "—", names[0], "not yet", "—", "—", "—", "—"],
+        [
+            "Other own work",
+            r"5 % of \|x\| &lt; $x_1<1$.",
+            names[1],
+            "ours",
+            "paper",
+            "cpu",
+            "0.1",
+            "2025-01-02",
+        ],
     ]
 
 
@@ -180,7 +189,7 @@ def test_the_ledger_in_latex_has_the_same_numbers(found):
     assert text.isascii(), {sign for sign in text if not sign.isascii()}
     assert r"Figure 1, Figure 3 & $|$$\hat{\rho}$$|$, p = 0 & 749.6 & 1024 & 1000 to 1100 (5) \\" in text
     assert r" & only ours\_1 & --- & 3 & --- \\" in text
-    assert r"Own $|$ $<$work$>$ & --- & interest/\allowbreak{}b & not yet & --- & --- & --- \\" in text
+    assert r"Own $|$ $<$work$>$ & --- & interest/\allowbreak{}b & not yet & --- & --- & --- & --- \\" in text
     papers = len(read_catalogue().papers)
     assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == papers + 2
 

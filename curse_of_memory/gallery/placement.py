@@ -1,0 +1,87 @@
+"""Where the figures of a batch go: which folder each belongs in is told from its parameters."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from curse_of_memory.gallery.notebooks import Notebook
+from curse_of_memory.gallery.parameters import RESERVED, resolve, same_value
+from curse_of_memory.gallery.publication import Job
+from curse_of_memory.gallery.scales import CUSTOM_FOLDER, FULL_SCALE_FOLDER, PLACES
+
+__all__ = ["Placement", "all_parameters", "by_scale"]
+
+WHERE = (RESERVED, "device")  # parameters that say where to compute, not what
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the figures of a batch go.
+
+    Attributes
+    ----------
+    jobs : dict
+        What is to be made, by folder of figures.
+    pages : tuple of Path
+        The folders with an index page and a ledger that show these figures.
+    """
+
+    jobs: dict[Path, list[Job]]
+    pages: tuple[Path, ...]
+
+    @property
+    def written(self) -> list[Path]:
+        """The folders that belong to this batch alone while it runs: those of figures, and of pages.
+
+        Pages show full scale, too: what a killed batch was publishing there has to be published first.
+        """
+        folders = [*self.pages, *self.jobs]
+        folders += [page / FULL_SCALE_FOLDER for page in self.pages if _has_batch(page / FULL_SCALE_FOLDER)]
+        return list(dict.fromkeys(folders))
+
+
+def by_scale(jobs: Iterable[Job], presets: Mapping[str, Mapping[str, Mapping]], out: Path) -> Placement:
+    """Return where jobs go below the folder of figures `out`: each scale has its own.
+
+    What a job computes decides, not the name of its preset: parameters that were set to what a preset has are
+    that preset.
+
+    Parameters
+    ----------
+    jobs
+        From `batch.plan`.
+    presets
+        All presets of the catalogue.
+    out
+        The folder of figures.
+    """
+    places: dict[Path, list[Job]] = {}
+    for job in jobs:
+        for preset, folder in PLACES.items():
+            values = presets.get(preset, {}).get(job.notebook.name, {})
+            if _same(job.origin.parameters, all_parameters(job.notebook, values)):
+                overrides = {name: value for name, value in job.overrides.items() if name in WHERE}
+                places.setdefault(out / folder, []).append(replace(job, preset=preset, overrides=overrides))
+                break
+        else:
+            places.setdefault(out / CUSTOM_FOLDER, []).append(job)
+    pages = (folder if folder == out / CUSTOM_FOLDER else out for folder in places or {out: []})
+    return Placement(places, tuple(dict.fromkeys(pages)))
+
+
+def _has_batch(folder: Path) -> bool:
+    return (folder / ".batch").is_dir()
+
+
+def all_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all parameters of a notebook: the values that a preset sets, and the defaults of the others."""
+    defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
+    return defaults | resolve(notebook.name, notebook.parameters, values)
+
+
+def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether two sets of parameters compute the same."""
+    return first.keys() == second.keys() and all(
+        same_value(value, second[name]) for name, value in first.items() if name not in WHERE
+    )
