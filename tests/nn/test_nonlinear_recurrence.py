@@ -38,8 +38,14 @@ def engine(request, monkeypatch):
         monkeypatch.setattr(nonlinear_engines, "COMPILED", ())
 
 
-def problem(name, batch, time, inputs, m, outputs, *, models=(), diagonal=False, seed=0, dtype=torch.float64):
-    """Arguments of a recurrence that neither explodes nor amplifies rounding errors; ‖W‖ is about a half."""
+def problem(
+    name, batch, time, inputs, m, outputs, *,
+    models=(), diagonal=False, seed=0, dtype=torch.float64, steps=False,
+):  # fmt: skip
+    """Arguments of a recurrence that neither explodes nor amplifies rounding errors; ‖W‖ is about a half.
+
+    With `steps` every unit and state has a time step of its own, which is an argument like the others.
+    """
     cell, random = CELLS[name], np.random.default_rng(seed)
     rows = len(cell.activations) * m
     shapes = {
@@ -54,7 +60,10 @@ def problem(name, batch, time, inputs, m, outputs, *, models=(), diagonal=False,
     arguments["recurrent"] /= 4 * (1 if diagonal else m**0.5)
     if not outputs:
         del arguments["readout"]
-    return cell, arguments, {"dt": 0.1, "diagonal": diagonal}
+    if not steps:
+        return cell, arguments, {"dt": 0.1, "diagonal": diagonal}
+    arguments["dt"] = torch.tensor(random.uniform(0.02, 0.2, (*models, cell.states * m)), dtype=dtype)
+    return cell, arguments, {"diagonal": diagonal}
 
 
 def results(run, cell, arguments, options):
@@ -74,6 +83,8 @@ def assert_same(fast, plain, terms):
         assert fast[name].shape == expected.shape, name
         assert fast[name].dtype == expected.dtype, name
         size = expected.abs().max().item() if expected.numel() else 0.0
+        if name == "dt":  # a sum of values times adjoints, which are of size one, and may cancel
+            size = max(size, 1.0)
         tolerance = terms * EPS[expected.dtype] * size
         torch.testing.assert_close(
             fast[name], expected, rtol=0, atol=tolerance, msg=lambda m, n=name: f"{n}: {m}"
@@ -94,9 +105,13 @@ def assert_same(fast, plain, terms):
     models=st.sampled_from([(), (1,), (3,)]),
     diagonal=st.booleans(),
     dtype=st.sampled_from(list(EPS)),
+    steps=st.booleans(),
 )
-def test_any_size_equals_the_plain_loop(name, batch, time, inputs, m, outputs, models, diagonal, dtype):
-    made = problem(name, batch, time, inputs, m, outputs, models=models, diagonal=diagonal, dtype=dtype)
+def test_any_size_equals_the_plain_loop(
+    name, batch, time, inputs, m, outputs, models, diagonal, dtype, steps
+):
+    options = {"models": models, "diagonal": diagonal, "dtype": dtype, "steps": steps}
+    made = problem(name, batch, time, inputs, m, outputs, **options)
     terms = 8 * (m + inputs) + 4 * math.isqrt(1 + batch * time)
     assert_same(results(recurrence, *made), results(naive_recurrence, *made), terms)
 
@@ -106,7 +121,7 @@ def test_any_size_equals_the_plain_loop(name, batch, time, inputs, m, outputs, m
 @pytest.mark.parametrize("models", [(), (2,)])
 @pytest.mark.parametrize("name", CELLS)
 def test_both_engines_equal_the_plain_loop(engine, name, models, diagonal):
-    made = problem(name, 67, 300, 2, 6, 2, models=models, diagonal=diagonal)
+    made = problem(name, 67, 300, 2, 6, 2, models=models, diagonal=diagonal, steps=True)
     assert_same(results(recurrence, *made), results(naive_recurrence, *made), 1000)
 
 
@@ -121,14 +136,27 @@ def test_what_is_left_out_is_zero(engine, left_out):
     assert torch.equal(short.last, full.last)
 
 
-@pytest.mark.parametrize("alone", ["x", "recurrent", "bias"])
+@pytest.mark.parametrize("alone", ["x", "recurrent", "bias", "dt"])
 def test_one_dimension_of_models_is_enough(engine, alone):
-    cell, arguments, options = problem("tanh", 3, 10, 2, 4, 2)
+    cell, arguments, options = problem("tanh", 3, 10, 2, 4, 2, steps=True)
     several = torch.stack([arguments[alone], -arguments[alone]])
     together = recurrence(cell, **arguments | {alone: several}, **options).y
     for i in range(2):
         single = recurrence(cell, **arguments | {alone: several[i]}, **options).y
         torch.testing.assert_close(together[i], single, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["tanh", "gated"])
+def test_a_time_step_that_all_share_has_the_sum_of_their_gradients(engine, name):
+    cell, arguments, options = problem(name, 3, 20, 2, 4, 2, steps=True)
+    arguments["dt"] = torch.full_like(arguments["dt"], 0.3)
+    each = results(recurrence, cell, arguments, options)
+    shared = results(recurrence, cell, arguments | {"dt": torch.tensor(0.3, dtype=torch.float64)}, options)
+    number = recurrence(cell, **{k: v for k, v in arguments.items() if k != "dt"}, dt=0.3, **options)
+    assert torch.equal(shared["y"], each["y"])
+    assert torch.equal(number.y, each["y"])
+    torch.testing.assert_close(shared["dt"], each["dt"].sum(), rtol=1e-14, atol=0)
+    assert shared["dt"].shape == ()
 
 
 def test_a_sweep_is_one_model_after_the_other():
@@ -281,7 +309,7 @@ def test_lanes_past_the_batch_add_nothing_to_gradients():
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("name", ["tanh", "gated"])
 def test_first_and_second_derivatives_are_those_of_differences(engine, name, diagonal):
-    cell, arguments, options = problem(name, 2, 4, 1, 2, 1, diagonal=diagonal)
+    cell, arguments, options = problem(name, 2, 4, 1, 2, 1, diagonal=diagonal, steps=True)
 
     def run(*values):
         return tuple(recurrence(cell, **dict(zip(arguments, values, strict=True)), **options))
@@ -337,6 +365,17 @@ def test_functional_transformations_of_a_network_work(activation, diagonal):
     _, slope = torch.func.jvp(loss, (weights,), (weights,))
     expected = sum((found[n] * weights[n]).sum() for n in weights)
     torch.testing.assert_close(slope, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("models", [(), (2,)])
+def test_torchs_compiler_takes_a_recurrence_whole(models):
+    cell, arguments, options = problem("gated", 3, 7, 2, 4, 2, models=models, steps=True)
+    torch._dynamo.reset()
+    compiled = torch.compile(recurrence, fullgraph=True, backend="aot_eager")
+    ours, plain = (results(run, cell, arguments, options) for run in (compiled, recurrence))
+    assert all(torch.equal(ours[k], plain[k]) for k in plain)
+    torch._dynamo.reset()
 
 
 # --- products ------------------------------------------------------------------------------------------
@@ -421,6 +460,8 @@ def test_a_cell_that_cannot_be_is_refused(stages, message):
         ({"bias": torch.zeros(2, 4), "inputs": torch.zeros(3, 4, 1)}, ValueError, "must have shape"),
         ({"bias": torch.zeros(2, 3), "inputs": torch.zeros(4, 3, 1)}, ValueError, "models"),
         ({"bias": torch.zeros(3, dtype=torch.float64)}, TypeError, "bias must have the dtype of x"),
+        ({"dt": torch.ones(4)}, ValueError, r"dt must have shape \(3,\).*got \(4,\)"),
+        ({"dt": torch.ones((), dtype=torch.float64)}, TypeError, "dt must have the dtype of x"),
     ],
 )
 @pytest.mark.parametrize("run", [recurrence, naive_recurrence])

@@ -10,8 +10,8 @@ It then moves one state, the *target*, by one of two updates:
     h ← h + dt s_i                     one value is read    (an Euler step)
     h ← h + dt s_i (s_j − h)           two values are read  (a leak of rate s_i towards s_j).
 
-Every state is the target of one stage, and every value is read by one stage. A state that was moved already
-is read as moved. State 0 is the output.
+The step dt is one number, or one for each unit and state. Every state is the target of one stage, and every
+value is read by one stage. A state that was moved already is read as moved. State 0 is the output.
 
 The updates below are arithmetic only: the same lines run on torch tensors and, compiled, on numbers.
 """
@@ -58,6 +58,16 @@ def leak_adjoint(p, h, rate, goal, dt):
     return p - step * p, dt * (goal - h) * p, step * p
 
 
+def euler_by_dt(p, s):
+    """Return p ∂/∂dt of :func:`euler`, for the adjoint `p` and the value `s`."""
+    return p * s
+
+
+def leak_by_dt(p, h, rate, goal):
+    """Return p ∂/∂dt of :func:`leak`, for the adjoint `p`; `h` … `goal` as there."""
+    return p * rate * (goal - h)
+
+
 def moved(h, values, dt):
     """Return the state `h` after a step `dt`: an Euler step of one of `values`, or a leak of two."""
     if len(values) == 1:
@@ -74,6 +84,11 @@ def moved_adjoint(p, h, values, dt):
     rate, goal = values
     back, of_rate, of_goal = leak_adjoint(p, h, rate, goal, dt)
     return back, [of_rate, of_goal]
+
+
+def moved_by_dt(p, h, values):
+    """Return p ∂/∂dt of :func:`moved`, for the adjoint `p`."""
+    return euler_by_dt(p, values[0]) if len(values) == 1 else leak_by_dt(p, h, *values)
 
 
 @dataclass(frozen=True)

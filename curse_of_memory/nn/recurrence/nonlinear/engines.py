@@ -15,16 +15,16 @@ from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
 from curse_of_memory.nn.recurrence.nonlinear import loops, ops
 from curse_of_memory.nn.recurrence.nonlinear.cells import Cell, Stage
 
-__all__ = ["Options", "backward", "forward", "operator"]
+__all__ = ["COUNT", "Options", "backward", "forward", "operator"]
 
 COMPILED = (torch.float32, torch.float64)
+COUNT = 7  # of the tensors of a recurrence
 
 
 class Options(NamedTuple):
-    """Settings of a recurrence: cell, dt, whether W is diagonal, and how many models (None: not batched)."""
+    """Settings of a recurrence: cell, whether W is diagonal, and how many models (None: not batched)."""
 
     cell: Cell
-    dt: float
     diagonal: bool
     models: int | None
 
@@ -34,21 +34,22 @@ def forward(
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """Return outputs, last states, and the tensors that :func:`backward` needs.
 
-    After `x` the `tensors` are W, U, b, C and the initial states of ``nonlinear.recurrence``.
+    After `x` the `tensors` are W, U, b, C, the initial states and dt of ``nonlinear.recurrence``, the last
+    with one number for every unit and state.
     """
     arguments = _arranged(options, x, *tensors)
-    y, last, kept = _engine(x).forward(options.cell, options.dt, *arguments)
+    y, last, kept = _engine(x).forward(options.cell, *arguments)
     return (y[0], last[0], kept) if options.models is None else (y, last, kept)
 
 
-def backward(options: Options, tensors, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
-    """Return the gradients of the six `tensors`: None where a tensor is None, or x's if it is not wanted."""
+def backward(options: Options, tensors, kept, dy: Tensor, dlast: Tensor, wants_x: bool, wants_dt: bool):
+    """Return the gradients of the seven `tensors`: None where there is none, or x's or dt's is not wanted."""
     if options.models is None:
         dy, dlast = dy[None], dlast[None]
     arguments = _arranged(options, *tensors)
-    engine, cell = _engine(tensors[0]), options.cell
-    dx, dW, dU, dC, dinitial = engine.backward(cell, options.dt, arguments, kept, dy, dlast, wants_x)
-    gradients = dx, dW[..., 0] if options.diagonal else dW, dU[..., 1:], dU[..., 0], dC, dinitial
+    engine, wants = _engine(tensors[0]), (wants_x, wants_dt)
+    dx, dW, dU, dC, dinitial, ddt = engine.backward(options.cell, arguments, kept, dy, dlast, *wants)
+    gradients = dx, dW[..., 0] if options.diagonal else dW, dU[..., 1:], dU[..., 0], dC, dinitial, ddt
     return tuple(_shared(g, t) for g, t in zip(gradients, tensors, strict=True))
 
 
@@ -56,9 +57,9 @@ def _engine(x: Tensor):
     return loops if on_cpu(x) and x.dtype in COMPILED else ops
 
 
-def _arranged(options: Options, x, W, U, b, C, initial) -> tuple[Tensor, ...]:
+def _arranged(options: Options, x, W, U, b, C, initial, dt) -> tuple[Tensor, ...]:
     """Return the tensors as the engines read them: see ``loops.forward``."""
-    cell, _, diagonal, models = options
+    cell, diagonal, models = options
     if b is None:
         b = x.new_zeros(U.shape[-2])
     if C is None:
@@ -68,7 +69,8 @@ def _arranged(options: Options, x, W, U, b, C, initial) -> tuple[Tensor, ...]:
     count = 1 if models is None else models
     W = W[..., None] if diagonal else W
     W, U, b, C, initial = (t.expand(count, *t.shape[-2:]) for t in (W, U, b[..., None], C, initial))
-    return x if x.ndim == 4 else x[None], W, torch.cat([b, U], -1), C, initial
+    dt = dt.expand(count, dt.shape[-1])
+    return x if x.ndim == 4 else x[None], W, torch.cat([b, U], -1), C, initial, dt
 
 
 def _shared(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:
@@ -83,8 +85,8 @@ def _shared(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:
 
 def operator(options: Options, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return outputs and last states, as one operator; arguments as for :func:`forward`."""
-    cell, dt, diagonal, models = options
-    return _forward_operator(_text(cell), dt, diagonal, -1 if models is None else models, *tensors)
+    cell, diagonal, models = options
+    return _forward_operator(_text(cell), diagonal, -1 if models is None else models, *tensors)
 
 
 def _text(cell: Cell) -> str:
@@ -95,19 +97,18 @@ def _text(cell: Cell) -> str:
 
 
 @lru_cache
-def _options(text: str, dt: float, diagonal: bool, models: int) -> Options:
+def _options(text: str, diagonal: bool, models: int) -> Options:
     stages = []
     for stage in text.split(";"):
         source, target, computes, reads = stage.split(",")
         names = tuple(computes.split("+")) if computes else ()
         stages.append(Stage(int(source), int(target), names, tuple(map(int, reads.split("+")))))
-    return Options(Cell(tuple(stages)), dt, diagonal, None if models < 0 else models)
+    return Options(Cell(tuple(stages)), diagonal, None if models < 0 else models)
 
 
 @torch.library.custom_op("curse_of_memory::recurrence", mutates_args=())
 def _forward_operator(
     cell: str,
-    dt: float,
     diagonal: bool,
     models: int,
     x: Tensor,
@@ -116,15 +117,16 @@ def _forward_operator(
     bias: Tensor | None,
     readout: Tensor | None,
     initial: Tensor | None,
+    dt: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    options = _options(cell, dt, diagonal, models)
-    y, last, _ = forward(options, x, recurrent, inputs, bias, readout, initial)
+    options = _options(cell, diagonal, models)
+    y, last, _ = forward(options, x, recurrent, inputs, bias, readout, initial, dt)
     return y.contiguous(), last.contiguous()
 
 
 @_forward_operator.register_fake
-def _(cell, dt, diagonal, models, x, recurrent, inputs, bias, readout, initial):
-    stepped = _options(cell, dt, diagonal, models).cell
+def _(cell, diagonal, models, x, recurrent, inputs, bias, readout, initial, dt):
+    stepped = _options(cell, diagonal, models).cell
     m = recurrent.shape[-1] // (len(stepped.activations) if diagonal else 1)
     leading = () if models < 0 else (models,)
     batch, time, _ = x.shape[-3:]
@@ -135,42 +137,41 @@ def _(cell, dt, diagonal, models, x, recurrent, inputs, bias, readout, initial):
 @torch.library.custom_op("curse_of_memory::recurrence_backward", mutates_args=())
 def _backward_operator(
     cell: str,
-    dt: float,
     diagonal: bool,
     models: int,
     tensors: list[Tensor],
     which: list[int],
     dy: Tensor,
     dlast: Tensor,
-    wants_x: bool,
+    wanted: list[int],
 ) -> list[Tensor]:
-    options, given = _options(cell, dt, diagonal, models), dict(zip(which, tensors, strict=True))
-    arguments = given[0], *(given.get(i) for i in range(1, 6))
+    options, given = _options(cell, diagonal, models), dict(zip(which, tensors, strict=True))
+    arguments = given[0], *(given.get(i) for i in range(1, COUNT))
     _, _, kept = forward(options, *arguments)
-    gradients = backward(options, arguments, kept, dy, dlast, wants_x)
-    wanted = (gradients[i] for i in which if i or wants_x)
-    return [gradient.contiguous() for gradient in wanted if gradient is not None]  # none is None
+    gradients = backward(options, arguments, kept, dy, dlast, 0 in wanted, COUNT - 1 in wanted)
+    chosen = (gradients[i] for i in wanted)
+    return [gradient.contiguous() for gradient in chosen if gradient is not None]  # none is None
 
 
 @_backward_operator.register_fake
-def _(cell, dt, diagonal, models, tensors, which, dy, dlast, wants_x):
-    return [t.new_empty(t.shape) for i, t in zip(which, tensors, strict=True) if i or wants_x]
+def _(cell, diagonal, models, tensors, which, dy, dlast, wanted):
+    return [t.new_empty(t.shape) for i, t in zip(which, tensors, strict=True) if i in wanted]
 
 
 def _keep(ctx, inputs, output):
-    *ctx.options, x, W, U, b, C, initial = inputs
-    tensors = x, W, U, b, C, initial
+    ctx.options, tensors = inputs[:-COUNT], inputs[-COUNT:]
     ctx.which = [i for i, t in enumerate(tensors) if t is not None]
     ctx.save_for_backward(*(t for t in tensors if t is not None))
 
 
 def _gradients(ctx, dy: Tensor, dlast: Tensor):
-    wants_x = ctx.needs_input_grad[4]
+    needed = ctx.needs_input_grad[-COUNT:]
+    wanted = [i for i in ctx.which if needed[i]]
     gradients = _backward_operator(
-        *ctx.options, list(ctx.saved_tensors), ctx.which, dy.contiguous(), dlast.contiguous(), wants_x
+        *ctx.options, list(ctx.saved_tensors), ctx.which, dy.contiguous(), dlast.contiguous(), wanted
     )
-    of = dict(zip([i for i in ctx.which if i or wants_x], gradients, strict=True))
-    return None, None, None, None, *(of.get(i) for i in range(6))
+    of = dict(zip(wanted, gradients, strict=True))
+    return *[None] * len(ctx.options), *(of.get(i) for i in range(COUNT))
 
 
 _forward_operator.register_autograd(_gradients, setup_context=_keep)

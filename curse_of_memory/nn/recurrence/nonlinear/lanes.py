@@ -14,6 +14,7 @@ __all__ = [
     "activate",
     "add_diagonal_outer",
     "add_diagonal_product",
+    "add_step_gradient",
     "move",
     "move_back",
     "slope",
@@ -23,8 +24,11 @@ ACTIVATION_CODES = {name: code for code, name in enumerate(cells.SLOPES)}
 _TANH, _HARDTANH, _RELU, _SIGMOID = (ACTIVATION_CODES[n] for n in ("tanh", "hardtanh", "relu", "sigmoid"))
 
 
-_euler, _euler_adjoint, _leak, _leak_adjoint = (
-    compiled(**SMALL)(f) for f in (cells.euler, cells.euler_adjoint, cells.leak, cells.leak_adjoint)
+_euler, _euler_adjoint, _euler_by_dt = (
+    compiled(**SMALL)(f) for f in (cells.euler, cells.euler_adjoint, cells.euler_by_dt)
+)
+_leak, _leak_adjoint, _leak_by_dt = (
+    compiled(**SMALL)(f) for f in (cells.leak, cells.leak_adjoint, cells.leak_by_dt)
 )
 
 
@@ -94,23 +98,45 @@ def slope(code, s, d):
             s[n] = d[n]
 
 
+# --- a time step per unit -----------------------------------------------------------------------------
+
+
 @compiled(**SMALL)
 def move(old, new, first, second, two, dt):
     """Write the update of the old state to the new one; with one value or two."""
-    if two:
-        for n in range(len(old)):
-            new[n] = _leak(old[n], first[n], second[n], dt)
-    else:
-        for n in range(len(old)):
-            new[n] = _euler(old[n], first[n], dt)
+    for i in range(len(dt)):
+        h, moved, one, other, step = old[i], new[i], first[i], second[i], dt[i]
+        if two:
+            for n in range(len(h)):
+                moved[n] = _leak(h[n], one[n], other[n], step)
+        else:
+            for n in range(len(h)):
+                moved[n] = _euler(h[n], one[n], step)
 
 
 @compiled(**SMALL)
 def move_back(p, d, e, old, first, second, two, dt):
     """Write the adjoint of the old state over p, those of the values to d and e."""
-    if two:
-        for n in range(len(p)):
-            p[n], d[n], e[n] = _leak_adjoint(p[n], old[n], first[n], second[n], dt)
-    else:
-        for n in range(len(p)):
-            p[n], d[n] = _euler_adjoint(p[n], dt)
+    for i in range(len(dt)):
+        adjoint, of_one, of_other, h, one, other, step = p[i], d[i], e[i], old[i], first[i], second[i], dt[i]
+        if two:
+            for n in range(len(h)):
+                adjoint[n], of_one[n], of_other[n] = _leak_adjoint(adjoint[n], h[n], one[n], other[n], step)
+        else:
+            for n in range(len(h)):
+                adjoint[n], of_one[n] = _euler_adjoint(adjoint[n], step)
+
+
+@compiled(**(SMALL | {"fastmath": {"contract", "reassoc"}}))
+def add_step_gradient(p, old, first, second, two, gradient):
+    """Add Σ p ∂/∂dt of an update over lanes to the gradient, summed in any order."""
+    for i in range(len(gradient)):
+        adjoint, h, one, other = p[i], old[i], first[i], second[i]
+        total = gradient.dtype.type(0)
+        if two:
+            for n in range(len(h)):
+                total += _leak_by_dt(adjoint[n], h[n], one[n], other[n])
+        else:
+            for n in range(len(h)):
+                total += _euler_by_dt(adjoint[n], one[n])
+        gradient[i] += total

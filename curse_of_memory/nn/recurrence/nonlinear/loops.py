@@ -15,7 +15,8 @@ Algorithm.  LANES sequences go side by side: all arrays of a tile end with an ax
             adjoint through it, and takes the weights' gradients as one product over all steps and lanes of
             the segment. That costs one more way forwards, and saves arrays of (state, time, batch), which
             take longer to get from the system, to write and to read again. Gradients are added up per tile:
-            they do not depend on the number of threads.
+            they do not depend on the number of threads. dL/d(dt) = Σ p_target ∂F/∂(dt) is added up on the
+            way, if it is wanted.
 
 Arrays.     h (length + 1, states · m, LANES): slot 0 is before the segment, slot s + 1 after its step s.
             a (length, values · m, LANES): preactivations, then values, then δ, each written over the last.
@@ -37,6 +38,7 @@ from curse_of_memory.nn.recurrence.nonlinear.lanes import (
     activate,
     add_diagonal_outer,
     add_diagonal_product,
+    add_step_gradient,
     move,
     move_back,
     slope,
@@ -64,7 +66,7 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
     """Go through the steps of a segment: fill h and a."""
     m = len(U) // len(codes)
     block = m * LANES
-    h_flat, a_flat = h.reshape(len(h), -1), a.reshape(len(a), -1)
+    a_flat = a.reshape(len(a), -1)
     for s in range(steps):
         set_product(U, v[s], a[s])
         for k in range(len(stages)):
@@ -77,19 +79,20 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
                 add_product(W[start * m : end * m], read, a[s, start * m : end * m])
             for i in range(start, end):
                 activate(codes[i], a_flat[s, i * block : (i + 1) * block])
-            old = h_flat[s, target * block : (target + 1) * block]
-            new = h_flat[s + 1, target * block : (target + 1) * block]
-            one = a_flat[s, first * block : (first + 1) * block]
-            two = a_flat[s, second * block : (second + 1) * block]
-            move(old, new, one, two, second != first, dt)
+            rows = slice(target * m, (target + 1) * m)
+            one, two = a[s, first * m : (first + 1) * m], a[s, second * m : (second + 1) * m]
+            move(h[s, rows], h[s + 1, rows], one, two, second != first, dt[rows])
 
 
 @compiled(**SMALL)
-def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e):
-    """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in."""
+def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e, ddt):
+    """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in.
+
+    The gradient of dt is added to ddt, if that has a place for it.
+    """
     m = len(W) // len(codes)
     block = m * LANES
-    h_flat, a_flat, p_flat = h.reshape(len(h), -1), a.reshape(len(a), -1), p.reshape(-1)
+    a_flat, d_flat, e_flat = a.reshape(len(a), -1), d.reshape(-1), e.reshape(-1)
     for s in range(steps - 1, -1, -1):
         if len(C):
             add_product(C.T, g[s], p[:m])
@@ -99,14 +102,14 @@ def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e):
                     p[i, n] += g[s, i, n]
         for k in range(len(stages) - 1, -1, -1):
             source, _, target, start, end, first, second = stages[k]
-            through = p_flat[target * block : (target + 1) * block]
-            old = h_flat[s, target * block : (target + 1) * block]
-            one = a_flat[s, first * block : (first + 1) * block]
-            two = a_flat[s, second * block : (second + 1) * block]
-            move_back(through, d, e, old, one, two, second != first, dt)
-            slope(codes[first], one, d)
+            rows = slice(target * m, (target + 1) * m)
+            one, two = a[s, first * m : (first + 1) * m], a[s, second * m : (second + 1) * m]
+            if len(ddt):
+                add_step_gradient(p[rows], h[s, rows], one, two, second != first, ddt[rows])
+            move_back(p[rows], d, e, h[s, rows], one, two, second != first, dt[rows])
+            slope(codes[first], a_flat[s, first * block : (first + 1) * block], d_flat)
             if second != first:
-                slope(codes[second], two, e)
+                slope(codes[second], a_flat[s, second * block : (second + 1) * block], e_flat)
             back = p[source * m : (source + 1) * m]
             if W.shape[1] < m:
                 for i in range(start, end):
@@ -161,13 +164,13 @@ def _store(rows, b, k, steps, y):
 
 
 @compiled(**OPTIONS)
-def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, starts):
+def _forward(first, last, stages, codes, x, U, W, C, initial, dt, y, final, starts):
     """Run the tiles `first` … `last` − 1; write outputs, last states, and states at the segments' starts.
 
-    Of the cell, `stages`, `codes` and `dts` come from ``_tables``. Shapes: `x` (models or 1, batch, time,
-    inputs); `U` (models, values · m, bias and inputs); `W` (models, values · m, m, or 1 for diagonals); `C`
-    (models, outputs, or 0 for the state itself, m); `initial` and `final` (models, batch, 1, states · m);
-    `y` (models, batch, time, outputs); `starts` (tiles, segments, states · m, LANES).
+    Of the cell, `stages` and `codes` come from ``_tables``. Shapes: `x` (models or 1, batch, time, inputs);
+    `U` (models, values · m, bias and inputs); `W` (models, values · m, m, or 1 for diagonals); `C` (models,
+    outputs, or 0 for the state itself, m); `initial` and `final` (models, batch, 1, states · m); `dt`
+    (models, states · m); `y` (models, batch, time, outputs); `starts` (tiles, segments, states · m, LANES).
     """
     time, dtype = x.shape[2], x.dtype
     segments, size = starts.shape[1:3]
@@ -183,7 +186,7 @@ def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, sta
             steps = min(length, time - k)
             starts[tile, segment] = h[0]
             _load(x[model % len(x)], b, k, steps, v[:, 1:])
-            _run(steps, stages, codes, dts[0], U[model], W[model], v, h, a)
+            _run(steps, stages, codes, dt[model], U[model], W[model], v, h, a)
             if C.shape[1]:
                 _multiply(steps, C[model], h[1:], g)
                 _store(g, b, k, steps, y[model])
@@ -194,12 +197,12 @@ def _forward(first, last, stages, codes, dts, x, U, W, C, initial, y, final, sta
 
 
 @compiled(**OPTIONS)
-def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, dx, dinitial, dU, dW, dC):
+def _backward(first, last, stages, codes, x, U, W, C, dt, starts, dy, dfinal, dx, dinitial, dU, dW, dC, ddt):
     """Run the adjoint of ``_forward`` through the tiles `first` … `last` − 1; write the gradients.
 
-    `stages`, `codes`, `dts`, `x`, `U`, `W`, `C` and `starts` are as there. `dy` and `dfinal` come in; `dx`
-    (models, batch, time, inputs, or 0 if unwanted) and `dinitial` go out; and `dU`, `dW`, `dC` get one
-    gradient per tile where the weights have one per model.
+    `stages`, `codes`, `x`, `U`, `W`, `C`, `dt` and `starts` are as there. `dy` and `dfinal` come in; `dx`
+    (models, batch, time, inputs, or 0 if unwanted) and `dinitial` go out; and `dU`, `dW`, `dC` and `ddt`
+    (tiles, states · m, or 0 if unwanted) get one gradient per tile where the weights have one per model.
     """
     (batch, time), dtype = x.shape[1:3], x.dtype
     segments, size = starts.shape[1:3]
@@ -209,7 +212,7 @@ def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, d
     v, g = workspace(length, U.shape[2], dtype), workspace(length, dy.shape[3], dtype)
     v[:, 0] = 1
     back, p = workspace(length, dx.shape[3], dtype), workspace(1, size, dtype)
-    d, e = workspace(1, m, dtype).reshape(-1), workspace(1, m, dtype).reshape(-1)
+    d, e = workspace(1, m, dtype)[0], workspace(1, m, dtype)[0]
     for tile in range(first, last):
         model, b = tile // tiles, tile % tiles * LANES
         inside = min(LANES, batch - b)
@@ -222,8 +225,8 @@ def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, d
             _load(x[model % len(x)], b, k, steps, v[:, 1:])
             _load(dy[model], b, k, steps, g)
             g[:, :, inside:] = 0
-            _run(steps, stages, codes, dts[0], U[model], W[model], v, h, a)
-            _run_back(steps, stages, codes, dts[0], W[model], C[model], h, a, g, p[0], d, e)
+            _run(steps, stages, codes, dt[model], U[model], W[model], v, h, a)
+            _run_back(steps, stages, codes, dt[model], W[model], C[model], h, a, g, p[0], d, e, ddt[tile])
             if dx.shape[3]:
                 _multiply(steps, U[model, :, 1:].T, a, back)
                 _store(back, b, k, steps, dx[model])
@@ -237,27 +240,27 @@ def _backward(first, last, stages, codes, dts, x, U, W, C, starts, dy, dfinal, d
 
 
 @lru_cache
-def _tables(cell: Cell, dt: float, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the stages, one row each, with a single value that is read twice; codes of activations; dt."""
+def _tables(cell: Cell) -> tuple[Tensor, Tensor]:
+    """Return the stages, one row each, with a single value that is read twice; codes of activations."""
     table = [
         (stage.source, moved, stage.target, start, end, stage.reads[0], stage.reads[-1])
         for stage, moved, (start, end) in zip(cell.stages, cell.moved_before, cell.blocks, strict=True)
     ]
     codes = [ACTIVATION_CODES[name] for name in cell.activations]
-    return torch.tensor(table), torch.tensor(codes), torch.tensor([dt], dtype=dtype)
+    return torch.tensor(table), torch.tensor(codes)
 
 
-def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
+def forward(cell: Cell, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor, dt: Tensor):
     """Return outputs, last states, and the tensors that :func:`backward` needs.
 
     Parameters
     ----------
-    cell, dt
+    cell : Cell
         As for ``nonlinear.recurrence``.
-    x, W, U, C, initial : Tensor
+    x, W, U, C, initial, dt : Tensor
         Of shapes (models or 1, batch, time, inputs), (models, q m, m, or 1 for diagonals), (models, q m,
-        1 + inputs) with a column for the bias, (models, outputs, or 0 for the state itself, m) and (models,
-        batch, states · m).
+        1 + inputs) with a column for the bias, (models, outputs, or 0 for the state itself, m), (models,
+        batch, states · m) and (models, states · m).
     """
     (_, batch, time, _), (models, rows, _) = x.shape, U.shape
     size = initial.shape[-1]
@@ -266,31 +269,31 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
     starts = x.new_empty(tiles, -(-time // length), size, LANES)
     y = x.new_empty(models, batch, time, C.shape[1] or size // cell.states)
     last = x.new_empty(models, batch, 1, size)
-    arrays = [t.contiguous() for t in (x, U, W, C, initial[:, :, None])]
-    over_batch(_forward, tiles, *_tables(cell, dt, x.dtype), *arrays, y, last, starts)
+    arrays = [t.contiguous() for t in (x, U, W, C, initial[:, :, None], dt)]
+    over_batch(_forward, tiles, *_tables(cell), *arrays, y, last, starts)
     return y, last[:, :, 0], (starts,)
 
 
-def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
+def backward(cell: Cell, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool, wants_dt: bool):
     """Return the gradients of the tensors among the arguments of :func:`forward`; x has one per model.
 
     Parameters
     ----------
-    cell, dt
+    cell : Cell
         As there.
     arguments, kept : tuple of Tensor
-        x, W, U, C, initial; and the third result of :func:`forward`.
+        x, W, U, C, initial, dt; and the third result of :func:`forward`.
     dy, dlast : Tensor
         Gradients of its other results.
-    wants_x : bool
-        Whether the one of x is wanted, too; else it is None.
+    wants_x, wants_dt : bool
+        Whether those of x and dt are wanted, too; else they are None.
     """
-    (x, W, U, C, initial), tiles = arguments, len(kept[0])
+    (x, W, U, C, initial, dt), tiles = arguments, len(kept[0])
     (_, batch, time, inputs), models = x.shape, len(U)
-    arrays = [t.contiguous() for t in (x, U, W, C, *kept, dy, dlast[:, :, None])]
+    arrays = [t.contiguous() for t in (x, U, W, C, dt, *kept, dy, dlast[:, :, None])]
     dx = x.new_empty(models, batch, time, inputs if wants_x else 0)
     dinitial = x.new_empty(models, batch, 1, initial.shape[-1])
-    per_tile = [x.new_zeros(tiles, *t.shape[1:]) for t in (U, W, C)]
-    over_batch(_backward, tiles, *_tables(cell, dt, x.dtype), *arrays, dx, dinitial, *per_tile)
-    dU, dW, dC = (t.unflatten(0, (models, tiles // models)).sum(1) for t in per_tile)
-    return dx if wants_x else None, dW, dU, dC, dinitial[:, :, 0]
+    per_tile = [x.new_zeros(tiles, *t.shape[1:]) for t in (U, W, C, dt if wants_dt else dt[:, :0])]
+    over_batch(_backward, tiles, *_tables(cell), *arrays, dx, dinitial, *per_tile)
+    dU, dW, dC, ddt = (t.unflatten(0, (models, tiles // models)).sum(1) for t in per_tile)
+    return dx if wants_x else None, dW, dU, dC, dinitial[:, :, 0], ddt if wants_dt else None

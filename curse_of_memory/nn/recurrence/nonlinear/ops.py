@@ -17,6 +17,7 @@ from curse_of_memory.nn.recurrence.nonlinear.cells import (
     Cell,
     moved,
     moved_adjoint,
+    moved_by_dt,
 )
 
 __all__ = ["backward", "forward"]
@@ -31,10 +32,10 @@ def _with_one(x: Tensor) -> Tensor:
     return torch.nn.functional.pad(x.movedim(2, 0), (1, 0), value=1.0)
 
 
-def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor):
+def forward(cell: Cell, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor, dt: Tensor):
     """Return outputs, last states, and the tensors that :func:`backward` needs.
 
-    The arguments `cell`, `dt`, `x`, `W`, `U`, `C` and `initial` are those of ``loops.forward``.
+    The arguments `cell`, `x`, `W`, `U`, `C`, `initial` and `dt` are those of ``loops.forward``.
     """
     m = initial.shape[-1] // cell.states
     a = _with_one(x) @ U.mT
@@ -56,17 +57,18 @@ def forward(cell: Cell, dt: float, x: Tensor, W: Tensor, U: Tensor, C: Tensor, i
                 value.copy_(ACTIVATIONS[name](value))
             old, new = (_block(h[j], stage.target, stage.target + 1, m) for j in (k, k + 1))
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
-            new.copy_(moved(old, values, dt))
+            new.copy_(moved(old, values, _block(dt[:, None], stage.target, stage.target + 1, m)))
     y = h[1:, ..., :m]
     return (y @ C.mT if C.shape[1] else y).movedim(0, 2).contiguous(), h[-1].clone(), (a, h)
 
 
-def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool):
-    """Return what ``loops.backward`` returns for the same `cell`, `dt`, `arguments`, and so on.
+def backward(cell: Cell, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool, wants_dt: bool):
+    """Return what ``loops.backward`` returns for the same `cell`, `arguments`, and so on.
 
-    The rest is what :func:`forward` kept (`kept`), what comes back (`dy`, `dlast`), and `wants_x`.
+    The rest is what :func:`forward` kept (`kept`), what comes back (`dy`, `dlast`), `wants_x` and `wants_dt`.
     """
-    (x, W, U, C, initial), (a, h) = arguments, kept
+    (x, W, U, C, initial, dt), (a, h) = arguments, kept
+    ddt = torch.zeros_like(dt) if wants_dt else None
     m = initial.shape[-1] // cell.states
     dy, p, delta = dy.movedim(2, 0), dlast.clone(), torch.empty_like(a)
     dh = dy @ C if C.shape[1] else dy
@@ -77,7 +79,11 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
             target = _block(p, stage.target, stage.target + 1, m)
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
             old = _block(h[k], stage.target, stage.target + 1, m)
-            through, adjoints = moved_adjoint(target, old, values, dt)
+            if ddt is not None:
+                by_dt = moved_by_dt(target, old, values).sum(1)
+                _block(ddt, stage.target, stage.target + 1, m).add_(by_dt)
+            step = _block(dt[:, None], stage.target, stage.target + 1, m)
+            through, adjoints = moved_adjoint(target, old, values, step)
             for i, value, adjoint in zip(stage.reads, values, adjoints, strict=True):
                 _block(delta[k], i, i + 1, m).copy_(adjoint * SLOPES[cell.activations[i]](value))
             target.copy_(through)
@@ -101,7 +107,7 @@ def backward(cell: Cell, dt: float, arguments, kept, dy: Tensor, dlast: Tensor, 
     dx = None
     if wants_x:
         dx = (delta @ U[..., 1:]).movedim(0, 2)
-    return dx, dW, dU, dC, p
+    return dx, dW, dU, dC, p, ddt
 
 
 def _sum_of_products(left: Tensor, right: Tensor) -> Tensor:

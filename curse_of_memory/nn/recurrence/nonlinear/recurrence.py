@@ -39,7 +39,7 @@ def naive_recurrence(
     readout: Tensor | None = None,
     initial: Tensor | None = None,
     *,
-    dt: float = 1.0,
+    dt: float | Tensor = 1.0,
     diagonal: bool = False,
 ) -> Outputs[Tensor]:
     """Return what :func:`recurrence` returns for the same arguments, one step after the other.
@@ -47,8 +47,12 @@ def naive_recurrence(
     The naive form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
     `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`.
     """
-    sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal)
+    sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, dt, diagonal)
     m = sizes.width
+    if isinstance(dt, Tensor) and dt.ndim:
+        steps = (dt if dt.ndim == 1 else dt[:, None]).split(m, -1)
+    else:
+        steps = (dt,) * cell.states
     drive = x @ _over_time(inputs).mT
     if bias is not None:
         drive = drive + (bias if bias.ndim == 1 else bias[:, None, None])
@@ -63,7 +67,7 @@ def naive_recurrence(
     states = list(initial.split(m, -1))
     outputs = []
     for k in range(x.shape[-2]):
-        states = _step(cell, [d[k] for d in drives], weights, states, dt, diagonal)
+        states = _step(cell, [d[k] for d in drives], weights, states, steps, diagonal)
         outputs.append(states[0])
     y = torch.stack(outputs, -2) if outputs else drive[..., :m] + 0 * initial[..., None, :m]
     return Outputs(y if readout is None else y @ _over_time(readout).mT, torch.cat(states, -1))
@@ -74,8 +78,8 @@ def _over_time(weight: Tensor) -> Tensor:
     return weight if weight.ndim == 2 else weight[:, None]
 
 
-def _step(cell, drives, weights, states, dt, diagonal) -> list[Tensor]:
-    """Go once through the stages; drives and weights are lists, with one item per stage."""
+def _step(cell, drives, weights, states, steps, diagonal) -> list[Tensor]:
+    """Go once through the stages; drives and weights have one item per stage, states and steps per state."""
     states, values = list(states), []
     for stage, drive, weight in zip(cell.stages, drives, weights, strict=True):
         h, count = states[stage.source], len(stage.computes)
@@ -83,7 +87,8 @@ def _step(cell, drives, weights, states, dt, diagonal) -> list[Tensor]:
             recurrent = (h if count == 1 else torch.cat([h] * count, -1)) * weight if diagonal else h @ weight
             preactivations = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
             values += [ACTIVATIONS[name](a) for name, a in zip(stage.computes, preactivations, strict=True)]
-        states[stage.target] = moved(states[stage.target], [values[i] for i in stage.reads], dt)
+        read = [values[i] for i in stage.reads]
+        states[stage.target] = moved(states[stage.target], read, steps[stage.target])
     return states
 
 
@@ -96,7 +101,7 @@ def recurrence(
     readout: Tensor | None = None,
     initial: Tensor | None = None,
     *,
-    dt: float = 1.0,
+    dt: float | Tensor = 1.0,
     diagonal: bool = False,
 ) -> Outputs[Tensor]:
     """Return the outputs and last states of a cell that has run over whole sequences.
@@ -121,8 +126,8 @@ def recurrence(
         C; without it the output state itself is returned, m channels. With it the states need no memory.
     initial : Tensor of shape ``(batch, states · m)``, optional
         The states before the first step, one after the other; zero if none are given.
-    dt : float
-        Time step.
+    dt : float, or Tensor of shape ``()`` or ``(states · m,)``
+        Time step, or one for every unit and state, the states one after the other.
     diagonal : bool
         The blocks of W are diagonal matrices, of which the diagonals are given.
 
@@ -146,12 +151,20 @@ def recurrence(
     """
     tensors = x, recurrent, inputs, bias, readout, initial
     traced = torch.compiler.is_compiling()
-    if not traced and any(t is not None and _transformed(t) for t in tensors):
+    if not traced and any(isinstance(t, Tensor) and _transformed(t) for t in (*tensors, dt)):
         return naive_recurrence(cell, *tensors, dt=dt, diagonal=diagonal)
-    options = Options(cell, float(dt), diagonal, _sizes(cell, *tensors, diagonal).models)
+    sizes = _sizes(cell, *tensors, dt, diagonal)
+    options, steps = Options(cell, diagonal, sizes.models), _steps(dt, x, cell.states * sizes.width)
     if traced:
-        return Outputs(*engines.operator(options, *tensors))
-    return Outputs(*_Recurrence.apply(options, *tensors))
+        return Outputs(*engines.operator(options, *tensors, steps))
+    return Outputs(*_Recurrence.apply(options, *tensors, steps))
+
+
+def _steps(dt: float | Tensor, x: Tensor, count: int) -> Tensor:
+    """Return dt for every unit and state, `count` numbers, with a model in front if it has one."""
+    if not isinstance(dt, Tensor):
+        return x.new_full((count,), dt)
+    return dt if dt.ndim else dt.expand(count)
 
 
 def _transformed(t: Tensor) -> bool:
@@ -168,7 +181,7 @@ class _Sizes(NamedTuple):
         return () if self.models is None else (self.models,)
 
 
-def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Sizes:
+def _sizes(cell, x, recurrent, inputs, bias, readout, initial, dt, diagonal) -> _Sizes:
     """Return the number of models, None for one without its dimension, and m; refuse what does not fit."""
     values = len(cell.activations)
     m = recurrent.shape[-1] // (values if diagonal else 1)
@@ -181,12 +194,15 @@ def _sizes(cell, x, recurrent, inputs, bias, readout, initial, diagonal) -> _Siz
         "readout": (readout, (readout.shape[-2] if readout is not None and readout.ndim > 1 else None, m)),
         "initial": (initial, (batch, cell.states * m)),
     }
+    if isinstance(dt, Tensor):
+        expected["dt"] = (dt, (cell.states * m,) if dt.ndim else ())
     models = None
     for name, (tensor, shape) in expected.items():
         if tensor is None:
             continue
-        leading = tensor.shape[: -len(shape)]
-        if tensor.shape[-len(shape) :] != shape or len(leading) > 1 or models not in (None, *leading, models):
+        leading = tensor.shape[: tensor.ndim - len(shape)]
+        fits = tensor.shape[len(leading) :] == shape and len(leading) <= 1
+        if not fits or models not in (None, *leading, models):
             raise ValueError(f"{name} must have shape {shape}, or (model, ...), got {tuple(tensor.shape)}")
         if leading:
             if models is not None and leading[0] != models:
@@ -208,11 +224,11 @@ class _Recurrence(torch.autograd.Function):
     @staticmethod
     def backward(ctx, dy, dlast):
         saved = ctx.saved_tensors  # once: a checkpoint gives them out once
-        tensors, kept = saved[:6], saved[6:]
+        tensors, kept = saved[: engines.COUNT], saved[engines.COUNT :]
         if torch.is_grad_enabled():
             return None, *_derived_by_torch(ctx.options, tensors, dy, dlast)
-        wants_x = ctx.needs_input_grad[1]
-        return None, *engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x)
+        wants_x, *_, wants_dt = ctx.needs_input_grad[1:]
+        return None, *engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x, wants_dt)
 
 
 def _derived_by_torch(
@@ -220,10 +236,10 @@ def _derived_by_torch(
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients by way of the naive loop, so that they have derivatives themselves."""
     # derivatives by each argument alone, should one depend on another
-    x, recurrent, inputs = (t.view_as(t) for t in tensors[:3])
-    bias, readout, initial = (None if t is None else t.view_as(t) for t in tensors[3:])
-    arguments = x, recurrent, inputs, bias, readout, initial
+    x, recurrent, inputs, dt = (tensors[i].view_as(tensors[i]) for i in (0, 1, 2, -1))
+    bias, readout, initial = (None if t is None else t.view_as(t) for t in tensors[3:-1])
+    arguments = x, recurrent, inputs, bias, readout, initial, dt
     wanted = [t for t in arguments if t is not None and t.requires_grad]
-    results = naive_recurrence(options.cell, *arguments, dt=options.dt, diagonal=options.diagonal)
+    results = naive_recurrence(options.cell, *arguments[:-1], dt=dt, diagonal=options.diagonal)
     gradients = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
     return tuple(next(gradients) if t is not None and t.requires_grad else None for t in arguments)
