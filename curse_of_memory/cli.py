@@ -1,9 +1,10 @@
 """The command ``curse-of-memory``: make the figures, list and check the notebooks, refresh them."""
 
+import math
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from curse_of_memory.tools.versions import __version__
 if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
     from curse_of_memory.gallery.batch import Outcome
     from curse_of_memory.gallery.origin import Machine
+    from curse_of_memory.gallery.placement import Placement
+    from curse_of_memory.gallery.publication import Job
     from curse_of_memory.gallery.standing import FigureStanding
 
 __all__ = ["main"]
@@ -146,6 +149,8 @@ def main(context: click.Context) -> None:
 )
 @click.option("--force", is_flag=True, help="Make also what is up to date.")
 @click.option("-p", "texts", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
+@click.option("--dry-run", is_flag=True, help="Make nothing; say what it would take, and need.")
+@click.option("--up-to", metavar="TIME", help="Make what ends within this time by its estimate: 20min, 2h.")
 @click.pass_obj
 def figures(
     project: Project,
@@ -155,6 +160,8 @@ def figures(
     out: Path | None,
     force: bool,
     texts: tuple[tuple[str, str], ...],
+    dry_run: bool,
+    up_to: str | None,
 ) -> None:
     """Make figures: those of the notebooks or papers named, or all.
 
@@ -162,9 +169,11 @@ def figures(
     goes to figures/full_scale, and what has the parameters of no preset to figures/custom, without --out.
     """
     from curse_of_memory.gallery import batch
+    from curse_of_memory.gallery.estimates import ending_within, read_duration
     from curse_of_memory.gallery.placement import Placement, by_scale
 
     with refusals():
+        limit = math.inf if up_to is None else read_duration(up_to)
         given, out = out, project.out(out)
         if out is None:
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
@@ -175,6 +184,9 @@ def figures(
         placement = Placement({out: planned}, (out,))
         if given is None:
             placement = by_scale(planned, project.catalogue.presets, out)
+    if dry_run:
+        tell_plan(project, placement, reasons, jobs, force, limit)
+        return
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
     outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
     troubles, begun = [], False
@@ -190,7 +202,13 @@ def figures(
                 for job in planned:
                     if job.notebook.name not in left:
                         outcomes[job.notebook.name] = batch.Outcome(job.notebook.name, "up to date")
-                workers = jobs or max(1, min(os.cpu_count() or 1, len(left)))
+                workers = workers_for(jobs, left)
+                if limit < math.inf:
+                    within = ending_within(limit, estimates(project, todo), workers)
+                    for folder, some in todo.items():
+                        todo[folder] = [job for job in some if job.notebook.name in within]
+                    for name in set(left).difference(within):
+                        outcomes[name] = batch.Outcome(name, "left out")
                 for folder, some in todo.items():
                     with closing(batch.run(some, folder, workers)) as running:
                         for outcome in progress(running, len(some)):
@@ -284,6 +302,67 @@ def refresh(project: Project, names: tuple[str, ...]) -> None:
                 click.echo(f"{notebook.name}  failed, file unchanged: {one_line(error)}")
     if failures:
         sys.exit(1)
+
+
+def workers_for(jobs: int | None, left: Sized) -> int:
+    """Return how many notebooks run at a time: what was asked for, else as many as cores and notebooks."""
+    return jobs or max(1, min(os.cpu_count() or 1, len(left)))
+
+
+def estimates(project: Project, todo: Mapping[Path, list["Job"]]) -> dict[str, float | None]:
+    """Return the seconds that every job will take, by its notebook; None if there is no telling."""
+    from curse_of_memory.gallery.estimates import estimated
+    from curse_of_memory.gallery.scales import PLACES
+
+    known = {}
+    own = project.out(None)
+    for folder, jobs in todo.items():
+        folders = [folder, *(own / place for place in PLACES.values() if own)]
+        for job in jobs:
+            name = job.notebook.name
+            known[name] = estimated(job, project.catalogue.costs.get(name, ""), folders)
+    return known
+
+
+def tell_plan(
+    project: Project,
+    placement: "Placement",
+    reasons: Mapping[str, str],
+    jobs: int | None,
+    force: bool,
+    limit: float,
+) -> None:
+    """Print what a batch would make, how long each notebook and all of it would take, and what it needs."""
+    from curse_of_memory.gallery import batch
+    from curse_of_memory.gallery.catalogue import NEEDS
+    from curse_of_memory.gallery.estimates import ending_within, in_words
+
+    known = estimates(project, placement.jobs)
+    left = {
+        job.notebook.name
+        for folder, some in placement.jobs.items()
+        for job in (some if force else batch.outdated(some, folder))
+    }
+    workers = workers_for(jobs, left)
+    todo = {name: known[name] for name in known if name in left}
+    within = todo if limit == math.inf else ending_within(limit, todo, workers)
+    needs = {item.notebook: {item.needs} for item in project.catalogue.items if item.needs}
+    width = max(map(len, (*known, *reasons)), default=0)
+    for name, seconds in known.items():
+        data = project.notebooks[name].needs_data
+        needed = [f"data: {', '.join(data)}"] if data else []
+        needed += [need for need in NEEDS if need in needs.get(name, ()) and not (data and need == "data")]
+        said = "up to date" if name not in left else "to do" if name in within else "left out"
+        click.echo(f"{name:<{width}}  {in_words(seconds):>8}  {said:<10}  {', '.join(needed)}".rstrip())
+    for name, reason in reasons.items():
+        click.echo(f"{name:<{width}}  {'?':>8}  {reason}")
+    total = sum(todo[name] or 0 for name in within)
+    unknown = sum(todo[name] is None for name in within)
+    more = f", and {unknown} that cannot be told" if unknown else ""
+    shared = (
+        f", on {workers} at a time about {in_words(max([total / workers, *(todo[n] or 0 for n in within)]))}"
+    )
+    click.echo(f"\n{len(within)} to do: {in_words(total)}{more}{shared if workers > 1 and total else ''}")
 
 
 def progress(outcomes: Iterable["Outcome"], total: int) -> Iterable["Outcome"]:

@@ -19,6 +19,8 @@ figures lie in folders of the same name. An invalid file stops its own paper and
     presets:                         # by preset and notebook, the parameters that are not the defaults
       paper:
         memory_bias: {horizon: 64}
+    costs:                           # by notebook, how its work grows with its parameters: see `estimates`
+      memory_bias: horizon * len(powers)
 
 A folder of notebooks that belong to no paper has ``paper: false``, a title, and presets.
 """
@@ -43,7 +45,7 @@ NEEDS = ("data", "GPU")
 
 Presets = dict[str, dict[str, dict[str, Any]]]
 
-# the fields of a file, of which a folder that is no paper has the last two only, and those of one figure
+# the fields of a file, of which a folder that is no paper has the last three only, and those of one figure
 PAPER = {"key": str, "title": str, "authors": str, "venue": str, "arxiv": str, "order": int, "figures": list}
 FIGURE = {"figure": str, "shows": str, "source": str}
 FIGURE_OPTIONAL = {"notebook": str, "needs": str, "stand_in": str}
@@ -118,6 +120,8 @@ class Catalogue:
     presets : mapping
         From preset to notebook to parameter to value. The preset ``fast`` is there always: it is the defaults
         of the notebooks.
+    costs : mapping of str to str
+        By notebook, a formula of its parameters: how its work grows with them.
     modules : frozenset of str
         The modules of figures, ``<folder>/<figure>``: the Python files in the folders, save those that begin
         with an underscore.
@@ -129,6 +133,7 @@ class Catalogue:
     papers: tuple[Paper, ...] = ()
     items: tuple[Item, ...] = ()
     presets: Presets = field(default_factory=lambda: {"fast": {}})
+    costs: Mapping[str, str] = field(default_factory=dict)
     modules: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
 
@@ -156,7 +161,7 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
         If the folder cannot be listed.
     """
     papers = papers or PAPERS
-    folders, troubles, presets = {}, {}, Catalogue().presets
+    folders, troubles, presets, costs = {}, {}, Catalogue().presets, {}
     read: list[tuple[Paper, list[Item]]] = []
     modules: set[str] = set()
     for path in sorted(papers.glob(f"*/{DESCRIPTION}")):
@@ -164,13 +169,14 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
         modules |= {f"{folder}/{file.stem}" for file in path.parent.glob("[!_]*.py")}
         try:
             check_folder(folder)
-            title, paper, items, own = _read(path, folder)
+            title, paper, items, own, grows = _read(path, folder)
             if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
                 raise ValueError(f"key {shown(paper.key)} is that of {double}, too")
         except (OSError, ValueError) as error:
             troubles[folder] = f"{papers.name}/{folder}/{DESCRIPTION}: {' '.join(str(error).split())}"
             continue
         folders[folder] = title
+        costs |= grows
         if paper:
             read.append((paper, items))
         for preset, values in own.items():
@@ -181,13 +187,14 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
         papers=tuple(paper for paper, _ in read),
         items=tuple(item for _, items in read for item in items),
         presets=presets,
+        costs=costs,
         modules=frozenset(modules),
         troubles=troubles,
     )
 
 
-def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Presets]:
-    """Return the content of one file: the title, the paper if it is one, its figures, and its presets.
+def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Presets, dict[str, str]]:
+    """Return the content of one file: the title, the paper if it is one, its figures, presets and costs.
 
     Raises
     ------
@@ -199,16 +206,17 @@ def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Prese
     if not isinstance(is_paper, bool):
         raise ValueError(f"paper must be true or false, got {shown(is_paper)}")
     presets = _presets(folder, content.pop("presets", None))
+    costs = _costs(folder, content.pop("costs", None))
     required = PAPER if is_paper else {"title": str}
     _check_fields("", content, required, {})
     if not is_paper:
-        return content["title"], None, [], presets
+        return content["title"], None, [], presets, costs
     figures = content.pop("figures")
     items = [_item(content["key"], folder, number, entry) for number, entry in enumerate(figures, start=1)]
     names = [item.key for item in items]
     if double := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"figures: {shown(double)} stands there twice")
-    return content["title"], Paper(folder=folder, **content), items, presets
+    return content["title"], Paper(folder=folder, **content), items, presets, costs
 
 
 def _item(paper: str, folder: str, number: int, entry: Any) -> Item:
@@ -241,6 +249,17 @@ def _presets(folder: str, content: Any) -> Presets:
                 raise ValueError(f"{where}: {stem} must be a notebook of this folder, without the folder")
             presets[preset][f"{folder}/{stem}"] = _mapping(f"{where}, {stem}", values)
     return presets
+
+
+def _costs(folder: str, content: Any) -> dict[str, str]:
+    costs = {}
+    for stem, formula in _mapping("costs", content).items():
+        if "/" in stem:
+            raise ValueError(f"costs: {stem} must be a notebook of this folder, without the folder")
+        if not isinstance(formula, str):
+            raise ValueError(f"costs, {stem}: expected a formula, got {shown(formula)}")
+        costs[f"{folder}/{stem}"] = formula
+    return costs
 
 
 def _check_fields(

@@ -12,8 +12,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from curse_of_memory.gallery.catalogue import Catalogue
+from curse_of_memory.gallery.estimates import check_cost
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, source
-from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve
+from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve, same_value
+from curse_of_memory.gallery.scales import FULL_SCALE
 
 __all__ = ["lint"]
 
@@ -43,6 +45,7 @@ def lint(notebooks: Mapping[str, Notebook], catalogue: Catalogue) -> list[str]:
     ]
     for preset in catalogue.presets:
         complaints += _preset(catalogue, preset, notebooks)
+    complaints += _costs(catalogue, notebooks)
     complaints += [
         f"paper.yaml of {item.paper}: {item.key} names {item.notebook}, which is no notebook"
         for item in catalogue.items
@@ -86,6 +89,24 @@ def _preset(catalogue: Catalogue, preset: str, notebooks: Mapping[str, Notebook]
                 resolve(name, notebooks[name].parameters, {key: value})
             except (TypeError, ValueError) as error:
                 yield f"preset {preset!r}: {error}"
+
+
+def _costs(catalogue: Catalogue, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
+    """Yield complaints about costs: of unknown notebooks, no formulas of parameters, or missing ones."""
+    for name, formula in catalogue.costs.items():
+        if name not in notebooks:
+            yield f"paper.yaml gives the cost of {name}, which is no notebook"
+        elif not notebooks[name].trouble:
+            try:
+                check_cost(formula, notebooks[name].parameters)
+            except ValueError as error:
+                yield f"{name}: {error}"
+    for name, values in catalogue.presets.get(FULL_SCALE, {}).items():
+        if name not in notebooks or notebooks[name].trouble or name in catalogue.costs:
+            continue
+        defaults = {key: parameter.default for key, parameter in notebooks[name].parameters.items()}
+        if any(not same_value(defaults.get(key), value) for key, value in values.items()):
+            yield f"{name} has a full scale and no cost in paper.yaml"
 
 
 def _parameters(notebook: Notebook) -> Iterator[str]:

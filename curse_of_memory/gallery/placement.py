@@ -10,7 +10,7 @@ from curse_of_memory.gallery.parameters import RESERVED, resolve, same_value
 from curse_of_memory.gallery.publication import Job
 from curse_of_memory.gallery.scales import CUSTOM_FOLDER, FULL_SCALE_FOLDER, PLACES
 
-__all__ = ["Placement", "all_parameters", "by_scale"]
+__all__ = ["Placement", "all_parameters", "by_scale", "same_figure"]
 
 WHERE = (RESERVED, "device")  # parameters that say where to compute, not what
 
@@ -60,7 +60,7 @@ def by_scale(jobs: Iterable[Job], presets: Mapping[str, Mapping[str, Mapping]], 
     for job in jobs:
         for preset, folder in PLACES.items():
             values = presets.get(preset, {}).get(job.notebook.name, {})
-            if _same(job.origin.parameters, all_parameters(job.notebook, values)):
+            if same_figure(job.origin.parameters, all_parameters(job.notebook, values)):
                 overrides = {name: value for name, value in job.overrides.items() if name in WHERE}
                 places.setdefault(out / folder, []).append(replace(job, preset=preset, overrides=overrides))
                 break
@@ -80,8 +80,8 @@ def all_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, A
     return defaults | resolve(notebook.name, notebook.parameters, values)
 
 
-def _same(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Return whether two sets of parameters compute the same."""
+def same_figure(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether two sets of parameters compute the same; where they do is no matter."""
     return first.keys() == second.keys() and all(
         same_value(value, second[name]) for name, value in first.items() if name not in WHERE
     )

@@ -147,6 +147,7 @@ def test_presets_and_inventory_must_name_what_there_is(project, book):
         "preset 'paper': unknown parameter 'horizn' for interest/a (did you mean 'horizon'?)",
         "preset 'paper': interest/a: rate must be float, got 'fast'",
         "preset 'paper': output_dir cannot be set; the batch chooses it (see --out)",
+        "interest/a has a full scale and no cost in paper.yaml",
         "paper.yaml of INTEREST: Figure 1 names interest/c, which is no notebook",
     ]
 
