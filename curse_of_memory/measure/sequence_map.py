@@ -52,6 +52,9 @@ class SequenceMap:
         The token that inputs are added to.
     causal : bool
         Refuse a model whose answer comes before the input. With False it is taken as it is.
+    tried : bool
+        Measurements first try a map on a few sequences, see :meth:`check`. With True it is taken at its word:
+        it, or another of the same architecture, has been tried before.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class SequenceMap:
         input_size: int | None = None,
         token: int = 0,
         causal: bool = True,
+        tried: bool = False,
     ):
         if not isinstance(model, nn.Module):
             raise TypeError(f"model must be a torch.nn.Module or a SequenceMap, got {type(model).__name__}")
@@ -84,6 +88,7 @@ class SequenceMap:
         model = _unwrapped(model)
         refuse_time_first(model)
         self.model, self.output, self.causal = model, output, causal
+        self.tried = checks.flag("tried", tried)
         part = embedding_of(model, embedding)
         token = checks.whole_number("token", token, least=0)
         self.words = None if part is None else Words(part, token)
@@ -184,7 +189,7 @@ class SequenceMap:
         Returns
         -------
         bool
-            Whether the model is causal (True, too, where its answer is no sequence).
+            Whether the model is causal (True, too, where its answer is no sequence, or it was `tried`).
 
         Raises
         ------
@@ -192,6 +197,8 @@ class SequenceMap:
             For a model that answers in another shape, is random in evaluation mode, keeps state from one
             call to the next, mixes the sequences of a batch, or (unless ``causal=False``) is not causal.
         """
+        if self.tried:
+            return True
         x = x[:ROWS].detach()
         sequences = y is None or (y.ndim > 1 and y.shape[1] == x.shape[1] and (y.ndim > 2 or _is_whole(y)))
         with probing(self.model, None):

@@ -22,12 +22,11 @@ from curse_of_memory.training.demands import check_answers, numbers_by_name, rea
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult, verdict
 from curse_of_memory.training.run_state import HISTORY_COLUMNS, RunState
-from curse_of_memory.training.settings import checked_settings
+from curse_of_memory.training.settings import SCHEDULES, checked_settings
 from curse_of_memory.training.untouched import untouched
 
 __all__ = ["fit"]
 
-SCHEDULES = ("plateau", "cosine")
 TRIED = 4  # sequences that the model is tried on before it is trained
 
 

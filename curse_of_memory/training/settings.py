@@ -1,10 +1,13 @@
-"""Checks of the settings that fit and sweep share."""
+"""The settings that fit and sweep share, and their checks."""
 
 from typing import Any
 
 from curse_of_memory.tools import checks
 
-__all__ = ["checked_settings"]
+__all__ = ["SCHEDULES", "checked_settings"]
+
+SCHEDULES = ("plateau", "cosine")
+"""How a learning rate falls: tenfold at every plateau of the validation loss, or along half a cosine."""
 
 
 def checked_settings(weight_decay: float, clip: float, patience: int | None, **counts: int) -> dict[str, Any]:

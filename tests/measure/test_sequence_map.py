@@ -325,6 +325,17 @@ def test_the_guards_stand_before_every_measurement(model):
     assert com.gradient_norms(free, 8)["mean"][0] > 0
 
 
+def test_a_map_that_was_tried_is_not_tried_again():
+    counted = []
+    model = gru()
+    model.register_forward_hook(lambda *_: counted.append(1))
+    memory, at_first = com.memory_function(model, 8), len(counted)
+    again = com.memory_function(SequenceMap(model, tried=True), 8)
+    assert again.identical(memory)
+    assert len(counted) - at_first == 4  # for the size of the answer, the answer, and twice for its noise
+    assert at_first > 8
+
+
 @pytest.mark.parametrize("count", [1, 6])
 @pytest.mark.parametrize("value", [0.0, 3.0])
 def test_inputs_that_are_all_alike_hide_nothing(value, count):

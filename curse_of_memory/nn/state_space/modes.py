@@ -199,11 +199,10 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
             If a shape does not fit, or a weight is missing.
         """
         p, x = inputs.many_models(self, parameters, x)
-        y = torch.func.vmap(self._whole, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
-        return y.to(parameters["output_weight"].dtype)
+        return self._whole_many(p, x).to(parameters["output_weight"].dtype)
 
-    def _whole(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Return the answer to whole sequences `x` from h = 0, with the weights `p`."""
+    def _whole_many(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers to whole sequences `x` from h = 0, with stacked weights `p`."""
         raise NotImplementedError
 
     def _weights(self, parameters: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:

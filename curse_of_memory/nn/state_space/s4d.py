@@ -118,6 +118,9 @@ class S4D(DiagonalModes):
         """Return ŷ for whole sequences `x`, from h = 0 on; both have shape ``(batch, time, width)``."""
         return self._whole(self._weights(), x)
 
+    def _whole_many(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        return torch.func.vmap(self._whole, in_dims=(0, 0 if x.ndim == 4 else None))(p, x)
+
     def _whole(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return the answer to whole sequences, with the weights `p`."""
         if x.shape[1] == 0:

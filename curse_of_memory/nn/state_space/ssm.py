@@ -185,8 +185,21 @@ class SSM(DiagonalModes):
         """
         return self._answer(self._weights(), x, state)
 
-    def _whole(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        return self._answer(p, x, None).y
+    def _whole_many(self, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of models whose weights `p` are stacked: more sequences for the one scan."""
+        z, phi = self.multipliers(p)
+        models, (batch, time) = len(z), x.shape[-3:-1]
+        # one product a model, over its sequences and steps together
+        x = x.flatten(-3, -2).expand(models, -1, -1)
+        drive = self._into_modes(x, p["input_weight"])
+        if "bias" in p:
+            drive = drive + self._number(p["bias"])[:, None]
+        drive = (phi[:, None] * drive).view(models * batch, time, -1)
+        h = linear_scan(z.repeat_interleave(batch, 0), drive).view(models, batch * time, -1)
+        y = self._out_of_modes(ACTIVATIONS[self.activation](h), p["output_weight"])
+        if "skip" in p:
+            y = y + x @ p["skip"].mT
+        return y.unflatten(1, (batch, time))
 
     def _answer(self, p: Mapping[str, Tensor], x: Tensor, state: Tensor | None) -> Outputs[Tensor]:
         """Return what :meth:`run` does, with the weights `p`."""
@@ -203,15 +216,15 @@ class SSM(DiagonalModes):
 
     def _into_modes(self, x: Tensor, weight: Tensor) -> Tensor:
         if not self.has_pairs:
-            return x @ weight.T
+            return x @ weight.mT
         real, imaginary = weight.unbind(-1)
-        return torch.complex(x @ real.T, x @ imaginary.T)
+        return torch.complex(x @ real.mT, x @ imaginary.mT)
 
     def _out_of_modes(self, h: Tensor, weight: Tensor) -> Tensor:
         if not self.has_pairs:
-            return h @ weight.T
+            return h @ weight.mT
         real, imaginary = weight.unbind(-1)
-        return 2 * (h.real @ real.T - h.imag @ imaginary.T)
+        return 2 * (h.real @ real.mT - h.imag @ imaginary.mT)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the memory ρ̂_s = C zˢ φ U / dt, plus D / dt at lag zero, of a linear model.

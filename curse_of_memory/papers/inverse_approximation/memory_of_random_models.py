@@ -1,5 +1,6 @@
 """Inverse approximation theory (2305.19190), figure 10: the memory of random models."""
 
+import itertools
 from collections.abc import Sequence
 
 import pandas as pd
@@ -15,7 +16,7 @@ from curse_of_memory.experiments.random_models import (
     findings_of,
     stack_memories,
 )
-from curse_of_memory.measure import memory_function
+from curse_of_memory.measure import SequenceMap, memory_function
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 
 __all__ = ["data", "plot"]
@@ -84,9 +85,11 @@ def _measured(
 ) -> pd.DataFrame:
     """Return the memories and the rates of the stacks of one kind and depth under one probe."""
     steps = s4d_horizon if model == "S4D" else horizon
+    # the stacks differ in their weights alone: the first is tried for all
+    tried = itertools.chain([False], itertools.repeat(True))
 
     def measure(stack: nn.Module) -> xr.DataArray:
-        return memory_function(stack, steps, probe=probe, device=device)
+        return memory_function(SequenceMap(stack, tried=next(tried)), steps, probe=probe, device=device)
 
     return stack_memories(
         model, layers, measure, INPUTS[probe], width=width, seeds=seeds, seed=seed, early=early

@@ -7,6 +7,8 @@ network of one hidden layer at each step: the element-wise functions of "SSMs ar
 (2309.13414). With σ(z) = z² it is a sum of squares of convolutions, a Volterra functional of second order.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -58,6 +60,30 @@ class TwoLayers(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map `x` of shape ``(batch, time, 1)`` to the same shape, from rest."""
         return self.second(NONLINEARITIES[self.nonlinearity](self.first(x)))
+
+    @property
+    def architecture(self) -> tuple:
+        """What :meth:`run_many` uses of this stack beside weights: both layers, and σ between them."""
+        return self.first.architecture, self.nonlinearity, self.second.architecture
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many stacks that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, 1)`` or ``(model, batch, time, 1)``
+            Inputs, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, 1)``
+        """
+        for name, layer in (("first", self.first), ("second", self.second)):
+            own = {key: parameters[f"{name}.{key}"] for key, _ in layer.named_parameters()}
+            x = layer.run_many(own, x if layer is self.first else NONLINEARITIES[self.nonlinearity](x))
+        return x
 
     @property
     def readout(self) -> Tensor:

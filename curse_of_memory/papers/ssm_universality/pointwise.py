@@ -26,7 +26,7 @@ from curse_of_memory.report.record import Number
 from curse_of_memory.tasks import Pointwise
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training import fit
+from curse_of_memory.training import sweep
 
 __all__ = ["data", "piecewise_linear_floor", "plot"]
 
@@ -87,13 +87,9 @@ def data(
     )
     trained = run_grid(
         _trained,
-        product_of(
-            function=FUNCTIONS,
-            width=trained_widths,
-            seed=range(seed, seed + seeds),
-            kind=(*TRAINED, FREE),
-        ),
+        product_of(function=FUNCTIONS, width=trained_widths),
         common={
+            "seeds": range(seed, seed + seeds),
             "points": points,
             "horizon": horizon,
             "steps": steps,
@@ -131,20 +127,23 @@ def _untrained(function: str, widths: Sequence[int], draws: int, points: int, se
 def _trained(
     function: str,
     width: int,
-    seed: int,
-    kind: str,
+    seeds: Sequence[int],
     points: int,
     horizon: int,
     steps: int,
     batch_size: int,
     learning_rate: float,
     device: str,
-) -> dict[str, float]:
-    """Train one stack; return its error, and the share of the past in its answers."""
+) -> pd.DataFrame:
+    """Train stacks of every kind; return their errors, and the shares of the past in their answers."""
     task = Pointwise(FUNCTIONS[function], horizon)
-    model = _stack(width, TRAINED.get(kind, "relu"), seed, memory=kind == FREE)
-    fit(
-        model,
+    table = pd.DataFrame(product_of(seed=seeds, kind=(*TRAINED, FREE)))
+    models = [
+        _stack(width, TRAINED.get(row.kind, "relu"), row.seed, memory=row.kind == FREE)
+        for row in table.itertuples()
+    ]
+    sweep(
+        models,
         task,
         steps=steps,
         batch_size=batch_size,
@@ -152,15 +151,17 @@ def _trained(
         schedule="cosine",
         validate_every=steps,
         validation_size=64,
-        seed=seed,
+        seed=table.seed.tolist(),
         device=device,
     )
-    model.cpu()
-    if kind == FREE:
-        error, past = _error_and_past(model, task, seed)
-        return {"error": error, "past": past}
     x = _midpoints(points)
-    return {"error": _error_on(model, x, FUNCTIONS[function](torch.from_numpy(x)).numpy()), "past": 0.0}
+    f = FUNCTIONS[function](torch.from_numpy(x)).numpy()
+    measured = []
+    for model, row in zip(models, table.itertuples(), strict=True):
+        model.cpu()
+        free = row.kind == FREE
+        measured.append(_error_and_past(model, task, row.seed) if free else (_error_on(model, x, f), 0.0))
+    return table.join(pd.DataFrame(measured, columns=["error", "past"]))
 
 
 def piecewise_linear_floor(x: np.ndarray, f: np.ndarray, pieces: int) -> np.ndarray:

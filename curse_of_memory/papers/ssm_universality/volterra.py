@@ -28,7 +28,7 @@ from curse_of_memory.theory.second_order_kernels import (
     state_errors,
 )
 from curse_of_memory.tools import checks
-from curse_of_memory.training import fit
+from curse_of_memory.training import sweep
 
 __all__ = ["data", "plot"]
 
@@ -82,13 +82,10 @@ def data(
     )
     trained = run_grid(
         _trained,
-        product_of(
-            kernel=KERNELS,
-            horizon=trained_horizons,
-            width=trained_widths,
-            seed=range(seed, seed + seeds),
-        ),
+        product_of(kernel=KERNELS, horizon=trained_horizons),
         common={
+            "widths": trained_widths,
+            "seeds": range(seed, seed + seeds),
             "steps": steps,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
@@ -167,18 +164,19 @@ def _task(K: np.ndarray) -> VolterraFunctional:
 def _trained(
     kernel: str,
     horizon: int,
-    width: int,
-    seed: int,
+    widths: Sequence[int],
+    seeds: Sequence[int],
     steps: int,
     batch_size: int,
     learning_rate: float,
     device: str,
-) -> dict[str, float]:
-    """Train one stack on sampled sequences; return the error of its kernel."""
+) -> pd.DataFrame:
+    """Train stacks on sampled sequences, all widths and seeds at once; return the errors of their kernels."""
     K = kernel_values(kernel, horizon)
-    model = stack(width, horizon, seed)
-    fit(
-        model,
+    table = pd.DataFrame(product_of(width=widths, seed=seeds))
+    models = [stack(row.width, horizon, row.seed) for row in table.itertuples()]
+    sweep(
+        models,
         _task(K),
         steps=steps,
         batch_size=batch_size,
@@ -186,10 +184,10 @@ def _trained(
         schedule="cosine",
         validate_every=steps,
         validation_size=64,
-        seed=seed,
+        seed=table.seed.tolist(),
         device=device,
     )
-    return {"error": _error(model.cpu(), K)}
+    return table.assign(error=[_error(model.cpu(), K) for model in models])
 
 
 def _error(model: TwoLayers, K: np.ndarray) -> float:

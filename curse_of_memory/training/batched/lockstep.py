@@ -48,6 +48,7 @@ class Lockstep:
         every = self._settings["validate_every"]
         with tqdm(total=steps, initial=self.step, disable=not progress, desc="sweep") as bar:
             while self._active:
+                self.standing.begin(self.step)
                 if self.step % every == 0 or self.step >= steps:
                     self.seconds = time.perf_counter() - started
                     self._validate(on_grid=self.step % every == 0)

@@ -1,5 +1,6 @@
 """Per-member learning rates, patience counters, best losses and final statuses of a sweep."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,14 +23,17 @@ class Standing:
         At the start.
     decay_patience : int
         So many validations in a row may bring no better one; at the next, the learning rate falls tenfold.
+    cosine : int, optional
+        Steps of the run, over which learning rates then fall along half a cosine, whatever the validations.
     """
 
     _ARRAYS = ("learning_rate", "plateau", "waited", "best", "stale", "training_loss", "steps")
 
-    def __init__(self, learning_rates: Sequence[float], decay_patience: int):
+    def __init__(self, learning_rates: Sequence[float], decay_patience: int, cosine: int | None = None):
         n = len(learning_rates)
         self._decay_patience = decay_patience
-        self.learning_rate = np.array(learning_rates, dtype=float)
+        self._cosine, self._initial_rate = cosine, np.array(learning_rates, dtype=float)
+        self.learning_rate = self._initial_rate.copy()
         self.plateau = np.full(n, np.inf)
         self.waited = np.zeros(n, dtype=int)
         self.best = np.full(n, np.nan)
@@ -44,6 +48,11 @@ class Standing:
         empty = [np.nan] * len(self.status)
         names = ("training_loss", "validation_loss", "learning_rate")
         self.history.append({"step": step} | {name: list(empty) for name in names})
+
+    def begin(self, step: int) -> None:
+        """Set the learning rates of the `step`, where they follow a cosine: η (1 + cos(π k / steps)) / 2."""
+        if self._cosine is not None:
+            self.learning_rate = self._initial_rate * (1 + math.cos(math.pi * step / self._cosine)) / 2
 
     def record(self, numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
         """Enter validation losses, update rates and counters, and return which losses are the best so far.
@@ -61,7 +70,8 @@ class Standing:
             row["validation_loss"][i] = score
             row["learning_rate"][i] = float(self.learning_rate[i])
         finite = np.isfinite(scores)
-        self._decay(numbers[finite], scores[finite])
+        if self._cosine is None:
+            self._decay(numbers[finite], scores[finite])
         improved = finite & ~(scores >= self.best[numbers])
         better, worse = numbers[improved], numbers[finite & ~improved]
         self.best[better], self.stale[better] = scores[improved], 0

@@ -18,7 +18,7 @@ from curse_of_memory.training.batched.lockstep import Lockstep
 from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosses
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import identity
-from curse_of_memory.training.settings import checked_settings
+from curse_of_memory.training.settings import SCHEDULES, checked_settings
 
 __all__ = ["sweep"]
 
@@ -35,6 +35,7 @@ def sweep(
     steps: int = 1000,
     batch_size: int = 512,
     learning_rate: float | Sequence[float] = 0.01,
+    schedule: str = "plateau",
     weight_decay: float = 0.0,
     clip: float = 0.5,
     validate_every: int = 50,
@@ -73,6 +74,8 @@ def sweep(
         Number of updates, and sequences in each; models of one seed share their batches.
     learning_rate : float, or one per model
         Of AdamW.
+    schedule : {'plateau', 'cosine'}
+        As for :func:`fit`: how learning rates fall.
     weight_decay : float
         Of AdamW.
     clip : float
@@ -98,7 +101,8 @@ def sweep(
         Show a progress bar.
     checkpoint : path, optional
         Written whole at every validation. If the file is there already, the sweep goes on from it, along the
-        very trajectory it would have taken; `steps` may be larger than it was.
+        very trajectory it would have taken; `steps` may be larger than it was, but not with the schedule
+        ``'cosine'``, whose length it is.
 
     Returns
     -------
@@ -152,6 +156,8 @@ def sweep(
         validation_size=validation_size,
         decay_patience=decay_patience,
     )
+    if checks.one_of("schedule", schedule, SCHEDULES) == "cosine":
+        settings["steps"] = steps  # they are the cosine's length
     if stop_below is not None:
         stop_below = checks.real("stop_below", stop_below)
 
@@ -186,7 +192,8 @@ def sweep(
         )
         for chosen in alike.values()
     ]
-    run = Lockstep(groups, Standing(rates, decay_patience), losses, settings, checkpoint)
+    standing = Standing(rates, decay_patience, cosine=steps if schedule == "cosine" else None)
+    run = Lockstep(groups, standing, losses, settings, checkpoint)
     with devices.full_precision(full_precision):
         if isinstance(losses, SampledLosses):
             for group in groups:

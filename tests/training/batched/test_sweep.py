@@ -21,6 +21,7 @@ SMALL = {"batch_size": 16, "validate_every": 10, "validation_size": 16, "device"
 # A few dozens of steps of well-conditioned training. One step sums batch x time x width < 2e3 numbers, each
 # rounded to 1.1e-16: 2e-13 in the worst case; steps add up, and curvature amplifies them by a small factor.
 SAME = {"rtol": 1e-10, "atol": 1e-10}
+EPS = np.finfo(float).eps
 
 
 @pytest.fixture
@@ -103,6 +104,30 @@ def test_weight_decay_and_clipping_are_those_of_fit(task):
     for model in models:
         model.output_weight.data *= 30  # so that gradients are clipped
     assert_same_as_fits(models, task, steps=20, weight_decay=0.3, clip=0.1)
+
+
+def test_the_cosine_is_that_of_fit_at_the_rate_of_each(task):
+    models = [network(m, seed=s) for m in (2, 3) for s in (0, 1)]
+    table = assert_same_as_fits(
+        models, task, steps=25, schedule="cosine", learning_rate=[0.02, 0.01, 0.05, 1e-3], decay_patience=1
+    )
+    expected = 0.02 * (1 + np.cos(np.pi * np.array([0, 10, 20, 25]) / 25)) / 2
+    # products and quotients of a few numbers
+    np.testing.assert_allclose(table.learning_rate_at[0], expected, rtol=0, atol=0.02 * 4 * EPS)
+
+
+def test_a_cosine_goes_on_where_it_was_and_has_its_length(task, tmp_path):
+    settings = SMALL | {"steps": 45, "schedule": "cosine"}
+    whole, resumed = mixed(), mixed()
+    uninterrupted = sweep(whole, task, **settings)
+    path = tmp_path / "sweep.pt"
+    with pytest.raises(KeyboardInterrupt):
+        sweep(mixed(), Interrupted(task, 35), checkpoint=path, **settings)
+    found = sweep(resumed, task, checkpoint=path, **settings)
+    assert all(torch.equal(weights(a), weights(b)) for a, b in zip(whole, resumed, strict=True))
+    assert found.drop_attrs().identical(uninterrupted.drop_attrs())
+    with pytest.raises(ValueError, match="a run with other steps"):
+        sweep(mixed(), task, checkpoint=path, **(settings | {"steps": 90}))
 
 
 @pytest.mark.slow
@@ -558,6 +583,7 @@ FROZEN = network().requires_grad_(False)
         ({"task": Pair(2)}, r"task must give targets of shape \(16, 20, 1\), .* got \(16, 20, 2\)"),
         ({"expected": 1}, "expected must be True or False, got 1"),
         ({"progress": "x"}, "progress must be True or False, got 'x'"),
+        ({"schedule": "cosines"}, "schedule must be one of 'plateau', 'cosine'; got 'cosines'"),
         ({"clip": "x"}, "clip must be a real number, got 'x'"),
         ({"seed": True}, "seed must be a whole number, got True"),
         ({"seed": 2**32}, r"seed must be below 2\^32"),
