@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
 
 __all__ = ["main"]
 
+COMPILES = "nn/recurrence/compiled/__init__.py"  # the file whose users compile
 ENDED_BY = 128  # what shells add to the number of the signal that ended a command
 
 
@@ -202,6 +203,7 @@ def figures(
                 for job in planned:
                     if job.notebook.name not in left:
                         outcomes[job.notebook.name] = batch.Outcome(job.notebook.name, "up to date")
+                announce_compilation(job for some in todo.values() for job in some)
                 workers = workers_for(jobs, left)
                 if limit < math.inf:
                     within = ending_within(limit, estimates(project, todo), workers)
@@ -302,6 +304,15 @@ def refresh(project: Project, names: tuple[str, ...]) -> None:
                 click.echo(f"{notebook.name}  failed, file unchanged: {one_line(error)}")
     if failures:
         sys.exit(1)
+
+
+def announce_compilation(jobs: Iterable["Job"]) -> None:
+    """Say so if a notebook will be the first on this machine to use the loops of the package."""
+    if any(COMPILES in job.origin.package for job in jobs):
+        from curse_of_memory.nn.recurrence.compiled import FIRST_TIME, nothing_compiled
+
+        if nothing_compiled():
+            click.echo(FIRST_TIME, err=True)
 
 
 def workers_for(jobs: int | None, left: Sized) -> int:

@@ -289,3 +289,15 @@ def test_list_says_in_what_a_figure_is_stale(project, monkeypatch):
 
 def test_version(project):
     assert project.run("--version").stdout.startswith("curse-of-memory, version ")
+
+
+def test_the_first_compilation_is_announced_where_a_notebook_compiles(project, monkeypatch):
+    project.write("interest/a", "from curse_of_memory.nn import RNN")
+    project.write("interest/b")
+    monkeypatch.setattr(batch, "run", lambda jobs, out, workers: (outcome for outcome in ()))
+    monkeypatch.setattr("curse_of_memory.nn.recurrence.compiled.nothing_compiled", lambda: True)
+    said = "curse_of_memory compiles its loops, once on this machine: half a minute.\n"
+    assert project.run("figures").stderr.startswith(said)
+    assert said not in project.run("figures", "interest/b").stderr
+    monkeypatch.setattr("curse_of_memory.nn.recurrence.compiled.nothing_compiled", lambda: False)
+    assert said not in project.run("figures").stderr

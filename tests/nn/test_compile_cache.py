@@ -35,6 +35,7 @@ def room(tmp_path):
         "tools/files.py",
         "nn/recurrence/compiled/_numba_private.py",
         "nn/recurrence/compiled/compile_cache.py",
+        "nn/recurrence/compiled/turns.py",
         "nn/recurrence/compiled/vector_math.py",
     ):
         target = tmp_path / "curse_of_memory" / name
@@ -115,6 +116,90 @@ def test_where_nothing_can_be_written_loops_run_all_the_same(room):
     (room.parents[3] / "home").unlink()
     assert run(room) == (2.0, False)
     assert list((room.parents[3] / "home" / ".cache" / "curse_of_memory").rglob("caller.twice-*"))
+
+
+TOGETHER = """
+import sys, time
+from pathlib import Path
+from curse_of_memory.nn.recurrence.linear.caller import twice
+Path(f"ready-{sys.argv[1]}").touch()
+while len(list(Path().glob("ready-*"))) < 3:
+    time.sleep(0.01)
+print(twice(100.0), sum(twice.stats.cache_hits.values()))
+"""
+
+
+def start(room, code, *arguments):
+    root = room.parents[3]
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        env={"PYTHONPATH": str(root), "HOME": str(root / "home"), "PATH": os.environ["PATH"]},
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_of_cold_processes_at_once_one_compiles_and_the_others_find_it(room):
+    processes = [start(room, TOGETHER, number) for number in range(3)]
+    said = [process.communicate() for process in processes]
+    assert sorted(out for out, _ in said) == ["2.0 0\n", "2.0 1\n", "2.0 1\n"], said
+    assert {err for _, err in said} <= {"", f"{compile_cache.FIRST_TIME}\n"}
+    assert not list(room.rglob("*.lock"))
+
+
+@pytest.mark.slow
+def test_the_first_compilation_of_all_is_announced_once(room):
+    first, second = (start(room, RUN).communicate()[1] for _ in range(2))
+    assert first == f"{compile_cache.FIRST_TIME}\n"  # of two loops one
+    assert second == ""
+    halve_tanh(room)  # these are other loops
+    assert start(room, RUN).communicate()[1] == first
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from curse_of_memory.nn.recurrence.compiled.turns import wait_for_turn
+for lock in sys.argv[1:]:
+    assert wait_for_turn(Path(lock)) is not None
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["killed", "hangs"])
+def test_a_process_that_died_or_hangs_in_its_turn_stops_no_other(room, how):
+    if how == "hangs":
+        turns = room / "turns.py"
+        text = turns.read_text()
+        turns.write_text(text.replace("LONGEST = 300.0", "LONGEST = 0.2"))
+        assert turns.read_text() != text
+    assert run(room) == (2.0, False)
+    locks = []
+    for path in room.rglob("*.compiled"):
+        path.unlink()
+        locks.append(f"{path}.lock")
+    holder = start(room, HOLD, *locks)
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        if how == "hangs":
+            assert run(room) == (2.0, False)
+            return
+        waiting = start(room, RUN)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(timeout=5)
+        assert not list(room.rglob("*.compiled"))
+        holder.kill()
+        assert waiting.communicate()[0].split() == ["2.0", "0"]
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert run(room) == (2.0, True)
 
 
 def test_the_latest_few_of_earlier_versions_stay(tmp_path):

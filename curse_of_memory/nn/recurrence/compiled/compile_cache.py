@@ -13,9 +13,13 @@ Where.      The folder of numba's variable ``NUMBA_CACHE_DIR``, if it is set; el
 
 Files.      A checksum, and numba's description of the machine code; written whole or not at all. One that is
             damaged counts as not there, and is written again.
+
+Turns.      Of processes that need the same loop at once, one compiles it and the others wait. The first time
+            on a machine, which takes half a minute, is announced.
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -33,9 +37,12 @@ from curse_of_memory.nn.recurrence.compiled._numba_private import (
     from_description,
     keep,
 )
+from curse_of_memory.nn.recurrence.compiled.turns import end_turn, wait_for_turn
 from curse_of_memory.tools.files import whole_file
 
-__all__ = ["compiled"]
+__all__ = ["FIRST_TIME", "compiled", "nothing_compiled"]
+
+FIRST_TIME = "curse_of_memory compiles its loops, once on this machine: half a minute."
 
 HERE = Path(__file__).parent
 ROOM = HERE.parent  # all of recurrence: whatever is compiled, and whatever it calls
@@ -70,6 +77,11 @@ def _folders() -> Iterator[Path]:
         yield caches / "curse_of_memory" / f"compiled-{SOURCES}"
 
 
+def nothing_compiled() -> bool:
+    """Return whether no loop of these sources has been compiled on this machine yet."""
+    return not any(next(folder.glob("*.compiled"), None) for folder in _folders())
+
+
 class _Kept(Cache):
     """Code of one function on disk: numba asks for it before it compiles, and hands in what it compiled."""
 
@@ -78,6 +90,7 @@ class _Kept(Cache):
         self._name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__}"
         ordered = {key: sorted(value) if isinstance(value, set) else value for key, value in options.items()}
         self._options = repr(sorted(ordered.items()))
+        self._turns: dict[str, tuple[Path, int | None]] = {}  # by file, those that this process has
 
     @property
     def cache_path(self) -> str:
@@ -90,6 +103,25 @@ class _Kept(Cache):
     def load_overload(self, signature, target_context):
         target_context.refresh()
         name = self._file(signature, target_context.codegen())
+        found = self._read(name, target_context)
+        if found is not None or name in self._turns:
+            return found
+        _announce()
+        for folder in _folders():
+            with contextlib.suppress(OSError):
+                lock = _made(folder) / f"{name}.lock"
+                self._turns[name] = lock, wait_for_turn(lock)
+                break
+        found = self._read(name, target_context)  # it may have been another's turn before
+        if found is not None:
+            self._end_turn(name, finished=False)
+        return found
+
+    def _end_turn(self, name: str, *, finished: bool) -> None:
+        if name in self._turns:
+            end_turn(*self._turns.pop(name), finished=finished)
+
+    def _read(self, name: str, target_context):
         for folder in _folders():
             with contextlib.suppress(Exception):  # whatever the damage is: then it is compiled
                 data = (folder / name).read_bytes()
@@ -98,15 +130,14 @@ class _Kept(Cache):
         return None
 
     def save_overload(self, signature, result) -> None:
-        if (data := description(result)) is None:
-            return
-        for folder in _folders():
-            with contextlib.suppress(OSError):
-                if not folder.exists():
-                    _drop_earlier(folder)
-                with whole_file(folder / self._file(signature, result.codegen)) as draft:
-                    draft.write_bytes(hashlib.sha256(data).digest() + data)
-                return
+        name = self._file(signature, result.codegen)
+        if (data := description(result)) is not None:
+            for folder in _folders():
+                with contextlib.suppress(OSError):
+                    with whole_file(_made(folder) / name) as draft:
+                        draft.write_bytes(hashlib.sha256(data).digest() + data)
+                    break
+        self._end_turn(name, finished=True)
 
     def enable(self) -> None:
         pass
@@ -116,6 +147,20 @@ class _Kept(Cache):
 
     def flush(self) -> None:
         pass
+
+
+@functools.cache  # once in a process
+def _announce() -> None:
+    if nothing_compiled():
+        print(FIRST_TIME, file=sys.stderr, flush=True)
+
+
+def _made(folder: Path) -> Path:
+    """Return a folder, made if need be; room is made for it then."""
+    if not folder.exists():
+        _drop_earlier(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _drop_earlier(folder: Path) -> None:
