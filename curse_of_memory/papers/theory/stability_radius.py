@@ -83,8 +83,9 @@ def data(
     input and output weights of a linear RNN that stays diagonal, with one Euler step per unit time. How much
     worse a perturbation by any matrix within β is, as in the ball of the paper, is in the headline for
     "direct", at one β. Columns: ``parameterization, m, beta, lower, upper, draws, random``; `random` is the
-    mean of the largest error among so many of the random `draws`, over all choices of them. `budget` is how
-    many boxes the upper bound may look at.
+    mean of the largest error among so many of the random `draws`, over all choices of them, and infinite
+    where the square of an error is more than a float holds. `budget` is how many boxes the upper bound may
+    look at.
     """
     widths = [checks.positive_int("widths", m) for m in widths]
     task = LinearFunctional(targets.named("iat-paper-polynomial"), horizon)
@@ -179,23 +180,23 @@ def _measured(
     )
     perturbed = perturbation_curve(model, task, betas, draws=draws, seed=seed, device=device)
     errors = np.sqrt(perturbed.draw_error.values)
+    whole = np.isfinite(errors).all(-1)
+    seen = {count: np.where(whole, expected_largest(errors, count), np.inf) for count in counts}
     return pd.concat(
-        [
-            pd.DataFrame({"beta": betas, "draws": count, "random": expected_largest(errors, count)})
-            for count in counts
-        ]
+        [pd.DataFrame({"beta": betas, "draws": count, "random": largest}) for count, largest in seen.items()]
     )
 
 
 def shares(table: pd.DataFrame) -> pd.DataFrame:
     """Return the share of the lower bound that random draws see: a row a model, a column a number of draws.
 
-    It is the geometric mean over those β at which the bound has at least doubled.
+    It is the geometric mean over those β at which the bound has at least doubled and all errors are finite.
     """
     keys = ["parameterization", "m"]
     rest = rows(table, beta=0).groupby(keys).lower.first()
     at_rest = rest.reindex(pd.MultiIndex.from_frame(table.loc[:, keys])).to_numpy()
-    shaken = table.loc[(table.lower > 2 * at_rest) & np.isfinite(table.lower) & (table.beta > 0)]
+    told = np.isfinite(table.lower) & np.isfinite(table.random)
+    shaken = table.loc[told & (table.lower > 2 * at_rest) & (table.beta > 0)]
     ratio = np.log(shaken.random / shaken.lower)
     return np.exp(ratio.groupby([shaken.parameterization, shaken.m, shaken.draws]).mean()).unstack("draws")
 

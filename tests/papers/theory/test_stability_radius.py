@@ -31,6 +31,17 @@ def test_more_draws_see_more_and_never_all(data):
     assert np.asarray(share[3]).max() < 0.8
 
 
+def test_errors_that_no_float_can_square_are_infinite_and_no_share_of_anything():
+    """Over a long horizon a direct W may grow: e^{0.1 t} at t = 4000 is 10^173, its square 10^347."""
+    long = figure.data(widths=(2, 4), parameterizations=("direct",), horizon=4000, draws=12, budget=1)
+    table = long.table
+    assert np.isinf(table.loc[(table.m == 4) & (table.beta > 0.09)].random).all()
+    finite = table.loc[np.isfinite(table.random)]
+    assert (finite.random <= finite.upper).all()
+    assert finite.beta.max() > 0.04
+    assert (figure.shares(table) < 1).all(axis=None)
+
+
 def test_all_matrices_do_worse_than_diagonal_ones(data):
     found = {label: value for label, value in data.headline.items() if "all W" in label}
     above = [value for label, value in found.items() if "above the worst diagonal" in label]
