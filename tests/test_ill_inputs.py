@@ -289,6 +289,11 @@ FUNCTIONS = {
     "nn.CausalTransformer": (com.nn.CausalTransformer, {"width": 2}, {"width": "count", "layers": "count"}),
     "nn.LSTM": (com.nn.LSTM, {"width": 2}, {"width": "count", "layers": "count", "input_size": "count"}),
     "nn.GRU": (com.nn.GRU, {"width": 2}, {"width": "count", "layers": "count"}),
+    "nn.LEM": (
+        com.nn.LEM,
+        {"width": 2, "dt": 0.5},
+        {"width": "count", "layers": "count", "dt": "positive", "learn_dt": "name"},
+    ),
     "nn.ElmanRNN": (com.nn.ElmanRNN, {"width": 2}, {"width": "count", "layers": "count"}),
     "nn.SequenceStack": (
         com.nn.SequenceStack,
@@ -573,6 +578,7 @@ LAYERS = {
     "S4D": lambda: com.nn.S4D(1, 2, seed=0),
     "TCN": lambda: com.nn.TCN([2], seed=0),
     "LSTM": lambda: com.nn.LSTM(2, seed=0),
+    "LEM": lambda: com.nn.LEM(2, seed=0),
     "CausalTransformer": lambda: com.nn.CausalTransformer(2, seed=0),
     "CausalSelfAttention": lambda: com.nn.CausalSelfAttention(1, seed=0),
     "CausalConvolution": lambda: com.nn.CausalConvolution(1, 1, 2, seed=0),

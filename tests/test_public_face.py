@@ -58,8 +58,8 @@ PUBLIC = {
     },
     "losses": {"TemporallyWeightedCrossEntropy", "TemporallyWeightedMAE", "TemporallyWeightedMSE"},
     "nn": {
-        "CausalConvolution", "CausalSelfAttention", "CausalTransformer", "ElmanRNN", "GRU", "LSTM", "RNN",
-        "S4D", "SSM", "SequenceStack", "TCN",
+        "CausalConvolution", "CausalSelfAttention", "CausalTransformer", "ElmanRNN", "GRU", "LEM", "LSTM",
+        "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
     "tasks": {
         "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise",

@@ -19,6 +19,7 @@ from curse_of_memory.nn.attention.transformer import CausalTransformer
 from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
 from curse_of_memory.nn.convolutional.tcn import TCN
 from curse_of_memory.nn.recurrent.gates import GRU, LSTM, ElmanRNN
+from curse_of_memory.nn.recurrent.lem.layer import LEM
 from curse_of_memory.nn.recurrent.rnn import RNN
 from curse_of_memory.nn.stack import SequenceStack
 from curse_of_memory.nn.state_space.s4d import S4D
@@ -26,6 +27,7 @@ from curse_of_memory.nn.state_space.ssm import SSM
 
 __all__ = [
     "GRU",
+    "LEM",
     "LSTM",
     "RNN",
     "S4D",

@@ -232,6 +232,8 @@ class SequenceStack(Streaming[tuple]):
             if not can_run_chunks(block.mixing):
                 name = type(block.mixing).__name__
                 raise TypeError(f"mixing layer {name} has no run(x, state): it cannot go on from a state")
+            if getattr(block.mixing, "bidirectional", False) is True:
+                raise ValueError("a bidirectional mixing layer needs whole sequences: call the model itself")
             if isinstance(block.norm, nn.BatchNorm1d) and block.norm.training:
                 raise ValueError(
                     "batch normalisation in training mode sees all steps at once: call eval() before run()"

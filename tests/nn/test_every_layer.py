@@ -27,6 +27,8 @@ BUILD = {
     "LSTM": lambda **k: nn.LSTM(4, 2, **WIDE, **k),
     "GRU": lambda **k: nn.GRU(4, **WIDE, **k),
     "ElmanRNN": lambda **k: nn.ElmanRNN(4, **WIDE, **k),
+    "LEM": lambda **k: nn.LEM(4, 2, dt=0.7, **WIDE, **k),
+    "LEM learnt steps": lambda **k: nn.LEM(4, dt=0.7, learn_dt="each", **WIDE, **k),
     "CausalConvolution": lambda **k: CausalConvolution(CHANNELS, 2, 3, dilation=2, weight_norm=True, **k),
     "TCN": lambda **k: TCN([4, 4], **WIDE, **k),
     "CausalSelfAttention": lambda **k: CausalSelfAttention(CHANNELS, **k),
@@ -148,6 +150,7 @@ MEANT = {
     "horizon": {None}, "dilations": {None}, "discretization": {None}, "dropout": {0}, "seed": {0, None},
     "device": {None}, "dtype": {None}, "bias": {True}, "skip": {True}, "diagonal": {True}, "rotary": {True},
     "residual": {True}, "weight_norm": {True}, "CausalTransformer.output_size": {None},
+    "bidirectional": {True}, "LEM.output_size": {None},
 }  # fmt: skip
 
 
@@ -251,9 +254,10 @@ def rounded(found, expected, scale=64):
     torch.testing.assert_close(found, expected, rtol=scale * EPS, atol=scale * EPS)
 
 
-OWN_ENGINES = ("RNN tanh", "SSM pairs", "S4D")
+OWN_ENGINES = ("LEM learnt steps", "RNN tanh", "SSM pairs", "S4D")
+OWN = ("LEM", "RNN", "SSM", "S4D")
 # of each class one: these take longest
-ONE_OF_EACH = [*OWN_ENGINES, *(name for name in LAYERS if name.split()[0] not in ("RNN", "SSM", "S4D"))]
+ONE_OF_EACH = [*OWN_ENGINES, *(name for name in LAYERS if name.split()[0] not in OWN)]
 
 
 @pytest.mark.slow
@@ -309,7 +313,7 @@ def test_short_weights_and_inputs_have_short_answers(name, dtype):
     wide.load_state_dict(layer.state_dict())
     expected = wide(x.float())
     # recurrences round the answer and nothing else; of the others every product is rounded
-    own = name.split()[0] in ("RNN", "SSM", "S4D")
+    own = name.split()[0] in OWN
     rounding = torch.finfo(dtype).eps
     atol = rounding / 2 * expected.abs().max().item() if own else 16 * rounding
     torch.testing.assert_close(y.float(), expected, rtol=rounding / 2 if own else rounding, atol=atol)

@@ -166,13 +166,19 @@ def guarded(method: Method) -> Method:
         if all_finite(x):
             return method(layer, x, *arguments, **options)
         finite = x.isfinite()
-        reached = (~finite).any(-1).cumsum(1) > 0
+        lost = (~finite).any(-1)
+        # who reads from both ends has seen it at every step
+        reached = lost.any(1, keepdim=True).expand_as(lost) if _both_ways(layer) else lost.cumsum(1) > 0
         answer = method(layer, x.where(finite, 0), *arguments, **options)
         if isinstance(answer, Outputs):
             return Outputs(nan_where(reached, answer.y), _state_nan_where(reached[:, -1], answer.last))
         return nan_where(reached if answer.ndim == 3 else reached[:, -1], answer)
 
     return cast(Method, wrapped)
+
+
+def _both_ways(layer: nn.Module) -> bool:
+    return getattr(layer, "bidirectional", False) is True
 
 
 def all_finite(*tensors: Tensor) -> bool:
