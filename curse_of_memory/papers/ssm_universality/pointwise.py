@@ -137,11 +137,8 @@ def _trained(
 ) -> pd.DataFrame:
     """Train stacks of every kind; return their errors, and the shares of the past in their answers."""
     task = Pointwise(FUNCTIONS[function], horizon)
-    table = pd.DataFrame(product_of(seed=seeds, kind=(*TRAINED, FREE)))
-    models = [
-        _stack(width, TRAINED.get(row.kind, "relu"), row.seed, memory=row.kind == FREE)
-        for row in table.itertuples()
-    ]
+    runs = list(itertools.product(seeds, (*TRAINED, FREE)))
+    models = [_stack(width, TRAINED.get(kind, "relu"), seed, memory=kind == FREE) for seed, kind in runs]
     sweep(
         models,
         task,
@@ -151,17 +148,17 @@ def _trained(
         schedule="cosine",
         validate_every=steps,
         validation_size=64,
-        seed=table.seed.tolist(),
+        seed=[seed for seed, _ in runs],
         device=device,
     )
     x = _midpoints(points)
     f = FUNCTIONS[function](torch.from_numpy(x)).numpy()
     measured = []
-    for model, row in zip(models, table.itertuples(), strict=True):
+    for model, (seed, kind) in zip(models, runs, strict=True):
         model.cpu()
-        free = row.kind == FREE
-        measured.append(_error_and_past(model, task, row.seed) if free else (_error_on(model, x, f), 0.0))
-    return table.join(pd.DataFrame(measured, columns=["error", "past"]))
+        error = _error_and_past(model, task, seed) if kind == FREE else (_error_on(model, x, f), 0.0)
+        measured.append((kind, seed, *error))
+    return pd.DataFrame(measured, columns=["kind", "seed", "error", "past"])
 
 
 def piecewise_linear_floor(x: np.ndarray, f: np.ndarray, pieces: int) -> np.ndarray:

@@ -173,8 +173,8 @@ def _trained(
 ) -> pd.DataFrame:
     """Train stacks on sampled sequences, all widths and seeds at once; return the errors of their kernels."""
     K = kernel_values(kernel, horizon)
-    table = pd.DataFrame(product_of(width=widths, seed=seeds))
-    models = [stack(row.width, horizon, row.seed) for row in table.itertuples()]
+    runs = product_of(width=widths, seed=seeds)
+    models = [stack(run["width"], horizon, run["seed"]) for run in runs]
     sweep(
         models,
         _task(K),
@@ -184,10 +184,10 @@ def _trained(
         schedule="cosine",
         validate_every=steps,
         validation_size=64,
-        seed=table.seed.tolist(),
+        seed=[run["seed"] for run in runs],
         device=device,
     )
-    return table.assign(error=[_error(model.cpu(), K) for model in models])
+    return pd.DataFrame(runs).assign(error=[_error(model.cpu(), K) for model in models])
 
 
 def _error(model: TwoLayers, K: np.ndarray) -> float:

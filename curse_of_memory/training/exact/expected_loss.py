@@ -2,8 +2,8 @@
 
     E(θ) = Σ_s (variance dt² B_s / T) (ρ̂_s − ρ_s)² + Σ_t (w_t / T) μ_t²,      B_s = Σ_{t>s} w_t .
 
-All that does not depend on θ is prepared once. A linear RNN has a compiled misfit with closed derivatives;
-any other linear model is differentiated by torch.
+All that does not depend on θ is prepared once. A linear RNN has a compiled misfit with closed derivatives, a
+linear state space layer closed ones; any other linear model is differentiated by torch.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.nn import RNN
+from curse_of_memory.nn import RNN, S4D, SSM
 from curse_of_memory.protocols import LinearLoss, LinearMemory, LinearTask, has_linear_memory
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tools import checks
 from curse_of_memory.training.exact.compiled import MemoryMisfit, compiled_case
+from curse_of_memory.training.exact.modal import ModalMisfit, modal_case
 
 __all__ = ["ExpectedLoss", "NaiveExpectedLoss"]
 
@@ -74,8 +75,12 @@ class ExpectedLoss:
         task = checks.fulfilling("task", task, LinearTask, "a linear task", instead="use training.fit")
         weights = [p.detach().double().cpu().numpy() for _, p in model.named_parameters()]
         self.start = np.concatenate([w.ravel() for w in weights])
-        known = compiled_case(model, task, loss)
-        self._route = NaiveExpectedLoss(model, task, loss) if known is None else _Compiled(*known)
+        if network := compiled_case(model, task, loss):
+            self._route = _Compiled(*network)
+        elif layer := modal_case(model, task, loss):
+            self._route = _Modal(*layer)
+        else:
+            self._route = NaiveExpectedLoss(model, task, loss)
 
     def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
         """Return E and ∂E/∂θ, ``(weight,)``, at `theta`; inf or NaN where the model overflows."""
@@ -132,6 +137,26 @@ class _Compiled:
         self._theta[:] = theta
         slopes = self._misfit.jacobian(self._alone)
         return np.concatenate([slopes[name].reshape(len(slopes[name]), -1) for name in self._alone], 1)
+
+
+class _Modal:
+    """E(θ) of linear state space layers, closed: the gradient is that of a sum of squares."""
+
+    def __init__(self, model: SSM | S4D, task: LinearFunctional, loss: TemporallyWeightedMSE):
+        self._misfit = ModalMisfit(model, task, loss)
+        self._shapes = {name: tuple(p.shape) for name, p in model.named_parameters()}
+
+    def value_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        values = self.residuals(theta)
+        with np.errstate(all="ignore"):
+            return float(values @ values), 2 * values @ self.jacobian(theta)
+
+    def residuals(self, theta: np.ndarray) -> np.ndarray:
+        return self._misfit.residuals(_by_name(theta, self._shapes))
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        slopes = self._misfit.jacobian(_by_name(theta, self._shapes))
+        return np.concatenate([slopes[name] for name in self._shapes], 1)
 
 
 class NaiveExpectedLoss:
