@@ -126,7 +126,12 @@ def this_machine() -> "Machine":
 
         return files_read(name)
 
-    return Machine(device, data)
+    def has(name: str, download: bool) -> bool:
+        from curse_of_memory.tasks.data_files import available
+
+        return available(name, download=download)
+
+    return Machine(device, data, has)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -170,6 +175,7 @@ def figures(
     goes to figures/full_scale, and what has the parameters of no preset to figures/custom, without --out.
     """
     from curse_of_memory.gallery import batch
+    from curse_of_memory.gallery.data_choice import kept_figures
     from curse_of_memory.gallery.estimates import ending_within, read_duration
     from curse_of_memory.gallery.placement import Placement, by_scale
 
@@ -180,7 +186,13 @@ def figures(
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
         chosen = select(project.notebooks, names)
         planned, reasons = batch.plan(
-            chosen, project.notebooks, project.catalogue.presets, preset, dict(texts), this_machine()
+            chosen,
+            project.notebooks,
+            project.catalogue.presets,
+            preset,
+            dict(texts),
+            this_machine(),
+            download=not dry_run,
         )
         placement = Placement({out: planned}, (out,))
         if given is None:
@@ -195,8 +207,15 @@ def figures(
         try:
             with batch.only_batch(placement.written, project.notebooks):
                 begun = True
+                kept = kept_figures(placement.jobs)
+                outcomes |= {name: batch.Outcome(name, said) for name, said in kept.items()}
+                planned = [job for job in planned if job.notebook.name not in kept]
                 todo = {
-                    folder: some if force else batch.outdated(some, folder)
+                    folder: [
+                        job
+                        for job in (some if force else batch.outdated(some, folder))
+                        if job.notebook.name not in kept
+                    ]
                     for folder, some in placement.jobs.items()
                 }
                 left = [job.notebook.name for some in todo.values() for job in some]
@@ -285,7 +304,9 @@ def check(project: Project) -> None:
 def refresh(project: Project, names: tuple[str, ...]) -> None:
     """Execute notebooks in place, to renew the outputs with which the tests compare."""
     from curse_of_memory.gallery.batch import one_line
+    from curse_of_memory.gallery.data_choice import decided
     from curse_of_memory.gallery.refresh import refresh as execute
+    from curse_of_memory.tools.data_sources import STAND_IN
 
     with refusals():
         if find_clone() is None:
@@ -297,6 +318,8 @@ def refresh(project: Project, names: tuple[str, ...]) -> None:
             try:
                 if notebook.trouble:
                     raise ValueError(notebook.trouble)
+                if decided(notebook, {}, this_machine(), download=True).get("data") == STAND_IN:
+                    raise ValueError("its outputs are those of real data, and these are not here")
                 execute(notebook)
                 click.echo(f"{notebook.name}  refreshed")
             except Exception as error:
@@ -346,13 +369,15 @@ def tell_plan(
     """Print what a batch would make, how long each notebook and all of it would take, and what it needs."""
     from curse_of_memory.gallery import batch
     from curse_of_memory.gallery.catalogue import NEEDS
+    from curse_of_memory.gallery.data_choice import kept_figures
     from curse_of_memory.gallery.estimates import ending_within, in_words
 
-    known = estimates(project, placement.jobs)
+    known, kept = estimates(project, placement.jobs), kept_figures(placement.jobs)
     left = {
         job.notebook.name
         for folder, some in placement.jobs.items()
         for job in (some if force else batch.outdated(some, folder))
+        if job.notebook.name not in kept
     }
     workers = workers_for(jobs, left)
     todo = {name: known[name] for name in known if name in left}
@@ -363,7 +388,7 @@ def tell_plan(
         data = project.notebooks[name].needs_data
         needed = [f"data: {', '.join(data)}"] if data else []
         needed += [need for need in NEEDS if need in needs.get(name, ()) and not (data and need == "data")]
-        said = "up to date" if name not in left else "to do" if name in within else "left out"
+        said = "to do" if name in within else "left out" if name in left else kept.get(name, "up to date")
         click.echo(f"{name:<{width}}  {in_words(seconds):>8}  {said:<10}  {', '.join(needed)}".rstrip())
     for name, reason in reasons.items():
         click.echo(f"{name:<{width}}  {'?':>8}  {reason}")

@@ -14,6 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # what packages are imported as, and what comes with them alone
 IMPORTED_AS = {
     "pyyaml": ["yaml"],
+    "scikit-learn": ["sklearn"],
     "lightning-fabric": ["lightning_fabric"],
     "distributed": ["distributed", "dask"],
 }
@@ -83,6 +84,11 @@ def test_theory_layers_training_and_measurements_need_no_extra():
             "import curse_of_memory; curse_of_memory.tasks.WikiText2('train')",
             "pooch",
             "data",
+        ),
+        (
+            "import curse_of_memory; curse_of_memory.tasks.SequentialImages('mnist', data='stand-in')",
+            "sklearn",
+            "figures",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from curse_of_memory import papers
 from curse_of_memory.cli import main
-from curse_of_memory.gallery.notebooks import find_notebooks
+from curse_of_memory.gallery.notebooks import code_of, find_notebooks
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = find_notebooks(ROOT)
@@ -60,6 +60,15 @@ def test_notebooks_name_the_data_they_read(name):
     assert set(NOTEBOOKS[name].needs_data) <= set().union(*(sets[task] for task in reads))
 
 
+@pytest.mark.parametrize("name", [name for name in NOTEBOOKS if NOTEBOOKS[name].needs_data])
+def test_notebooks_of_real_data_run_on_a_stand_in_where_there_are_none(name):
+    """The batch and the tests choose for them by the parameter, which is handed on."""
+    assert NOTEBOOKS[name].parameters["data"].default == "auto"
+    code = code_of(NOTEBOOKS[name])
+    assert 'data: str = "auto"' in code
+    assert "    data=data,\n" in code
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_committed_figures_are_of_the_committed_notebook(name):
     """The four files are there, and were made with parameters that the notebook has."""
@@ -68,4 +77,5 @@ def test_committed_figures_are_of_the_committed_notebook(name):
         assert stem.with_suffix(f".{kind}").stat().st_size > 100
     record = json.loads(stem.with_suffix(".json").read_text())
     assert record["name"] == name
-    assert set(record["parameters"]) == set(NOTEBOOKS[name].parameters) - {"output_dir"}
+    assert set(record["parameters"]) == set(NOTEBOOKS[name].parameters) - {"output_dir", "data"}
+    assert record.get("stand_in", "") == ""  # what is committed was made of real data

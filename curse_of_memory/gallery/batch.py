@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from curse_of_memory.gallery.data_choice import decided, made_of_real_data
 from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.origin import DataError, Machine, origin
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
 from curse_of_memory.gallery.publication import Job, is_current, publish, recover
 from curse_of_memory.gallery.state import read_state
 from curse_of_memory.gallery.used_code import PackageCode
+from curse_of_memory.tools.data_sources import REAL
 from curse_of_memory.tools.files import plain_folder
 
 __all__ = ["Outcome", "only_batch", "outdated", "plan", "run", "staleness"]
@@ -39,7 +41,8 @@ class Outcome:
     name : str
         The notebook.
     status : str
-        ``done``, ``up to date``, ``failed``, or ``not run`` where the batch ended before.
+        ``done``, ``up to date``, ``kept (…)`` where a stand-in would have replaced a figure of real data,
+        ``failed``, or ``not run`` where the batch ended before.
     seconds : float
         Wall time, kernel start included.
     error : str
@@ -62,6 +65,8 @@ def plan(
     preset: str,
     texts: Mapping[str, str],
     machine: Machine,
+    *,
+    download: bool = True,
 ) -> tuple[list[Job], dict[str, str]]:
     """Return a job for every selected notebook that can be run, and for the others the reason why not.
 
@@ -75,6 +80,8 @@ def plan(
         Parameters as typed on the command line; they win over the preset.
     machine
         What the figures are made on.
+    download
+        Whether data that are not there may be downloaded now.
 
     Returns
     -------
@@ -107,7 +114,7 @@ def plan(
                 raise TypeError(f"{notebook.name}: {error}") from None
         chosen = preset_of(presets, preset, notebooks)
         try:
-            jobs.append(_job(notebook, chosen, preset, overrides, package, machine))
+            jobs.append(_job(notebook, chosen, preset, overrides, package, machine, download=download))
         except DataError as error:
             reasons[notebook.name] = str(error)
     return jobs, reasons
@@ -120,8 +127,11 @@ def _job(
     overrides: Mapping[str, Any],
     package: PackageCode,
     machine: Machine,
+    *,
+    download: bool,
 ) -> Job:
     values = resolve(notebook.name, notebook.parameters, {**chosen.get(notebook.name, {}), **overrides})
+    values = decided(notebook, values, machine, download=download)
     made_from = origin(notebook, values, package.used_by(code_of(notebook)), machine)
     return Job(notebook, values, preset, dict(overrides), made_from)
 
@@ -146,7 +156,10 @@ def staleness(
             continue
         try:
             chosen = preset_of(presets, state.preset, notebooks)
-            job = _job(notebook, chosen, state.preset, state.overrides, package, machine)
+            overrides = state.overrides
+            if made_of_real_data(out, notebook):  # where there are none here, it stays as it is
+                overrides = {"data": REAL, **overrides}
+            job = _job(notebook, chosen, state.preset, overrides, package, machine, download=False)
         except (TypeError, ValueError, OSError) as error:  # its preset, parameter or data are gone
             stale[name] = [str(error)]
             continue

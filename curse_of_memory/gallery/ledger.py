@@ -77,13 +77,14 @@ def status(figure: FigureStanding, needs: str = "", *, own: bool = False, stand_
     own : bool
         Whether the figure is ours, not a paper's.
     stand_in : bool
-        Whether other models or data stand in for those of the paper.
+        Whether other models stand in for those of the paper; that other data do, says the record.
     """
     if figure.trouble:
         return INCOMPLETE
     if not figure.preset:
         return f"needs {needs}" if needs else "not yet"
-    word = "ours" if own else STAND_IN if stand_in else REPRODUCED
+    stand_in = stand_in or bool(figure.record and figure.record.stand_in)
+    word = STAND_IN if stand_in else "ours" if own else REPRODUCED
     return word if figure.preset == FULL_SCALE else f"{word} at reduced scale"
 
 

@@ -109,7 +109,8 @@ def _title(paper: Paper | None) -> str:
 def _figure(entry: Entry, paper: Paper | None) -> list[tuple[FigureStanding, tuple[str, ...]]]:
     """Return the lines of a figure as plain text, one of each scale; notebooks without the paper's folder."""
     item, notebook, best = entry.item, entry.notebook, entry.standing
-    shows = f"{item.title}; here on {item.stand_in}" if item.stand_in else item.title or NOTHING
+    stand_ins = filter(None, (item.stand_in, best.record.stand_in if best.record else ""))
+    shows = "; here on ".join((item.title or NOTHING, *stand_ins))
     name = notebook.name if notebook else NOTHING
     if paper:
         name = name.removeprefix(f"{paper.folder}/")

@@ -118,6 +118,8 @@ def _parameters(notebook: Notebook) -> Iterator[str]:
             yield f"the parameter {name!r} must be of type {type_name}, not {declared[name].type}"
         elif default is not None and declared[name].default != default:
             yield f"the parameter {name!r} must be {default!r} by default"
+    if notebook.needs_data and "data" not in declared:
+        yield "the parameter 'data' is missing, which chooses between real data and their stand-in"
     yield from (f"the parameter {name!r} has no help comment" for name, p in declared.items() if not p.help)
 
 

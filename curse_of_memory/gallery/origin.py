@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.parameters import plain_values
+from curse_of_memory.tools.data_sources import STAND_IN
 from curse_of_memory.tools.versions import numeric_versions
 
 __all__ = ["DataError", "Machine", "Origin", "checksum", "origin"]
@@ -21,9 +22,13 @@ class DataError(ValueError):
     """A data set that a notebook needs is unknown, or its folder does not exist."""
 
 
+def _has_all(name: str, download: bool) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Machine:
-    """Two functions that the gallery is given, as they need torch: names of devices, and files of data sets.
+    """What the gallery is given, as it needs torch: names of devices, and files of data sets.
 
     Attributes
     ----------
@@ -31,10 +36,14 @@ class Machine:
         From the parameter `device` of a notebook to the name of the device.
     data : callable
         From the name of a data set to its files that are read here, with their checksums.
+    has : callable
+        From the name of a data set to whether it is here, or comes if a download may be tried; so it is with
+        every set unless said otherwise.
     """
 
     device: Callable[[str], str]
     data: Callable[[str], Mapping[str, str]]
+    has: Callable[[str, bool], bool] = _has_all
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Origin:
     package : dict
         The files of the package that the notebook uses, with their checksums.
     data : dict
-        The files of data that are read, with their checksums.
+        The files of data that are read, with their checksums, or the data sets that others stand in for.
     device : str
         The name of the GPU, or ``cpu``.
     versions : dict
@@ -139,7 +148,7 @@ def origin(
     data: dict[str, str] = {}
     for name in notebook.needs_data:
         try:
-            data |= machine.data(name)
+            data |= {name: STAND_IN} if parameters.get("data") == STAND_IN else machine.data(name)
         except (ValueError, OSError) as error:
             raise DataError(f"{notebook.name} needs the data {name!r}: {error}") from None
     return Origin(

@@ -9,10 +9,12 @@ from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.parameters import RESERVED, resolve, same_value
 from curse_of_memory.gallery.publication import Job
 from curse_of_memory.gallery.scales import CUSTOM_FOLDER, FULL_SCALE_FOLDER, PLACES
+from curse_of_memory.tools.data_sources import STAND_IN
 
 __all__ = ["Placement", "all_parameters", "by_scale", "same_figure"]
 
-WHERE = (RESERVED, "device")  # parameters that say where to compute, not what
+# parameters that say where to compute and not what, or of which data, which the figure says itself
+WHERE = (RESERVED, "device", "data")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ def by_scale(jobs: Iterable[Job], presets: Mapping[str, Mapping[str, Mapping]], 
     """
     places: dict[Path, list[Job]] = {}
     for job in jobs:
-        for preset, folder in PLACES.items():
+        forced = (
+            job.overrides.get("data") == STAND_IN
+        )  # what is asked for in place of real data goes elsewhere
+        for preset, folder in PLACES.items() if not forced else ():
             values = presets.get(preset, {}).get(job.notebook.name, {})
             if same_figure(job.origin.parameters, all_parameters(job.notebook, values)):
                 overrides = {name: value for name, value in job.overrides.items() if name in WHERE}

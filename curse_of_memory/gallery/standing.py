@@ -74,13 +74,16 @@ def best_standing(
 ) -> FigureStanding:
     """Return the standing of a notebook's figure at full scale if `out` has it, else of the reduced one.
 
-    The standing at the other scale is its `other`.
+    The standing at the other scale is its `other`. Real data and a stand-in do not stand beside each other:
+    of the two the figure of real data is the better one, and alone.
     """
     reduced = standing(out, notebook, presets)
     if notebook.trouble:
         return reduced
     full = standing(out / FULL_SCALE_FOLDER, notebook, presets)
     full = replace(full, folder=f"{FULL_SCALE_FOLDER}/")
+    if full.record and reduced.record and bool(full.record.stand_in) != bool(reduced.record.stand_in):
+        return reduced if full.record.stand_in else full
     if full.record:
         return replace(full, other=reduced if reduced.record or reduced.trouble else None)
     if full.trouble:

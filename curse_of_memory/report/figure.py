@@ -43,6 +43,9 @@ class Findings:
         Smallest and largest over the seeds, of the headline numbers that average over seeds.
     printed : pandas.DataFrame, optional
         A table as the paper prints it: its cells as texts; the index is the first column.
+    stand_in : str
+        What stands in for which data, as a task says it of itself; empty if the data are real, or none are
+        read.
     """
 
     table: pd.DataFrame
@@ -51,6 +54,7 @@ class Findings:
     paper: Mapping[str, Number] = field(default_factory=dict)
     printed: pd.DataFrame | None = None
     spread: Mapping[str, Spread] = field(default_factory=dict)
+    stand_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,11 @@ class FigureData:
     ----------
     name, title, source : str
         ``paper/figure``, the title, and where the paper shows it.
-    table, message, headline, paper, printed, spread
-        As in :class:`Findings`.
+    table, message, headline, paper, printed, spread, stand_in
+        As in :class:`Findings`. Where data stand in for others, title and message say so, and there are no
+        numbers of the paper.
     parameters : mapping
-        The arguments it was computed with.
+        The arguments it was computed with, save `data`, of which `stand_in` says what came of it.
     device : str
         Where: ``'cpu'``, or the name of the GPU.
     seconds : float
@@ -83,6 +88,7 @@ class FigureData:
     paper: Mapping[str, Number] = field(default_factory=dict)
     printed: pd.DataFrame | None = None
     spread: Mapping[str, Spread] = field(default_factory=dict)
+    stand_in: str = ""
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
         """Return a table of our numbers, their range over the seeds, and the paper's, to `digits` digits."""
@@ -139,6 +145,7 @@ class FigureData:
             seconds=round(self.seconds, 2),
             versions=versions | numeric_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
+            stand_in=self.stand_in,
         )
 
 
@@ -186,17 +193,19 @@ def figure_data(
             findings = compute(*args, **kwargs)
             if unknown := set(findings.spread) - set(findings.headline):
                 raise ValueError(f"spread must be of numbers of the headline, got {sorted(unknown)}")
+            note = findings.stand_in
             return FigureData(
                 name=figure_name,
-                title=title,
+                title=f"{title} (stand-in data)" if note else title,
                 source=source,
                 table=findings.table,
-                message=findings.message,
+                message=f"Stand-in data, {note}. {findings.message}" if note else findings.message,
                 headline=dict(findings.headline),
-                paper=dict(findings.paper),
+                paper={} if note else dict(findings.paper),
                 printed=findings.printed,
                 spread=dict(findings.spread),
-                parameters=dict(bound.arguments),
+                parameters={key: value for key, value in bound.arguments.items() if key != "data"},
+                stand_in=note,
                 device=device_name(bound.arguments["device"]),
                 seconds=time.perf_counter() - started,
             )

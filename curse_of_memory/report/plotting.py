@@ -38,6 +38,7 @@ __all__ = [
     "order",
     "over_seeds",
     "power_label",
+    "say_stand_in",
     "style",
     "theory",
     "theory_and_measured",
@@ -339,6 +340,20 @@ def entry(label: str, color: ColorType = INK, **options: Any) -> Line2D:
     'measured'
     """
     return Line2D([], [], label=label, color=color, **options)
+
+
+def say_stand_in(figure: Figure, stand_in: str) -> None:
+    """Write above the whole figure which data stand in for which, below its title if it has one.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    stand_in : str
+        As :class:`curse_of_memory.report.figure.FigureData` has it; an empty text changes nothing.
+    """
+    if stand_in:
+        lines = (figure.get_suptitle(), f"Stand-in data: {stand_in}")
+        figure.suptitle("\n".join(filter(None, lines)), fontsize=11)
 
 
 def joined_legend(figure: Figure, axes: Iterable[Axes], **options: Any) -> None:

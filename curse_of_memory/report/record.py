@@ -97,7 +97,7 @@ class Record:
     message : str
         What the picture shows, in one sentence with the numbers of this run.
     parameters : mapping
-        The arguments it was computed with.
+        The arguments it was computed with, save `data`, of which `stand_in` says what came of it.
     headline, paper : mapping of str to Number
         Our numbers, by label, and the paper's.
     spread : mapping of str to Spread
@@ -110,6 +110,9 @@ class Record:
         Of the packages that compute and draw.
     created : str
         When, as ISO 8601 has it.
+    stand_in : str
+        What stands in for which data where the real ones could not be had; nothing is said of the paper's
+        numbers then, and `paper` is empty. An empty text if the data are real, or none are read.
     """
 
     name: str
@@ -124,6 +127,7 @@ class Record:
     seconds: float
     versions: Mapping[str, str]
     created: str
+    stand_in: str = ""
 
     def comparison(self) -> list[ComparedNumber]:
         """Return our numbers beside the paper's; those that only the paper has come last."""
@@ -170,6 +174,7 @@ def record_text(record: Record) -> str:
     """
     content = {field.name: getattr(record, field.name) for field in fields(record)}
     content["spread"] = {label: asdict(spread) for label, spread in record.spread.items()}
+    content = {name: value for name, value in content.items() if value or name not in OPTIONAL}
     content = _plain(content)
     _checked(content, f"the record of {record.name}")
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -228,11 +233,14 @@ SCHEMA: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool] | None]] 
     "paper": (dict, _is_number),
     "source": (str, None),
     "created": (str, None),
+    "stand_in": (str, None),
 }
+OPTIONAL = {"stand_in": ""}  # fields that a file may lack, and what they are then
 
 
 def _checked(content: Mapping[str, Any], what: str) -> Record:
     """Return the record with the fields of `content`; the message of a refusal begins with `what`."""
+    content = {**OPTIONAL, **content}
     for field, (expected, _) in SCHEMA.items():
         if field not in content:
             raise ValueError(f"{what} lacks {field!r}")

@@ -3,14 +3,19 @@
 A file is taken from the folder that the variable CURSE_OF_MEMORY_DATA names (``~`` is the home); else from
 the cache; else it is downloaded from its public address into the cache. Wherever it comes from, its
 checksum is compared first. A download goes to a temporary name and takes its place only when it is whole
-and its checksum is right.
+and its checksum is right; it ends where a server is silent for too long.
 """
 
 import csv
+import functools
 import hashlib
 import os
+import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.extras import require
@@ -18,6 +23,9 @@ from curse_of_memory.tools.extras import require
 __all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch", "files_read", "find"]
 
 VARIABLE = "CURSE_OF_MEMORY_DATA"
+
+CONNECT_SECONDS, SILENT_SECONDS = 5.0, 15.0  # the longest wait for a connection, and for more of a file
+DOWNLOAD_SECONDS = 1800.0  # the longest download of one file
 
 
 @dataclass(frozen=True)
@@ -99,51 +107,41 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
     ValueError
         If a file of that name has another checksum.
     FileNotFoundError
-        If the variable CURSE_OF_MEMORY_DATA names no folder, or the file is nowhere; the message says where
-        it was looked for, and what to do.
+        If the variable CURSE_OF_MEMORY_DATA names no folder, or the file is nowhere; the message says in one
+        line where it was looked for, and what to do.
     """
     path = find(file)
     if path is not None:
         return path
-    place = cache_folder() / file.path
-    import pooch  # which the folder asks for
-
-    failures = []
+    cache, folder, failures = cache_folder(), _named_folder(), []
     for url in file.urls:
         try:
-            return Path(pooch.retrieve(url, file.checksum, fname=place.name, path=place.parent))
+            return _downloaded(url, file, cache / file.path)
         except (OSError, ValueError) as error:  # of the network or the disk; another checksum
-            failures.append(f"  {url}: {_first_line(error)}")
-    folder = _named_folder()
+            failures.append(f"{url}: {_reason(error)}")
     names = " or ".join(repr(f.path) for f in (*instead, file))
+    named = f"{folder} ({VARIABLE})" if folder else f"the folder of {VARIABLE}, which is not set,"
     raise FileNotFoundError(
-        "\n".join(
-            [
-                f"no {names}. It was looked for in",
-                f"  {folder} (the variable {VARIABLE})"
-                if folder
-                else f"  the folder of the variable {VARIABLE}, which is not set",
-                f"  {cache_folder()} (the cache)",
-                *failures,
-                f"Download it on a machine that can, put it into a folder as {file.path!r}, and set "
-                f"{VARIABLE} to that folder.",
-            ]
-        )
+        f"no {names} in {named} or in {cache}, and no download ({'; '.join(failures)}): download it "
+        f"elsewhere, put it into a folder as {file.path!r}, and let {VARIABLE} name that folder"
     )
 
 
-def available(name: str) -> bool:
-    """Return whether the files of a data set are on this machine, so that nothing has to be downloaded.
+def available(name: str, *, download: bool = False) -> bool:
+    """Return whether the files of a data set are on this machine.
 
     Parameters
     ----------
     name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2'}
         The data set. Of CIFAR-10, a part of the training set and the test set are enough.
+    download : bool
+        Whether what is missing is downloaded. That is tried once in a process for each set; where it fails,
+        one line on the standard error says what is missing and what to do.
 
     Raises
     ------
     ValueError
-        For another name.
+        For another name, or a download that finds a file with another checksum in its place.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder.
 
@@ -156,10 +154,24 @@ def available(name: str) -> bool:
 mean 'mnist'?)
     """
     files = FILES[checks.one_of("name", name, FILES)]
+    checks.flag("download", download)
     if "archive" in files and _lying(files["archive"]) is not None:
         return True
     needed = [file for key, file in files.items() if key != "archive" and key not in _OPTIONAL]
-    return all(_lying(file) is not None for file in needed)
+    return all(_lying(file) is not None for file in needed) or (download and _comes(name))
+
+
+@functools.cache
+def _comes(name: str) -> bool:
+    """Return whether a data set that is not here could be downloaded; it is tried once, a failure is said."""
+    files = FILES[name]
+    try:
+        for file in [files["archive"]] if "archive" in files else files.values():
+            fetch(file)
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return False
+    return True
 
 
 def files_read(name: str) -> dict[str, str]:
@@ -219,9 +231,51 @@ def _lying(file: DataFile) -> Path | None:
     named = _named_folder()
     if named is not None and (path := named / file.path).is_file():
         return path
-    path = cache_folder() / file.path
-    return path if path.is_file() else None
+    with suppress(ModuleNotFoundError):  # then nothing was ever downloaded
+        if (path := cache_folder() / file.path).is_file():
+            return path
+    return None
 
 
-def _first_line(error: Exception) -> str:
+def _downloaded(url: str, file: DataFile, place: Path) -> Path:
+    """Return `place`, to which the file was downloaded; on a terminal a bar shows how far it is.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it cannot be had in time, or has another checksum.
+    """
+    import pooch
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def update(self, n: float | None = 1) -> bool | None:
+            if time.monotonic() - started > DOWNLOAD_SECONDS:
+                raise TimeoutError(f"not whole after {DOWNLOAD_SECONDS:g} s")
+            return super().update(n)
+
+    logger = pooch.get_logger()
+    started, level = time.monotonic(), logger.level
+    logger.setLevel("WARNING")  # the bar says all that it would
+    try:
+        # of the length a server says; nothing is drawn where there is no terminal
+        with Bar(total=1, desc=file.path, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+            options: Any = {"progressbar": bar, "timeout": (CONNECT_SECONDS, SILENT_SECONDS)}
+            downloader: Any = pooch.HTTPDownloader(**options)  # its types know no bar of one's own
+            there = pooch.retrieve(
+                url, file.checksum, fname=place.name, path=place.parent, downloader=downloader
+            )
+    finally:
+        logger.setLevel(level)
+    return Path(there)
+
+
+def _reason(error: Exception) -> str:
+    """Return in a few words why a download failed."""
+    import requests  # with which pooch downloads
+
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):  # its message shows objects and their addresses
+        return "no connection"
     return (str(error) or type(error).__name__).splitlines()[0]

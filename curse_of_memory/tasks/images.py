@@ -1,22 +1,40 @@
 """MNIST, Fashion-MNIST and CIFAR-10 as sequences of pixels or rows, to be classified at the end."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from curse_of_memory.tasks.data_sets import DataSet
+from curse_of_memory.tasks.digits import coloured_digits, grey_digits
 from curse_of_memory.tasks.image_files import read_images
 from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
 from curse_of_memory.tools import checks
+from curse_of_memory.tools.data_sources import STAND_IN
 
-__all__ = ["SequentialImages"]
+__all__ = ["IMAGES", "SequentialImages"]
 
 SPLITS = ("train", "validation", "test")
+DIGITS = "digits of scikit-learn"
+
+Images = tuple[np.ndarray, np.ndarray]
+
+IMAGES: dict[str, DataSet[Images]] = {
+    "mnist": DataSet("mnist", "MNIST", DIGITS, partial(read_images, "mnist"), grey_digits),
+    "fashion_mnist": DataSet(
+        "fashion_mnist", "Fashion-MNIST", DIGITS, partial(read_images, "fashion_mnist"), grey_digits
+    ),
+    "cifar10": DataSet(
+        "cifar10", "CIFAR-10", f"coloured {DIGITS}", partial(read_images, "cifar10"), coloured_digits
+    ),
+}
+"""The sets of images, each with its stand-in, by name."""
 
 
-class _DataSet(NamedTuple):
+class _Published(NamedTuple):
     """Size of the images, mean and standard deviation of the channels, and what is kept for validation."""
 
     width: int
@@ -28,9 +46,9 @@ class _DataSet(NamedTuple):
 # Mean and deviation over all pixels of the whole training set, for values from 0 to 1. The public code of
 # StableSSM divides CIFAR-10 by (0.2023, 0.1994, 0.2010): the mean of the deviations within single images.
 DATA_SETS = {
-    "mnist": _DataSet(28, (0.1307,), (0.3081,), 12),
-    "fashion_mnist": _DataSet(28, (0.2860,), (0.3530,), 12),
-    "cifar10": _DataSet(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 10),
+    "mnist": _Published(28, (0.1307,), (0.3081,), 12),
+    "fashion_mnist": _Published(28, (0.2860,), (0.3530,), 12),
+    "cifar10": _Published(32, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616), 10),
 }
 
 
@@ -50,9 +68,14 @@ class SequentialImages:
         Whether a step is a row of pixels, not one pixel.
     size : int, optional
         Keep so many images: from each class as many as from every other, as far as there are. Smaller choices
-        are parts of larger ones.
+        are parts of larger ones. Of a stand-in, which has fewer images, all are kept where there are not so
+        many.
     split_seed : int
         Names the division into training and validation images.
+    data : {'real', 'stand-in', 'auto'}
+        The published images; the digits of scikit-learn in their form, 1437 to train and to validate and 360
+        to test, normalised by their own mean and deviation; or the first where they can be had and else the
+        second.
 
     Raises
     ------
@@ -69,7 +92,7 @@ class SequentialImages:
 
     Where the folder of the variable CURSE_OF_MEMORY_DATA has only some of the five training files of
     CIFAR-10, these are the training set, a tenth of it for validation: `published` says how many images
-    were found.
+    were found. The attribute `stand_in` says what stands in for what, and is empty for the real images.
 
     Examples
     --------
@@ -89,6 +112,7 @@ class SequentialImages:
         row_by_row: bool = False,
         size: int | None = None,
         split_seed: int = 0,
+        data: str = "real",
     ):
         self.name = checks.one_of("name", name, DATA_SETS)
         self.split = checks.one_of("split", split, SPLITS)
@@ -100,8 +124,11 @@ class SequentialImages:
         self.permuted, self.split_seed = permuted, split_seed
         self.row_by_row = checks.flag("row_by_row", row_by_row)
         self.size = size
-        data_set = DATA_SETS[name]
-        pixels, labels = read_images(name, "test" if split == "test" else "train")
+        data_set, images = DATA_SETS[name], IMAGES[name]
+        source = images.source(data)
+        self.stand_in = images.note(source)
+        pixels, labels = images.content("test" if split == "test" else "train", source)
+        mean, std = _moments(images.make("train")[0]) if source == STAND_IN else (data_set.mean, data_set.std)
         self.published = len(labels)
         chosen = self._chosen(labels, data_set, size)
         pixels, labels = pixels[chosen], labels[chosen]
@@ -111,9 +138,9 @@ class SequentialImages:
         self.images = torch.from_numpy(np.ascontiguousarray(pixels).reshape(len(pixels), steps, -1))
         self.labels = torch.from_numpy(labels)
         _, self.horizon, self.input_size = self.images.shape
-        repeats = self.input_size // len(data_set.mean)
-        self._mean = torch.tensor(data_set.mean, dtype=torch.float64).repeat(repeats)
-        self._std = torch.tensor(data_set.std, dtype=torch.float64).repeat(repeats)
+        repeats = self.input_size // len(mean)
+        self._mean = torch.tensor(mean, dtype=torch.float64).repeat(repeats)
+        self._std = torch.tensor(std, dtype=torch.float64).repeat(repeats)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -122,7 +149,7 @@ class SequentialImages:
         return (
             f"SequentialImages({self.name!r}, {self.split!r}, images={len(self)} of {self.published}, "
             f"permuted={self.permuted}, row_by_row={self.row_by_row}, size={self.size}, "
-            f"split_seed={self.split_seed})"
+            f"split_seed={self.split_seed}{', stand-in' if self.stand_in else ''})"
         )
 
     def sample(
@@ -188,7 +215,7 @@ class SequentialImages:
         values = (self.images[rows].double() / 255 - self._mean) / self._std
         return Batch(placed(values, device, dtype), self.labels[rows].to(device))
 
-    def _chosen(self, labels: np.ndarray, data_set: _DataSet, size: int | None) -> np.ndarray:
+    def _chosen(self, labels: np.ndarray, data_set: _Published, size: int | None) -> np.ndarray:
         """Return which of the published images these are, in order."""
         rows = np.arange(len(labels))
         if self.split != "test":
@@ -197,6 +224,8 @@ class SequentialImages:
             rows = rows[:held_out] if self.split == "validation" else rows[held_out:]
         if size is None:
             return rows
+        if self.stand_in:
+            size = min(size, len(rows))
         if size > len(rows):
             raise ValueError(f"size must be at most {len(rows)}, the images of the split, got {size}")
         # one of each class in turn: by how many of its class come before it, then by class
@@ -206,3 +235,9 @@ class SequentialImages:
             members = np.flatnonzero(classes == one)
             rank[members] = np.arange(len(members))
         return rows[np.lexsort((classes, rank))[:size]]
+
+
+def _moments(pixels: np.ndarray) -> tuple[Sequence[float], Sequence[float]]:
+    """Return mean and deviation of every channel ``(image, pixel, channel)``, for values from 0 to 1."""
+    values = pixels.reshape(-1, pixels.shape[-1]) / 255
+    return values.mean(0).tolist(), values.std(0).tolist()

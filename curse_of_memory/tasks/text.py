@@ -9,14 +9,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curse_of_memory.tasks import grammar
 from curse_of_memory.tasks.data_files import FILES, fetch, find
+from curse_of_memory.tasks.data_sets import DataSet
 from curse_of_memory.tasks.sampling import Batch, drawn_by
 from curse_of_memory.tools import checks
 
-__all__ = ["WikiText2"]
+__all__ = ["WIKITEXT2", "WikiText2"]
 
 PARTS = {"train": "train", "validation": "valid", "test": "test"}
 UNKNOWN, END_OF_LINE = "<unk>", "<eos>"
+MADE_LINES = {"train": 9000, "validation": 900, "test": 900}  # of the stand-in: a quarter of the real text
+
+
+def _read(split: str) -> list[str]:
+    """Return the words of a part, with ``<eos>`` at the end of each line."""
+    files = FILES["wikitext2"]
+    name = f"wiki.{PARTS[split]}.tokens"
+    packed = files[f"{name}.gz"]
+    path = find(packed)
+    if path is not None:
+        raw = gzip.decompress(path.read_bytes())
+    else:
+        with zipfile.ZipFile(fetch(files["archive"], packed)) as archive:
+            raw = archive.read(f"wikitext-2/{name}")
+    return raw.decode("utf-8").replace("\n", f" {END_OF_LINE} ").split()
+
+
+def _made(split: str) -> list[str]:
+    """Return the words of a part of the stand-in: lines of a grammar, those of each part drawn anew."""
+    words = grammar.lines(MADE_LINES[split], seed=list(PARTS).index(split))
+    return np.array(grammar.WORDS)[words].tolist()
+
+
+WIKITEXT2 = DataSet("wikitext2", "WikiText-2", "sentences of a grammar", _read, _made)
+"""WikiText-2, with its stand-in."""
 
 
 class WikiText2:
@@ -28,9 +55,13 @@ class WikiText2:
         The published parts: 2 088 628, 217 646 and 245 569 words, with one ``<eos>`` for each line.
     vocabulary : int, optional
         How many words are told apart: ``<unk>``, which is 0, and the most frequent words of the training set;
-        the first to appear counts as the more frequent of two. All of them unless given.
+        the first to appear counts as the more frequent of two. All of them unless given, and of the stand-in
+        where it has fewer.
     sequence_length : int
         Words in a sequence.
+    data : {'real', 'stand-in', 'auto'}
+        The published text; sentences of :mod:`curse_of_memory.tasks.grammar`, some 500 000 and twice 50 000
+        words; or the first where it can be had and else the second.
 
     Raises
     ------
@@ -40,6 +71,10 @@ class WikiText2:
     FileNotFoundError
         If the files are neither on this machine nor can be downloaded; says where they were looked for.
 
+    Notes
+    -----
+    The attribute `stand_in` says what stands in for what, and is empty for the real text.
+
     Examples
     --------
     >>> task = WikiText2("train", vocabulary=1000, sequence_length=35)  # doctest: +SKIP
@@ -48,19 +83,28 @@ class WikiText2:
     (torch.Size([20, 35]), True)
     """
 
-    def __init__(self, split: str = "train", *, vocabulary: int | None = None, sequence_length: int = 64):
+    def __init__(
+        self,
+        split: str = "train",
+        *,
+        vocabulary: int | None = None,
+        sequence_length: int = 64,
+        data: str = "real",
+    ):
         self.split = checks.one_of("split", split, PARTS)
         self.horizon = checks.positive_int("sequence_length", sequence_length)
-        training = _read("train")
+        source = WIKITEXT2.source(data)
+        self.stand_in = WIKITEXT2.note(source)
+        training = WIKITEXT2.content("train", source)
         frequent = [word for word, _ in Counter(training).most_common() if word != UNKNOWN]
         self.words = [UNKNOWN, *frequent]
         if vocabulary is not None:
-            if checks.positive_int("vocabulary", vocabulary) > len(self.words):
+            if checks.positive_int("vocabulary", vocabulary) > len(self.words) and not self.stand_in:
                 raise ValueError(f"vocabulary must be at most {len(self.words)}, got {vocabulary}")
             self.words = self.words[:vocabulary]
         self.vocabulary = self.output_size = len(self.words)
         self._number = {word: number for number, word in enumerate(self.words)}
-        self.tokens = self.encode(training if split == "train" else _read(split))
+        self.tokens = self.encode(training if split == "train" else WIKITEXT2.content(split, source))
         if len(self.tokens) <= self.horizon:
             raise ValueError(f"sequence_length must be below {len(self.tokens)}, got {self.horizon}")
 
@@ -70,7 +114,7 @@ class WikiText2:
     def __repr__(self) -> str:
         return (
             f"WikiText2({self.split!r}, vocabulary={self.vocabulary}, sequence_length={self.horizon}, "
-            f"words={len(self)})"
+            f"words={len(self)}{', stand-in' if self.stand_in else ''})"
         )
 
     def encode(self, words: Sequence[str]) -> Tensor:
@@ -140,17 +184,3 @@ class WikiText2:
     def _pieces(self, starts: Tensor, device: torch.device | str) -> Batch:
         pieces = self.tokens[starts[:, None] + torch.arange(self.horizon + 1)].to(device)
         return Batch(pieces[:, :-1], pieces[:, 1:])
-
-
-def _read(split: str) -> list[str]:
-    """Return the words of a part, with ``<eos>`` at the end of each line."""
-    files = FILES["wikitext2"]
-    name = f"wiki.{PARTS[split]}.tokens"
-    packed = files[f"{name}.gz"]
-    path = find(packed)
-    if path is not None:
-        raw = gzip.decompress(path.read_bytes())
-    else:
-        with zipfile.ZipFile(fetch(files["archive"], packed)) as archive:
-            raw = archive.read(f"wikitext-2/{name}")
-    return raw.decode("utf-8").replace("\n", f" {END_OF_LINE} ").split()

@@ -130,7 +130,7 @@ class Project:
         outcome = self.run("figures", *arguments)
         assert outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exception
         lines = [line.split(maxsplit=1) for line in outcome.stdout.partition("\n\n")[0].splitlines()]
-        known = ("up to date", "done", "failed", "not run")
+        known = ("up to date", "done", "failed", "not run", "kept")
         return {name: next(word for word in known if rest.startswith(word)) for name, rest in lines}
 
     def files(self) -> dict[str, str]:

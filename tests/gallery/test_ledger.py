@@ -74,6 +74,22 @@ def test_what_was_not_made_says_what_it_needs():
     assert status(FigureStanding(trouble="half of it is there"), "data") == "incomplete"
 
 
+@pytest.mark.parametrize("models", ["", "small models"])
+def test_what_was_made_of_stand_in_data_is_reproduced_by_nobody(project, models):
+    project.write("interest/a")
+    project.record("interest/a", stand_in="digits, in place of MNIST")
+    item = Item("INTEREST", "Figure 1", "What it shows", "interest/a", "data", "paper", models)
+    for presets, scale in (({}, ""), ({"paper": {"interest/a": {"horizon": 64}}}, " at reduced scale")):
+        figures = project.standings(presets)
+        said = f"shown on a stand-in{scale}"
+        assert statuses(figures, [item]) == statuses(figures, []) == {"interest/a": said}
+        catalogue = replace(project.catalogue(), items=(item,))
+        ledger = sections(catalogue, find_notebooks(project.root), figures)
+        shows = "; here on ".join(filter(None, ("What it shows", models, "digits, in place of MNIST")))
+        assert tables(ledger_markdown(ledger, project.out))[0][2][1] == shows
+        assert said in ledger_latex(ledger)
+
+
 @pytest.fixture
 def found(project):
     """Return the sections of a small ledger, with what may go wrong in print."""

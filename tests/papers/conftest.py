@@ -42,7 +42,9 @@ def expect_spread():
 class Text:
     """A text in memory, in the form of WikiText2: words a, b, c, … drawn with falling frequency."""
 
-    def __init__(self, split="train", *, vocabulary=12, sequence_length=30):
+    stand_in = ""
+
+    def __init__(self, split="train", *, vocabulary=12, sequence_length=30, data="real"):
         self.horizon, self.vocabulary = sequence_length, vocabulary
         share = 1 / np.arange(1, vocabulary + 1)
         draw = np.random.default_rng(0 if split == "train" else 1)

@@ -62,6 +62,26 @@ def test_a_figure_knows_its_name_and_how_it_was_made():
     assert some_data.__doc__ == "Say something."
 
 
+@figure_data("somewhere/read", title="A figure", source="a paper, figure 1")
+def read(*, data: str = "auto", seed: int = 0, device: str = "cpu") -> Findings:
+    note = "digits, in place of MNIST" if data == "stand-in" else ""
+    return Findings(TABLE, "What is seen.", {"one": 1.0}, {"one": 1.2}, stand_in=note)
+
+
+def test_a_figure_of_a_stand_in_says_so_and_has_no_numbers_of_the_paper(tmp_path):
+    real, other = read(data="real"), read(data="stand-in")
+    assert (real.title, real.message, real.stand_in) == ("A figure", "What is seen.", "")
+    assert real.paper == {"one": 1.2}
+    assert other.title == "A figure (stand-in data)"
+    assert other.message == "Stand-in data, digits, in place of MNIST. What is seen."
+    assert other.paper == {}
+    assert other.comparison().columns.tolist() == ["ours"]
+    other.save(tmp_path, drawing())
+    record = schema.read_record(tmp_path / "read.json", "somewhere/read")
+    assert record.stand_in == "digits, in place of MNIST"
+    assert record.parameters == {"seed": 0, "device": "cpu"}  # what was asked for says nothing of what came
+
+
 def compute(*, seed: int = 0, device: str = "cpu") -> Findings:
     return Findings(TABLE, "m", {"one": 1.0})
 

@@ -108,6 +108,21 @@ def test_a_joined_legend_names_each_curve_once():
     plt.close("all")
 
 
+@pytest.mark.parametrize("title", ["", "A title"])
+def test_a_stand_in_is_written_above_the_figure(title):
+    with plotting.style():
+        figure, _ = plotting.canvas()
+        figure.suptitle(title)
+        plotting.say_stand_in(figure, "")
+        assert figure.get_suptitle() == title
+        plotting.say_stand_in(figure, "digits, in place of MNIST")
+    assert figure.get_suptitle().splitlines() == [
+        *([title] if title else []),
+        "Stand-in data: digits, in place of MNIST",
+    ]
+    plt.close("all")
+
+
 @pytest.mark.parametrize(("rows", "shape"), [(1, (3,)), (2, (2, 3))])
 def test_a_canvas_is_a_row_or_a_grid(rows, shape):
     with plotting.style():

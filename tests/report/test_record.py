@@ -26,6 +26,17 @@ WHOLE = Record(
 )
 
 
+def test_a_stand_in_is_said_and_real_data_need_no_word(tmp_path):
+    """Records from before there were stand-ins are of real data."""
+    assert "stand_in" not in json.loads(record_text(WHOLE))
+    other = replace(WHOLE, stand_in="digits, in place of MNIST")
+    (tmp_path / "a.json").write_text(record_text(other))
+    assert read_record(tmp_path / "a.json", "interest/a").stand_in == other.stand_in
+    (tmp_path / "a.json").write_text(json.dumps(json.loads(record_text(other)) | {"stand_in": 3}))
+    with pytest.raises(ValueError, match=r"'stand_in' in a\.json of interest/a has the wrong type: 3"):
+        read_record(tmp_path / "a.json", "interest/a")
+
+
 def test_the_schema_has_every_field_of_a_record():
     assert set(module.SCHEMA) == {field.name for field in fields(Record)}
 

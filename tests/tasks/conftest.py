@@ -14,6 +14,7 @@ import pooch
 import pytest
 import requests
 
+from curse_of_memory.tasks import data_files
 from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile
 
 LINES = {
@@ -37,6 +38,7 @@ def machine(tmp_path, monkeypatch):
         raise requests.ConnectionError("there is no network here")
 
     monkeypatch.setattr(pooch, "retrieve", no_network)
+    data_files._comes.cache_clear()  # what other tests have tried
     return SimpleNamespace(data=data, cache=cache / "curse_of_memory", asked=asked)
 
 

@@ -1,9 +1,15 @@
 """Files are found, downloaded, and refused: with files and a server made on the spot."""
 
+import contextlib
 import hashlib
 import http.server
+import io
+import socket
+import sys
 import threading
+import time
 
+import pooch
 import pytest
 import requests
 
@@ -69,10 +75,11 @@ def test_a_missing_file_says_where_it_was_looked_for_and_what_to_do(machine):
     with pytest.raises(FileNotFoundError) as refusal:
         fetch(FILE, instead)
     message = str(refusal.value)
-    for part in (str(machine.data), VARIABLE, str(machine.cache), *FILE.urls, "no network here"):
+    for part in (str(machine.data), VARIABLE, str(machine.cache), *FILE.urls, "no connection"):
         assert part in message
     assert "no 'set/member' or 'set/file.gz'" in message
     assert "put it into a folder as 'set/file.gz'" in message
+    assert "\n" not in message
     assert machine.asked == list(FILE.urls)
 
 
@@ -111,6 +118,15 @@ class _Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/missing":
             self.send_error(404)
+            return
+        if self.path == "/slow":
+            self.send_response(200)
+            self.send_header("Content-Length", str(2 * len(CONTENT)))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # until nobody listens any more
+                for _ in range(200):
+                    self.wfile.write(CONTENT[:1024])
+                    time.sleep(0.05)
             return
         self.send_response(200)
         self.send_header("Content-Length", str(len(CONTENT)))
@@ -169,6 +185,45 @@ def test_the_next_address_is_asked_when_one_fails(server, way):
     assert fetch(at(server, way, "whole")).read_bytes() == CONTENT
 
 
+@pytest.fixture
+def silent():
+    """An address on this machine that takes a connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def test_a_server_that_never_answers_is_not_waited_for(machine, server, silent, monkeypatch):
+    monkeypatch.setattr(data_files, "SILENT_SECONDS", 0.2)
+    start = time.monotonic()
+    with pytest.raises(FileNotFoundError, match=rf"{silent}/file: no answer in time"):
+        fetch(at(silent, "file"))
+    assert time.monotonic() - start < 10
+    assert files_below(machine.cache) == []
+
+
+def test_a_download_has_a_time_limit(machine, server, monkeypatch):
+    monkeypatch.setattr(data_files, "DOWNLOAD_SECONDS", 0.2)
+    with pytest.raises(FileNotFoundError, match=r"/slow: not whole after 0\.2 s"):
+        fetch(at(server, "slow"))
+    assert files_below(machine.cache) == []
+
+
+def test_where_there_is_no_terminal_a_download_is_silent(server, capfd):
+    fetch(at(server, "missing", "whole"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_terminal_sees_a_bar(server, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", screen := Terminal())
+    fetch(at(server, "whole"))
+    assert FILE.path in screen.getvalue()
+    assert f"/{len(CONTENT) / 1000:.2f}k" in screen.getvalue()
+
+
 def test_an_interrupted_download_leaves_nothing(machine, server, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
@@ -193,6 +248,46 @@ def test_available_asks_for_all_files(machine):
             put(machine.cache, path=files["archive"].path)
         assert available(name)
     assert machine.asked == []
+
+
+def test_a_download_is_tried_once_in_a_process_and_its_failure_said_in_one_line(machine, capfd):
+    for name, first in (("mnist", "train-images-idx3-ubyte.gz"), ("cifar10", "archive")):
+        file = FILES[name][first]
+        machine.asked.clear()
+        assert not available(name, download=True)
+        assert machine.asked == list(file.urls)  # where one file cannot be had, the others are not asked for
+        said = capfd.readouterr().err
+        assert said.count("\n") == 1
+        for part in (repr(file.path), str(machine.data), VARIABLE):
+            assert part in said
+        assert not available(name, download=True)
+        assert capfd.readouterr().err == ""
+        assert machine.asked == list(file.urls)
+    for file in FILES["mnist"].values():  # files that come later are seen
+        put(machine.data, path=file.path)
+    assert available("mnist", download=True)
+
+
+def test_what_can_be_downloaded_is_there(machine, monkeypatch):
+    def retrieve(url, checksum, fname, path, downloader):
+        return str(put(path, path=fname))
+
+    monkeypatch.setattr(pooch, "retrieve", retrieve)
+    assert not available("wikitext2")
+    assert available("wikitext2", download=True)
+    assert available("wikitext2")
+
+
+def test_without_what_downloads_the_folder_is_enough(machine, monkeypatch, capfd):
+    def missing(extra, *modules):
+        raise ModuleNotFoundError("pooch is not installed")
+
+    monkeypatch.setattr(data_files, "require", missing)
+    assert not available("mnist", download=True)
+    assert capfd.readouterr().err == "pooch is not installed\n"
+    for file in FILES["mnist"].values():
+        put(machine.data, path=file.path)
+    assert available("mnist")
 
 
 def test_members_of_an_archive_are_enough(machine):

@@ -200,7 +200,7 @@ def test_bad_input_is_refused(call, kind, message, small_mnist):
 
 @pytest.mark.parametrize("name", DATA_SETS)
 def test_missing_files_are_explained(name, machine):
-    with pytest.raises(FileNotFoundError, match="It was looked for in") as refusal:
+    with pytest.raises(FileNotFoundError, match="download it elsewhere") as refusal:
         SequentialImages(name)
     assert str(machine.data) in str(refusal.value)
     assert len(machine.asked) >= 1

@@ -16,6 +16,7 @@ from curse_of_memory.report.figure import FigureData, Findings, figure_data, spr
 from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages
+from curse_of_memory.tasks.images import IMAGES
 from curse_of_memory.training import fit
 
 __all__ = ["data", "paired_differences", "plot"]
@@ -47,6 +48,7 @@ def data(
     seeds: int = 3,
     validation_images: int = 1000,
     test_images: int = 2000,
+    data: str = "auto",
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -55,10 +57,15 @@ def data(
     The answer is read off after the last step. Under one seed every parameterisation starts from the same W
     and sees the same batches, so that differences are taken pair by pair; errors are standard errors over the
     seeds. Columns: ``parameterization, learning_rate, seed, split, step, training_loss, validation_loss,
-    accuracy``; the rows of split *test* are of the weights with the least validation loss.
+    accuracy``; the rows of split *test* are of the weights with the least validation loss. Where the `data`
+    are the stand-in, all its images are held out and tested if these are fewer than asked for.
     """
     sizes = {"train": None, "validation": validation_images, "test": test_images}
-    splits = {s: SequentialImages("mnist", s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
+    source = IMAGES["mnist"].source(data)
+    splits = {
+        split: SequentialImages("mnist", split, row_by_row=row_by_row, size=size, data=source)
+        for split, size in sizes.items()
+    }
     table = run_grid(
         _trained,
         product_of(
@@ -72,7 +79,7 @@ def data(
             "device": device,
         },
     )
-    return _findings(table)
+    return _findings(table, splits["test"].stand_in)
 
 
 def _trained(
@@ -117,7 +124,7 @@ def _trained(
     return pd.concat([curve, pd.DataFrame([last])], ignore_index=True)
 
 
-def _findings(table: pd.DataFrame) -> Findings:
+def _findings(table: pd.DataFrame, stand_in: str) -> Findings:
     parameterizations, learning_rates = (
         list(dict.fromkeys(table[column])) for column in ("parameterization", "learning_rate")
     )
@@ -148,11 +155,12 @@ def _findings(table: pd.DataFrame) -> Findings:
         cells[f"accuracy (%), {rate:g}"] = [
             f"{share[rate, n]:.1f} ({share_error[rate, n]:.1f})" for n in parameterizations
         ]
-    cells["loss, paper"] = [_quoted(printed, n, "loss") for n in parameterizations]
-    cells["accuracy (%), paper"] = [_quoted(printed, n, "accuracy") for n in parameterizations]
+    if not stand_in:
+        cells["loss, paper"] = [_quoted(printed, n, "loss") for n in parameterizations]
+        cells["accuracy (%), paper"] = [_quoted(printed, n, "accuracy") for n in parameterizations]
     index = pd.Index(parameterizations, name="parameterisation")
     printed_cells = pd.DataFrame(cells, index=index)
-    return Findings(table, message, headline, paper, printed_cells, spreads(by_seed))
+    return Findings(table, message, headline, paper, printed_cells, spreads(by_seed), stand_in)
 
 
 def paired_differences(table: pd.DataFrame) -> pd.DataFrame:
@@ -225,4 +233,5 @@ def plot(data: FigureData) -> Figure:
             xticklabels=[f"{name}\n{rate:g}" for rate, name in product(rates, others)],
         )
         axes[-1].tick_params(axis="x", labelsize=8)
+        plotting.say_stand_in(figure, data.stand_in)
     return figure

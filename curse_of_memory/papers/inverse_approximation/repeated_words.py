@@ -15,7 +15,9 @@ from curse_of_memory.experiments.random_stacks import fitted_slope
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.report.long_table import groups, rows
+from curse_of_memory.report.record import Number
 from curse_of_memory.tasks import WikiText2
+from curse_of_memory.tasks.text import WIKITEXT2
 from curse_of_memory.tools import checks
 
 __all__ = ["change_per_repeat", "data", "left_and_growing", "plot"]
@@ -38,6 +40,7 @@ def data(
     steps: int = 150,
     batch_size: int = 8,
     learning_rate: float = 0.01,
+    data: str = "auto",
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -47,11 +50,13 @@ def data(
     float64: this is the Heaviside probe, with a word for the step. In the panel *change*, the columns
     ``model, word, repeats, change, noise``; in *law*, of the LSTM, ``model, word, rate, r2, start, stop,
     level`` of the line through the logarithm of the change, over the second half of what is above the
-    rounding. The training sequences are as long as the longest sentence of repeats.
+    rounding. The training sequences are as long as the longest sentence of repeats. Where the `data` are the
+    stand-in, its words are the vocabulary if these are fewer than asked for.
     """
     checks.positive_int("repeats", repeats)
+    source = WIKITEXT2.source(data)
     task, validation = (
-        WikiText2(split, vocabulary=vocabulary, sequence_length=repeats + 1)
+        WikiText2(split, vocabulary=vocabulary, sequence_length=repeats + 1, data=source)
         for split in ("train", "validation")
     )
     unknown = [word for word, number in zip(words, task.encode(words).tolist(), strict=True) if number == 0]
@@ -81,7 +86,8 @@ def data(
             if name == "LSTM":
                 laws.append({"model": name, "word": word, "panel": "law"} | asdict(fitted_slope(change)))
     table = pd.concat([*curves, pd.DataFrame(laws)], ignore_index=True)
-    return Findings(table, *_summary(table, losses, unigram_entropy(task, validation)))
+    message, headline = _summary(table, losses, unigram_entropy(task, validation), task.stand_in)
+    return Findings(table, message, headline, stand_in=task.stand_in)
 
 
 def change_per_repeat(model: nn.Module, word: int, repeats: int) -> xr.DataArray:
@@ -125,9 +131,12 @@ def left_and_growing(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found).T.rename_axis(["model", "word"])
 
 
-def _summary(table: pd.DataFrame, losses: dict[str, float], unigram: float) -> tuple[str, dict]:
+def _summary(
+    table: pd.DataFrame, losses: dict[str, float], unigram: float, stand_in: str
+) -> tuple[str, dict[str, Number]]:
     by_word = left_and_growing(table)
-    headline = {f"validation loss per word (nats), {name}": loss for name, loss in losses.items()}
+    headline: dict[str, Number] = {}
+    headline |= {f"validation loss per word (nats), {name}": loss for name, loss in losses.items()}
     headline["the same of word frequencies alone"] = unigram
     for model, word in by_word.index:
         share = by_word.loc[(model, word)]
@@ -139,8 +148,9 @@ def _summary(table: pd.DataFrame, losses: dict[str, float], unigram: float) -> t
         headline[f"R² of that line, “{word}”"] = r2
     lstm, transformer = by_word.loc["LSTM"], by_word.loc["transformer"]
     left, growing = transformer.left, transformer.growing
+    text = "these" if stand_in else "WikiText-2"
     message = (
-        "Stand-ins trained here on WikiText-2. The answer of the LSTM settles exponentially, at rates of "
+        f"Stand-ins trained here on {text}. The answer of the LSTM settles exponentially, at rates of "
         f"{laws.rate.min():.2g} to {laws.rate.max():.2g} per repeat: in the last quarter of "
         f"{table.repeats.max():.0f} repeats it changes by at most {lstm.left.max():.1g} of its largest "
         f"change. That of the transformer still changes by {left.min():.2g} to {left.max():.2g} of it, and "
@@ -177,5 +187,7 @@ def plot(data: FigureData) -> Figure:
         transformer.set_title("Small transformer (for figure 6)")
         transformer.set_ylim(seen.min() / 3, seen.max() * 3)
         plotting.joined_legend(figure, [lstm], ncols=len(looks) + 2)
-        figure.suptitle("Stand-ins trained on WikiText-2, not the paper's classifiers", fontsize=11)
+        text = "a text that stands in, too" if data.stand_in else "WikiText-2"
+        figure.suptitle(f"Stand-ins trained on {text}, not the paper's classifiers", fontsize=11)
+        plotting.say_stand_in(figure, data.stand_in)
     return figure

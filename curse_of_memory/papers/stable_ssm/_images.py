@@ -13,10 +13,12 @@ from curse_of_memory.experiments.sequence_classifiers import loss_and_accuracy
 from curse_of_memory.nn import S4D, SequenceStack
 from curse_of_memory.papers.stable_ssm._by_rate import KINDS, by_rate_plot, loss_cells, rate_text, sound
 from curse_of_memory.papers.stable_ssm._maps import GROWING, map_of
+from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, FigureFunction, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import groups
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import SequentialImages
+from curse_of_memory.tasks.images import IMAGES
 from curse_of_memory.training import fit
 
 __all__ = ["by_learning_rate_of", "draw_losses", "quoted_losses"]
@@ -41,6 +43,7 @@ def by_learning_rate_of(images_of: str, *, title: str, source: str) -> FigureFun
         seeds: int = 3,
         validation_images: int = 500,
         test_images: int = 1000,
+        data: str = "auto",
         seed: int = 0,
         device: str = "auto",
     ) -> Findings:
@@ -51,10 +54,15 @@ def by_learning_rate_of(images_of: str, *, title: str, source: str) -> FigureFun
         see the same batches; "direct, growing start" has Re λ = +1/2 as the public code, the others −1/2.
         ``loss`` is the test loss of the weights with the least validation loss, NaN where the run diverged.
         Columns: ``kind, learning_rate, seed, status, loss, accuracy, training_images``, the last how many of
-        the published training images were found.
+        the published training images were found. Where the `data` are the stand-in, all its images are held
+        out and tested if these are fewer than asked for.
         """
         sizes = {"train": None, "validation": validation_images, "test": test_images}
-        splits = {s: SequentialImages(images_of, s, row_by_row=row_by_row, size=n) for s, n in sizes.items()}
+        source = IMAGES[images_of].source(data)
+        splits = {
+            split: SequentialImages(images_of, split, row_by_row=row_by_row, size=size, data=source)
+            for split, size in sizes.items()
+        }
         table = run_grid(
             _trained,
             product_of(kind=kinds, learning_rate=learning_rates, seed=range(seed, seed + seeds)),
@@ -68,7 +76,8 @@ def by_learning_rate_of(images_of: str, *, title: str, source: str) -> FigureFun
             },
         )
         table["training_images"] = splits["train"].published
-        return _findings(table, quoted_losses(images_of))
+        stand_in = splits["test"].stand_in
+        return _findings(table, quoted_losses("" if stand_in else images_of), stand_in)
 
     return data
 
@@ -108,7 +117,7 @@ def _trained(
 
 
 def quoted_losses(images_of: str) -> pd.DataFrame:
-    """Return the paper's losses, ``parameterization, learning_rate, loss``; no rows but for MNIST."""
+    """Return the paper's losses, ``parameterization, learning_rate, loss``; no rows but for "mnist"."""
     table = reference("stable_ssm/table2")
     return table if images_of == "mnist" else table.iloc[:0]
 
@@ -129,7 +138,7 @@ def _classifier(kind: str, images: SequentialImages, width: int, states: int, *,
     )
 
 
-def _findings(table: pd.DataFrame, quoted: pd.DataFrame) -> Findings:
+def _findings(table: pd.DataFrame, quoted: pd.DataFrame, stand_in: str = "") -> Findings:
     printed, losses = loss_cells(table), quoted.set_index(["parameterization", "learning_rate"]).loss
     for name in dict.fromkeys(quoted.parameterization):
         # NaN is what the paper prints, a dash is for rates that it does not have
@@ -145,23 +154,33 @@ def _findings(table: pd.DataFrame, quoted: pd.DataFrame) -> Findings:
         # the paper's "direct" starts growing
         if math.isfinite(loss) and kind != "direct":
             paper[label] = float(loss)
-    headline["published training images found"] = int(table.training_images.iloc[0])
-    return Findings(table, _words(table), headline, paper, printed, spreads(by_seed))
+    found = "training images of the stand-in" if stand_in else "published training images found"
+    headline[found] = int(table.training_images.iloc[0])
+    return Findings(table, _words(table, stand_in), headline, paper, printed, spreads(by_seed), stand_in)
 
 
-def _words(table: pd.DataFrame) -> str:
+def _words(table: pd.DataFrame, stand_in: str) -> str:
     finite = sound(table, math.inf)
     least = table.groupby("kind", sort=False).loss.min()
     each = [f"{least[kind]:.3g}, {rate_text(rate)} ({kind})" for kind, rate in finite.items()]
     images = table.training_images.iloc[0]
     return (
         f"Least test loss, and largest learning rate at which no run diverges: {'; '.join(each)}. "
-        f"The training files found here hold {images} images."
+        f"The training files {'that stand in' if stand_in else 'found here'} hold {images} images."
     )
 
 
 def draw_losses(data: FigureData, quoted: pd.DataFrame | None) -> Figure:
-    """Draw the test loss of every run against its learning rate, the paper's `quoted` losses in grey."""
-    return by_rate_plot(
-        data, label="cross-entropy, test", level=GUESSING, level_label="guessing, ln 10", quoted=quoted
+    """Draw the test loss of every run against its learning rate, the paper's `quoted` losses in grey.
+
+    Losses on data that stand in for the paper's are not to be compared with these: they are left out.
+    """
+    figure = by_rate_plot(
+        data,
+        label="cross-entropy, test",
+        level=GUESSING,
+        level_label="guessing, ln 10",
+        quoted=None if data.stand_in else quoted,
     )
+    plotting.say_stand_in(figure, data.stand_in)
+    return figure

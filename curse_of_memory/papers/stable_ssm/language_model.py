@@ -21,6 +21,7 @@ from curse_of_memory.report.figure import FigureData, Findings, figure_data, spr
 from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import WikiText2
+from curse_of_memory.tasks.text import WIKITEXT2
 
 __all__ = ["data", "losses_at_the_end", "plot", "quoted_differences"]
 
@@ -46,6 +47,7 @@ def data(
     steps: int = 150,
     batch_size: int = 8,
     seeds: int = 3,
+    data: str = "auto",
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -59,13 +61,15 @@ def data(
     most the reach: of each recurrent weight of the first layer at the last step, under the first seed and the
     last learning rate.
     Columns: ``panel, parameterization, learning_rate, seed, step, ratio, of_bound, loss, reach, gradient``.
+    Where the `data` are the stand-in, its words are fewer than the text of WikiText-2 has.
     """
     if len(parameterizations) < 2:
         raise ValueError(
             f"parameterizations must be two or more, to compare; got {list(parameterizations)!r}"
         )
+    source = WIKITEXT2.source(data)
     task, validation = (
-        WikiText2(split, vocabulary=vocabulary, sequence_length=sequence_length)
+        WikiText2(split, vocabulary=vocabulary, sequence_length=sequence_length, data=source)
         for split in ("train", "validation")
     )
     table = run_grid(
@@ -85,7 +89,7 @@ def data(
             "with_weights": (learning_rates[-1], seed),
         },
     )
-    return _findings(table.loc[:, COLUMNS], unigram_entropy(task, validation))
+    return _findings(table.loc[:, COLUMNS], unigram_entropy(task, validation), task.stand_in)
 
 
 def _trained(
@@ -181,7 +185,7 @@ def quoted_differences(last: str) -> pd.Series:
     return differences.loc[differences.index.get_level_values("parameterization") != last]
 
 
-def _findings(table: pd.DataFrame, unigram: float) -> Findings:
+def _findings(table: pd.DataFrame, unigram: float, stand_in: str) -> Findings:
     ends, rates = losses_at_the_end(table), list(dict.fromkeys(table.learning_rate))
     *others, last = ends
     printed = {
@@ -222,7 +226,7 @@ def _findings(table: pd.DataFrame, unigram: float) -> Findings:
         f"{gaps.loc[rates[-1]].min(axis=None):+.3f} to {gaps.loc[rates[-1]].max(axis=None):+.3f} against it. "
         f"No gradient of any step is above {table.of_bound.max():.1g} of its bound."
     )
-    return Findings(table, message, headline, paper, spread=spreads(by_seed))
+    return Findings(table, message, headline, paper, spread=spreads(by_seed), stand_in=stand_in)
 
 
 def plot(data: FigureData) -> Figure:
@@ -248,13 +252,16 @@ def plot(data: FigureData) -> Figure:
             ylabel=r"$|\partial L/\partial w|\,/\,(G\,X\,|C|)$",
             title="Every weight of a layer",
         )
-        _draw_losses(losses, losses_at_the_end(table), looks)
+        _draw_losses(losses, losses_at_the_end(table), looks, beside_paper=not data.stand_in)
         plotting.joined_legend(figure, [ratios], ncols=5)
+        plotting.say_stand_in(figure, data.stand_in)
     return figure
 
 
-def _draw_losses(axis: Axes, ends: pd.DataFrame, looks: Mapping[str, plotting.Look]) -> None:
-    """Draw the losses minus that of the last map, seed by seed, with the paper's in grey."""
+def _draw_losses(
+    axis: Axes, ends: pd.DataFrame, looks: Mapping[str, plotting.Look], *, beside_paper: bool
+) -> None:
+    """Draw the losses minus that of the last map, seed by seed; `beside_paper`, with the paper's in grey."""
     *others, last = ends
     rates = ends.index.unique("learning_rate")
     differences = quoted_differences(last)
@@ -262,11 +269,12 @@ def _draw_losses(axis: Axes, ends: pd.DataFrame, looks: Mapping[str, plotting.Lo
         color, mark = looks[name]
         gaps = ends.loc[rate, name] - ends.loc[rate, last]
         axis.plot([place] * len(gaps), gaps, mark, color=color, mfc="none", ms=6)
-        if (rate, name) in differences.index:
+        if beside_paper and (rate, name) in differences.index:
             axis.errorbar(place, differences[rate, name], READ_OFF, fmt=mark, color="0.6", ms=6, mfc="none")
-    axis.errorbar([], [], [], fmt="o", color="0.6", mfc="none", label="paper, read off")
+    if beside_paper:
+        axis.errorbar([], [], [], fmt="o", color="0.6", mfc="none", label="paper, read off")
+        axis.legend(loc="best")
     axis.axhline(0, color=plotting.INK, lw=0.8)
-    axis.legend(loc="best")
     middles = [len(others) * (k + 0.5) - 0.5 for k in range(len(rates))]
     axis.set_xticks(middles, [f"learning rate {rate:g}" for rate in rates])
     axis.grid(visible=False, axis="x")

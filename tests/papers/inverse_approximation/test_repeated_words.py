@@ -13,7 +13,7 @@ from curse_of_memory.nn.attention.transformer import CausalTransformer
 from curse_of_memory.papers.inverse_approximation import repeated_words as iat
 from curse_of_memory.tasks import available
 
-small_data = partial(iat.data, repeats=40, vocabulary=12, width=8, steps=10, device="cpu")
+small_data = partial(iat.data, repeats=40, vocabulary=12, width=8, steps=10, data="real", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +108,25 @@ def test_unknown_words_are_refused(monkeypatch, text):
         small_data(words=("a", "zebra"))
 
 
-@pytest.mark.skipif(not available("wikitext2"), reason="the files of wikitext2 are not here")
-def test_on_the_real_text():
+REAL = pytest.param(
+    "real", marks=pytest.mark.skipif(not available("wikitext2"), reason="the files of wikitext2 are not here")
+)
+
+
+@pytest.mark.parametrize("source", [REAL, "stand-in"])
+def test_on_whole_texts(source):
     options = {"vocabulary": 300, "width": 16, "repeats": 60, "steps": 20, "device": "cpu"}
-    data = iat.data(words=("the", "film"), **options)
+    data = iat.data(words=("the", "film"), data=source, **options)
     found = iat.left_and_growing(data.table)
     assert (found.loc["LSTM"].left < 1e-2).all()
     assert (found.loc["transformer"].left > 0.1).all()
+    title = iat.plot(data).get_suptitle()
+    assert (f"Stand-in data: {data.stand_in}" in title) == (source == "stand-in")
+    assert ("WikiText-2, not" in title) == (source == "real")
+
+
+def test_the_words_of_the_full_scale_are_in_the_stand_in():
+    words = ("the", "film", "good", "bad", "ha")
+    options = {"width": 8, "repeats": 4, "steps": 1, "vocabulary": 10000, "data": "stand-in", "device": "cpu"}
+    data = iat.data(words=words, **options)
+    assert set(data.table.word) == set(words)

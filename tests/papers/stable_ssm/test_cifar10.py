@@ -25,7 +25,26 @@ def test_both_figures_have_the_same_parameters_under_their_own_name(name):
 
 @needs_cifar10
 def test_cifar10_says_what_was_found():
-    found = cifar10.data(kinds=("exp",), learning_rates=(0.01,), steps=2, seeds=1, device="cpu", **TINY)
+    found = cifar10.data(
+        kinds=("exp",), learning_rates=(0.01,), steps=2, seeds=1, data="real", device="cpu", **TINY
+    )
     assert found.headline["published training images found"] in range(10_000, 60_000, 10_000)
     assert np.isfinite(found.table.loss).all()
     cifar10.plot(found)
+
+
+def test_without_its_files_coloured_digits_stand_in():
+    found = cifar10.data(
+        kinds=("exp",),
+        learning_rates=(0.01,),
+        row_by_row=False,
+        steps=1,
+        seeds=1,
+        data="stand-in",
+        device="cpu",
+        **TINY | {"validation_images": 1000, "test_images": 10000},
+    )
+    assert found.stand_in == "coloured digits of scikit-learn, in place of CIFAR-10"
+    assert found.headline["training images of the stand-in"] == 1437
+    assert np.isfinite(found.table.loss).all()
+    assert "CIFAR-10" in cifar10.plot(found).get_suptitle()

@@ -23,7 +23,7 @@ SMALL = {"vocabulary": 12, "width": 8, "states": 8, "layers": 2, "sequence_lengt
 def data(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figure, "WikiText2", text)
-        return figure.data(steps=40, batch_size=8, **SMALL)
+        return figure.data(steps=40, batch_size=8, data="real", **SMALL)
 
 
 def test_every_training_is_in_the_table(data):
@@ -111,17 +111,38 @@ def test_pictures_name_their_axes(data, monkeypatch, text):
     assert "nats" in losses.get_ylabel()
     monkeypatch.setattr(figure, "WikiText2", text)
     few = figure.data(
-        parameterizations=("direct", "lru"), learning_rates=(0.02,), steps=2, seeds=1, batch_size=2, **SMALL
+        parameterizations=("direct", "lru"),
+        learning_rates=(0.02,),
+        steps=2,
+        seeds=1,
+        batch_size=2,
+        data="real",
+        **SMALL,
     )
     assert few.paper == {}
     figure.plot(few)
 
 
-@pytest.mark.skipif(not available("wikitext2"), reason="the files of wikitext2 are not here")
-def test_on_the_real_text():
+REAL = pytest.param(
+    "real", marks=pytest.mark.skipif(not available("wikitext2"), reason="the files of wikitext2 are not here")
+)
+
+
+@pytest.mark.parametrize("source", [REAL, "stand-in"])
+def test_on_whole_texts(source):
     data = figure.data(
-        parameterizations=("relu", "best"), learning_rates=(0.01,), steps=20, seeds=1, device="cpu"
+        parameterizations=("relu", "best"),
+        learning_rates=(0.01,),
+        steps=20,
+        seeds=1,
+        data=source,
+        device="cpu",
     )
+    assert bool(data.paper) == (source == "real")
+    picture = figure.plot(data)
+    assert picture.get_suptitle() == (f"Stand-in data: {data.stand_in}" if data.stand_in else "")
+    drawn = [text.get_text() for axis in picture.axes if axis.legend_ for text in axis.legend_.get_texts()]
+    assert ("paper, read off" in drawn) == (source == "real")
     typical = typical_ratios(data.table)
     assert (typical.relu > 5 * typical.best).all()
     assert isinstance(data.table, pd.DataFrame)
