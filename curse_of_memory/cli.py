@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
 __all__ = ["main"]
 
 COMPILES = "nn/recurrence/compiled/__init__.py"  # the file whose users compile
+TIMEOUTS, LONGEST = {"fast": "30min"}, "48h"  # of a notebook, by preset, and of the others
 ENDED_BY = 128  # what shells add to the number of the signal that ended a command
 
 
@@ -153,7 +154,13 @@ def main(context: click.Context) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to.  [default: figures/ of the clone]",
 )
-@click.option("--force", is_flag=True, help="Make also what is up to date.")
+@click.option("--force", is_flag=True, help="Make also what is up to date, and all runs anew.")
+@click.option("--keep-runs", is_flag=True, help="Keep finished runs also when their figure is published.")
+@click.option(
+    "--timeout",
+    metavar="TIME",
+    help="Longest time of a notebook, as 90s, 20min or 2h.  [default: 30min; full scale: 48h]",
+)
 @click.option("-p", "texts", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
 @click.option("--dry-run", is_flag=True, help="Make nothing; say what it would take, and need.")
 @click.option("--up-to", metavar="TIME", help="Make what ends within this time by its estimate: 20min, 2h.")
@@ -165,25 +172,32 @@ def figures(
     jobs: int | None,
     out: Path | None,
     force: bool,
+    keep_runs: bool,
+    timeout: str | None,
     texts: tuple[tuple[str, str], ...],
     dry_run: bool,
     up_to: str | None,
 ) -> None:
     """Make figures: those of the notebooks or papers named, or all.
 
-    What is up to date is skipped, so a batch that was stopped goes on where it was. In a clone full scale
-    goes to figures/full_scale, and what has the parameters of no preset to figures/custom, without --out.
+    What is up to date is skipped, and what a notebook had finished of its runs is not made again, so a batch
+    that was stopped goes on where it was. CURSE_OF_MEMORY_RUNS says in which folder finished runs are kept
+    until their figure is published; by default in .batch/ of the figures. In a clone full scale goes to
+    figures/full_scale, and what has the parameters of no preset to figures/custom, without --out.
     """
-    from curse_of_memory.gallery import batch
+    from curse_of_memory.gallery import batch, execution
     from curse_of_memory.gallery.data_choice import kept_figures
     from curse_of_memory.gallery.estimates import ending_within, read_duration
     from curse_of_memory.gallery.placement import Placement, by_scale
+    from curse_of_memory.gallery.run_folders import RunFolder
+    from curse_of_memory.gallery.watching import Watch
 
     with refusals():
         limit = math.inf if up_to is None else read_duration(up_to)
         given, out = out, project.out(out)
         if out is None:
             raise ValueError("outside a clone there is no folder of figures; say where to: --out FOLDER")
+        longest = read_duration(timeout or TIMEOUTS.get(preset, LONGEST))
         chosen = select(project.notebooks, names)
         planned, reasons = batch.plan(
             chosen,
@@ -219,20 +233,27 @@ def figures(
                     for folder, some in placement.jobs.items()
                 }
                 left = [job.notebook.name for some in todo.values() for job in some]
-                for job in planned:
-                    if job.notebook.name not in left:
+                for folder, some in placement.jobs.items():
+                    for job in some:
+                        if job.notebook.name in kept or job.notebook.name in left:
+                            continue
                         outcomes[job.notebook.name] = batch.Outcome(job.notebook.name, "up to date")
+                        if not keep_runs:  # a batch may have been killed between publishing and tidying up
+                            RunFolder(folder, job.notebook).forget()
                 announce_compilation(job for some in todo.values() for job in some)
-                workers = workers_for(jobs, left)
+                # by what is asked for, not by what is left of it: sums are in another order with more threads
+                workers = workers_for(jobs, planned)
                 if limit < math.inf:
                     within = ending_within(limit, estimates(project, todo), workers)
                     for folder, some in todo.items():
                         todo[folder] = [job for job in some if job.notebook.name in within]
                     for name in set(left).difference(within):
                         outcomes[name] = batch.Outcome(name, "left out")
+                conditions = execution.Conditions(workers, longest, anew=force, keep_runs=keep_runs)
+                watch = Watch(sum(map(len, todo.values())), sys.stderr)
                 for folder, some in todo.items():
-                    with closing(batch.run(some, folder, workers)) as running:
-                        for outcome in progress(running, len(some)):
+                    with closing(execution.run(some, folder, conditions, watch)) as running:
+                        for outcome in watch.over(running):
                             outcomes[outcome.name] = outcome
                 for page in placement.pages:
                     troubles += write_pages(project, page)
@@ -303,8 +324,8 @@ def check(project: Project) -> None:
 @click.pass_obj
 def refresh(project: Project, names: tuple[str, ...]) -> None:
     """Execute notebooks in place, to renew the outputs with which the tests compare."""
-    from curse_of_memory.gallery.batch import one_line
     from curse_of_memory.gallery.data_choice import decided
+    from curse_of_memory.gallery.execution import one_line
     from curse_of_memory.gallery.refresh import refresh as execute
     from curse_of_memory.tools.data_sources import STAND_IN
 
@@ -401,13 +422,6 @@ def tell_plan(
     click.echo(f"\n{len(within)} to do: {in_words(total)}{more}{shared if workers > 1 and total else ''}")
 
 
-def progress(outcomes: Iterable["Outcome"], total: int) -> Iterable["Outcome"]:
-    """Yield the outcomes; a terminal shows a progress bar."""
-    from tqdm import tqdm
-
-    return tqdm(outcomes, total=total, unit="notebook", file=sys.stderr, disable=None)
-
-
 def write_pages(project: Project, out: Path) -> list[str]:
     """Write the index page and the ledger of the figures in `out`; return what is wrong, a line each."""
     from curse_of_memory.gallery.index_page import write_index
@@ -442,6 +456,8 @@ def report(outcomes: Iterable["Outcome"], pages: Iterable[Path]) -> None:
     for outcome in outcomes:
         if outcome.status == "failed":
             click.echo(f"\n{outcome.name} failed: {outcome.error}")
+            for line in outcome.said:
+                click.echo(f"  {line}")
             if outcome.executed:
                 click.echo(f"  executed notebook: {outcome.executed}")
     click.echo("\n" + "\n".join(str(page / "index.html") for page in pages))

@@ -1,4 +1,4 @@
-"""Plan and run a batch of notebooks, and tell which figures are stale.
+"""Plan a batch of notebooks, and tell which figures are stale; `execution` runs it.
 
 A notebook writes into a staging folder, from which its files move to the figures when it has ended well. A
 batch that was killed can be started again: a figure that was being published is published to the end, figures
@@ -6,30 +6,23 @@ that are up to date are skipped, all others are made.
 """
 
 import contextlib
-import logging
-import os
 import shutil
-import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from curse_of_memory.gallery.data_choice import decided, made_of_real_data
 from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.origin import DataError, Machine, origin
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
-from curse_of_memory.gallery.publication import Job, is_current, publish, recover
+from curse_of_memory.gallery.publication import Job, is_current, recover
 from curse_of_memory.gallery.state import read_state
 from curse_of_memory.gallery.used_code import PackageCode
 from curse_of_memory.tools.data_sources import REAL
 from curse_of_memory.tools.files import plain_folder
 
-__all__ = ["Outcome", "only_batch", "outdated", "plan", "run", "staleness"]
-
-CELL_SECONDS = 24 * 3600  # the longest full-scale cell is hours; this only ends what hangs for good
-START_SECONDS = 120
-IOPUB_SECONDS = 60  # nbclient gives up after 4, which a busy machine exceeds
+__all__ = ["Outcome", "only_batch", "outdated", "plan", "staleness"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,8 @@ class Outcome:
         One line saying what went wrong; empty unless failed.
     executed : Path or None
         The notebook as executed.
+    said : tuple of str
+        Where its kernel died, the last lines that it wrote on stderr.
     """
 
     name: str
@@ -56,6 +51,7 @@ class Outcome:
     seconds: float = 0.0
     error: str = ""
     executed: Path | None = None
+    said: tuple[str, ...] = ()
 
 
 def plan(
@@ -206,84 +202,3 @@ def _locked(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
             yield
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-
-
-def run(jobs: list[Job], out: Path, workers: int) -> Generator[Outcome]:
-    """Run jobs, `workers` at a time, and yield how each one ended, in the order they end.
-
-    Every notebook has a process of its own, its kernel; the workers here only wait for them, so
-    threads are enough, and they share one record of the network ports in use, without which
-    kernels that start together can take each other's. ``joblib.parallel_config`` around the call
-    chooses another backend.
-    """
-    import joblib
-
-    from curse_of_memory.gallery.kernel import no_kernel_left_behind
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    parallel = joblib.Parallel(n_jobs=workers, prefer="threads", return_as="generator_unordered")
-    tasks = (joblib.delayed(_run_one)(job, out, workers > 1) for job in jobs)
-    with no_kernel_left_behind():
-        # joblib's types leave None open, of backends that keep no results
-        yield from cast("Generator[Outcome]", parallel(tasks))
-
-
-def _run_one(job: Job, out: Path, side_by_side: bool) -> Outcome:
-    """Run one notebook and publish its figure; return how it ended, also if it failed."""
-    from curse_of_memory.gallery.kernel import run_apart
-
-    name = job.notebook.name
-    staging = out / ".batch" / "staging" / job.notebook.flat_name
-    draft = out / ".batch" / "staging" / f"{job.notebook.flat_name}.ipynb"
-    kept = out / ".batch" / "executed" / f"{name}.ipynb"
-    failed = kept.with_name(f"{kept.stem}.failed.ipynb")
-    start = time.perf_counter()
-    executed = None
-    try:
-        plain_folder(out, staging)
-        plain_folder(out, kept.parent)
-        values = {**job.values, "output_dir": str(staging)}
-        run_apart(_execute, job.notebook, values, draft, side_by_side)
-        publish(job, staging, out)
-        os.replace(draft, kept)
-        failed.unlink(missing_ok=True)
-    except Exception as error:
-        with contextlib.suppress(OSError):  # there may be none, or no room for it
-            os.replace(draft, failed)
-            executed = failed
-        return Outcome(name, "failed", time.perf_counter() - start, one_line(error), executed)
-    return Outcome(name, "done", time.perf_counter() - start, executed=kept)
-
-
-def _execute(notebook: Notebook, values: Mapping[str, Any], draft: Path, side_by_side: bool) -> None:
-    """Execute a notebook with papermill; the executed copy is written to `draft`, also if it fails."""
-    import papermill
-
-    from curse_of_memory.gallery.kernel import OneThreadKernel, ThisPythonKernel
-
-    def literal(path: Path) -> str:
-        # papermill fills {placeholders} in paths, and a folder may well be called {that}
-        return str(path).replace("{", "{{").replace("}", "}}")
-
-    papermill.execute_notebook(
-        literal(notebook.path),
-        literal(draft),
-        parameters=dict(values),
-        kernel_name="python3",
-        language="python",
-        progress_bar=False,
-        start_timeout=START_SECONDS,
-        execution_timeout=CELL_SECONDS,
-        iopub_timeout=IOPUB_SECONDS,
-        kernel_manager_class=OneThreadKernel if side_by_side else ThisPythonKernel,
-        # the notebook's own folder, as under Jupyter and nbval; papermill's cwd= would change
-        # the folder of the whole process, which threads share
-        resources={"metadata": {"path": str(notebook.path.parent)}},
-    )
-
-
-def one_line(error: Exception) -> str:
-    """Return the class of an error and the last line of its message."""
-    name = getattr(error, "ename", type(error).__name__)
-    lines = str(getattr(error, "evalue", error)).strip().splitlines()
-    return f"{name}: {lines[-1].strip()}" if lines else name

@@ -3,20 +3,31 @@
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
 
-__all__ = ["OneThreadKernel", "ThisPythonKernel", "no_kernel_left_behind", "run_apart"]
+__all__ = [
+    "KernelLife",
+    "OneThreadKernel",
+    "ThisPythonKernel",
+    "kernel_class",
+    "no_kernel_left_behind",
+    "run_apart",
+]
 
 START_SECONDS = 10.0  # a kernel's process is there long before
+LAST_LINES, LAST_BYTES = 3, 20_000  # of what a dead kernel said
+FOR_WANT_OF_MEMORY = ("std::bad_alloc", "MemoryError", "allocate memory", "out of memory", "Out of memory")
 
 
 class _Kernels:
@@ -48,10 +59,13 @@ class _Kernels:
             self.changed.wait_for(lambda: self.starting == 0, timeout=START_SECONDS)
             managers = list(self.running)
         for manager in managers:
-            group = getattr(manager.provisioner, "pgid", None)
-            if group and group != os.getpgrp():
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
+            _kill_group(getattr(manager.provisioner, "pgid", None))
+
+
+def _kill_group(group: int | None) -> None:
+    if group and group != os.getpgrp():
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 _kernels = _Kernels()
@@ -68,6 +82,63 @@ def no_kernel_left_behind() -> Iterator[None]:
         raise
 
 
+class KernelLife:
+    """The process of one kernel: it is killed when its time is over, and how it died can be told.
+
+    Parameters
+    ----------
+    said : Path
+        The file that takes what the process itself writes on stderr.
+    """
+
+    def __init__(self, said: Path):
+        self.said = said
+        self.process: subprocess.Popen | None = None
+        self.group: int | None = None
+        self.out_of_time = False
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """Kill the kernel, with the processes that it started, after so many seconds in this context."""
+        timer = threading.Timer(seconds, self._end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _end(self) -> None:
+        self.out_of_time = True
+        _kill_group(self.group)
+
+    def last_lines(self) -> list[str]:
+        """Return the last lines that the process itself wrote on stderr."""
+        try:
+            with self.said.open("rb") as file:
+                file.seek(max(0, self.said.stat().st_size - LAST_BYTES))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return []
+        return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+    def death(self) -> str | None:
+        """Return how the process died; None if it lives, or ended as it should."""
+        status = None if self.process is None else self.process.poll()
+        lines = self.last_lines()
+        wanting = any(word in line for word in FOR_WANT_OF_MEMORY for line in lines)
+        if status in (None, 0) or (self.process is None):
+            return None
+        if status == -signal.SIGKILL:
+            how = "was killed (SIGKILL), as the system does with what takes too much memory"
+        elif status < 0:
+            how = f"died of {signal.Signals(-status).name}"
+        else:
+            how = f"ended with status {status}"
+        out_of_memory = wanting and status != -signal.SIGKILL
+        return f"its kernel {how}" + (", for want of memory" if out_of_memory else "")
+
+
 class ThisPythonKernel(AsyncKernelManager):
     """A kernel that runs the interpreter that is running now.
 
@@ -76,6 +147,7 @@ class ThisPythonKernel(AsyncKernelManager):
     """
 
     extra_environment: dict[str, str] = {}  # noqa: RUF012  (traitlets owns the class body)
+    life: KernelLife | None = None
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -84,12 +156,21 @@ class ThisPythonKernel(AsyncKernelManager):
         # debugger, of talking to this machine unencrypted, and of being interrupted
         argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher"]
         argv += ["-f", "{connection_file}", "--log-level=CRITICAL"]
+        if self.life is not None:  # what the process says when it dies is no output of a cell
+            argv.append("--IPKernelApp.capture_fd_output=False")
         return KernelSpec(argv=argv, display_name="Python 3 (ipykernel)", language="python")
 
     async def _async_start_kernel(self, **options: Any) -> None:
         environment = {**options.pop("env", os.environ), **self.extra_environment}
-        with _kernels.start(self):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_kernels.start(self))
+            if self.life is not None:
+                with contextlib.suppress(OSError):  # on a full disk it goes where ours does
+                    options["stderr"] = stack.enter_context(self.life.said.open("wb"))
             await super()._async_start_kernel(env=environment, **options)
+            if self.life is not None:
+                self.life.process = getattr(self.provisioner, "process", None)
+                self.life.group = getattr(self.provisioner, "pgid", None)
 
     start_kernel = _async_start_kernel
 
@@ -106,6 +187,30 @@ class OneThreadKernel(ThisPythonKernel):
     """A kernel of this Python with one computing thread, for kernels side by side and one order of sums."""
 
     extra_environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+def kernel_class(
+    one_thread: bool, environment: Mapping[str, str], life: KernelLife
+) -> type[ThisPythonKernel]:
+    """Return the class of the kernel of one notebook.
+
+    Parameters
+    ----------
+    one_thread : bool
+        Whether it computes with one thread.
+    environment : mapping
+        Variables to set for it.
+    life : KernelLife
+        Of its process.
+    """
+    base = OneThreadKernel if one_thread else ThisPythonKernel
+
+    class OwnKernel(base):
+        pass
+
+    OwnKernel.extra_environment = {**base.extra_environment, **environment}
+    OwnKernel.life = life
+    return OwnKernel
 
 
 def run_apart(function: Callable, *arguments: Any) -> Any:

@@ -3,7 +3,7 @@
 Traces of papermill and of editors are removed from it; all else stays.
 """
 
-from curse_of_memory.gallery.batch import CELL_SECONDS, IOPUB_SECONDS, START_SECONDS
+from curse_of_memory.gallery.execution import CELL_SECONDS, IOPUB_SECONDS, START_SECONDS
 from curse_of_memory.gallery.kernel import OneThreadKernel, no_kernel_left_behind, run_apart
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.tools.files import whole_file

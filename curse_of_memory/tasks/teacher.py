@@ -81,6 +81,9 @@ class TeacherFilter(WhiteInputTask):
             if not (self._scale > 0).all():
                 raise ValueError("model answers with a constant, which cannot be normalised")
 
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_copies": {}}  # they are made again where they are wanted
+
     def __repr__(self) -> str:
         weights = fingerprint(w.cpu().numpy() for w in self.model.state_dict().values())
         return (

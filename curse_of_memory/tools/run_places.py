@@ -6,20 +6,23 @@ Other processes import this module; it needs no torch, so that they load it only
 """
 
 import contextlib
+import os
 import pickle
+import random
+import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cloudpickle
 import joblib
 from joblib.parallel import get_active_backend
 
-__all__ = ["Call", "Failure", "outcomes"]
+__all__ = ["Call", "Ended", "Failure", "TimedCall", "outcomes"]
 
 Outcomes = Generator[tuple[int, object], None, None]  # of runs, by number
 
@@ -69,10 +72,14 @@ class Call:
     def __init__(self, function: Callable, arguments: Mapping, number: int):
         self.function, self.arguments, self.number = function, dict(arguments), number
 
+    @property
+    def name(self) -> str:
+        """The name of the function."""
+        return getattr(self.function, "__qualname__", type(self.function).__qualname__)
+
     def __str__(self) -> str:
-        name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
         given = ", ".join(f"{key}={_short(value)}" for key, value in self.arguments.items())
-        return f"run {self.number}, {name}({given})"
+        return f"run {self.number}, {self.name}({given})"
 
     def __call__(self):
         """Return the result, or a :class:`Failure`."""
@@ -99,6 +106,69 @@ class Call:
         sent |= {f"argument {name!r}": value for name, value in self.arguments.items()}
         culprit = next((name for name, value in sent.items() if not _can_be_pickled(value)), "it")
         raise TypeError(f"{culprit} cannot be pickled for another process: {_first_line(reason)}") from None
+
+
+class Ended:
+    """The result of a run, and what is to be known of the run itself.
+
+    Parameters
+    ----------
+    value : object
+        The result.
+    seconds : float
+        How long the run took.
+    drew : bool
+        Whether a global random generator is in another state than before.
+    process : int
+        Where it ran.
+    """
+
+    def __init__(self, value: object, seconds: float, drew: bool = False, process: int = 0):
+        self.value, self.seconds, self.drew, self.process = value, seconds, drew, process
+
+
+class TimedCall(Call):
+    """A run whose result comes as :class:`Ended`.
+
+    Parameters
+    ----------
+    call : Call
+        What is run.
+    """
+
+    def __init__(self, call: Call):
+        super().__init__(call.function, call.arguments, call.number)
+        self.call = call
+
+    def __call__(self):
+        """Return the result, as `Ended`, or a :class:`Failure`."""
+        before, began = _generators(), time.perf_counter()
+        outcome = super().__call__()
+        if isinstance(outcome, Failure):
+            return outcome
+        seconds = time.perf_counter() - began
+        return Ended(outcome, seconds, _generators(like=before) != before, os.getpid())
+
+    def __reduce__(self):
+        return TimedCall, (Call(self.function, self.arguments, self.number),)
+
+
+def _generators(like: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Return the states of the global random generators; of the libraries in `like` alone, if it is given."""
+    states = {}
+    if like is None or "python" in like:
+        states["python"] = pickle.dumps(random.getstate())
+    if (numpy := sys.modules.get("numpy")) is not None and (like is None or "numpy" in like):
+        states["numpy"] = pickle.dumps(numpy.random.get_state())
+    if (torch := sys.modules.get("torch")) is not None and (like is None or "torch" in like):
+        devices = sys.modules.get(
+            "curse_of_memory.tools.devices"
+        )  # whose users set the generator for a while
+        with getattr(devices, "GENERATORS", contextlib.nullcontext()):
+            states["torch"] = torch.get_rng_state().numpy().tobytes()
+            if torch.cuda.is_initialized():
+                states["cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
+    return states
 
 
 def _short(value: object) -> str:
@@ -133,10 +203,13 @@ def _executed(packed: bytes) -> bytes:
         if isinstance(outcome, Failure):
             said = f"{type(outcome.error).__name__}: {_first_line(outcome.error)}"
             return pickle.dumps(Failure(RuntimeError(said)))
-        what = type(outcome).__name__
+        what = type(outcome.value if isinstance(outcome, Ended) else outcome).__name__
         return pickle.dumps(
             Failure(TypeError(f"its result, {what}, cannot be pickled: {_first_line(error)}"))
         )
+
+
+AnyCall = TypeVar("AnyCall", bound=Call)
 
 
 def _unpacked(answer: bytes):
@@ -146,7 +219,7 @@ def _unpacked(answer: bytes):
         return Failure(TypeError(f"its result cannot be unpickled here: {_first_line(error)}"))
 
 
-def outcomes(calls: Sequence[Call], jobs: int | None) -> Generator[tuple[Call, object], None, None]:
+def outcomes(calls: Sequence[AnyCall], jobs: int | None) -> Generator[tuple[AnyCall, object], None, None]:
     """Yield each of the `calls` when it has ended, with its result or a :class:`Failure`.
 
     Parameters
@@ -176,6 +249,7 @@ def outcomes(calls: Sequence[Call], jobs: int | None) -> Generator[tuple[Call, o
             "joblib's backend must be 'loky' or 'dask': 'multiprocessing' hangs if a worker dies"
         )
     packed = {}
+    by_number = {call.number: call for call in calls}  # some of a list, perhaps
     for call in calls:
         try:
             packed[call.number] = call.packed()
@@ -184,10 +258,10 @@ def outcomes(calls: Sequence[Call], jobs: int | None) -> Generator[tuple[Call, o
     run = _in_processes(packed, at_once) if client is None else _on_cluster(client, packed, limit)
     with contextlib.closing(run):
         for number, outcome in run:
-            yield calls[number], outcome
+            yield by_number[number], outcome
 
 
-def _here(calls: Sequence[Call], jobs: int) -> Generator[tuple[Call, object], None, None]:
+def _here(calls: Sequence[AnyCall], jobs: int) -> Generator[tuple[AnyCall, object], None, None]:
     """Run in this process, in threads if there are several `jobs`."""
     if jobs == 1:
         yield from ((call, call()) for call in calls)

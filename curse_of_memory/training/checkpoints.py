@@ -45,6 +45,10 @@ class Checkpoint:
     def __bool__(self) -> bool:
         return self._path is not None
 
+    def due(self, *, at_end: bool = False) -> bool:
+        """Return whether to write now, at a validation, or once more `at_end` of the run."""
+        return self._path is not None and not at_end
+
     def write(self, state: Mapping) -> None:
         """Write `state`, which holds numbers, texts and tensors alone, whole or not at all."""
         if self._path is None:

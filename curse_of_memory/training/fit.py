@@ -15,10 +15,12 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks, devices
+from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.training.batches import Batches
-from curse_of_memory.training.checkpoints import Checkpoint, identity, weights_of
+from curse_of_memory.training.checkpoints import identity, weights_of
 from curse_of_memory.training.data_sets import Data
 from curse_of_memory.training.demands import check_answers, numbers_by_name, real_number, trained_dtype
+from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult, verdict
 from curse_of_memory.training.run_state import HISTORY_COLUMNS, RunState
@@ -123,7 +125,10 @@ def fit(
         Written whole at every validation, by the first process. If the file is there already, the run goes
         on from it, along the very trajectory it would have taken: the states of the global generators are
         in it, too, and are taken up if the model draws from them (in as many processes as there were).
-        `steps` may be larger than it was, but not with the schedule ``'cosine'``, whose length it is.
+        `steps` may be larger than it was, but not with the schedule ``'cosine'``, whose length it is. Without
+        one, a fit in a notebook that a batch runs keeps its own until the figure is published, written every
+        20 seconds or less often, unless the model draws from global generators, or loss, data, output or
+        watch keep a state.
 
     Returns
     -------
@@ -183,7 +188,11 @@ def fit(
     settings |= {"seed": seed, "learning_rate": learning_rate}
     settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
     settings |= {name: identity(data) for name, data in batches.names.items()}
-    file = Checkpoint(checkpoint, "a fit", settings)
+    decides = {"loss": loss, "task": task, "validation": validation, "output": output, "watch": watch}
+    decides |= {"steps": steps, "schedule": schedule, "patience": patience, "stop_below": stop_below}
+    decides |= {"full_precision": full_precision, "device": place.device}
+    file = checkpoint_of(checkpoint, "a fit", settings, [model], decides, place.device, alone=fabric is None)
+    notes = run_notes()
     run = RunState(model, optimizer, scheduler, batches, validate_every, file, place)
     network, stepper = place.set_up(model, optimizer)
 
@@ -243,6 +252,10 @@ def fit(
                     cosine.step()
                 run.step += 1
                 bar.update()
+                if notes is not None:
+                    notes.at(run.step, steps)
+        if status != "diverged":
+            run.leave()
         model.load_state_dict(run.best)
     finally:
         for part, mode in modes.items():

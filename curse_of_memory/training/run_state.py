@@ -58,6 +58,7 @@ class RunState:
         self.watched: dict[str, float] = {}
         self.best: dict[str, Tensor] = copy.deepcopy(model.state_dict())
         self.history: list[dict[str, float]] = []
+        self._written_at = -1
 
     _OWN = ("step", "stale", "seconds", "training_loss", "best_loss", "best", "history")
 
@@ -71,6 +72,7 @@ class RunState:
         for name in self._OWN:
             setattr(self, name, stored[name])
         self._batches.go_to(stored["at"])
+        self._written_at = self.step
         # one of more processes than there were goes on with its own
         states = stored["generators"][self._place.rank : self._place.rank + 1]
         if states:
@@ -102,10 +104,19 @@ class RunState:
             self.best = copy.deepcopy(self._model.state_dict())
         else:
             self.stale += 1
-        if self._file and on_grid:
-            generators = self._place.gathered(generator_states(self._place.device))
-            if self._place.is_first:
-                state = {name: part.state_dict() for name, part in self._trained.items()}
-                state |= {name: getattr(self, name) for name in self._OWN}
-                self._file.write(state | {"generators": generators, "at": self._batches.at})
+        if on_grid and self._file.due():
+            self._write()
         return True
+
+    def leave(self) -> None:
+        """Write a last checkpoint, if it is one that wants that and the run ended at a validation."""
+        if self.step % self._every == 0 and self._written_at != self.step and self._file.due(at_end=True):
+            self._write()
+
+    def _write(self) -> None:
+        generators = self._place.gathered(generator_states(self._place.device))
+        if self._place.is_first:
+            state = {name: part.state_dict() for name, part in self._trained.items()}
+            state |= {name: getattr(self, name) for name in self._OWN}
+            self._file.write(state | {"generators": generators, "at": self._batches.at})
+            self._written_at = self.step

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from tqdm.auto import tqdm
 
 from curse_of_memory.tools import checks
-from curse_of_memory.tools.run_places import Call, Failure, outcomes
+from curse_of_memory.tools.run_places import Call, Failure
+from curse_of_memory.training.kept_runs import kept_outcomes
 
 __all__ = ["run_all"]
 
@@ -65,6 +66,10 @@ def run_all(
     a few seconds each; if no worker is left, the runs are given up after 60 seconds. Runs that
     were under way beside one that killed its worker are made again.
 
+    In a notebook that a batch runs (``curse-of-memory figures``), results are kept until its figure is
+    published, so that a batch that was killed makes no run again that had ended; see
+    :mod:`curse_of_memory.training.kept_runs`.
+
     Examples
     --------
     >>> run_all(pow, [{"base": 2, "exp": 3}, {"base": 3, "exp": 2}])
@@ -86,7 +91,7 @@ def run_all(
             raise TypeError(f"arguments must be mappings from names to values, got {checks.shown(run)}")
         calls.append(Call(function, run, len(calls)))
     results: dict[int, object] = {}
-    ends = outcomes(calls, jobs)
+    ends = kept_outcomes(calls, jobs)
     # an error ends the other runs here, and not when somebody forgets its traceback
     with contextlib.closing(ends), tqdm(total=len(calls), disable=not progress, desc="runs") as bar:
         for call, outcome in ends:

@@ -13,7 +13,7 @@ import pytest
 
 from curse_of_memory import cli
 from curse_of_memory.cli import stoppable
-from curse_of_memory.gallery import batch, catalogue, notebooks
+from curse_of_memory.gallery import catalogue, execution, notebooks
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.origin import Machine, origin
 from curse_of_memory.gallery.state import State, write_state
@@ -120,7 +120,7 @@ def test_data_that_have_no_folder_stop_the_notebooks_that_need_them_only(project
         content["metadata"]["needs_data"] = needs
         path.write_text(json.dumps(content))
     monkeypatch.setenv("CURSE_OF_MEMORY_DATA", "~/no/such/folder")
-    monkeypatch.setattr(batch, "run", lambda jobs, out, workers: (outcome for outcome in ()))
+    monkeypatch.setattr(execution, "run", lambda jobs, out, conditions, watch: (outcome for outcome in ()))
     outcome = project.run("figures", "interest")
     assert outcome.exit_code == 1
     assert (
@@ -249,7 +249,8 @@ def test_when_the_pages_cannot_be_written_the_outcomes_are_told(project, monkeyp
     outcome = project.run("figures", "--jobs", "1")
     assert outcome.exit_code == 1
     assert outcome.stdout.startswith("interest/a  failed")
-    assert outcome.stderr.splitlines() == [
+    said = [line for line in outcome.stderr.splitlines() if not line.startswith("interest/a")]
+    assert said == [
         f"Error: index.html was not written: {project.out / 'index.html'}: Is a directory",
         "Error: the ledger was not written: ledger.md: No space left on device",
     ]
@@ -262,9 +263,8 @@ def test_a_disk_that_fills_up_ends_one_figure_and_not_the_batch(project, monkeyp
     def full(job, staging, out):
         raise OSError(errno.ENOSPC, "No space left on device", str(staging))
 
-    monkeypatch.setattr(batch, "run_apart", lambda *arguments: None, raising=False)
     monkeypatch.setattr("curse_of_memory.gallery.kernel.run_apart", lambda *arguments: None)
-    monkeypatch.setattr(batch, "publish", full)
+    monkeypatch.setattr(execution, "publish", full)
     outcome = project.run("figures", "--jobs", "1")
     assert outcome.exit_code == 1
     assert project.statuses() == {"interest/a": "failed", "interest/b": "failed"}

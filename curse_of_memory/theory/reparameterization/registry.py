@@ -56,6 +56,11 @@ class Registry(Mapping[str, Reparameterization]):
     def __len__(self) -> int:
         return len(self._members)
 
+    @property
+    def added(self) -> dict[str, Reparameterization]:
+        """Those that have been added, by name."""
+        return {name: member for name, member in self._members.items() if name not in self._fixed}
+
     def add(self, name: str, definition: Formula, **options: Unpack[MapOptions]) -> Reparameterization:
         """Add ``Reparameterization(name, definition, **options)`` and return it.
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.training.batched.group import Group
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import Checkpoint
@@ -27,14 +28,15 @@ class Lockstep:
     settings : dict
         ``validate_every``, ``clip``, ``patience``, ``stop_below``, and whatever else tells this sweep from
         others: a checkpoint with other settings is refused.
-    checkpoint : path, optional
-        Written at every validation.
+    file : Checkpoint
+        Written at validations.
     """
 
-    def __init__(self, groups: list[Group], standing: Standing, losses, settings: dict, checkpoint):
+    def __init__(self, groups: list[Group], standing: Standing, losses, settings: dict, file: Checkpoint):
         self.groups, self.standing = groups, standing
         self._losses, self._settings = losses, settings
-        self._file = Checkpoint(checkpoint, "a sweep", settings)
+        self._file = file
+        self._written_at = -1
         self.step = 0
         self.seconds = 0.0
 
@@ -45,7 +47,7 @@ class Lockstep:
     def train(self, steps: int, progress: bool) -> None:
         """Train up to step `steps`, or until no member is left; with a progress bar if `progress`."""
         started = time.perf_counter() - self.seconds
-        every = self._settings["validate_every"]
+        every, notes = self._settings["validate_every"], run_notes()
         with tqdm(total=steps, initial=self.step, disable=not progress, desc="sweep") as bar:
             while self._active:
                 self.standing.begin(self.step)
@@ -59,6 +61,10 @@ class Lockstep:
                     self._descend(group)
                 self.step += 1
                 bar.update()
+                if notes is not None:
+                    notes.at(self.step, steps)
+        if self.step % every == 0 and self.step != self._written_at and self._file.due(at_end=True):
+            self._write()
         self.standing.end(
             [i for group in self._active for i in group.numbers.tolist()], "finished", self.step
         )
@@ -80,9 +86,13 @@ class Lockstep:
             scores = group.validation(self._losses).double().cpu().numpy()
             group.remember(standing.record(group.numbers, scores))
             self._end_some(group, np.isfinite(scores))
-        if self._file and on_grid:
-            state = {"step": self.step, "seconds": self.seconds, "standing": standing.state_dict()}
-            self._file.write(state | {"groups": [group.state_dict() for group in self.groups]})
+        if on_grid and self._file.due():
+            self._write()
+
+    def _write(self) -> None:
+        state = {"step": self.step, "seconds": self.seconds, "standing": self.standing.state_dict()}
+        self._file.write(state | {"groups": [group.state_dict() for group in self.groups]})
+        self._written_at = self.step
 
     def _end_some(self, group: Group, finite: np.ndarray) -> None:
         """End the members that have diverged, reached the loss asked for, or run out of patience."""
@@ -106,6 +116,7 @@ class Lockstep:
         if stored is None:
             return
         self.step, self.seconds = stored["step"], stored["seconds"]
+        self._written_at = self.step
         self._file.take_up("record", self.standing, stored["standing"])
         for group, state in zip(self.groups, stored["groups"], strict=True):
             self._file.take_up("group of models", group, state)

@@ -18,6 +18,7 @@ from curse_of_memory.training.batched.lockstep import Lockstep
 from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosses
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import identity
+from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.settings import SCHEDULES, checked_settings
 
 __all__ = ["sweep"]
@@ -102,7 +103,8 @@ def sweep(
     checkpoint : path, optional
         Written whole at every validation. If the file is there already, the sweep goes on from it, along the
         very trajectory it would have taken; `steps` may be larger than it was, but not with the schedule
-        ``'cosine'``, whose length it is.
+        ``'cosine'``, whose length it is. Without one, a sweep in a notebook that a batch runs keeps its own,
+        as :func:`fit` does.
 
     Returns
     -------
@@ -193,7 +195,10 @@ def sweep(
         for chosen in alike.values()
     ]
     standing = Standing(rates, decay_patience, cosine=steps if schedule == "cosine" else None)
-    run = Lockstep(groups, standing, losses, settings, checkpoint)
+    decides = {"losses": loss_of, "task": task, "steps": steps, "schedule": schedule, "memory": memory}
+    decides |= {"full_precision": full_precision, "device": device}
+    file = checkpoint_of(checkpoint, "a sweep", settings, modules, decides, device)
+    run = Lockstep(groups, standing, losses, settings, file)
     with devices.full_precision(full_precision):
         if isinstance(losses, SampledLosses):
             for group in groups:
