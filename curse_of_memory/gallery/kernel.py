@@ -203,12 +203,11 @@ def kernel_class(
     life : KernelLife
         Of its process.
     """
-    base = OneThreadKernel if one_thread else ThisPythonKernel
+    threads = OneThreadKernel.extra_environment if one_thread else {}
 
-    class OwnKernel(base):
-        pass
+    class OwnKernel(ThisPythonKernel):
+        extra_environment = {**threads, **environment}  # noqa: RUF012  (as above)
 
-    OwnKernel.extra_environment = {**base.extra_environment, **environment}
     OwnKernel.life = life
     return OwnKernel
 

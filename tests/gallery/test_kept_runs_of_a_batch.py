@@ -1,17 +1,14 @@
 """A batch that is killed in the middle of a notebook takes its runs up where they were."""
 
-import json
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
-from curse_of_memory.gallery import run_folders, watching
-from curse_of_memory.gallery.run_folders import RunFolder
 from tests.gallery.conftest import PARAMETERS
 from tests.gallery.test_batch import COMMAND, wait_until_ended
 
@@ -52,7 +49,6 @@ note("all")
 
 SAVE = """\
 import json
-from pathlib import Path
 stem = Path(output_dir) / "trained"
 for suffix in ("png", "pdf"):
     stem.with_suffix(f".{suffix}").write_text(suffix)
@@ -101,10 +97,8 @@ def kill_when(project, process, lines):
     _, stderr = process.communicate()
     if text:
         kernel = int(text.splitlines()[-1].split()[0])
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(kernel, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         wait_until_ended(kernel)
     return stderr
 
