@@ -294,7 +294,7 @@ def test_version(project):
 def test_the_first_compilation_is_announced_where_a_notebook_compiles(project, monkeypatch):
     project.write("interest/a", "from curse_of_memory.nn import RNN")
     project.write("interest/b")
-    monkeypatch.setattr(batch, "run", lambda jobs, out, workers: (outcome for outcome in ()))
+    monkeypatch.setattr(execution, "run", lambda jobs, out, conditions, watch: (outcome for outcome in ()))
     monkeypatch.setattr("curse_of_memory.nn.recurrence.compiled.nothing_compiled", lambda: True)
     said = "curse_of_memory compiles its loops, once on this machine: half a minute.\n"
     assert project.run("figures").stderr.startswith(said)
