@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from curse_of_memory.gallery import batch
+from curse_of_memory.gallery import execution
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.estimates import check_cost, cost, ending_within, in_words, read_duration
 from curse_of_memory.gallery.notebooks import find_notebooks
@@ -178,7 +178,7 @@ def test_every_full_scale_of_this_package_costs_more_than_its_reduced_figure():
 
 def test_the_batch_passes_on_what_the_estimate_chose(timed, runs, monkeypatch):
     seen = []
-    monkeypatch.setattr(batch, "run", lambda jobs, out, workers: seen.append(jobs) or (x for x in ()))
+    monkeypatch.setattr(execution, "run", lambda jobs, *others: seen.append(jobs) or (x for x in ()))
     outcome = timed.run("figures", "interest", "--up-to", "15s", "--jobs", "1")
     assert "interest/unknown      left out" in outcome.stdout
     assert [job.notebook.name for jobs in seen for job in jobs] == [NAME]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from curse_of_memory.gallery import batch
+from curse_of_memory.gallery import execution
 from curse_of_memory.gallery.batch import only_batch
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.index_page import index_html
@@ -37,7 +37,7 @@ def runs(project, monkeypatch):
         made.append((notebook.name, namespace["horizon"]))
         Path(draft).write_text("{}")
 
-    monkeypatch.setattr(batch, "_execute", execute)
+    monkeypatch.setattr(execution, "_execute", execute)
     project.write(NAME)
     project.write("tour/start")
     project.presets(f"paper: {{{NAME}: {{horizon: 64}}}}")
