@@ -6,8 +6,8 @@ What all of them share:
   in one line (``nn.building.inputs``).
 - NaN or inf at a step reaches outputs, states and gradients of its own sequence from that step on, and
   nothing else: neither what came before nor the other sequences. Layers with a finite memory recover after
-  it; all others answer NaN to the end, and a stack does what its layers do. Batch normalisation in training
-  mode takes zero in its place.
+  it; all others answer NaN to the end, those that read in both directions to all of their sequence, and a
+  stack does what its layers do. Batch normalisation in training mode takes zero in its place.
 - Weights and inputs may be bfloat16 or float16. Recurrences then compute in float32, and round the answer.
 - Layers compile, checkpoint and export, for any batch (the programs that ``torch.export`` saves need this
   package to run); ``torch.jit.trace``, which would keep the sizes of one batch, is refused.
