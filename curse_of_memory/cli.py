@@ -41,12 +41,16 @@ class Project:
     @cached_property
     def notebooks(self) -> dict[str, Notebook]:
         """All notebooks by name; those of a paper with an invalid ``paper.yaml`` are marked as broken."""
-        return self.catalogue.mark_broken(find_notebooks(self.root))
+        return self.catalogue.mark_broken(self._files)
+
+    @cached_property
+    def _files(self) -> dict[str, Notebook]:
+        return find_notebooks(self.root)
 
     @cached_property
     def catalogue(self) -> Catalogue:
         """The papers, with their figures and presets."""
-        return read_catalogue()
+        return read_catalogue().held_against(self._files)
 
     def standings(self, out: Path) -> dict[str, "FigureStanding"]:
         """Return the standing of every notebook's figure in `out`, the best there is."""
@@ -201,7 +205,6 @@ def figures(
         chosen = select(project.notebooks, names)
         planned, reasons = batch.plan(
             chosen,
-            project.notebooks,
             project.catalogue.presets,
             preset,
             dict(texts),
@@ -270,27 +273,29 @@ def figures(
 
 
 @main.command("list")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("-v", "--verbose", is_flag=True, help="Show the parameters too.")
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Of which figures.  [default: figures/]"
 )
 @click.pass_obj
-def list_(project: Project, verbose: bool, out: Path | None) -> None:
-    """List the notebooks, with the status of each figure, and why it is stale."""
+def list_(project: Project, names: tuple[str, ...], verbose: bool, out: Path | None) -> None:
+    """List notebooks, with the status of each figure, and why it is stale: those named, of papers, or all."""
     from curse_of_memory.gallery.batch import staleness
     from curse_of_memory.gallery.ledger import statuses
     from curse_of_memory.gallery.scales import PLACES
 
     with refusals():
+        chosen = {notebook.name: notebook for notebook in select(project.notebooks, names)}
         out = project.out(out) or Path(os.devnull)  # where there are no figures
-        standing_of = project.standings(out)
+        standing_of = {name: one for name, one in project.standings(out).items() if name in chosen}
         stale = [
-            staleness(project.notebooks, project.catalogue.presets, out / folder, this_machine())
+            staleness(chosen, project.catalogue.presets, out / folder, this_machine())
             for folder in PLACES.values()
         ]
     width = max(map(len, standing_of), default=0)
     for name, state in statuses(standing_of, project.catalogue.items).items():
-        notebook, standing = project.notebooks[name], standing_of[name]
+        notebook, standing = chosen[name], standing_of[name]
         said = [state, *(one.made() for one in standing.scales())]
         for reasons, folder in zip(stale, PLACES.values(), strict=True):
             if name in reasons:
@@ -298,7 +303,10 @@ def list_(project: Project, verbose: bool, out: Path | None) -> None:
         click.echo(f"{name:<{width}}  {notebook.title} ({'; '.join(said)})")
         for p in notebook.parameters.values() if verbose and not notebook.trouble else ():
             click.echo(f"    {p.name}: {p.type} = {p.default!r}  {p.help}".rstrip())
-    if troubles := troubles_of(project, standing_of):
+    troubles = troubles_of(project, standing_of)
+    if names:  # those of the others are not asked for
+        troubles = [standing.trouble for standing in standing_of.values() if standing.trouble]
+    if troubles:
         for trouble in troubles:
             click.echo(f"Error: {trouble}", err=True)
         sys.exit(1)

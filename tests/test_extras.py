@@ -6,8 +6,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from curse_of_memory.tools.extras import require
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -78,6 +81,8 @@ def test_theory_layers_training_and_measurements_need_no_extra():
     ("code", "missing", "extra"),
     [
         ("import curse_of_memory.papers.interest", "matplotlib", "figures"),
+        ("import curse_of_memory.report.plotting", "matplotlib", "figures"),
+        ("import curse_of_memory.experiments.grid", "matplotlib", "figures"),
         ("import curse_of_memory.gallery.notebooks", "papermill", "figures"),
         (
             "import os; os.environ.pop('CURSE_OF_MEMORY_DATA', None)\n"
@@ -98,6 +103,20 @@ def test_what_needs_an_extra_says_which(code, missing, extra):
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last == f"ModuleNotFoundError: {missing} is not installed: pip install 'curse-of-memory[{extra}]'"
+
+
+def test_data_of_a_figure_need_no_pictures():
+    code = "from curse_of_memory.report.figure import Findings; print(Findings.__name__)"
+    assert run(code, {"matplotlib"}).stdout == "Findings\n"
+
+
+def test_a_package_that_cannot_even_be_looked_for_is_not_there(monkeypatch):
+    """Such as one with a placeholder in its place, or a finder that refuses it."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "papermill", ModuleType("papermill"))  # without a __spec__
+    for module in ("matplotlib", "papermill"):
+        with pytest.raises(ModuleNotFoundError, match=rf"^{module} is not installed: pip install"):
+            require("figures", module)
 
 
 def test_the_command_says_it_in_one_line():

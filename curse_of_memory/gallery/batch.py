@@ -56,7 +56,6 @@ class Outcome:
 
 def plan(
     selected: Iterable[Notebook],
-    notebooks: Mapping[str, Notebook],
     presets: Mapping[str, Mapping],
     preset: str,
     texts: Mapping[str, str],
@@ -68,8 +67,8 @@ def plan(
 
     Parameters
     ----------
-    selected, notebooks
-        Those to run, and all there are.
+    selected
+        The notebooks to run.
     presets, preset
         All presets of the catalogue, and the name of the one to use.
     texts
@@ -89,13 +88,10 @@ def plan(
     Raises
     ------
     ValueError, TypeError
-        If a preset, a notebook or a parameter is unknown, a value has the wrong type, or there is no such
+        If the preset or a parameter is unknown, a value has the wrong type, or there is no such
         device.
     """
-    for known in presets:  # the ledger reads them all when the notebooks have run
-        for name, values in preset_of(presets, known, notebooks).items():
-            if not notebooks[name].trouble:
-                resolve(name, notebooks[name].parameters, values)
+    chosen = preset_of(presets, preset)
     package = PackageCode()
     jobs, reasons = [], {}
     for notebook in selected:
@@ -108,7 +104,6 @@ def plan(
                 overrides[key] = read_value(declared_as(notebook.name, notebook.parameters, key), text)
             except TypeError as error:
                 raise TypeError(f"{notebook.name}: {error}") from None
-        chosen = preset_of(presets, preset, notebooks)
         try:
             jobs.append(_job(notebook, chosen, preset, overrides, package, machine, download=download))
         except DataError as error:
@@ -151,7 +146,7 @@ def staleness(
         if notebook.trouble or state is None or not state.published:
             continue
         try:
-            chosen = preset_of(presets, state.preset, notebooks)
+            chosen = preset_of(presets, state.preset)
             overrides = state.overrides
             if made_of_real_data(out, notebook):  # where there are none here, it stays as it is
                 overrides = {"data": REAL, **overrides}

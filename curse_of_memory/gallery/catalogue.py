@@ -25,13 +25,14 @@ figures lie in folders of the same name. An invalid file stops its own paper and
 A folder of notebooks that belong to no paper has ``paper: false``, a title, and presets.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.core_yaml import read_yaml
-from curse_of_memory.gallery.notebooks import PACKAGE, Notebook
+from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, printable
+from curse_of_memory.gallery.parameters import resolve
 from curse_of_memory.gallery.scales import check_folder
 from curse_of_memory.tools.checks import near_match, shown
 from curse_of_memory.tools.files import read_file
@@ -126,7 +127,8 @@ class Catalogue:
         The modules of figures, ``<folder>/<figure>``: the Python files in the folders, save those that begin
         with an underscore.
     troubles : mapping of str to str
-        What is wrong with an invalid file, in one line, by folder.
+        What is wrong with an invalid file, in one line, by folder; with presets that a notebook cannot take,
+        by that notebook.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
@@ -138,13 +140,37 @@ class Catalogue:
     troubles: Mapping[str, str] = field(default_factory=dict)
 
     def mark_broken(self, notebooks: Mapping[str, Notebook]) -> dict[str, Notebook]:
-        """Return the notebooks; those of a folder with an invalid file are marked as broken."""
-        return {
-            name: replace(notebook, trouble=self.troubles[notebook.folder])
-            if notebook.folder in self.troubles and not notebook.trouble
-            else notebook
-            for name, notebook in notebooks.items()
-        }
+        """Return the notebooks; those of a folder with an invalid file are marked as broken.
+
+        So are those that cannot take a preset, if the catalogue was held against them.
+        """
+
+        def marked(notebook: Notebook) -> Notebook:
+            trouble = self.troubles.get(notebook.folder, self.troubles.get(notebook.name, ""))
+            return replace(notebook, trouble=trouble) if trouble and not notebook.trouble else notebook
+
+        return {name: marked(notebook) for name, notebook in notebooks.items()}
+
+    def held_against(self, notebooks: Mapping[str, Notebook]) -> "Catalogue":
+        """Return the catalogue with the troubles of presets: unknown notebooks and parameters, other types.
+
+        Parameters
+        ----------
+        notebooks : mapping
+            All of the project, by name. The presets of a broken one are not looked at.
+        """
+        troubles: dict[str, list[str]] = {}
+        for preset, chosen in self.presets.items():
+            for name, values in chosen.items():
+                if name not in notebooks:
+                    hint = near_match(name, notebooks)
+                    said = f"preset {preset!r} sets parameters of unknown notebook {name!r}{hint}"
+                    troubles.setdefault(name.partition("/")[0], []).append(said)
+                elif not notebooks[name].trouble:
+                    for said in _not_taken(notebooks[name], values):
+                        troubles.setdefault(name, []).append(f"preset {preset!r}: {said}")
+        found = {name: "; ".join(said) for name, said in troubles.items()}
+        return replace(self, troubles={**found, **self.troubles})
 
 
 def read_catalogue(papers: Path | None = None) -> Catalogue:
@@ -164,11 +190,13 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
     folders, troubles, presets, costs = {}, {}, Catalogue().presets, {}
     read: list[tuple[Paper, list[Item]]] = []
     modules: set[str] = set()
-    for path in sorted(papers.glob(f"*/{DESCRIPTION}")):
-        folder = path.parent.name
-        modules |= {f"{folder}/{file.stem}" for file in path.parent.glob("[!_]*.py")}
+    for path in sorted(papers.glob(f"[!._]*/{DESCRIPTION}")):
+        folder = printable(path.parent.name)
+        modules |= {f"{folder}/{printable(file.stem)}" for file in path.parent.glob("[!._]*.py")}
         try:
             check_folder(folder)
+            if folder != path.parent.name:
+                raise ValueError("the folder has a name that cannot be printed")
             title, paper, items, own, grows = _read(path, folder)
             if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
                 raise ValueError(f"key {shown(paper.key)} is that of {double}, too")
@@ -222,7 +250,7 @@ def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Prese
 def _item(paper: str, folder: str, number: int, entry: Any) -> Item:
     where = f"figures, entry {number}"
     fields = _mapping(where, entry)
-    if isinstance(name := fields.get("figure"), str):
+    if isinstance(name := fields.get("figure"), str) and name.isprintable():
         where = f"{where} ({name})"
     _check_fields(where, fields, FIGURE, FIGURE_OPTIONAL)
     if (needs := fields.get("needs", "")) not in ("", *NEEDS):
@@ -243,6 +271,8 @@ def _presets(folder: str, content: Any) -> Presets:
     presets: Presets = {}
     for preset, notebooks in _mapping("presets", content).items():
         where = f"presets, {preset}"
+        if preset in Catalogue().presets:
+            raise ValueError(f"{where}: these are the defaults of the notebooks, and are not set here")
         presets[preset] = {}
         for stem, values in _mapping(where, notebooks).items():
             if "/" in stem:
@@ -262,6 +292,15 @@ def _costs(folder: str, content: Any) -> dict[str, str]:
     return costs
 
 
+def _not_taken(notebook: Notebook, values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why a notebook cannot take the values of a preset."""
+    for key, value in values.items():
+        try:
+            resolve(notebook.name, notebook.parameters, {key: value})
+        except (TypeError, ValueError) as error:
+            yield str(error)
+
+
 def _check_fields(
     where: str, content: Mapping[str, Any], required: Mapping[str, type], optional: Mapping[str, type]
 ) -> None:
@@ -275,8 +314,10 @@ def _check_fields(
         if type(value) is not fields[name]:
             word = {str: "a text", int: "a whole number", list: "a list"}[fields[name]]
             raise ValueError(f"{place}{name} must be {word}, got {shown(value)}")
+        if isinstance(value, str) and not value.isprintable():
+            raise ValueError(f"{place}{name} must be one line that can be printed, got {shown(value)}")
     for name in required:
-        if content.get(name, "") == "":
+        if isinstance(value := content.get(name, ""), str) and not value.strip():
             raise ValueError(f"{place}{name} is missing")
 
 
@@ -284,6 +325,9 @@ def _mapping(where: str, value: Any) -> dict[str, Any]:
     """Return `value` as a mapping with words for keys; an empty entry is an empty mapping."""
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+    if not isinstance(value, dict):
         raise ValueError(f"{where}: expected a mapping, got {shown(value)}".removeprefix(": "))
+    for key in value:
+        if not (isinstance(key, str) and key.strip() and key.isprintable()):
+            raise ValueError(f"{where}: expected a mapping from words, got {shown(key)}".removeprefix(": "))
     return dict(value)

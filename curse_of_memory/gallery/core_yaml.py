@@ -22,7 +22,8 @@ SCHEMA = {
 def read_yaml(text: str) -> Any:
     """Return the content of a YAML document: None, bool, int, float, str, and lists and dicts of these.
 
-    Aliases, tags of other types, duplicate keys and numbers too large for a float are refused.
+    Aliases, tags of other types, duplicate keys, halves of a sign and numbers too large for a float are
+    refused.
 
     Raises
     ------
@@ -39,9 +40,12 @@ def read_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_loader())  # a safe loader with fewer types
     except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        said = " ".join(str(error).split())
+        raise ValueError(said.replace(' in "<unicode string>",', " at")) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except (OverflowError, ValueError) as error:  # PyYAML asks Python for the sign of any number
+        raise ValueError(f"an escape names no sign of Unicode: {error}") from None
 
 
 @cache
@@ -68,6 +72,8 @@ def _loader() -> type:
             kind = node.tag.rpartition(":")[2]
             text = self.construct_scalar(node)
             if kind == "str":
+                if any(0xD800 <= ord(sign) < 0xE000 for sign in text):
+                    raise refused("half a sign of Unicode is not read", node)
                 return text
             if not re.fullmatch(SCHEMA[kind], text):
                 raise refused(f"{text!r} is no {kind}", node)
@@ -79,6 +85,8 @@ def _loader() -> type:
             return self.construct_sequence(node, deep=True)
 
         def mapping(self, node):
+            if not isinstance(node, yaml.MappingNode):  # a tag may say so of anything
+                raise refused(f"expected a mapping, but found a {node.id}", node)
             keys = [self.construct_object(key, deep=True) for key, _ in node.value]
             for place, key in enumerate(keys):
                 if isinstance(key, list | dict) or key in keys[:place]:

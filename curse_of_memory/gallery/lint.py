@@ -9,12 +9,13 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from curse_of_memory.gallery.catalogue import Catalogue
 from curse_of_memory.gallery.estimates import check_cost
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, source
-from curse_of_memory.gallery.parameters import COMMON, preset_of, resolve, same_value
+from curse_of_memory.gallery.parameters import COMMON, same_value
 from curse_of_memory.gallery.scales import FULL_SCALE
 
 __all__ = ["lint"]
@@ -30,7 +31,15 @@ ABSOLUTE = re.compile(r"(/\w|~/|[A-Za-z]:[\\/])")
 
 
 def lint(notebooks: Mapping[str, Notebook], catalogue: Catalogue) -> list[str]:
-    """Return the complaints, one line each; none if all is in order."""
+    """Return the complaints, one line each; none if all is in order.
+
+    Parameters
+    ----------
+    notebooks : mapping
+        All of the project, by name.
+    catalogue : Catalogue
+        The papers; presets are complained of if it was held against the notebooks.
+    """
     complaints = [*catalogue.troubles.values(), *(n.trouble for n in notebooks.values() if n.trouble)]
     for notebook in notebooks.values():
         if notebook.folder not in catalogue.folders and notebook.folder not in catalogue.troubles:
@@ -43,8 +52,9 @@ def lint(notebooks: Mapping[str, Notebook], catalogue: Catalogue) -> list[str]:
         f"papers/{module}.py has no notebook of its name"
         for module in sorted(catalogue.modules - notebooks.keys())
     ]
-    for preset in catalogue.presets:
-        complaints += _preset(catalogue, preset, notebooks)
+    for one, next_one in pairwise(catalogue.papers):
+        if one.order == next_one.order:
+            complaints.append(f"papers {one.folder} and {next_one.folder} are both of order {one.order}")
     complaints += _costs(catalogue, notebooks)
     complaints += [
         f"paper.yaml of {item.paper}: {item.key} names {item.notebook}, which is no notebook"
@@ -73,22 +83,6 @@ def _imports(notebook: Notebook) -> set[str]:
                 elif isinstance(node, ast.ImportFrom):
                     imported |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
     return imported
-
-
-def _preset(catalogue: Catalogue, preset: str, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
-    """Yield complaints about a preset: unknown notebooks or parameters, values of another type."""
-    try:
-        preset_of(catalogue.presets, preset, notebooks)
-    except ValueError as error:
-        yield str(error)
-    for name, values in catalogue.presets[preset].items():
-        if name not in notebooks or notebooks[name].trouble:
-            continue
-        for key, value in values.items():
-            try:
-                resolve(name, notebooks[name].parameters, {key: value})
-            except (TypeError, ValueError) as error:
-                yield f"preset {preset!r}: {error}"
 
 
 def _costs(catalogue: Catalogue, notebooks: Mapping[str, Notebook]) -> Iterator[str]:

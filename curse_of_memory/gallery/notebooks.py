@@ -19,7 +19,7 @@ from curse_of_memory.tools.files import read_file, read_json
 
 __all__ = [
     *("PACKAGE", "SHIPPED", "Notebook", "code_of", "find_clone", "find_notebooks", "find_root"),
-    *("read_notebook", "select", "source"),
+    *("printable", "read_notebook", "select", "source"),
 ]
 
 DISTRIBUTION = "curse-of-memory"
@@ -237,6 +237,17 @@ def _texts(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
+def printable(name: str) -> str:
+    r"""Return the name of a file as it can be printed in one line, with escapes where it cannot.
+
+    Examples
+    --------
+    >>> printable("interest/memory_bias"), printable("a\nb")
+    ('interest/memory_bias', 'a\\nb')
+    """
+    return name if name.isprintable() else ascii(name)[1:-1]
+
+
 def find_notebooks(root: Path) -> dict[str, Notebook]:
     """Return the notebooks of the project by name, sorted, without Jupyter's checkpoints.
 
@@ -247,9 +258,11 @@ def find_notebooks(root: Path) -> dict[str, Notebook]:
     for path in sorted(base.rglob("*.ipynb")):
         relative = path.relative_to(base).with_suffix("")
         if not any(part.startswith(".") for part in relative.parts):
-            name = relative.as_posix()
+            name = printable(relative.as_posix())
             try:
                 check_folder(name.partition("/")[0] if "/" in name else "")
+                if name != relative.as_posix():
+                    raise ValueError(f"{name} has a name that cannot be printed")
                 notebooks[name] = read_notebook(path, name)
             except ValueError as error:
                 nothing = {"cells": [], "metadata": {}}

@@ -124,20 +124,15 @@ def read_value(parameter: Parameter, text: str) -> Any:
     return parameter.accept(value)
 
 
-def preset_of(presets: Mapping[str, Mapping], preset: str, notebooks: Mapping) -> Mapping[str, Mapping]:
+def preset_of(presets: Mapping[str, Mapping], preset: str) -> Mapping[str, Mapping]:
     """Return the preset of this name: parameters and values by notebook.
 
     Raises
     ------
     ValueError
-        If there is no such preset, or it names an unknown notebook.
+        If there is no such preset.
     """
-    chosen = presets[one_of("preset", preset, presets)]
-    for name in chosen:
-        if name not in notebooks:
-            hint = near_match(name, notebooks)
-            raise ValueError(f"preset {preset!r} sets parameters of unknown notebook {name!r}{hint}")
-    return chosen
+    return presets[one_of("preset", preset, presets)]
 
 
 def resolve(name: str, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, cast
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from curse_of_memory.report.arguments import check_arguments
 from curse_of_memory.report.printed_table import as_latex, as_markdown
@@ -19,6 +18,9 @@ from curse_of_memory.report.record import Number, Record, Spread, comparison, re
 from curse_of_memory.tools.devices import device_name
 from curse_of_memory.tools.files import whole_file
 from curse_of_memory.tools.versions import __version__, numeric_versions
+
+if TYPE_CHECKING:  # what is drawn comes from elsewhere
+    from matplotlib.figure import Figure
 
 __all__ = ["FigureData", "FigureFunction", "Findings", "Spread", "figure_data", "spreads"]
 
@@ -101,7 +103,7 @@ class FigureData:
             table["paper"] = [row.paper for row in ours]
         return table
 
-    def save(self, output_dir: str | Path, figure: Figure) -> list[Path]:
+    def save(self, output_dir: str | Path, figure: "Figure") -> list[Path]:
         """Write ``<output_dir>/<last part of name>.{png,pdf,csv,json}``, and return the paths.
 
         With a printed table there are ``.md`` and ``.tex``, too. An empty `output_dir` writes nothing. Each

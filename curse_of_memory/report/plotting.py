@@ -13,16 +13,20 @@ import math
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+from numpy.typing import ArrayLike
+
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.extras import require
+
+require("figures", "matplotlib")
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.typing import ColorType
-from numpy.typing import ArrayLike
-
-from curse_of_memory.tools import checks
 
 __all__ = [
     "Look",

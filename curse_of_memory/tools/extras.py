@@ -27,6 +27,13 @@ def require(extra: str, *modules: str) -> None:
     ModuleNotFoundError: no_such_module is not installed: pip install 'curse-of-memory[figures]'
     """
     for module in modules:
-        if find_spec(module) is None:
+        if not _is_there(module):
             message = f"{module} is not installed: pip install 'curse-of-memory[{extra}]'"
             raise ModuleNotFoundError(message, name=module)
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # what stands in its place, or in the way, says no by an error
+        return False

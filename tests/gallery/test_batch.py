@@ -142,21 +142,33 @@ def test_bad_requests_are_refused_before_anything_runs(project, arguments, messa
     assert not project.out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("presets", "message"),
+    ("presets", "message", "harmed"),
     [
-        ("fast: {interest/b: {horizon: 3}}", "unknown notebook 'interest/b'"),
-        ("paper: {interest/a: {horizn: 3}}", "unknown parameter 'horizn'"),
-        ("paper: {interest/a: {horizon: three}}", "horizon must be int, got 'three'"),
+        ("fast: {interest/b: {horizon: 3}}", "presets, fast: these are the defaults", "ab"),
+        ("paper: {interest/c: {horizon: 3}}", "unknown notebook 'interest/c'", "ab"),
+        ("paper: {interest/a: {horizn: 3}}", "unknown parameter 'horizn'", "a"),
+        ("paper: {interest/a: {horizon: three}}", "horizon must be int, got 'three'", "a"),
     ],
 )
-def test_bad_presets_are_refused_before_anything_runs(project, presets, message):
-    project.write("interest/a")
+def test_bad_presets_stop_their_own_and_no_others(project, presets, message, harmed):
+    """`list`, `check` and `figures` say the same of them."""
+    for name in ("interest/a", "interest/b", "lem/c"):
+        project.write(name)
     project.presets(presets)
-    outcome = project.run("figures")
-    assert outcome.exit_code == 2
+    outcome = project.run("list")
+    assert outcome.exit_code == 1
     assert message in outcome.stderr
-    assert not project.out.exists()
+    broken = [line.split()[0] for line in outcome.stdout.splitlines() if line.endswith("(incomplete)")]
+    assert broken == [f"interest/{name}" for name in harmed]
+    assert message in project.run("check").stdout.splitlines()[0]
+    assert project.run("list", "lem").output == "lem/c  A title (not yet)\n"
+    ended = {f"interest/{name}": "failed" if name in harmed else "done" for name in "ab"}
+    assert project.statuses("--preset", "paper" if "paper" in presets and harmed == "a" else "fast") == {
+        **ended,
+        "lem/c": "done",
+    }
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,20 @@ def test_papers_come_in_their_order_and_folders_without_a_description_are_none(p
         ("    images:\n", "    images: &x {}\n    more: *x\n", "aliases are not read"),
         ("    images:\n", "    images: {x: !!python/none }\n", "values of the type"),
         ("    images:\n", "    images: {x: 1e999}\n", "too large"),
+        ("    images:\n", "    images: {x: !!map 1}\n", "expected a mapping, but found a scalar at line 21"),
+        ("    images:\n", "    images: {x: !!map [1]}\n", "expected a mapping, but found a sequence at line"),
+        ("Long memory", r'"\uD800"', "half a sign of Unicode is not read at line 2"),
+        ("Long memory", r'"\UFFFFFFFF"', "an escape names no sign of Unicode"),
+        ("Long memory", r'"\U00110000"', "an escape names no sign of Unicode"),
+        ("Long memory", r'"one\ntwo"', "title must be one line that can be printed"),
+        ("Figure 1", r'"\e[31mred"', "entry 1: figure must be one line that can be printed"),
+        ("key: LEM", "key: \ufeffLEM", "key must be one line that can be printed"),
+        ("key: LEM", 'key: "  "', "key is missing"),
+        ("  paper:\n", '  "":\n  paper:\n', "presets: expected a mapping from words, got ''"),
+        ("  paper:\n", "  fast:\n", "presets, fast: these are the defaults of the notebooks"),
+        (WHOLE, WHOLE.encode("utf-16"), "no text in UTF-8"),
+        (WHOLE, WHOLE.replace("Long", "L\0ng"), "special characters are not allowed"),
+        (WHOLE, WHOLE.replace("title: L", "title:\tL"), "cannot start any token at line 2, column 7"),
         (WHOLE, "- 1", "expected a mapping"),
         (WHOLE, "1: {}", "expected a mapping"),
         (WHOLE, "", "key is missing"),
@@ -139,6 +154,37 @@ def test_a_key_is_that_of_one_paper(papers):
     assert read_catalogue(papers("b", WHOLE)).troubles == {
         "b": f"{papers('b', WHOLE).name}/b/paper.yaml: key 'LEM' is that of a, too"
     }
+
+
+@pytest.mark.parametrize("change", [lambda t: "\ufeff" + t, lambda t: t.replace("\n", "\r\n")])
+def test_the_marks_that_editors_leave_are_no_content(papers, change):
+    assert read_catalogue(papers("lem", change(WHOLE))) == read_catalogue(papers("lem", WHOLE))
+
+
+@pytest.mark.parametrize(("name", "shown"), [(b"a\nb", r"a\nb"), (b"a\xffb", r"a\udcffb")])
+def test_names_that_cannot_be_printed_are_named_with_escapes(project, name, shown):
+    project.write("interest/a")
+    odd = os.path.join(os.fsencode(project.papers), name)
+    os.mkdir(odd)
+    with open(os.path.join(odd, b"paper.yaml"), "w") as file:
+        file.write("paper: false\ntitle: odd\n")
+    source = project.root / "notebooks" / "interest" / "a.ipynb"
+    shutil.copy(source, os.path.join(os.fsencode(project.root), b"notebooks", name + b".ipynb"))
+    troubles = [
+        f"{shown} has a name that cannot be printed",
+        f"papers/{shown}/paper.yaml: the folder has a name that cannot be printed",
+    ]
+    outcome = project.run("list")
+    assert outcome.exit_code == 1
+    assert outcome.stderr.splitlines() == [f"Error: {trouble}" for trouble in troubles]
+    assert "interest/a" in outcome.stdout
+    assert set(troubles) < set(project.run("check").stdout.splitlines())
+
+
+def test_hidden_folders_and_shared_ones_are_no_papers(papers):
+    for folder in (".git", "__pycache__", "_shared"):
+        place = papers(folder, "title: 3\n")
+    assert read_catalogue(place) == Catalogue()
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])

@@ -14,7 +14,8 @@ USES = "if horizon < 0:\n    from curse_of_memory.papers.interest import a\n"
 
 
 def complaints(project, items=()):
-    return lint(find_notebooks(project.root), replace(project.catalogue(), items=items))
+    notebooks = find_notebooks(project.root)
+    return lint(notebooks, replace(project.catalogue().held_against(notebooks), items=items))
 
 
 @pytest.fixture
@@ -144,12 +145,18 @@ def test_presets_and_inventory_must_name_what_there_is(project, book):
     ]
     assert complaints(project, inventory) == [
         "preset 'paper' sets parameters of unknown notebook 'interest/b' (did you mean 'interest/a'?)",
-        "preset 'paper': unknown parameter 'horizn' for interest/a (did you mean 'horizon'?)",
-        "preset 'paper': interest/a: rate must be float, got 'fast'",
+        "preset 'paper': unknown parameter 'horizn' for interest/a (did you mean 'horizon'?); "
+        "preset 'paper': interest/a: rate must be float, got 'fast'; "
         "preset 'paper': output_dir cannot be set; the batch chooses it (see --out)",
         "interest/a has a full scale and no cost in paper.yaml",
         "paper.yaml of INTEREST: Figure 1 names interest/c, which is no notebook",
     ]
+
+
+def test_two_papers_of_one_order_are_complained_of(project, book):
+    first = project.papers / "lem" / "paper.yaml"
+    first.write_text(first.read_text().replace("order: 7", "order: 1"))
+    assert book(lambda book: None) == ["papers interest and lem are both of order 1"]
 
 
 def test_refresh_brings_a_notebook_in_order_and_changes_outputs_only(project):
