@@ -1,7 +1,7 @@
 """Shared by the losses: the weight over time, where it stands, the reduction, and checks of tensors."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -13,6 +13,10 @@ from curse_of_memory.tools import checks
 
 class TemporallyWeighted(nn.Module):
     """A loss with a weight over time and a reduction."""
+
+    if TYPE_CHECKING:  # torch says of its modules that they answer with anything
+
+        def __call__(self, *tensors: Tensor, **named: Tensor) -> Tensor: ...
 
     def __init__(
         self,

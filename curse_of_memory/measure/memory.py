@@ -11,6 +11,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from curse_of_memory.measure.answers import in_double
+from curse_of_memory.measure.closed_form import check_closed_form
 from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
@@ -171,6 +172,7 @@ def memory_function(
         directions = _directions(system, draws, seed)
         precision = dtype or system.dtype
         if own_kernel is not None:
+            check_closed_form(model, dt)
             sizes, follows, truncation = sizes[:1], True, 0.0
             kernel = in_double(own_kernel(horizon)).cpu() * (getattr(model, "dt", dt) / dt)
             answers = torch.einsum("toi,ni->nto", kernel, directions.to(kernel.dtype))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.closed_form import check_closed_form
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
@@ -244,6 +245,7 @@ def _exact_error(
         return None
     if not (checks.fulfils(task, LinearTask) and checks.fulfils(loss, LinearLoss)):
         return None
+    check_closed_form(system.model, moved=True)
     errors = torch.func.vmap(lambda p: loss.expected(**task.linear_error(model, p)), chunk_size=chunk)
 
     def error(stacked: dict[str, Tensor]) -> Tensor:

@@ -18,7 +18,7 @@ from curse_of_memory.measure.tokens import Words, embedding_of
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
 
-__all__ = ["SequenceMap"]
+__all__ = ["SequenceMap", "unwrapped"]
 
 STEPS, BYTES = 2**15, 2**25  # of sequences that a model is tried on, and of its answers
 LONG, BEGINNING = 2**12, 2**11  # steps of a sequence that takes long to be tried whole, and of what is tried
@@ -85,7 +85,7 @@ class SequenceMap:
             raise TypeError(f"model must be a torch.nn.Module or a SequenceMap, got {type(model).__name__}")
         if output is not None and not callable(output):
             raise TypeError(f"output must be a function of the model's answer, got {type(output).__name__}")
-        model = _unwrapped(model)
+        model = unwrapped(model)
         refuse_time_first(model)
         self.model, self.output, self.causal = model, output, causal
         self.tried = checks.flag("tried", tried)
@@ -293,8 +293,8 @@ def _is_whole(y: Tensor) -> bool:
     return not (y.is_floating_point() or y.is_complex())
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module inside ``torch.compile`` and ``DataParallel``."""
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module inside ``torch.compile`` and ``DataParallel``, or the `model` itself."""
     while True:
         inner = getattr(model, "_orig_mod", None)  # torch.compile
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

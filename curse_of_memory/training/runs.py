@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar, overload
 
 from tqdm.auto import tqdm
 
@@ -13,15 +14,39 @@ __all__ = ["run_all"]
 
 ERRORS = ("raise", "keep")
 
+Result = TypeVar("Result")  # of the function
+
+
+@overload
+def run_all(
+    function: Callable[..., Result],
+    arguments: Iterable[Mapping[str, Any]],
+    *,
+    jobs: int | None = None,
+    errors: Literal["raise"] = "raise",
+    progress: bool = False,
+) -> list[Result]: ...
+
+
+@overload
+def run_all(
+    function: Callable[..., Result],
+    arguments: Iterable[Mapping[str, Any]],
+    *,
+    jobs: int | None = None,
+    errors: str,
+    progress: bool = False,
+) -> list[Result | Exception]: ...
+
 
 def run_all(
-    function: Callable,
-    arguments: Iterable[Mapping],
+    function: Callable[..., Result],
+    arguments: Iterable[Mapping[str, Any]],
     *,
     jobs: int | None = None,
     errors: str = "raise",
     progress: bool = False,
-) -> list:
+) -> list[Result] | list[Result | Exception]:
     """Return ``function(**a)`` for each a of `arguments`, in their order.
 
     Where the runs take place is for the caller's surroundings to say: one after the other as it stands, in
@@ -90,7 +115,7 @@ def run_all(
         if not isinstance(run, Mapping) or not all(isinstance(name, str) for name in run):
             raise TypeError(f"arguments must be mappings from names to values, got {checks.shown(run)}")
         calls.append(Call(function, run, len(calls)))
-    results: dict[int, object] = {}
+    results: dict[int, Any] = {}  # what they are only the function knows, which may run elsewhere
     ends = kept_outcomes(calls, jobs)
     # an error ends the other runs here, and not when somebody forgets its traceback
     with contextlib.closing(ends), tqdm(total=len(calls), disable=not progress, desc="runs") as bar:

@@ -1,6 +1,6 @@
 """Layers that run step by step: the step of a layer that runs in chunks of time."""
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -14,6 +14,12 @@ State = TypeVar("State")
 
 class Streaming(nn.Module, Generic[State]):
     """A layer that runs in chunks of time, and so in single steps: chunks of one."""
+
+    if TYPE_CHECKING:  # torch says of its modules that they answer with anything
+
+        def __call__(self, x: Tensor) -> Tensor:
+            """Return the answer to the whole sequences `x`, from the state at rest."""
+            ...
 
     def run(self, x: Tensor, state: State | None = None) -> Outputs[State]:
         """Return the answers to a chunk of time, and the state after it."""

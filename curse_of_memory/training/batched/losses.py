@@ -1,6 +1,7 @@
 """The losses of many small models at once: on sampled batches, or the exact expected ones."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -55,35 +56,52 @@ class SampledLosses:
         """Refuse a `model` that answers otherwise than its ``run_many`` with its weights, those of `members`.
 
         Both are held against each other on the beginnings of a few sequences of the validation set; answers
-        that are not finite are not compared. All weights that are trained must have a gradient.
+        neither of which is finite are not compared. All weights that are trained must have a gradient.
         """
         name, weights = type(model).__name__, dict(members.weights)
         trained = [key for key, weight in model.named_parameters() if weight.requires_grad]
         weights |= {key: weights[key].detach().requires_grad_() for key in trained}
         x, _ = self._batch(members, self._unseen, self._validation_size, "validation")
         x = x[:TRIED, :BEGINNING] if x.ndim == 3 else x[0, :TRIED, :BEGINNING]
-        alone = sequence_of(model(x))
         try:
-            with torch.enable_grad():
-                together = members.template.run_many(weights, x)
+            alone = sequence_of(model(x.clone()))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # of any kind: it is a stranger's
-            raise ValueError(f"models must answer in run_many(); {name}: {in_one_line(error)}") from error
-        if not isinstance(together, Tensor):
-            what = type(together).__name__
-            raise TypeError(f"models must answer in run_many() with a tensor, {name} does with {what}")
+            refusal = TypeError if isinstance(error, TypeError) else ValueError
+            raise refusal(f"models must answer inputs of the task; {name}: {in_one_line(error)}") from error
+        with torch.enable_grad():
+            together = _run_many(members, weights, x)
         if together.shape != (1, *alone.shape):
             shapes = f"{tuple(together.shape)} where it must be {(1, *alone.shape)}"
             raise ValueError(f"models must answer alike in run_many(), but the shape of one is {shapes}")
-        size, error = alone.abs().max(), (together[0] - alone).abs().max()
-        if error.isfinite() and error > torch.finfo(members.dtype).eps ** 0.5 * size:
+        if not _equal(together[0], alone, members.dtype):
             raise ValueError(f"models must answer in run_many() as by themselves, which {name} does not")
         leaves, gradients = [weights[key] for key in trained], [None] * len(trained)
         if together.requires_grad:
             gradients = torch.autograd.grad(together, leaves, torch.ones_like(together), allow_unused=True)
         if idle := [key for key, g in zip(trained, gradients, strict=True) if g is None]:
             raise ValueError(f"models must use all weights in run_many(), {name} does not use {idle}")
+
+    @torch.no_grad()
+    def check_together(self, members: Members) -> None:
+        """Refuse a layer that answers for several `members` at once otherwise than for each.
+
+        They are tried with weights a tenth apart, since theirs may be the same.
+        """
+        x, _ = self._batch(members[:1], self._unseen, self._validation_size, "validation")
+        x = x[:TRIED, :BEGINNING]
+        if len(members) == 1:
+            return
+        apart = {key: w + 0.1 * _places(w) * w.abs() for key, w in members.weights.items()}
+        members = replace(members, weights=apart)
+        answers = _run_many(members, members.weights, x)
+        for place in range(len(members)):
+            one = members[place : place + 1]
+            alone = _run_many(one, one.weights, x)
+            if answers.shape[1:] != alone.shape[1:] or not _equal(answers[place], alone[0], members.dtype):
+                name = type(members.template).__name__
+                raise ValueError(f"models must answer in run_many() as by themselves, which {name} does not")
 
     def _batch(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Sequence[Tensor]:
         """Return inputs and targets, of `size` sequences; with a leading ``model`` where seeds differ."""
@@ -107,6 +125,41 @@ class SampledLosses:
             raise ValueError(f"task must give targets of shape {shapes}")
         weights = _time_weights(members, answers)
         return (weights[:, None, :, None] * (answers - y) ** 2).mean((1, 2, 3))
+
+
+def _places(w: Tensor) -> Tensor:
+    """Return the places of stacked weights, as a factor of them."""
+    return torch.arange(len(w), device=w.device).reshape(-1, *[1] * (w.ndim - 1))
+
+
+def _run_many(members: Members, weights: Stacked, x: Tensor) -> Tensor:
+    """Return what the layer of the `members` answers `x` in ``run_many``, if it is all that it has to be."""
+    name, given, before = type(members.template).__name__, x.clone(), dict(weights)
+    weights = {key: weight.clone() for key, weight in weights.items()}
+    try:
+        answers = members.template.run_many(weights, given)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of any kind: it is a stranger's
+        raise ValueError(f"models must answer in run_many(); {name}: {in_one_line(error)}") from error
+    if not isinstance(answers, Tensor):
+        what = type(answers).__name__
+        raise TypeError(f"models must answer in run_many() with a tensor, {name} does with {what}")
+    if answers.is_complex():
+        raise TypeError(f"models must answer with real numbers, {name} does with {answers.dtype}")
+    untouched = torch.equal(given, x) and all(torch.equal(weights[key], w) for key, w in before.items())
+    if not untouched:
+        raise ValueError(f"models must leave inputs and weights of run_many() as they are; {name} does not")
+    return answers
+
+
+def _equal(one: Tensor, other: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether two answers agree up to rounding, or none of the two is finite."""
+    finite = [bool(answer.isfinite().all()) for answer in (one, other)]
+    if not all(finite):
+        return finite[0] == finite[1]
+    allowed = torch.finfo(dtype).eps ** 0.5 * other.abs().amax() if other.numel() else 0.0
+    return bool(((one - other).abs() <= allowed).all())
 
 
 def _time_weights(members: Members, answers: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ import xarray as xr
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.closed_form import check_closed_form
+from curse_of_memory.measure.refusals import in_one_line
+from curse_of_memory.measure.sequence_map import unwrapped
 from curse_of_memory.protocols import LinearTask, Stackable, Task, has_linear_memory
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks, devices
@@ -22,6 +25,8 @@ from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.settings import SCHEDULES, checked_settings
 
 __all__ = ["sweep"]
+
+TOGETHER = 2  # members of a group that are tried in one call
 
 TOLD = ("width", "activation", "parameterization", "diagonal")
 """Attributes of layers that are coordinates of the table."""
@@ -120,9 +125,9 @@ def sweep(
     ------
     ValueError, TypeError
         For bad numbers, lists that have not one entry per model, a model that cannot be stacked, answers in
-        ``run_many`` otherwise than by itself (it is tried on a few sequences) or is given twice, a
-        loss of another kind, nonlinear models whose expected loss is asked for, or a checkpoint that belongs
-        to another sweep.
+        ``run_many`` otherwise than by itself (it is tried on a few sequences, alone and beside others) or is
+        given twice, a loss of another kind, models whose expected loss is asked for and that are nonlinear or
+        answer otherwise than by their ``kernel()``, or a checkpoint that belongs to another sweep.
 
     Notes
     -----
@@ -179,9 +184,6 @@ def sweep(
     settings |= {"expected": bool(expected), "patience": patience, "stop_below": stop_below}
     settings |= {"task": identity(task)}
     settings |= {"models": [_description(layer) for layer in layers]} | coordinates
-    alike: dict[tuple, list[int]] = {}
-    for i, layer in enumerate(layers):
-        alike.setdefault(stack_key(layer), []).append(i)
     groups = [
         Group(
             chosen,
@@ -192,7 +194,7 @@ def sweep(
             device=device,
             memory=budget,
         )
-        for chosen in alike.values()
+        for chosen in _alike(layers)
     ]
     standing = Standing(rates, decay_patience, cosine=steps if schedule == "cosine" else None)
     decides = {"losses": loss_of, "task": task, "steps": steps, "schedule": schedule, "memory": memory}
@@ -204,6 +206,7 @@ def sweep(
             for group in groups:
                 for place, number in enumerate(group.numbers):
                     losses.check(group.members[place : place + 1], modules[number])
+                losses.check_together(group.members[:TOGETHER])
         run.resume(device)
         run.train(steps, progress)
     for group in run.groups:
@@ -220,14 +223,22 @@ def _models(models: object, expected: bool) -> tuple[list[nn.Module], list[Stack
     modules: list[nn.Module] = []
     layers: list[Stackable] = []
     for model in models:
-        layers.append(checks.fulfilling("models", model, Stackable, "layers", instead="use training.fit"))
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"models must be torch modules, got {checks.shown(model)}")
-        modules.append(model)
+        if isinstance(model, nn.Module):
+            model = unwrapped(model)
         try:
-            hash(layers[-1].architecture)
+            stackable = checks.fulfilling("models", model, Stackable, "layers", instead="use training.fit")
+            if not isinstance(model, nn.Module):
+                raise TypeError(f"models must be torch modules, got {checks.shown(model)}")
+            hash(stackable.architecture)
         except TypeError as error:
+            if str(error).startswith("models must"):
+                raise
             raise TypeError(f"models must have a hashable architecture, but {error}") from None
+        except Exception as error:  # of any kind: it is a stranger's
+            what = f"{type(model).__name__}: {in_one_line(error)}"
+            raise ValueError(f"models must have a hashable architecture; {what}") from error
+        layers.append(stackable)
+        modules.append(model)
         weights = list(model.parameters())
         if not any(p.requires_grad for p in weights):
             raise ValueError("models must have weights to train, but all of one are frozen")
@@ -236,11 +247,25 @@ def _models(models: object, expected: bool) -> tuple[list[nn.Module], list[Stack
         if expected and not has_linear_memory(model):
             what = getattr(model, "activation", type(model).__name__)
             raise TypeError(f"only linear models have an exact expected loss; one is {what}")
+        if expected:
+            check_closed_form(modules[-1], moved=True)
     if not modules:
         raise ValueError("models must not be empty")
     if len({id(module) for module in modules}) < len(modules):
         raise ValueError("models must be different objects, since each is trained in place")
     return modules, layers
+
+
+def _alike(layers: Sequence[Stackable]) -> list[list[int]]:
+    """Return the numbers of the layers that can be stacked, group by group."""
+    alike: dict[tuple, list[int]] = {}
+    for i, layer in enumerate(layers):
+        try:
+            alike.setdefault(stack_key(layer), []).append(i)
+        except Exception as error:  # of any kind: a stranger's architecture has its own way to compare
+            what = f"{type(layer).__name__}: {in_one_line(error)}"
+            raise ValueError(f"models must have architectures that can be compared; {what}") from error
+    return list(alike.values())
 
 
 def _told(layers: Sequence[Stackable]) -> dict[str, list]:

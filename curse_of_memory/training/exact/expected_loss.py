@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.measure.closed_form import check_closed_form
 from curse_of_memory.nn import RNN, S4D, SSM
 from curse_of_memory.protocols import LinearLoss, LinearMemory, LinearTask, has_linear_memory
 from curse_of_memory.tasks import LinearFunctional
@@ -47,7 +48,8 @@ class ExpectedLoss:
     TypeError
         If the model or the loss has no exact expectation.
     ValueError
-        For a model of other channels or another time step than the task.
+        For a model of other channels or another time step than the task, or one that answers otherwise than
+        by its kernel and offset.
 
     Notes
     -----
@@ -73,6 +75,7 @@ class ExpectedLoss:
             what = "be linear and give its kernel(), its offset() and a number dt"
             raise TypeError(f"model must {what}; use training.fit for others")
         task = checks.fulfilling("task", task, LinearTask, "a linear task", instead="use training.fit")
+        check_closed_form(self._model, moved=True)
         weights = [p.detach().double().cpu().numpy() for _, p in model.named_parameters()]
         self.start = np.concatenate([w.ravel() for w in weights])
         if network := compiled_case(model, task, loss):

@@ -309,6 +309,102 @@ def test_a_layer_whose_many_fail_is_refused_in_one_line(task, change, refusal, m
         sweep([Odd(change)], task, steps=1, **SMALL)
 
 
+class Many(Averages):
+    """Answers as one, and with many in a way of its own."""
+
+    def __init__(self, many):
+        super().__init__(2, 0)
+        self.many = many
+
+    def forward(self, x):
+        return super().run_many({name: w[None] for name, w in self.named_parameters()}, x)[0]
+
+    def run_many(self, parameters, x):
+        return self.many(super().run_many, dict(parameters), x)
+
+
+def first_for_all(run, p, x):
+    return run({name: w[:1].expand_as(w) for name, w in p.items()}, x)
+
+
+def mixed_up(run, p, x):
+    return run(p, x) + p["readout"].sum() - p["readout"].sum(-1).reshape(-1, 1, 1, 1)
+
+
+def for_one_only(run, p, x):
+    assert len(p["gate"]) == 1, "one at a time\nplease"
+    return run(p, x)
+
+
+def emptied(run, p, x):
+    answers = run(p, x)
+    x.zero_()
+    return answers
+
+
+def doubled(run, p, x):
+    answers = run(p, x)
+    p["gate"].data.mul_(2)
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("many", "refusal", "message"),
+    [
+        (first_for_all, ValueError, "as by themselves, which Many does not$"),
+        (mixed_up, ValueError, "as by themselves, which Many does not$"),
+        (for_one_only, ValueError, "models must answer in run_many..; Many: AssertionError: one at a time$"),
+        (emptied, ValueError, "leave inputs and weights of run_many.. as they are; Many does not$"),
+        (doubled, ValueError, "leave inputs and weights of run_many.. as they are; Many does not$"),
+        (lambda run, p, x: run(p, x) * math.nan, ValueError, "as by themselves, which Many does not$"),
+        (lambda run, p, x: run(p, x) + 0j, TypeError, "real numbers, Many does with torch.complex128$"),
+    ],
+)
+def test_a_layer_whose_many_are_not_many_of_it_is_refused(task, many, refusal, message):
+    """Two of equal weights: what is wrong must show all the same."""
+    with pytest.raises(refusal, match=message):
+        sweep([Many(many), Many(many)], task, steps=1, **SMALL)
+
+
+def test_what_cannot_run_or_be_told_apart_is_refused_in_one_line(task):
+    def broken(self):
+        raise RuntimeError("no word\nof it")
+
+    class Incomparable:
+        def __hash__(self):
+            return 0
+
+        def __eq__(self, other):
+            raise RuntimeError("no word\nof it")
+
+    nameless = type("Nameless", (Averages,), {"architecture": property(broken)})
+    unlike = type("Unlike", (Averages,), {"architecture": property(lambda self: Incomparable())})
+    silent = type("Silent", (Averages,), {"forward": lambda self, x: broken(self)})
+    for layer, message in (
+        (nameless, "models must have a hashable architecture; Nameless: RuntimeError: no word$"),
+        (unlike, "models must have architectures that can be compared; Unlike: "),
+        (silent, "models must answer inputs of the task; Silent: RuntimeError: no word$"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sweep([layer(3, 0), layer(3, 1)], task, steps=1, **SMALL)
+
+
+def test_a_compiled_layer_is_the_one_inside(task):
+    for options in ({}, {"expected": True}):
+        plain = [network(3, seed=s, activation="linear") for s in range(2)]
+        compiled = [torch.compile(network(3, seed=s, activation="linear"), backend="eager") for s in range(2)]
+        tables = [sweep(models, task, steps=10, **options, **SMALL) for models in (plain, compiled)]
+        assert tables[0].drop_attrs().equals(tables[1].drop_attrs())
+        for one, other in zip(plain, compiled, strict=True):
+            assert torch.equal(weights(one), weights(other))
+
+
+def test_a_linear_layer_that_answers_otherwise_than_by_its_kernel_is_refused(task):
+    loud = Louder(3, seed=0, activation="linear")
+    with pytest.raises(ValueError, match=r"model must answer by its kernel.., which Louder does not$"):
+        sweep([network(3, activation="linear"), loud], task, expected=True, steps=1, **SMALL)
+
+
 def test_a_member_that_differs_in_more_than_weights_is_refused(task):
     """Its architecture does not say so, and the first one's many would answer for it."""
     first, second = Averages(3, 0), Averages(3, 1)
@@ -393,14 +489,16 @@ def test_as_many_run_at_once_as_there_is_memory_for(task, sizes):
     for memory in (None, 10**5, 1):
         sizes.clear()
         sweep([network(seed=s) for s in range(7)], task, steps=3, memory=memory, **SMALL)
-        found[memory] = list(sizes)
+        # each is tried by itself, and two of them together and one after the other
+        assert sizes[:10] == [1] * 7 + [2, 1, 1]
+        found[memory] = sizes[10:]
     # 16 sequences of 20 steps in float64 are 2560 bytes; inputs, errors and their squares are on the tape of
     # each, and four times that is counted: 30 kB, of which 10⁵ bytes hold some, but no seven
     assert max(found[None]) == 7
     assert max(found[1]) == 1
     assert 2 <= max(found[10**5]) < 7
-    # each is tried, one is measured twice; then all are evaluated, in parts: three steps, two validations
-    assert {memory: sum(seen) for memory, seen in found.items()} == dict.fromkeys(found, 7 + 2 + 7 * 5)
+    # one is measured twice; then all are evaluated, in parts: three steps, two validations
+    assert {memory: sum(seen) for memory, seen in found.items()} == dict.fromkeys(found, 2 + 7 * 5)
 
 
 @pytest.mark.parametrize("memory", [1, 10**5, 2 * 10**5])

@@ -134,6 +134,12 @@ class Twice(RNN):
     def kernel(self, horizon, parameters=None):
         return 2 * super().kernel(horizon, parameters)
 
+    def offset(self, horizon, parameters=None):
+        return 2 * super().offset(horizon, parameters)
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
 
 def test_other_linear_models_are_differentiated_by_torch():
     model = Twice(3, diagonal=True, bias=False, seed=0, dtype=torch.float64)
