@@ -19,7 +19,7 @@ def job(project):
     project.write("interest/a")
     notebook = project.read("interest/a")
     presets = project.catalogue().presets
-    ((planned,), _) = batch.plan([notebook], {"interest/a": notebook}, presets, "fast", {}, MACHINE)
+    ((planned,), _) = batch.plan([notebook], presets, "fast", {}, MACHINE)
     return planned
 
 
