@@ -166,6 +166,7 @@ def main(context: click.Context) -> None:
     help="Longest time of a notebook, as 90s, 20min or 2h.  [default: 30min; full scale: 48h]",
 )
 @click.option("-p", "texts", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter.")
+@click.option("--dask", metavar="ADDRESS", help="Send the runs of all notebooks to this Dask scheduler.")
 @click.option("--dry-run", is_flag=True, help="Make nothing; say what it would take, and need.")
 @click.option("--up-to", metavar="TIME", help="Make what ends within this time by its estimate: 20min, 2h.")
 @click.pass_obj
@@ -179,6 +180,7 @@ def figures(
     keep_runs: bool,
     timeout: str | None,
     texts: tuple[tuple[str, str], ...],
+    dask: str | None,
     dry_run: bool,
     up_to: str | None,
 ) -> None:
@@ -220,7 +222,7 @@ def figures(
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
     outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
     troubles, begun = [], False
-    with stoppable("Interrupted; finished figures are kept. Start again to go on."):
+    with stoppable("Interrupted; finished figures are kept. Start again to go on."), runs_sent_to(dask):
         try:
             with batch.only_batch(placement.written, project.notebooks):
                 begun = True
@@ -365,6 +367,26 @@ def announce_compilation(jobs: Iterable["Job"]) -> None:
 
         if nothing_compiled():
             click.echo(FIRST_TIME, err=True)
+
+
+@contextmanager
+def runs_sent_to(scheduler: str | None) -> Iterator[None]:
+    """Let kernels that start in the body send their runs to the cluster of a scheduler, if one is named."""
+    if scheduler is None:
+        yield
+        return
+    from curse_of_memory.tools.named_cluster import SCHEDULER, reached
+
+    with refusals(), reached(scheduler):  # there is somebody, before anything starts
+        pass
+    former = os.environ.get(SCHEDULER)
+    os.environ[SCHEDULER] = scheduler
+    try:
+        yield
+    finally:
+        os.environ.pop(SCHEDULER)
+        if former is not None:
+            os.environ[SCHEDULER] = former
 
 
 def workers_for(jobs: int | None, left: Sized) -> int:

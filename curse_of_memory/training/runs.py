@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, overload
 from tqdm.auto import tqdm
 
 from curse_of_memory.tools import checks
+from curse_of_memory.tools.named_cluster import named_cluster
 from curse_of_memory.tools.run_places import Call, Failure
 from curse_of_memory.training.kept_runs import kept_outcomes
 
@@ -51,8 +52,9 @@ def run_all(
 
     Where the runs take place is for the caller's surroundings to say: one after the other as it stands, in
     processes with ``joblib.parallel_config(n_jobs=4)``, and on a Dask cluster with
-    ``joblib.parallel_config(backend="dask")`` while a ``distributed.Client`` is open. The runs must not
-    depend on one another, nor on a global random state: then the results are the same everywhere.
+    ``joblib.parallel_config(backend="dask")`` while a ``distributed.Client`` is open. Where nobody
+    says anything, the variable ``CURSE_OF_MEMORY_DASK`` may name the scheduler of such a cluster. The runs
+    must not depend on one another, nor on a global random state: then results are the same everywhere.
 
     Parameters
     ----------
@@ -118,7 +120,11 @@ def run_all(
     results: dict[int, Any] = {}  # what they are only the function knows, which may run elsewhere
     ends = kept_outcomes(calls, jobs)
     # an error ends the other runs here, and not when somebody forgets its traceback
-    with contextlib.closing(ends), tqdm(total=len(calls), disable=not progress, desc="runs") as bar:
+    with (
+        named_cluster(),
+        contextlib.closing(ends),
+        tqdm(total=len(calls), disable=not progress, desc="runs") as bar,
+    ):
         for call, outcome in ends:
             if isinstance(outcome, Failure):
                 outcome = outcome.named(call)

@@ -242,6 +242,55 @@ def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
     assert not (project.out / ".batch" / "staging").exists()
 
 
+RUNS_ELSEWHERE = """\
+import os, signal, time
+from pathlib import Path
+from curse_of_memory.training import run_all
+
+def process(i, note):
+    time.sleep(0.2)
+    if i == 1 and not Path(note).exists():
+        Path(note).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+rate = [os.getpid(), *run_all(process, [dict(i=i, note=r"{note}") for i in range(4)])] if output_dir else []
+"""
+
+
+@pytest.mark.slow
+def test_the_runs_of_a_notebook_go_to_the_cluster_that_is_named(project, tmp_path, monkeypatch):
+    """One of two workers is killed in the middle."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.delenv("CURSE_OF_MEMORY_DASK", raising=False)
+    note = tmp_path / "killed"
+    path = project.write("interest/a")
+    book = json.loads(path.read_text())
+    book["cells"].insert(2, {**book["cells"][2], "id": "runs", "source": RUNS_ELSEWHERE.format(note=note)})
+    path.write_text(json.dumps(book))
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+    ) as cluster:
+        outcome = project.run("figures", "--jobs", "1", "--dask", cluster.scheduler_address)
+    assert outcome.exit_code == 0, outcome.output
+    assert note.exists()
+    kernel, *workers = json.loads((project.out / "interest" / "a.json").read_text())["parameters"]["rate"]
+    assert len(workers) == 4
+    assert kernel not in workers
+    assert os.getpid() not in workers
+    assert "CURSE_OF_MEMORY_DASK" not in os.environ
+
+
+def test_a_cluster_that_is_not_there_is_refused_before_anything_runs(project, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr("curse_of_memory.tools.named_cluster.ANSWERS_WITHIN", 0.5)
+    project.write("interest/a")
+    outcome = project.run("figures", "--dask", "tcp://127.0.0.1:9")
+    assert outcome.exit_code == 2
+    assert "Error: no Dask scheduler answers at tcp://127.0.0.1:9" in outcome.stderr
+    assert not project.out.exists()
+
+
 def test_two_batches_do_not_write_to_one_folder(project):
     project.write("interest/a")
     with batch.only_batch([project.out], {}):
