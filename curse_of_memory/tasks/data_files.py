@@ -24,7 +24,7 @@ __all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch"
 
 VARIABLE = "CURSE_OF_MEMORY_DATA"
 
-CONNECT_SECONDS, SILENT_SECONDS = 5.0, 15.0  # the longest wait for a connection, and for more of a file
+CONNECT_SECONDS, SILENT_SECONDS = 5.0, 10.0  # the longest wait for a connection, and for more of a file
 DOWNLOAD_SECONDS = 1800.0  # the longest download of one file
 
 

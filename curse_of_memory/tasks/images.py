@@ -18,7 +18,7 @@ from curse_of_memory.tools.data_sources import STAND_IN
 __all__ = ["IMAGES", "SequentialImages"]
 
 SPLITS = ("train", "validation", "test")
-DIGITS = "digits of scikit-learn"
+DIGITS = "1797 digits of scikit-learn"
 
 Images = tuple[np.ndarray, np.ndarray]
 
@@ -28,7 +28,7 @@ IMAGES: dict[str, DataSet[Images]] = {
         "fashion_mnist", "Fashion-MNIST", DIGITS, partial(read_images, "fashion_mnist"), grey_digits
     ),
     "cifar10": DataSet(
-        "cifar10", "CIFAR-10", f"coloured {DIGITS}", partial(read_images, "cifar10"), coloured_digits
+        "cifar10", "CIFAR-10", f"{DIGITS} in colours", partial(read_images, "cifar10"), coloured_digits
     ),
 }
 """The sets of images, each with its stand-in, by name."""

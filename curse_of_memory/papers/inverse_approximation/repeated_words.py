@@ -187,7 +187,7 @@ def plot(data: FigureData) -> Figure:
         transformer.set_title("Small transformer (for figure 6)")
         transformer.set_ylim(seen.min() / 3, seen.max() * 3)
         plotting.joined_legend(figure, [lstm], ncols=len(looks) + 2)
-        text = "a text that stands in, too" if data.stand_in else "WikiText-2"
-        figure.suptitle(f"Stand-ins trained on {text}, not the paper's classifiers", fontsize=11)
+        place = "here" if data.stand_in else "on WikiText-2"
+        figure.suptitle(f"Stand-ins trained {place}, not the paper's classifiers", fontsize=11)
         plotting.say_stand_in(figure, data.stand_in)
     return figure

@@ -175,12 +175,13 @@ def draw_losses(data: FigureData, quoted: pd.DataFrame | None) -> Figure:
 
     Losses on data that stand in for the paper's are not to be compared with these: they are left out.
     """
-    figure = by_rate_plot(
-        data,
-        label="cross-entropy, test",
-        level=GUESSING,
-        level_label="guessing, ln 10",
-        quoted=None if data.stand_in else quoted,
-    )
-    plotting.say_stand_in(figure, data.stand_in)
+    with plotting.style():
+        figure = by_rate_plot(
+            data,
+            label="cross-entropy, test",
+            level=GUESSING,
+            level_label="guessing, ln 10",
+            quoted=None if data.stand_in else quoted,
+        )
+        plotting.say_stand_in(figure, data.stand_in)
     return figure

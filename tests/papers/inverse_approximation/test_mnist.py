@@ -71,7 +71,7 @@ def test_the_stand_in_is_tested_whole_at_the_papers_scale():
         data="stand-in",
         device="cpu",
     )
-    assert found.stand_in == "digits of scikit-learn, in place of MNIST"
+    assert found.stand_in == "1797 digits of scikit-learn, in place of MNIST"
     assert np.isfinite(found.table.accuracy[found.table.split == "test"]).all()
 
 

@@ -44,7 +44,7 @@ def test_without_its_files_coloured_digits_stand_in():
         device="cpu",
         **TINY | {"validation_images": 1000, "test_images": 10000},
     )
-    assert found.stand_in == "coloured digits of scikit-learn, in place of CIFAR-10"
+    assert found.stand_in == "1797 digits of scikit-learn in colours, in place of CIFAR-10"
     assert found.headline["training images of the stand-in"] == 1437
     assert np.isfinite(found.table.loss).all()
     assert "CIFAR-10" in cifar10.plot(found).get_suptitle()
