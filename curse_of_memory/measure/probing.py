@@ -45,6 +45,8 @@ def probing(
     # cuDNN differentiates recurrent layers in training mode only, where dropout is on
     cudnn = torch.backends.cudnn.enabled
     try:
+        for p, _, _ in weights:
+            p.grad = None  # set aside: a conversion of the weights would convert them where they are
         if target is not None or dtype is not None:
             model.to(device=target, dtype=dtype)
         model.eval()

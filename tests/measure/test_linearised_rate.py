@@ -59,6 +59,17 @@ def test_deeper_stacks_begin_with_the_shallower_ones_and_are_no_faster(kind):
     assert all(deep <= shallow * (1 + 1e-9) for shallow, deep in itertools.pairwise(rates))
 
 
+def test_a_trained_model_keeps_its_gradients():
+    model = ElmanRNN(4, seed=0)
+    fresh = linearised_rate(model, (0.3,))
+    model(torch.ones(2, 5, 1)).sum().backward()
+    gradients = [(p.grad, p.grad.clone()) for p in model.parameters()]
+    assert linearised_rate(model, (0.3,)) == fresh
+    for p, (same, values) in zip(model.parameters(), gradients, strict=True):
+        assert p.grad is same
+        assert torch.equal(p.grad, values)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_model_is_left_as_it_was(dtype):
     model = RNN(3, activation="tanh", seed=0, dtype=dtype).train()

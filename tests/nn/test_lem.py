@@ -182,6 +182,24 @@ def test_a_missing_or_misshapen_tensor_is_named(name):
         LEM.from_official(p | {name: p[name].tolist()}, dt=0.3)
 
 
+def test_a_direction_takes_the_weights_of_an_official_model():
+    """Each of the two that read both ways, in chunks of different lengths, from states that are not zero."""
+    one, other = official(0, outputs=0), official(1, outputs=0)
+    layer = LEM(H, bidirectional=True, dt=0.3, input_size=M, output_size=None, dtype=torch.float64)
+    for i, p in enumerate((one, other)):
+        layer.network.direction(i).load_state_dict(
+            LEM.from_official(p, dt=0.3).network.direction(0).state_dict()
+        )
+    sequences, state = [noise([3, n], n, M) for n in (9, 4)], noise(5, 2, 4 * H)
+    y, last = layer.run(nn.utils.rnn.pad_sequence(sequences, batch_first=True), state, lengths=[9, 4])
+    for i, x in enumerate(sequences):
+        y0, z0 = state[i : i + 1].reshape(1, 2, 2, H).unbind(1)
+        ahead, end = naive(one, x[None], 0.3, y0[:, 0], z0[:, 0])
+        back, start = naive(other, x[None].flip(1), 0.3, y0[:, 1], z0[:, 1])
+        close(y[i, : len(x)], torch.cat([ahead, back.flip(1)], -1)[0])
+        close(last[i].reshape(2, 2, H), torch.stack([end.reshape(2, H), start.reshape(2, H)], 1))
+
+
 def test_what_is_no_official_model_is_refused():
     p = official()
     with pytest.raises(TypeError, match="state_dict must be a mapping"):

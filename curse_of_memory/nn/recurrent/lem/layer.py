@@ -56,8 +56,7 @@ class LEM(Padded):
         Whether dt is a weight, too: one in each layer and direction, or one for each unit of y and of z.
         It stays in (0, 1] and starts at `dt`.
     bidirectional : bool
-        Whether each layer is two, the second of which reads the sequence from its end; their y stand side by
-        side.
+        Whether each layer is two, of which the second reads from the end; their y stand side by side.
     input_size, output_size : int
         Channels of x and ŷ. With an `output_size` of None there is no readout, and the answer is y itself.
     dropout : float
@@ -75,19 +74,18 @@ class LEM(Padded):
 
     Notes
     -----
-    *How to choose dt.* A unit keeps 1 − Δt_n of what it holds at each step, so that it holds it
-    for some 2/dt steps where gates are half open, and longer where they close. The settings of the public
-    code have N dt from 3 to 1000 for N steps: 3 (EigenWorms, N = 17 984, dt = 0.00017), 48 to 242 (adding),
-    126 (keywords), 165 and 243 (images by pixels), 440 (noisy images), 948 (heart rate), 1000
-    (FitzHugh-Nagumo, dt = 1). Begin with dt = 1 for some hundred steps and with N dt of ten to some hundreds
-    for more, and search by factors of three; or let it be learnt. dt is no unit of time here: measurements
-    count the lags of a LEM in steps.
+    *How to choose dt.* A unit keeps 1 − Δt_n of what it holds at each step: some 2/dt steps where gates are
+    half open, longer where they close. The public code's settings have N dt from 3 to 1000 for N steps: 3
+    (EigenWorms, N = 17 984, dt = 0.00017), 48 to 242 (adding), 126 (keywords), 165 and 243 (images by
+    pixels), 440 (noisy images), 948 (heart rate), 1000 (FitzHugh-Nagumo, dt = 1). Begin with dt = 1 for
+    some hundred steps and with N dt of ten to some hundreds for more, and search by factors of three; or
+    let it be learnt. dt is no unit of time here: measurements count the lags of a LEM in steps.
 
-    *Weights.* ``network.directions`` has those of each layer, and of each direction in it: four blocks of h
-    rows, y gate (W₂ …), z gate (W₁ …), goal of z (W_z …) and goal of y (W_y …), and two biases, the input's
-    and the recurrent one, as the public code and torch's LSTM have. So there are as many as in an ``nn.LSTM``
-    of the same sizes, 4h(m + h) + 8h a layer. They start uniform between ±1/√h, C normal with variance 2/h;
-    and are drawn as the public code draws its own, so that one seed is one start there and here.
+    *Weights.* ``network.direction(i)`` has those of a layer in one direction, and can load those of another:
+    four blocks of h rows, y gate (W₂ …), z gate (W₁ …), goal of z (W_z …), goal of y (W_y …); two biases, as
+    the public code and torch's LSTM have. So there are as many as in an ``nn.LSTM``, 4h(m + h) + 8h a layer.
+    They start uniform between ±1/√h, C normal with variance 2/h; and are drawn as the public code draws its
+    own, so that one seed is one start there and here.
 
     *States.* `run` has a state ``(batch, 2 · layers · directions · width)``: y of all layers, and within them
     of both directions, then z.
