@@ -17,6 +17,7 @@ import hashlib
 import struct
 import sys
 import types
+import weakref
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-__all__ = ["Fingerprints", "NoFingerprintError"]
+__all__ = ["Fingerprints", "NoFingerprintError", "Noted"]
 
 PLAIN = (bool, int, complex, type(None), type(Ellipsis), type(NotImplemented))
 BY_REPR = (torch.device, torch.dtype, torch.layout, torch.memory_format)
@@ -37,6 +38,9 @@ IN_ANY_CLASS = (
 NAMED = (types.FunctionType, type, functools._lru_cache_wrapper)
 DEEPEST = 200  # levels of a value
 LARGE, PLACES = 2**20, 4099  # bytes of a tensor, and places in it that are looked at again
+
+
+Noted = tuple[weakref.ref, tuple, bytes]  # a tensor, what was seen of it, and its fingerprint
 
 
 class NoFingerprintError(TypeError):
@@ -54,9 +58,10 @@ class Fingerprints:
         Attributes of objects that do not count.
     aside : iterable, optional
         Objects that do not count: that they are there does, what they are does not.
-    before : Fingerprints, optional
-        Taken of the same values before: large tensors that torch has not seen written to since, and that are
-        the same in places, are not gone through again.
+    large : dict, optional
+        Where fingerprints of large tensors are noted, for whoever takes them next with the same dict: a
+        tensor that torch has not seen written to since, and that is the same in places, is not gone through
+        again.
 
     Examples
     --------
@@ -74,16 +79,14 @@ class Fingerprints:
         *,
         ignored: Collection[str] = (),
         aside: Iterable[object] = (),
-        before: "Fingerprints | None" = None,
+        large: "dict[int, Noted] | None" = None,
     ):
         self._covered, self._ignored = covered, ignored
         self._aside = {id(thing): thing for thing in aside}
         self._known: dict[int, tuple[object, bytes]] = {}  # with the values, so that no id is taken again
         self._open: dict[int, int] = {}
         self._reach = DEEPEST
-        self._large: dict[int, tuple[torch.Tensor, tuple, bytes]] = {}
-        if before is not None:
-            self._large.update(before._large)
+        self._large: dict[int, Noted] = {} if large is None else large
 
     def of(self, value: object) -> str:
         """Return the fingerprint of a `value`, 64 hexadecimal digits.
@@ -193,8 +196,9 @@ class Fingerprints:
             return _joined("tensor", self._all(about), _buffer(data))
         seen = (tensor._version, tensor.data_ptr(), self._all(about), data[:: len(data) // PLACES].tobytes())
         known = self._large.get(id(tensor))
-        if known is None or known[0] is not tensor or known[1] != seen:
-            known = self._large[id(tensor)] = (tensor, seen, _joined("tensor", seen[2], _buffer(data)))
+        if known is None or known[0]() is not tensor or known[1] != seen:
+            digest = _joined("tensor", seen[2], _buffer(data))
+            known = self._large[id(tensor)] = (weakref.ref(tensor), seen, digest)
         return known[2]
 
     # --- functions, classes, modules ------------------------------------------------------------

@@ -33,7 +33,7 @@ import curse_of_memory
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.tools.run_places import Call, Ended, TimedCall, outcomes
-from curse_of_memory.training.fingerprints import Fingerprints, NoFingerprintError
+from curse_of_memory.training.fingerprints import Fingerprints, NoFingerprintError, Noted
 
 __all__ = ["KEEP_IN", "KeptRuns", "kept_outcomes", "kept_runs"]
 
@@ -105,6 +105,7 @@ class KeptRuns:
             if _checksum(PACKAGE / path) != digest:
                 self._note_change(PACKAGE / path)
         self._written: list[Path] = []
+        self._large: dict[int, Noted] = {}
         self.checkpoints = folder / "checkpoints"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of files of its own that joblib cannot write: nor can we, then
@@ -129,7 +130,7 @@ class KeptRuns:
 
     def fingerprints(self, **settings: Any) -> Fingerprints:
         """Return fingerprints that are held together with what this folder was made from."""
-        return Fingerprints(self.covers, **settings)
+        return Fingerprints(self.covers, large=self._large, **settings)
 
     def key(self, *fingerprints: str) -> str:
         """Return the key of something that these fingerprints, and this folder's surroundings, decide."""
@@ -303,7 +304,7 @@ def _kept_or_made(
             missing.append(TimedCall(call))
     for call, ended in found:
         yield call, _Found(ended.value, ended.seconds)
-    del found
+    del found, taken
     written = kept.checkpoint_count
     ends = outcomes(missing, jobs)
     with contextlib.closing(ends):
@@ -312,10 +313,10 @@ def _kept_or_made(
             if not isinstance(outcome, Ended):
                 yield call, outcome
                 continue
-            key, same = keys.get(call.number), taken if outcome.process == os.getpid() else None
+            key, here = keys.get(call.number), outcome.process == os.getpid()
             if (
                 key is not None
-                and _is_worth_keeping(kept, call, key, outcome, clock[call.number], same)
+                and _is_worth_keeping(kept, call, key, outcome, clock[call.number], here)
                 and kept.keep(key, outcome, call.name)
             ):
                 kept.drop_checkpoints(written)
@@ -323,16 +324,14 @@ def _kept_or_made(
             yield call, outcome.value
 
 
-def _is_worth_keeping(
-    kept: KeptRuns, call: Call, key: str, ended: Ended, clock: float, taken: Fingerprints | None
-) -> bool:
+def _is_worth_keeping(kept: KeptRuns, call: Call, key: str, ended: Ended, clock: float, here: bool) -> bool:
     """Return whether a run is long enough to be kept, and whether its key says all that decides it."""
     if ended.seconds < SHORTEST or ended.seconds < WORTH * clock or not kept.still_the_same():
         return False
     if ended.drew:
         kept.say(f"runs of {call.name} are not kept: they draw from, or set, a global random generator")
         return False
-    if taken is not None and kept.key_of(call, kept.fingerprints(before=taken)) != key:
+    if here and kept.key_of(call, kept.fingerprints()) != key:
         kept.say(f"runs of {call.name} are not kept: they change their arguments, or the function itself")
         return False
     return True

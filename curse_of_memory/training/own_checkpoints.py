@@ -63,9 +63,7 @@ class OwnCheckpoint(Checkpoint):
         self._generators = generator_states(device)
         self._device, self._off = device, False
         self._last = self._began = time.monotonic()
-        # data may be large; they are looked at when there may be something to go on from, or to write
-        path = self._path_now() if any(kept.checkpoints.glob("*.pt")) else None
-        super().__init__(path, kind, {"start": self._start})
+        super().__init__(self._path_now(), kind, {"start": self._start})
 
     def _frame_now(self) -> str:
         """Return the fingerprint of the models aside of what a checkpoint holds of them."""
@@ -84,26 +82,36 @@ class OwnCheckpoint(Checkpoint):
 
     def write(self, state: Mapping) -> None:
         """Write `state`, if what decides the training is as it was."""
-        self._off = True
-        if not same_states(self._generators, generator_states(self._device)):
-            return
-        try:
-            path = self._path_now()
-            if self._frame_now() != self._frame or path != (self._path or path):
-                return
-        except NoFingerprintError:
+        if not self._is_decided():
+            self._off = True
+            self._remove()
             return
         if not self._kept.still_the_same():
+            self._off = True
             return
-        self._path = path
         try:
             # the generators are as they were: whoever goes on has those of its own start
             super().write({**state, **({"generators": []} if "generators" in state else {})})
-            self._kept.note_checkpoint(path)
-            self._off = False
+            self._kept.note_checkpoint(self._place)
         except OSError as error:
-            self._kept.say(f"no room for checkpoints, they are not kept: {error.strerror or error}")
+            self._off = True
+            why = str(error.strerror or error).rpartition(": ")[2]
+            self._kept.say(f"no room for checkpoints, they are not kept: {why}")
         self._last = time.monotonic()
+
+    def _is_decided(self) -> bool:
+        """Return whether nothing but the tensors of the models is in another state than at the start."""
+        if not same_states(self._generators, generator_states(self._device)):
+            return False
+        try:
+            return self._frame_now() == self._frame and self._path_now() == self._place
+        except NoFingerprintError:
+            return False
+
+    @property
+    def _place(self) -> Path:
+        assert self._path is not None  # it is one of the batch's
+        return self._path
 
     def read(self, device: torch.device) -> dict | None:
         """Return the state in the file; None where there is none, or where it is damaged, which is said."""
@@ -112,15 +120,18 @@ class OwnCheckpoint(Checkpoint):
         except ValueError as error:
             self._kept.say(f"a training begins anew: {error}")
             return None
-        if state is not None and self._path is not None:
-            self._kept.note_checkpoint(self._path)
+        if state is not None:
+            self._kept.note_checkpoint(self._place)
             self._kept.say("a training goes on from its last checkpoint")
         return state
 
     def _refused(self, why: str) -> ValueError:
-        with contextlib.suppress(OSError, AttributeError):
-            self._path.unlink(missing_ok=True)  # or it would be refused for ever
+        self._remove()  # or it would be refused for ever
         return super()._refused(why)
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._place.unlink(missing_ok=True)
 
 
 def checkpoint_of(
