@@ -311,6 +311,7 @@ def test_learnt_steps_start_where_they_are_told_and_stay_in_their_interval(start
         assert (layer.time_step <= 1).all()
 
 
+@pytest.mark.slow
 def test_one_step_from_one_on_learns_to_be_smaller_and_comes_back():
     """From dt = 1 there is a way down; past 1 there is no way, and it turns round."""
     torch.manual_seed(0)

@@ -39,6 +39,7 @@ class Direction(nn.Module):
     Rows are four blocks of h: y gate, z gate, goal of z, goal of y. A learnt step is dt = exp(−abs w), which
     is in (0, 1] whatever w, ``log_dt``, is. Steps of w change it by factors, as suits a number that may be 1
     or 10⁻⁴. At dt = 1, w = 0, the derivative is the one from above, so that it can be learnt from there, too.
+    Weight decay pulls dt towards 1.
     """
 
     def __init__(self, width: int, input_size: int, dt: float, learn_dt: str):
