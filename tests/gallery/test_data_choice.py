@@ -56,7 +56,7 @@ def write(project, *cells, needs=("mnist",)):
 
 def planned(project, here, texts=None):
     notebooks = find_notebooks(project.root)
-    jobs, reasons = plan(notebooks.values(), notebooks, {"fast": {}}, "fast", texts or {}, here.machine)
+    jobs, reasons = plan(notebooks.values(), {"fast": {}}, "fast", texts or {}, here.machine)
     assert not reasons
     return jobs
 
