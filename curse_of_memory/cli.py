@@ -4,7 +4,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,6 @@ from curse_of_memory.tools.versions import __version__
 if TYPE_CHECKING:  # slow to import, and there are commands that need none of it
     from curse_of_memory.gallery.batch import Outcome
     from curse_of_memory.gallery.origin import Machine
-    from curse_of_memory.gallery.placement import Placement
     from curse_of_memory.gallery.publication import Job
     from curse_of_memory.gallery.standing import FigureStanding
 
@@ -192,8 +191,8 @@ def figures(
     figures/full_scale, and what has the parameters of no preset to figures/custom, without --out.
     """
     from curse_of_memory.gallery import batch, execution
-    from curse_of_memory.gallery.data_choice import kept_figures
-    from curse_of_memory.gallery.estimates import ending_within, read_duration
+    from curse_of_memory.gallery.estimates import read_duration
+    from curse_of_memory.gallery.outlook import Outlook, outlook, told
     from curse_of_memory.gallery.placement import Placement, by_scale
     from curse_of_memory.gallery.run_folders import RunFolder
     from curse_of_memory.gallery.watching import Watch
@@ -216,8 +215,14 @@ def figures(
         placement = Placement({out: planned}, (out,))
         if given is None:
             placement = by_scale(planned, project.catalogue.presets, out)
+
+    def looked_ahead() -> Outlook:
+        figures = project.out(None)
+        return outlook(placement, project.catalogue, figures, force=force, jobs=jobs, limit=limit)
+
     if dry_run:
-        tell_plan(project, placement, reasons, jobs, force, limit)
+        for line in told(looked_ahead(), project.catalogue, project.notebooks, reasons):
+            click.echo(line)
         return
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}
     outcomes |= {name: batch.Outcome(name, "failed", error=reason) for name, reason in reasons.items()}
@@ -226,37 +231,20 @@ def figures(
         try:
             with batch.only_batch(placement.written, project.notebooks):
                 begun = True
-                kept = kept_figures(placement.jobs)
-                outcomes |= {name: batch.Outcome(name, said) for name, said in kept.items()}
-                planned = [job for job in planned if job.notebook.name not in kept]
-                todo = {
-                    folder: [
-                        job
-                        for job in (some if force else batch.outdated(some, folder))
-                        if job.notebook.name not in kept
-                    ]
-                    for folder, some in placement.jobs.items()
-                }
-                left = [job.notebook.name for some in todo.values() for job in some]
+                plan = looked_ahead()
+                outcomes |= {name: batch.Outcome(name, said) for name, said in plan.kept.items()}
+                outcomes |= {name: batch.Outcome(name, "left out") for name in plan.left_out}
                 for folder, some in placement.jobs.items():
                     for job in some:
-                        if job.notebook.name in kept or job.notebook.name in left:
+                        if job.notebook.name in (*plan.kept, *plan.left_out, *plan.names):
                             continue
                         outcomes[job.notebook.name] = batch.Outcome(job.notebook.name, "up to date")
                         if not keep_runs:  # a batch may have been killed between publishing and tidying up
                             RunFolder(folder, job.notebook).forget()
-                announce_compilation(job for some in todo.values() for job in some)
-                # by what is asked for, not by what is left of it: sums are in another order with more threads
-                workers = workers_for(jobs, planned)
-                if limit < math.inf:
-                    within = ending_within(limit, estimates(project, todo), workers)
-                    for folder, some in todo.items():
-                        todo[folder] = [job for job in some if job.notebook.name in within]
-                    for name in set(left).difference(within):
-                        outcomes[name] = batch.Outcome(name, "left out")
-                conditions = execution.Conditions(workers, longest, anew=force, keep_runs=keep_runs)
-                watch = Watch(sum(map(len, todo.values())), sys.stderr)
-                for folder, some in todo.items():
+                announce_compilation(job for some in plan.todo.values() for job in some)
+                conditions = execution.Conditions(plan.workers, longest, anew=force, keep_runs=keep_runs)
+                watch = Watch(len(plan.names), sys.stderr)
+                for folder, some in plan.todo.items():
                     with closing(execution.run(some, folder, conditions, watch)) as running:
                         for outcome in watch.over(running):
                             outcomes[outcome.name] = outcome
@@ -307,7 +295,7 @@ def list_(project: Project, names: tuple[str, ...], verbose: bool, out: Path | N
             click.echo(f"    {p.name}: {p.type} = {p.default!r}  {p.help}".rstrip())
     troubles = troubles_of(project, standing_of)
     if names:  # those of the others are not asked for
-        troubles = [standing.trouble for standing in standing_of.values() if standing.trouble]
+        troubles = [trouble for standing in standing_of.values() for trouble in standing.troubles]
     if troubles:
         for trouble in troubles:
             click.echo(f"Error: {trouble}", err=True)
@@ -317,11 +305,13 @@ def list_(project: Project, names: tuple[str, ...], verbose: bool, out: Path | N
 @main.command()
 @click.pass_obj
 def check(project: Project) -> None:
-    """Check that notebooks, modules, papers and presets agree."""
-    from curse_of_memory.gallery.lint import lint
+    """Check that notebooks, modules, papers and presets agree, and figures at full scale with these."""
+    from curse_of_memory.gallery.lint import lint, lint_scales
 
     with refusals():
         complaints = lint(project.notebooks, project.catalogue)
+        if out := project.out(None):
+            complaints += lint_scales(project.standings(out))
     for line in complaints:
         click.echo(line)
     if complaints:
@@ -387,69 +377,6 @@ def runs_sent_to(scheduler: str | None) -> Iterator[None]:
         os.environ.pop(SCHEDULER)
         if former is not None:
             os.environ[SCHEDULER] = former
-
-
-def workers_for(jobs: int | None, left: Sized) -> int:
-    """Return how many notebooks run at a time: what was asked for, else as many as cores and notebooks."""
-    return jobs or max(1, min(os.cpu_count() or 1, len(left)))
-
-
-def estimates(project: Project, todo: Mapping[Path, list["Job"]]) -> dict[str, float | None]:
-    """Return the seconds that every job will take, by its notebook; None if there is no telling."""
-    from curse_of_memory.gallery.estimates import estimated
-    from curse_of_memory.gallery.scales import PLACES
-
-    known = {}
-    own = project.out(None)
-    for folder, jobs in todo.items():
-        folders = [folder, *(own / place for place in PLACES.values() if own)]
-        for job in jobs:
-            name = job.notebook.name
-            known[name] = estimated(job, project.catalogue.costs.get(name, ""), folders)
-    return known
-
-
-def tell_plan(
-    project: Project,
-    placement: "Placement",
-    reasons: Mapping[str, str],
-    jobs: int | None,
-    force: bool,
-    limit: float,
-) -> None:
-    """Print what a batch would make, how long each notebook and all of it would take, and what it needs."""
-    from curse_of_memory.gallery import batch
-    from curse_of_memory.gallery.catalogue import NEEDS
-    from curse_of_memory.gallery.data_choice import kept_figures
-    from curse_of_memory.gallery.estimates import ending_within, in_words
-
-    known, kept = estimates(project, placement.jobs), kept_figures(placement.jobs)
-    left = {
-        job.notebook.name
-        for folder, some in placement.jobs.items()
-        for job in (some if force else batch.outdated(some, folder))
-        if job.notebook.name not in kept
-    }
-    workers = workers_for(jobs, left)
-    todo = {name: known[name] for name in known if name in left}
-    within = todo if limit == math.inf else ending_within(limit, todo, workers)
-    needs = {item.notebook: {item.needs} for item in project.catalogue.items if item.needs}
-    width = max(map(len, (*known, *reasons)), default=0)
-    for name, seconds in known.items():
-        data = project.notebooks[name].needs_data
-        needed = [f"data: {', '.join(data)}"] if data else []
-        needed += [need for need in NEEDS if need in needs.get(name, ()) and not (data and need == "data")]
-        said = "to do" if name in within else "left out" if name in left else kept.get(name, "up to date")
-        click.echo(f"{name:<{width}}  {in_words(seconds):>8}  {said:<10}  {', '.join(needed)}".rstrip())
-    for name, reason in reasons.items():
-        click.echo(f"{name:<{width}}  {'?':>8}  {reason}")
-    total = sum(todo[name] or 0 for name in within)
-    unknown = sum(todo[name] is None for name in within)
-    more = f", and {unknown} that cannot be told" if unknown else ""
-    shared = (
-        f", on {workers} at a time about {in_words(max([total / workers, *(todo[n] or 0 for n in within)]))}"
-    )
-    click.echo(f"\n{len(within)} to do: {in_words(total)}{more}{shared if workers > 1 and total else ''}")
 
 
 def write_pages(project: Project, out: Path) -> list[str]:

@@ -17,8 +17,9 @@ from curse_of_memory.gallery.estimates import check_cost
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, source
 from curse_of_memory.gallery.parameters import COMMON, same_value
 from curse_of_memory.gallery.scales import FULL_SCALE
+from curse_of_memory.gallery.standing import FigureStanding
 
-__all__ = ["lint"]
+__all__ = ["lint", "lint_scales"]
 
 MAX_BYTES = 1_500_000
 
@@ -62,6 +63,24 @@ def lint(notebooks: Mapping[str, Notebook], catalogue: Catalogue) -> list[str]:
         if item.notebook and item.notebook not in notebooks
     ]
     return list(dict.fromkeys(complaints))
+
+
+def lint_scales(figures: Mapping[str, FigureStanding]) -> list[str]:
+    """Return the complaints about figures at full scale, one line each: they are spoilt, or of another scale.
+
+    `figures` are from `ledger.standings`.
+    """
+    complaints = []
+    for name, best in figures.items():
+        for one in (best, best.other):
+            if one and one.folder and one.trouble:
+                complaints.append(one.trouble)
+            elif one and one.folder and one.preset != FULL_SCALE:
+                what = ", ".join(one.reduced)
+                complaints.append(
+                    f"{one.folder}{name} was made with another {what} than its paper's preset has"
+                )
+    return complaints
 
 
 def _module(notebook: Notebook, catalogue: Catalogue) -> Iterator[str]:

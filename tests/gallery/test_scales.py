@@ -242,6 +242,15 @@ def test_a_full_scale_figure_that_is_spoilt_is_named_and_the_reduced_one_shown(b
     assert "Seen with 8." in html
 
 
+def test_check_knows_full_scale_that_is_none_any_more(both):
+    assert "full_scale" not in both.run("check").stdout
+    both.presets(f"paper: {{{NAME}: {{horizon: 65}}}}")
+    said = f"full_scale/{NAME} was made with another horizon than its paper's preset has"
+    assert said in both.run("check").stdout.splitlines()
+    (both.out / "full_scale" / f"{NAME}.json").write_text("{")
+    assert f"at full scale, memory_bias.json of {NAME} is not JSON" in both.run("check").stdout
+
+
 def test_list_says_which_scale_is_stale(project, runs):
     figures(project, "--preset", "paper")
     figures(project)
