@@ -193,7 +193,8 @@ def _summary(table: pd.DataFrame, crossings: dict) -> tuple[str, dict, dict]:
         # the cautious way round
         factor = _widening(curves, "lower", "upper") if stable else _widening(curves, "upper", "lower")
         bound = "at most" if stable else "at least"
-        words.append(f"{factor:.2g} ({name})")
+        # errors that no float holds are infinite here
+        words.append(f"{factor:.2g} ({name})" if math.isfinite(factor) else f"over 1e308 ({name})")
         label = f"{name}: error of wider over narrower, {bound}"
         headline[label] = factor
         logs = _logs(name)
