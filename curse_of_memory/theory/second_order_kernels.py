@@ -109,16 +109,25 @@ def state_errors(K: np.ndarray, states: int) -> list[float]:
     times = np.arange(len(K)) * DURATION / len(K)
     whole = np.linalg.norm(K) ** 2
 
-    def lost(logs: np.ndarray) -> float:
-        Q, _ = np.linalg.qr(np.exp(-np.multiply.outer(times, np.exp(logs))))
-        return math.log(max(1 - np.linalg.norm(Q.T @ K @ Q) ** 2 / whole, EPS))
+    def lost(logs: np.ndarray) -> tuple[float, np.ndarray]:
+        decay = np.multiply.outer(times, np.exp(logs))
+        basis = np.exp(-decay)
+        Q, R = np.linalg.qr(basis)
+        seen = K @ Q
+        inside = Q.T @ seen
+        left = 1 - np.linalg.norm(inside) ** 2 / whole
+        if left <= EPS or not np.diag(R).all():
+            return math.log(max(left, EPS)), np.zeros_like(logs)
+        # d|Qᵀ K Q|² = 4 tr(R⁻¹ (Qᵀ K Q) (K Q)ᵀ (1 − Q Qᵀ) dΦ): d(Q Qᵀ) is (1 − Q Qᵀ) dΦ Φ⁺ and its transpose
+        slope = 4 * (seen - Q @ inside) @ np.linalg.solve(R, inside).T
+        return math.log(left), (slope * decay * basis).sum(0) / (whole * left)
 
     errors, before = [], np.empty(0)
     for m in range(1, states + 1):
         starts = [np.linspace(math.log(SLOWEST), math.log(FASTEST), m)]
         starts += [np.append(before, edge) for edge in (math.log(SLOWEST / 2), math.log(2 * FASTEST))]
         bounds = [(math.log(SLOWEST / 10), math.log(len(K) / DURATION * 5))] * m
-        fits = [minimize(lost, start, method="L-BFGS-B", bounds=bounds) for start in starts]
+        fits = [minimize(lost, start, jac=True, method="L-BFGS-B", bounds=bounds) for start in starts]
         best = min(fits, key=lambda fit: fit.fun)
         before = best.x
         errors.append(min([math.exp(best.fun / 2), *errors]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,14 @@ def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: s
         yield best
 
 
+@lru_cache(maxsize=4)  # fits with pairs begin with the real ones, which whoever compares them asks for, too
+def _real_rates(values: bytes, root_weight: bytes, terms: int) -> tuple[RealSum, ...]:
+    """Return the best real rates of every number of terms."""
+    rho, root = np.frombuffer(values), np.frombuffer(root_weight)
+    samples = Samples(rho, root, condensed=True)
+    return tuple(best_real_rates(samples, starts.directions(rho), terms, ROUNDING))
+
+
 class _Search:
     """The search for the best rates for given values and weights."""
 
@@ -89,8 +98,7 @@ class _Search:
 
     def real_rates(self, values: np.ndarray, terms: int) -> Iterator[RealSum]:
         """Yield the best real rates for other values under the same weights."""
-        samples = Samples(values, self.root_weight, condensed=True)
-        return best_real_rates(samples, starts.directions(values), terms, ROUNDING)
+        return iter(_real_rates(values.tobytes(), self.root_weight.tobytes(), terms))
 
     def complex(self, terms: int) -> Iterator[LagFit]:
         """Yield the best rates of every number of terms, the real ones among them."""
