@@ -1,19 +1,33 @@
 """Small language models and their training: an LSTM, a causal transformer, state space layers of words."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
+import xarray as xr
 from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.nn import LSTM, S4D, CausalTransformer, SequenceStack
+from curse_of_memory.nn.building.inputs import many_of_tokens
+from curse_of_memory.nn.building.many_models import looked_up, of_each_model, weights_of_part
 from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.tasks import WikiText2
-from curse_of_memory.training import FitResult, fit
+from curse_of_memory.training import FitResult, fit, sweep
 
-__all__ = ["WordModel", "fit_words", "trained_language_models", "unigram_entropy", "word_lstm", "word_s4d"]
+__all__ = [
+    "WordModel",
+    "WordStack",
+    "fit_words",
+    "sweep_words",
+    "trained_language_models",
+    "unigram_entropy",
+    "word_lstm",
+    "word_s4d",
+]
 
 HEADS = 2
+VALIDATED = 64  # pieces of text
 
 
 class WordModel(nn.Module):
@@ -40,6 +54,45 @@ class WordModel(nn.Module):
         return self.network(self.embed(words))
 
 
+class WordStack(WordModel):
+    """An embedding of words and a :class:`SequenceStack` that reads it, which can run for many models.
+
+    Parameters
+    ----------
+    network : SequenceStack
+        As for :class:`WordModel`, and so are the others.
+    vocabulary, width, seed : int
+        As there.
+    """
+
+    network: SequenceStack
+
+    @property
+    def architecture(self) -> tuple:
+        """What :meth:`run_many` uses of this model beside weights."""
+        return type(self), *self.network.architecture
+
+    @property
+    def family(self) -> tuple:
+        """The `architecture` without the maps of recurrent weights."""
+        return type(self), *self.network.family
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return logits of many models with stacked `parameters`, ``(model, batch, time, vocabulary)``."""
+        return self.run_each([self], parameters, x)
+
+    def run_each(self, layers: Sequence["WordStack"], parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return logits of many models that may differ in maps of recurrent weights, those of `layers`.
+
+        Words `x` are ``(batch, time)``, for all models, or ``(model, batch, time)``.
+        """
+        p, x = many_of_tokens(self, parameters, x)
+        embedded = looked_up(p["embed.weight"], of_each_model(p, x, 2))
+        return self.network.run_each(
+            [layer.network for layer in layers], weights_of_part(p, "network"), embedded
+        )
+
+
 def word_lstm(vocabulary: int, width: int, layers: int, seed: int) -> WordModel:
     """Return an :class:`LSTM` of words; `width` is that of the embedding and of the state."""
     network = LSTM(width, layers, input_size=width, output_size=vocabulary, seed=seed)
@@ -48,7 +101,7 @@ def word_lstm(vocabulary: int, width: int, layers: int, seed: int) -> WordModel:
 
 def word_s4d(
     vocabulary: int, width: int, layers: int, seed: int, *, states: int, parameterization: str
-) -> WordModel:
+) -> WordStack:
     """Return a pre-norm :class:`SequenceStack` of :class:`S4D` of words, whose modes are real.
 
     Their rates at the start are between 0.01 and 1 per word, under one seed the same for every map.
@@ -62,7 +115,7 @@ def word_s4d(
         placement="pre",
         seed=seed,
     )
-    return WordModel(network, vocabulary, width, seed)
+    return WordStack(network, vocabulary, width, seed)
 
 
 def trained_language_models(
@@ -168,7 +221,49 @@ def fit_words(
         schedule="cosine",
         clip=clip,
         validate_every=validate_every,
-        validation_size=64,
+        validation_size=VALIDATED,
+        watch=watch,
+        seed=seed,
+        device=device,
+    )
+
+
+def sweep_words(
+    models: Sequence[WordStack],
+    task: WikiText2,
+    validation: WikiText2,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    validate_every: int,
+    seed: Sequence[int],
+    device: str,
+    watch: Callable[[nn.Module], Mapping[str, float]] | None = None,
+) -> xr.Dataset:
+    """Train many models at once as :func:`fit_words` trains each, without clipping.
+
+    Parameters
+    ----------
+    models : sequence of WordStack
+        What :func:`word_s4d` returns.
+    task, validation : WikiText2
+        The text that they learn, and the text of the validation.
+    steps, batch_size, learning_rate, validate_every, seed, device, watch
+        As :func:`curse_of_memory.training.sweep` takes them.
+    """
+    return sweep(
+        models,
+        task,
+        loss=TemporallyWeightedCrossEntropy(),
+        validation=validation,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule="cosine",
+        clip=math.inf,
+        validate_every=validate_every,
+        validation_size=VALIDATED,
         watch=watch,
         seed=seed,
         device=device,

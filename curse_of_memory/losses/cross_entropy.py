@@ -130,8 +130,10 @@ class TemporallyWeightedCrossEntropy(WithForm):
         if self.form == "on_logits":
             logits, w = w.to(logits)[:, None] * logits, torch.ones_like(w)
         options = {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
-        targets = classes.mT if probable else classes
-        errors = functional.cross_entropy(logits.mT, targets, omega, reduction="none", **options)
+        # all steps are rows, as they lie in memory: torch takes longer where classes come before steps
+        targets = classes.flatten(0, 1)
+        errors = functional.cross_entropy(logits.flatten(0, 1), targets, omega, reduction="none", **options)
+        errors = errors.view(logits.shape[:2])
         w = w.to(errors)  # whose dtype may be wider under autocast
         if self.reduction != "mean":
             return self._reduce(w * errors)

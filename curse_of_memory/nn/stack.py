@@ -9,17 +9,25 @@ Equation.   A block with mixing layer S, activation σ, output map V and norm N 
             affine readout.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
 
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.activations import ACTIVATIONS, STACKED
+from curse_of_memory.nn.building.many_models import (
+    affine,
+    by_vmap,
+    normed,
+    of_each_model,
+    weights_of_part,
+    without_dropout,
+)
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
-from curse_of_memory.protocols import Outputs, can_run_chunks
+from curse_of_memory.protocols import Kindred, Outputs, Stackable, can_run_chunks
 from curse_of_memory.tools import checks
 
 __all__ = ["SequenceStack"]
@@ -68,6 +76,37 @@ class _Block(nn.Module):
         assert can_run_chunks(self.mixing)  # the stack has asked
         z, last = self.mixing.run(self._normed(x) if self.norm_first else x, state)
         return Outputs(self._after(x, z), last)
+
+    @property
+    def architecture(self) -> tuple | None:
+        """All of this block but weights; None with a norm of the batch, or a layer without ``run_many``."""
+        return (*self._own, self.mixing.architecture) if _is_for_many(self) else None
+
+    @property
+    def family(self) -> tuple | None:
+        """All of this block but weights and maps of recurrent weights; None as for the architecture."""
+        if not _is_for_many(self):
+            return None
+        return *self._own, self.mixing.family if _has_kin(self.mixing) else self.mixing.architecture
+
+    @property
+    def _own(self) -> tuple:
+        own = self.activation, self.gated, self.norm_first, self.residual, isinstance(self.norm, nn.LayerNorm)
+        return *own, self.dropout.p
+
+    def each(self, blocks: Sequence["_Block"], weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many `blocks` of this family to ``(model, batch, time, width)``."""
+        mixing, inside = self.mixing, weights_of_part(weights, "mixing")
+        before = normed(self.norm, weights, "norm", x) if self.norm_first else x
+        if _has_kin(mixing):
+            z = mixing.run_each([block.mixing for block in blocks], inside, before)
+        else:
+            z = cast(Stackable, mixing).run_many(inside, before)  # or the stack had taken another way
+        z = ACTIVATIONS[self.activation](z)
+        z = z if isinstance(self.out, nn.Identity) else affine(weights, "out", z)
+        z = nn.functional.glu(z) if self.gated else z
+        z = x + z if self.residual else z
+        return z if self.norm_first else normed(self.norm, weights, "norm", z)
 
     def _after(self, x: Tensor, z: Tensor) -> Tensor:
         z = self.out(self.dropout(ACTIVATIONS[self.activation](z)))
@@ -225,6 +264,69 @@ class SequenceStack(Streaming[tuple]):
             last.append(after)
         return Outputs(self.readout(z), tuple(last))
 
+    @property
+    def architecture(self) -> tuple:
+        """What :meth:`run_many` uses of this model beside weights: class, pooling, blocks and their layers.
+
+        A stack that is not for many at once, such as one with a norm of the batch, is like no other.
+        """
+        return self._alike([block.architecture for block in self._each_block])
+
+    @property
+    def family(self) -> tuple:
+        """The `architecture` without the maps of recurrent weights."""
+        return self._alike([block.family for block in self._each_block])
+
+    def _alike(self, blocks: Sequence[tuple | None]) -> tuple:
+        return type(self), self.pooling, *(id(self) if block is None else block for block in blocks)
+
+    @property
+    def _each_block(self) -> list[_Block]:
+        return list(cast(Iterable[_Block], self.blocks))
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many stacks that differ from this one in their weights only.
+
+        Arguments, result and errors are those of :meth:`run_each`, with this stack for each.
+        """
+        return self.run_each([self], parameters, x)
+
+    def run_each(
+        self, layers: Sequence["SequenceStack"], parameters: Mapping[str, Tensor], x: Tensor
+    ) -> Tensor:
+        """Return the answers of many stacks of this family, which may differ in recurrent maps, too.
+
+        Parameters
+        ----------
+        layers : sequence of SequenceStack
+            One for each model, whose layers name their maps; a single one is for all.
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, input_size)`` or ``(model, batch, time, input_size)``
+            Inputs from a state at rest, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, output_size)``
+            Without time where there is a pooling.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, a weight is missing, or there is dropout in training mode.
+        """
+        for block in self._each_block:
+            without_dropout(self, block.dropout.p)
+        p, x = inputs.many_models(self, parameters, x)
+        if not all(map(_is_for_many, self._each_block)):
+            return by_vmap(self, p, x).to(parameters["readout.weight"].dtype)
+        z = affine(p, "embed", of_each_model(p, x))
+        for i, blocks in enumerate(zip(*(layer._each_block for layer in layers), strict=True)):
+            z = self._each_block[i].each(blocks, weights_of_part(p, f"blocks.{i}"), z)
+        if self.pooling != "none":
+            z = z.mean(2) if self.pooling == "mean" else z[:, :, -1]
+        return affine(p, "readout", z).to(parameters["readout.weight"].dtype)
+
     def _refuse_streaming(self) -> None:
         if self.pooling != "none":
             raise ValueError(f"pooling={self.pooling!r} has an answer only at the end: call the model itself")
@@ -238,6 +340,15 @@ class SequenceStack(Streaming[tuple]):
                 raise ValueError(
                     "batch normalisation in training mode sees all steps at once: call eval() before run()"
                 )
+
+
+def _is_for_many(block: _Block) -> bool:
+    """Return whether a block can answer for many: not with a norm of the batch, or a layer of one model."""
+    return not isinstance(block.norm, nn.BatchNorm1d) and checks.fulfils(block.mixing, Stackable)
+
+
+def _has_kin(layer: object) -> TypeGuard[Kindred]:
+    return checks.fulfils(layer, Kindred)
 
 
 def _made(mixing: Callable[[int], nn.Module], width: int) -> nn.Module:

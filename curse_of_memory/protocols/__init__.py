@@ -1,6 +1,7 @@
 """What this package asks of things that somebody hands in: of layers, of tasks, and of losses."""
 
 from curse_of_memory.protocols.layers import (
+    Kindred,
     LinearMemory,
     ManyModels,
     Modal,
@@ -13,6 +14,7 @@ from curse_of_memory.protocols.layers import (
 from curse_of_memory.protocols.tasks import LinearError, LinearLoss, LinearTask, Task
 
 __all__ = [
+    "Kindred",
     "LinearError",
     "LinearLoss",
     "LinearMemory",

@@ -7,6 +7,7 @@ SequenceLayer       ``run``, ``step`` and a state between them  whoever streams;
 LinearMemory        ``kernel``, ``offset``, ``dt``              exact losses, closed-form measurements
 ManyModels          ``run_many``                                perturbed copies, sweeps
 Stackable           ``run_many`` and ``architecture``           sweeps, which find out who can run with whom
+Kindred             ``run_each`` and ``family``, beside those   sweeps over maps of recurrent weights
 Modal               ``multipliers``                             the rate at which memories decay
 ==================  ==========================================  ==============================================
 
@@ -17,8 +18,8 @@ isinstance does not see those that it wraps or hides.
 """
 
 import numbers
-from collections.abc import Hashable, Iterator, Mapping
-from typing import Generic, NamedTuple, Protocol, TypeGuard, TypeVar
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from curse_of_memory.tools import checks
 
 __all__ = [
+    "Kindred",
     "LinearMemory",
     "ManyModels",
     "Modal",
@@ -136,6 +138,19 @@ class Stackable(ManyModels, Protocol):
         Two layers of equal `architecture` whose weights agree in name, shape and dtype answer alike with the
         same weights, so that either can run both.
         """
+        ...
+
+
+class Kindred(Stackable, Protocol):
+    """Many models in one call that may differ in the maps of their recurrent weights, too."""
+
+    @property
+    def family(self) -> Hashable:
+        """All of the layer but the values of its weights and its maps: the `architecture` of relatives."""
+        ...
+
+    def run_each(self, layers: Sequence[Any], parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return what :meth:`run_many` does, by the maps of `layers`, one for each model or a single one."""
         ...
 
 

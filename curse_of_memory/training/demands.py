@@ -76,17 +76,17 @@ def real_number(error: Tensor) -> Tensor:
     return error.reshape(())
 
 
-def numbers_by_name(seen: Mapping[str, float], taken: Sequence[str]) -> dict[str, float]:
-    """Return what `watch` returned as floats by name; refuse names that are `taken` and what is no number."""
+def numbers_by_name(who: str, seen: Mapping[str, float], taken: Sequence[str]) -> dict[str, float]:
+    """Return what `who` returned as floats by name; refuse names that are `taken` and what is no number."""
     if not isinstance(seen, Mapping):
-        raise TypeError(f"watch must return numbers by name, got {type(seen).__name__}")
+        raise TypeError(f"{who} must return numbers by name, got {type(seen).__name__}")
     for name, number in seen.items():
         if not isinstance(name, str) or name in taken:
-            raise ValueError(f"watch must not name a number {name!r}, which is a column of the history")
+            raise ValueError(f"{who} must not name a number {name!r}, which is a column of the history")
         try:
             float(number)
         except (TypeError, ValueError, RuntimeError):
             raise TypeError(
-                f"watch must return numbers by name, got {type(number).__name__} for {name!r}"
+                f"{who} must return numbers by name, got {type(number).__name__} for {name!r}"
             ) from None
     return {name: float(number) for name, number in seen.items()}

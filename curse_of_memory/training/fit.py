@@ -241,7 +241,7 @@ def fit(
                 place.backward(error)
                 if watch is not None and ((run.step + 1) % validate_every == 0 or run.step + 1 >= steps):
                     with untouched(model, place.device):
-                        run.watched = numbers_by_name(watch(model), HISTORY_COLUMNS)
+                        run.watched = numbers_by_name("watch", watch(model), HISTORY_COLUMNS)
                 norm = place.clip(network, stepper, clip)
                 run.training_loss = place.mean(error)
                 if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):

@@ -8,7 +8,7 @@ import torch
 from torch.func import functional_call
 
 from curse_of_memory import nn, protocols
-from curse_of_memory.nn import RNN, S4D, SSM, TCN
+from curse_of_memory.nn import RNN, S4D, SSM, TCN, CausalSelfAttention, CausalTransformer, SequenceStack
 from curse_of_memory.protocols import LinearMemory, Outputs, SequenceLayer, Stackable
 from curse_of_memory.tools import checks
 
@@ -23,7 +23,28 @@ MANY = LINEAR | {
     "RNN tanh": lambda **k: RNN(4, activation="tanh", input_size=3, output_size=2, **k),
     "SSM tanh": lambda **k: SSM(4, activation="tanh", input_size=3, output_size=2, bias=False, **k),
     "S4D wide": lambda **k: S4D(3, states=6, skip=False, **k),
-}
+    "TCN": lambda **k: TCN([4, 3], 3, input_size=3, output_size=2, **k),
+    "TCN plain": lambda **k: TCN(
+        [4, 4], dilations=[1, 5], convolutions=1, activation="tanh", residual=False, bias=False, **k
+    ),
+    "TCN normalised": lambda **k: TCN([4, 4], weight_norm=True, **k),
+    "attention": lambda **k: CausalSelfAttention(4, 2, rotary=True, **k),
+    "transformer": lambda **k: CausalTransformer(
+        4, 2, heads=2, positions="sinusoidal", input_size=3, output_size=2, **k
+    ),
+    "transformer post": lambda **k: CausalTransformer(
+        4, positions="learnt", horizon=40, norm="post", activation="relu", **k
+    ),
+    "stack of S4D": lambda **k: SequenceStack(
+        lambda width: S4D(width, 4, step=None), 3, 2, input_size=3, output_size=2, placement="pre", **k
+    ),
+    "stack of RNN": lambda **k: SequenceStack(
+        lambda width: RNN(4, activation="tanh", input_size=width, output_size=width),
+        3, output="none", norm="none", residual=False, activation="tanh", **k,
+    ),
+    "stack of attention": lambda **k: SequenceStack(CausalSelfAttention, 4, 2, output="linear", **k),
+    "stack of others": lambda **k: SequenceStack(lambda width: torch.nn.Linear(width, width), 3, **k),
+}  # fmt: skip
 
 
 def stacked(models):
@@ -86,7 +107,7 @@ def test_a_memory_needs_a_step():
 def test_many_models_in_one_call_are_the_models_one_by_one(name, shared):
     models = [MANY[name](seed=seed, dtype=torch.float64) for seed in range(3)]
     assert checks.fulfils(models[0], Stackable)
-    assert models[0].architecture == models[1].architecture
+    assert (models[0].architecture == models[1].architecture) == (name != "stack of others")
     size = models[0].input_size
     x = noise(2, 30, size) if shared else noise(3, 2, 30, size)
     x.requires_grad_()
@@ -111,7 +132,9 @@ def test_short_weights_of_many_are_those_of_one(name):
     x = noise(2, 30, model.input_size).to(torch.bfloat16)
     together, alone = model.run_many(stacked([model]), x)[0], model(x)
     assert together.dtype == torch.bfloat16
-    scale = torch.finfo(torch.bfloat16).eps * alone.abs().max().item()
+    # one model rounds between its layers, of which there are some ten, and many together do not
+    roundings = 1 if isinstance(model, RNN | SSM | S4D) else 10
+    scale = roundings * torch.finfo(torch.bfloat16).eps * alone.abs().max().item()
     torch.testing.assert_close(together, alone, rtol=0, atol=scale)
 
 

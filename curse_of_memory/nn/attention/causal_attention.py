@@ -11,6 +11,7 @@ Algorithm.  ``scaled_dot_product_attention`` of torch. For streaming, keys and v
             kept: the cache grows by one row a step, and a step costs in proportion.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn.attention.positions import rotated
 from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.many_models import affine, of_each_model, without_dropout
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.protocols import Outputs
@@ -141,3 +143,39 @@ class CausalSelfAttention(Streaming[Cache]):
             q, k, v, mask, self.dropout if self.training else 0.0, is_causal=past == 0
         )
         return Outputs(self.out(a.transpose(1, 2).reshape(x.shape)), Cache(k, v))
+
+    @property
+    def architecture(self) -> tuple:
+        """What :meth:`run_many` uses of this layer beside weights: class, heads, rotary or not, dropout."""
+        return type(self), self.heads, self.rotary, self.dropout
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many layers that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, width)`` or ``(model, batch, time, width)``
+            Inputs without a past, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, width)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, a weight is missing, or there is dropout in training mode.
+        """
+        without_dropout(self, self.dropout)
+        p, x = inputs.many_models(self, parameters, x)
+        x = of_each_model(p, x)
+        models, batch, steps, width = x.shape
+        shape = models * batch, steps, 3, self.heads, width // self.heads
+        q, k, v = affine(p, "project", x).view(shape).permute(2, 0, 3, 1, 4)
+        if self.rotary:
+            q, k = rotated(q, 0), rotated(k, 0)
+        a = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = affine(p, "out", a.transpose(1, 2).reshape(x.shape))
+        return y.to(parameters["project.weight"].dtype)

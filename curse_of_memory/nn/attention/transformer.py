@@ -11,7 +11,7 @@ Algorithm.  Blocks in turn, each with the cache of its attention (``causal_atten
             which position a chunk starts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import torch
@@ -21,6 +21,14 @@ from curse_of_memory.nn.attention.causal_attention import Cache, CausalSelfAtten
 from curse_of_memory.nn.attention.positions import POSITIONS, waves
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.activations import ACTIVATIONS, FEEDFORWARD
+from curse_of_memory.nn.building.many_models import (
+    affine,
+    looked_up,
+    normed,
+    of_each_model,
+    weights_of_part,
+    without_dropout,
+)
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.protocols import Outputs
@@ -54,6 +62,22 @@ class _Block(nn.Module):
         a, last = self.attention.run(x, state)
         x = first(x + self.dropout(a))
         return Outputs(second(x + self._feedforward(x)), last)
+
+    def many(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many blocks of this kind to ``(model, batch, time, width)``."""
+        first, second = self.norms
+
+        def attended(z: Tensor) -> Tensor:
+            return self.attention.run_many(weights_of_part(weights, "attention"), z)
+
+        def fed_forward(z: Tensor) -> Tensor:
+            return affine(weights, "narrow", ACTIVATIONS[self.activation](affine(weights, "widen", z)))
+
+        if self.norm == "pre":
+            x = x + attended(normed(first, weights, "norms.0", x))
+            return x + fed_forward(normed(second, weights, "norms.1", x))
+        x = normed(first, weights, "norms.0", x + attended(x))
+        return normed(second, weights, "norms.1", x + fed_forward(x))
 
     def _feedforward(self, x: Tensor) -> Tensor:
         sigma = ACTIVATIONS[self.activation]
@@ -239,3 +263,45 @@ class CausalTransformer(Streaming[tuple[Cache, ...]]):
                 )
             return z + self.places.weight[past : past + steps]
         return z
+
+    @property
+    def architecture(self) -> tuple:
+        """All that :meth:`run_many` uses of this model but weights: positions, norm, σ, heads, dropout."""
+        first = cast(_Block, self.blocks[0])
+        own = self.positions, self.norm, isinstance(self.embed, nn.Embedding)
+        return type(self), *own, first.activation, first.attention.heads, self.dropout.p
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many models that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, input_size)``, or tokens of shape ``(batch, time)``
+            Inputs without a past, shared by the models; with a model in front for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, output_size)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, a weight is missing, or there is dropout in training mode.
+        """
+        without_dropout(self, self.dropout.p)
+        if isinstance(self.embed, nn.Embedding):
+            p, x = inputs.many_of_tokens(self, parameters, x)
+            z = looked_up(p["embed.weight"], of_each_model(p, x, 2))
+        else:
+            p, x = inputs.many_models(self, parameters, x)
+            z = affine(p, "embed", of_each_model(p, x))
+        if self.positions == "sinusoidal":
+            z = z + waves(0, z.shape[2], self.width, z)
+        elif self.places is not None:
+            z = z + p["places.weight"][:, None, : z.shape[2]]
+        for i, block in enumerate(cast(Iterable[_Block], self.blocks)):
+            z = block.many(weights_of_part(p, f"blocks.{i}"), z)
+        y = affine(p, "readout", normed(self.last_norm, p, "last_norm", z))
+        return y.to(parameters["readout.weight"].dtype)

@@ -26,6 +26,7 @@ __all__ = [
     "guarded",
     "initial_state",
     "many_models",
+    "many_of_tokens",
     "nan_where",
     "sequence",
     "state_of_each",
@@ -83,10 +84,25 @@ def many_models(
     tensor("x", x, f"shape {shape}, or with a model in front")
     if x.ndim not in (3, 4) or x.shape[-1] != layer.input_size:
         raise ValueError(f"x must have shape {shape}, or with a model in front, got {tuple(x.shape)}")
+    return _all_weights(layer, parameters), widened({"x": x})["x"]
+
+
+def many_of_tokens(
+    layer: nn.Module, parameters: Mapping[str, Tensor], x: Tensor
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return what :func:`many_models` does for tokens `x`, ``(batch, time)`` or with one such per model."""
+    tensor("x", x, "tokens of shape (batch, time), or with a model in front")
+    if x.ndim not in (2, 3):
+        raise ValueError(f"x must be tokens (batch, time), or with a model in front, got {tuple(x.shape)}")
+    return _all_weights(layer, parameters), x
+
+
+def _all_weights(layer: nn.Module, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the `parameters` that are weights of `layer`, in the precision to compute in."""
     names = [name for name, _ in layer.named_parameters()]
     if missing := [name for name in names if name not in parameters]:
         raise ValueError(f"parameters must hold all weights of the layer, but {missing[0]!r} is missing")
-    return widened({name: parameters[name] for name in names}), widened({"x": x})["x"]
+    return widened({name: parameters[name] for name in names})
 
 
 def tokens(x: Tensor, table: Tensor) -> Tensor:

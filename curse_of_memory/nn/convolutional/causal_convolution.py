@@ -11,10 +11,13 @@ Algorithm.  The (k − 1) d inputs before the first step go in front of a chunk 
             dilated convolution. The whole sequence is a chunk that zeros go before.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
 from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.many_models import affine
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.protocols import Outputs
@@ -149,6 +152,23 @@ class CausalConvolution(Streaming[Tensor]):
             taps = lost.to(y.dtype)[:, None]
             lost = nn.functional.max_pool1d(taps, self.kernel_size, 1, dilation=self.dilation)[:, 0] > 0
         return y.mT, last, lost
+
+    def many(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many convolutions of this shape to finite ``(model, batch, time, channel)``.
+
+        `weights` are stacked over the models. One product with all taps of an answer side by side: torch's
+        convolution takes many models as groups of channels, one after the other.
+        """
+        V = weights["weight"]
+        if "gain" in weights:
+            V = weights["gain"] / torch.linalg.vector_norm(V, dim=(2, 3), keepdim=True) * V
+        steps, whole = x.shape[2], nn.functional.pad(x, (0, 0, self.waits, 0))
+        starts = [self.waits - j * self.dilation for j in range(self.kernel_size)]
+        taps = torch.cat([whole[:, :, start : start + steps] for start in starts], -1)
+        maps = {"taps.weight": V.mT.flatten(2)}
+        if "bias" in weights:
+            maps["taps.bias"] = weights["bias"]
+        return affine(maps, "taps", taps)
 
     def extra_repr(self) -> str:
         """Return what ``print`` shows of the convolution between its brackets."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.activations import ACTIVATIONS, RECURRENT
+from curse_of_memory.nn.building.many_models import affine, of_each_model, weights_of_part, without_dropout
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.convolutional.causal_convolution import CausalConvolution
@@ -47,6 +48,15 @@ class _Block(nn.Module):
     def each(self) -> Iterable[CausalConvolution]:
         """Its convolutions, in order."""
         return cast(Iterable[CausalConvolution], self.convolutions)
+
+    def many(self, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many blocks of this kind to ``(model, batch, time, channel)``."""
+        sigma, z = ACTIVATIONS[self.activation], x
+        for i, convolution in enumerate(self.each):
+            z = sigma(convolution.many(weights_of_part(weights, f"convolutions.{i}"), z))
+        if not self.residual:
+            return z
+        return sigma(z + (x if self.skip is None else affine(weights, "skip", x)))
 
     def advance(
         self, x: Tensor, buffers: Iterator[Tensor | None], lost: Tensor | None, finite: bool
@@ -236,6 +246,39 @@ class TCN(Streaming[tuple[Tensor, ...]]):
             last += after
         y = self.readout(x)
         return Outputs(y if lost is None else inputs.nan_where(lost, y), tuple(last))
+
+    @property
+    def architecture(self) -> tuple:
+        """All that :meth:`run_many` uses of this network but weights: dilations, σ, residual, dropout."""
+        first = next(iter(self._each_block))
+        sizes = self.dilations, len(first.convolutions)
+        return type(self), *sizes, self.activation, first.residual, self.dropout
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many networks that differ from this one in their weights only.
+
+        Parameters
+        ----------
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, input_size)`` or ``(model, batch, time, input_size)``
+            Inputs after zeros, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, output_size)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, a weight is missing, or there is dropout in training mode.
+        """
+        without_dropout(self, self.dropout)
+        p, x = inputs.many_models(self, parameters, x)
+        z = of_each_model(p, x)
+        for i, block in enumerate(self._each_block):
+            z = block.many(weights_of_part(p, f"blocks.{i}"), z)
+        return affine(p, "readout", z).to(parameters["readout.weight"].dtype)
 
     def kernel(self, horizon: int, parameters: Mapping[str, Tensor] | None = None) -> Tensor:
         """Return the memory ρ̂_s of a linear network, its finite impulse response.

@@ -68,10 +68,10 @@ def discretize(eigenvalues: Tensor, step: Tensor | float, rule: str) -> tuple[Te
 def _mean_exponential(u: Tensor) -> Tensor:
     """Return (e^u − 1)/u, the mean of e^{u s} over 0 <= s <= 1, for small and for zero u, too."""
     small = u.abs() < 0.5
-    near = torch.where(small, u, 0)
-    series = torch.ones_like(near)
-    for n in range(14, 1, -1):  # Σ uⁿ/(n + 1)!, of which the next term is below 10⁻¹⁶
-        series = 1 + series * near / n
+    near, one = torch.where(small, u, 0), u.new_ones(())
+    series, terms = torch.ones_like(near), 8 if u.dtype in (torch.float32, torch.complex64) else 14
+    for n in range(terms, 1, -1):  # Σ uⁿ/(n + 1)!, of which the next term is below the rounding
+        series = torch.addcmul(one, series, near, value=1 / n)
     far = torch.where(small, 1, u)
     return torch.where(small, series, (far.exp() - 1) / far)
 
@@ -162,7 +162,10 @@ class DiagonalModes(KeepsMap, Streaming[Tensor]):
         `parameters` stand in for the module's own, by name.
         """
         p = self._weights(parameters)
-        decay = self._mapped(p["recurrent_weight"])
+        return self._stepped(self._mapped(p["recurrent_weight"]), p)
+
+    def _stepped(self, decay: Tensor, p: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return multipliers and input gains of modes with the real part, or modulus, `decay` = f(w)."""
         step = (
             self.dt * p["log_step"].exp()[..., None] if "log_step" in p else torch.full_like(decay, self.dt)
         )

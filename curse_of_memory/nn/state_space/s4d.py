@@ -7,13 +7,15 @@ Algorithm.  Whole sequences from rest: the memory K_s = C z^s φ of every channe
             the scan.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from curse_of_memory.nn.building.inputs import guarded, initial_state
+from curse_of_memory.nn.building.inputs import guarded, initial_state, many_models
+from curse_of_memory.nn.building.many_models import of_each_model
 from curse_of_memory.nn.building.own_precision import in_own_precision
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.recurrence.linear.convolution import fft_convolution
@@ -197,6 +199,53 @@ class S4D(DiagonalModes):
         like = self._weights(parameters)["output_weight"]
         return like.new_zeros(checks.positive_int("horizon", horizon), self.output_size)
 
+    @property
+    def family(self) -> tuple:
+        """What :meth:`run_each` uses of this layer beside weights and f: class, time of f, rule, dt."""
+        return type(self), self._map.time, self.discretization, self.dt
+
+    def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many layers that differ from this one in their weights only.
+
+        Arguments, result and errors are those of :meth:`run_each`, with this layer for each.
+        """
+        return self.run_each([self], parameters, x)
+
+    def run_each(self, layers: Sequence["S4D"], parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Return the answers of many layers of this family, which may differ in their maps f, too.
+
+        Parameters
+        ----------
+        layers : sequence of S4D
+            One for each model, which names its map; a single one is for all.
+        parameters : mapping from name to Tensor of shape ``(model, *shape)``
+            Every weight, stacked over the models.
+        x : Tensor of shape ``(batch, time, width)`` or ``(model, batch, time, width)``
+            Inputs from h = 0, shared by the models or for each its own.
+
+        Returns
+        -------
+        Tensor of shape ``(model, batch, time, width)``
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a shape does not fit, or a weight is missing.
+        """
+        p, x = many_models(self, parameters, x)
+        x = of_each_model(p, x)
+        z, phi = self._stepped(_each_mapped(layers, p["recurrent_weight"]), p)
+        horizon = x.shape[2]
+        if horizon == 0:
+            return torch.zeros_like(x)
+        coefficients = self._number(p["output_weight"]) * phi
+        kernels = modal_kernel(z, coefficients, horizon, pairs=self.has_pairs)
+        # to the convolution, channels of other models are further channels
+        wide = x.permute(1, 2, 0, 3)
+        y = fft_convolution(kernels.flatten(0, 1), wide.flatten(2)).view(wide.shape).permute(2, 0, 1, 3)
+        y = torch.addcmul(y, p["skip"][:, None, None], x) if "skip" in p else y
+        return y.to(parameters["output_weight"].dtype)
+
     def _responses(self, horizon: int, p: Mapping[str, Tensor]) -> Tensor:
         """Return the impulse responses K, ``(width, horizon)``."""
         z, phi = self.multipliers(p)
@@ -206,3 +255,12 @@ class S4D(DiagonalModes):
     def extra_repr(self) -> str:
         """Return what ``print`` shows of the layer between its brackets."""
         return f"width={self.width}, {self._kind()}"
+
+
+def _each_mapped(layers: Sequence[S4D], weights: Tensor) -> Tensor:
+    """Return f(w) of stacked `weights`, each by the map of its layer; neighbours of one map in one call."""
+    if len(layers) == 1:
+        return layers[0]._mapped(weights)
+    runs = [list(run) for _, run in itertools.groupby(layers, lambda layer: layer.parameterization)]
+    parts = weights.split([len(run) for run in runs])
+    return torch.cat([run[0]._mapped(part) for run, part in zip(runs, parts, strict=True)])

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
@@ -17,15 +16,17 @@ from curse_of_memory.nn.stack import SequenceStack
 from curse_of_memory.nn.state_space.ssm import SSM
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks.copying import Copying
-from curse_of_memory.training import fit
+from curse_of_memory.training import sweep
 
 __all__ = ["HALF", "MODELS", "ON_LOGITS", "authors_runs", "copying_runs", "last_rows"]
 
 HALF = 0.5  # of the digits
 ON_LOGITS = "TCN, weight on the logits"
+SCORES = ["cross_entropy", "recall", "everywhere"]  # of a validation, beside the loss
+Network = TCN | RNN | SequenceStack | CausalTransformer
 
 
-def _tcn(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> nn.Module:
+def _tcn(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> TCN:
     return TCN(
         [width] * levels,
         kernel_size,
@@ -35,13 +36,13 @@ def _tcn(task: Copying, seed: int, width: int, levels: int, kernel_size: int) ->
     )
 
 
-def _rnn(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> nn.Module:
+def _rnn(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> RNN:
     return RNN(
         2 * width, activation="tanh", seed=seed, input_size=task.input_size, output_size=task.output_size
     )
 
 
-def _ssm(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> nn.Module:
+def _ssm(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> SequenceStack:
     def mixing(inside: int) -> SSM:
         return SSM(
             4 * inside,
@@ -57,7 +58,7 @@ def _ssm(task: Copying, seed: int, width: int, levels: int, kernel_size: int) ->
     )
 
 
-def _transformer(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> nn.Module:
+def _transformer(task: Copying, seed: int, width: int, levels: int, kernel_size: int) -> CausalTransformer:
     return CausalTransformer(
         width,
         heads=2,
@@ -68,7 +69,9 @@ def _transformer(task: Copying, seed: int, width: int, levels: int, kernel_size:
     )
 
 
-MODELS: Mapping[str, Callable[[Copying, int, int, int, int], nn.Module]] = {
+MODELS: Mapping[
+    str, Callable[[Copying, int, int, int, int], TCN | RNN | SequenceStack | CausalTransformer]
+] = {
     "TCN": _tcn,
     ON_LOGITS: _tcn,
     "tanh RNN": _rnn,
@@ -77,38 +80,37 @@ MODELS: Mapping[str, Callable[[Copying, int, int, int, int], nn.Module]] = {
 }
 
 
-class _Watched(nn.Module):
-    """A loss that records the unweighted cross-entropy and the accuracy at each validation, too."""
-
-    def __init__(self, loss: nn.Module, task: Copying):
-        super().__init__()
-        self.loss, self.task, self.unweighted = loss, task, TemporallyWeightedCrossEntropy()
-        self.seen: list[dict[str, float]] = []
-
-    def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():  # a validation of fit
-            right = self.task.accuracy(logits, classes)
-            self.seen.append({"cross_entropy": self.unweighted(logits, classes).item()} | right._asdict())
-        return self.loss(logits, classes)
-
-
 def _trained(
     model: str,
-    p: float,
-    seed: int,
+    powers: Sequence[float],
+    seeds: Sequence[int],
     task: Copying,
-    width: int,
-    levels: int,
-    kernel_size: int,
+    sizes: Sequence[int],
     settings: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Return one row per validation of one run."""
-    network = MODELS[model](task, seed, width, levels, kernel_size)
-    form = "on_logits" if model == ON_LOGITS else "error"
-    watched = _Watched(TemporallyWeightedCrossEntropy(p, form=form), task)
-    history = fit(network, task, loss=watched, seed=seed, **settings).history
-    losses = pd.DataFrame({"step": history.step, "loss": history.validation_loss})
-    return losses.join(pd.DataFrame(watched.seen))
+    """Train a model under every weight from every seed, all at once; return a row per validation of each."""
+    plain, form = TemporallyWeightedCrossEntropy(), "on_logits" if model == ON_LOGITS else "error"
+
+    def score(logits: Tensor, classes: Tensor) -> dict[str, float]:
+        right = task.accuracy(logits, classes)._asdict()
+        return {"cross_entropy": plain(logits, classes).item()} | right
+
+    runs = [(p, seed) for p in powers for seed in seeds]
+    history = sweep(
+        [MODELS[model](task, seed, *sizes) for _, seed in runs],
+        task,
+        loss=[TemporallyWeightedCrossEntropy(p, form=form) for p, _ in runs],
+        score=score,
+        seed=[seed for _, seed in runs],
+        **settings,
+    )
+    tables = []
+    for member, (p, seed) in enumerate(runs):
+        own = history.isel(member=member)
+        columns = {"loss": own.validation_loss} | {name: own[name] for name in SCORES}
+        rows = pd.DataFrame({"step": own.step, **columns}).dropna()  # a run that diverged ends there
+        tables.append(rows.assign(p=p, seed=seed))
+    return pd.concat(tables, ignore_index=True)
 
 
 def copying_runs(
@@ -140,7 +142,7 @@ def copying_runs(
     width, levels, kernel_size : int
         Sizes of the TCN; SSM and transformer have the same width, the RNN twice that.
     steps, batch_size, learning_rate, validate_every, validation_size, device
-        As for :func:`curse_of_memory.training.fit`.
+        As for :func:`curse_of_memory.training.sweep`.
 
     Returns
     -------
@@ -156,12 +158,18 @@ def copying_runs(
         "validation_size": validation_size,
         "device": device,
     }
-    sizes = {"width": width, "levels": levels, "kernel_size": kernel_size}
-    return run_grid(
+    table = run_grid(
         _trained,
-        product_of(model=names, p=map(float, powers), seed=seeds),
-        {"task": task, "settings": settings} | sizes,
+        product_of(model=names),
+        {
+            "task": task,
+            "powers": [float(p) for p in powers],
+            "seeds": seeds,
+            "sizes": (width, levels, kernel_size),
+            "settings": settings,
+        },
     )
+    return table.loc[:, ["model", "p", "seed", "step", "loss", *SCORES]]
 
 
 def authors_runs() -> pd.DataFrame:

@@ -23,7 +23,7 @@ from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
-from curse_of_memory.training import fit, fit_expected, sweep
+from curse_of_memory.training import fit_expected, sweep
 
 __all__ = ["data", "plot", "range_errors"]
 
@@ -33,11 +33,11 @@ TARGETS: Mapping[str, Target] = {
 }
 LINEAR = "linear RNN"
 # as small as it takes for the memory not to be learnt in full: else there is nothing to choose
-RECURRENT: Mapping[str, Callable[[int], RNN]] = {
+RECURRENT: dict[str, Callable[[int], RNN]] = {
     LINEAR: lambda seed: RNN(2, diagonal=True, seed=seed),
     "tanh RNN": lambda seed: RNN(4, activation="tanh", seed=seed),
 }
-OTHERS: Mapping[str, Callable[[int], nn.Module]] = {
+OTHERS: dict[str, Callable[[int], TCN | SSM | CausalTransformer]] = {
     "TCN": lambda seed: TCN([4] * 3, 5, dilations=[1, 5, 25], convolutions=1, activation="tanh", seed=seed),
     "SSM": lambda seed: SSM(4, activation="tanh", seed=seed),
     "transformer": lambda seed: CausalTransformer(8, heads=2, positions="sinusoidal", seed=seed),
@@ -58,7 +58,7 @@ def data(
     powers: Sequence[float] = (0, 1, 2, 10),
     seeds: int = 3,
     recurrent_steps: int = 600,
-    steps: int = 120,
+    steps: int = 80,
     batch_size: int = 16,
     learning_rate: float = 0.02,
     samples: int = 256,
@@ -67,10 +67,11 @@ def data(
 ) -> Findings:
     """Train on ρ(t) = (1 + t/10)^{−1.1} and e^{−t/25} under the weights tᵖ, and measure what is remembered.
 
-    Each model is trained from `seeds` initial weights on sampled batches: the recurrent ones, all at once,
-    for `recurrent_steps` updates, the others for `steps`. The linear RNN is also trained on the exact
-    expected loss, of which the run with the lowest loss is kept. The memory is that of the last step, over
-    `samples` sequences; the errors are √(Σ (ρ̂_s − ρ_s)² / Σ ρ_s²) over the lags s < T/4 and s ≥ T/2.
+    Each model is trained from `seeds` initial weights on sampled batches, under all weights at once: the
+    recurrent ones for `recurrent_steps` updates, the others for `steps`. The linear RNN is also trained on
+    the exact expected loss, of which the run with the lowest loss is kept. The memory is that of the last
+    step, over `samples` sequences; the errors are √(Σ (ρ̂_s − ρ_s)² / Σ ρ_s²) over the lags s < T/4 and
+    s ≥ T/2.
 
     Columns: ``panel, lag, rho, memory, range, error, target, model, training, p, seed``; the panel *memory*
     has a few lags of each run, and *error* a number per run and range of lags.
@@ -84,16 +85,12 @@ def data(
     tables = []
     for name, rho in TARGETS.items():
         common = {"task": LinearFunctional(rho, horizon), "measured": measured}
-        sampled = common | {"settings": training}
+        sampled = common | {"settings": training, "powers": powers, "starts": starts}
         exact = run_grid(_exact, product_of(p=powers), common | {"starts": starts})
-        recurrent = run_grid(
-            _recurrent,
-            product_of(model=RECURRENT),
-            sampled | {"powers": powers, "starts": starts, "steps": recurrent_steps},
-        )
-        others = run_grid(_other, product_of(model=OTHERS, p=powers, seed=starts), sampled | {"steps": steps})
         tables.append(exact.assign(target=name, model=LINEAR, training="exact"))
-        tables += [table.assign(target=name, training="sampled") for table in (recurrent, others)]
+        for models, updates in ((RECURRENT, recurrent_steps), (OTHERS, steps)):
+            trained = run_grid(_sampled, product_of(model=models), sampled | {"steps": updates})
+            tables.append(trained.assign(target=name, training="sampled"))
     table = pd.concat(tables, ignore_index=True).reindex(columns=COLUMNS)
     return _findings(table)
 
@@ -111,7 +108,7 @@ def _exact(
     return _rows(task, model, measured).assign(seed=start)
 
 
-def _recurrent(
+def _sampled(
     model: str,
     task: LinearFunctional,
     powers: Sequence[float],
@@ -120,28 +117,13 @@ def _recurrent(
     settings: Mapping[str, Any],
     measured: Mapping[str, Any],
 ) -> pd.DataFrame:
-    """Train a recurrent model under every weight from every start, all at once: memories and errors."""
+    """Train a model under every weight from every start, all at once; return its memories and errors."""
     runs = [(p, start) for p in powers for start in starts]
-    models = [RECURRENT[model](start) for _, start in runs]
+    models = [(RECURRENT | OTHERS)[model](start) for _, start in runs]
     losses = [TemporallyWeightedMSE(p) for p, _ in runs]
     sweep(models, task, loss=losses, steps=steps, seed=[start for _, start in runs], **settings)
     trained = zip(runs, models, strict=True)
     return pd.concat([_rows(task, m, measured).assign(p=p, seed=start) for (p, start), m in trained])
-
-
-def _other(
-    model: str,
-    p: float,
-    seed: int,
-    task: LinearFunctional,
-    steps: int,
-    settings: Mapping[str, Any],
-    measured: Mapping[str, Any],
-) -> pd.DataFrame:
-    """Train a model under one weight from one start; return its memory and errors."""
-    network = OTHERS[model](seed)
-    fit(network, task, seed=seed, loss=TemporallyWeightedMSE(p), steps=steps, **settings)
-    return _rows(task, network, measured)
 
 
 def _rows(task: LinearFunctional, model: nn.Module, measured: Mapping[str, Any]) -> pd.DataFrame:

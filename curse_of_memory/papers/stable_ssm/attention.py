@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from curse_of_memory.experiments.grid import product_of, run_grid
+from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.nn import S4D, CausalSelfAttention, SequenceStack
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -26,7 +26,7 @@ from curse_of_memory.theory.lemmas.attention_memory import (
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import resolve_device
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training import fit
+from curse_of_memory.training import sweep
 
 __all__ = ["data", "left_by_models", "plot"]
 
@@ -80,9 +80,10 @@ def data(
         parts.append(errors.assign(panel="training", predictor=name))
     trained = run_grid(
         _trained,
-        product_of(layers=layers, predictor=parameterizations, seed=starts)
-        + product_of(layers=[1], predictor=[ATTENTION], seed=starts),
+        [{"layers": depth, "predictors": tuple(parameterizations)} for depth in layers]
+        + [{"layers": 1, "predictors": (ATTENTION,)}],
         common={
+            "starts": starts,
             "task": task,
             "unseen": unseen,
             "width": width,
@@ -104,8 +105,8 @@ def _by_step(errors: Tensor) -> pd.DataFrame:
 
 def _trained(
     layers: int,
-    predictor: str,
-    seed: int,
+    predictors: Sequence[str],
+    starts: Sequence[int],
     task: AttentionApproximation,
     unseen: tuple[Tensor, Tensor],
     width: int,
@@ -115,18 +116,25 @@ def _trained(
     learning_rate: float,
     device: torch.device,
 ) -> pd.DataFrame:
-    """Train one model; return its mean squared error at every step of unseen sequences, ``step, error``."""
+    """Train models of one depth from every start, all at once; return their errors on unseen sequences.
 
-    def mixing(width: int) -> torch.nn.Module:
-        if predictor == ATTENTION:
-            return CausalSelfAttention(width)
-        return S4D(width, states, parameterization=predictor, step=CLOCK)
+    Columns: ``predictor, seed, step, error``, with the mean squared error at every step.
+    """
 
-    model = SequenceStack(
-        mixing, width, layers, input_size=task.input_size, output_size=task.output_size, seed=seed
-    )
-    fit(
-        model,
+    def network(predictor: str, seed: int) -> SequenceStack:
+        def mixing(width: int) -> torch.nn.Module:
+            if predictor == ATTENTION:
+                return CausalSelfAttention(width)
+            return S4D(width, states, parameterization=predictor, step=CLOCK)
+
+        return SequenceStack(
+            mixing, width, layers, input_size=task.input_size, output_size=task.output_size, seed=seed
+        )
+
+    runs = [(predictor, seed) for predictor in predictors for seed in starts]
+    models = [network(*run) for run in runs]
+    sweep(
+        models,
         task,
         steps=steps,
         batch_size=batch_size,
@@ -135,14 +143,18 @@ def _trained(
         weight_decay=0.01,
         validate_every=max(1, steps // 4),
         validation_size=256,
-        seed=seed,
+        seed=[seed for _, seed in runs],
         device=device,
     )
-    weight = next(model.parameters())
-    with torch.no_grad():
-        batches = zip(*(tensor.to(weight).split(256) for tensor in unseen), strict=True)
-        squares = torch.cat([(model(x) - y).square().mean(2) for x, y in batches])
-    return _by_step(squares.double().mean(0).cpu())
+    tables = []
+    for (predictor, seed), model in zip(runs, models, strict=True):
+        weight = next(model.parameters())
+        with torch.no_grad():
+            batches = zip(*(tensor.to(weight).split(256) for tensor in unseen), strict=True)
+            squares = torch.cat([(model(x) - y).square().mean(2) for x, y in batches])
+        errors = _by_step(squares.double().mean(0).cpu())
+        tables.append(errors.assign(predictor=predictor, seed=seed))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _linear(x: Tensor, y: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.experiments.grid import product_of, run_grid
-from curse_of_memory.experiments.language_models import WordModel, fit_words, unigram_entropy, word_s4d
+from curse_of_memory.experiments.language_models import WordModel, sweep_words, unigram_entropy, word_s4d
 from curse_of_memory.nn import S4D, SequenceStack
 from curse_of_memory.nn.gradient_bounds import GradientBound, largest_ratio, reach
 from curse_of_memory.papers.stable_ssm._ratios import draw_ratios, typical_ratio, typical_ratios
@@ -25,7 +25,7 @@ from curse_of_memory.tasks.text import WIKITEXT2
 
 __all__ = ["data", "losses_at_the_end", "plot", "quoted_differences"]
 
-RECORDS = 20  # of one training
+RECORDS = 10  # of one training
 COLUMNS = ["panel", "parameterization", "learning_rate", "seed", "step", "ratio", "of_bound", "loss"]
 COLUMNS += ["reach", "gradient"]
 READ_OFF = 0.14  # error of a difference of two losses of the paper, each read off to 0.1 nats
@@ -39,12 +39,12 @@ def data(
     *,
     parameterizations: Sequence[str] = ("relu", "softplus", "exp", "tanh", "best"),
     learning_rates: Sequence[float] = (0.001, 0.01),
-    vocabulary: int = 500,
+    vocabulary: int = 250,
     width: int = 32,
     states: int = 8,
     layers: int = 2,
     sequence_length: int = 64,
-    steps: int = 150,
+    steps: int = 130,
     batch_size: int = 8,
     seeds: int = 3,
     data: str = "auto",
@@ -74,10 +74,10 @@ def data(
     )
     table = run_grid(
         _trained,
-        product_of(
-            parameterization=parameterizations, learning_rate=learning_rates, seed=range(seed, seed + seeds)
-        ),
+        product_of(learning_rate=learning_rates),
         common={
+            "parameterizations": parameterizations,
+            "starts": range(seed, seed + seeds),
             "task": task,
             "validation": validation,
             "width": width,
@@ -86,16 +86,16 @@ def data(
             "steps": steps,
             "batch_size": batch_size,
             "device": device,
-            "with_weights": (learning_rates[-1], seed),
+            "with_weights": learning_rates[-1],
         },
     )
     return _findings(table.loc[:, COLUMNS], unigram_entropy(task, validation), task.stand_in)
 
 
 def _trained(
-    parameterization: str,
     learning_rate: float,
-    seed: int,
+    parameterizations: Sequence[str],
+    starts: Sequence[int],
     task: WikiText2,
     validation: WikiText2,
     width: int,
@@ -104,30 +104,40 @@ def _trained(
     steps: int,
     batch_size: int,
     device: str,
-    with_weights: tuple[float, int],
+    with_weights: float,
 ) -> pd.DataFrame:
-    """Train one model; return its rows of *training*, and of *weights* if `with_weights` names this run."""
-    model = word_s4d(task.vocabulary, width, layers, seed, states=states, parameterization=parameterization)
-    gradients = _Gradients(model)
-    result = fit_words(
-        model,
+    """Train a model with every map from every start, all at once; return the rows of *training*.
+
+    Those of *weights* are there, too, of the models of the first start, if `with_weights` is this rate.
+    """
+    runs = [(name, start) for name in parameterizations for start in starts]
+    models = [
+        word_s4d(task.vocabulary, width, layers, start, states=states, parameterization=name)
+        for name, start in runs
+    ]
+    gradients = {id(model): _Gradients(model) for model in models}
+    result = sweep_words(
+        models,
         task,
         validation,
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        clip=math.inf,
         validate_every=max(1, steps // RECORDS),
-        watch=gradients.watched,
-        seed=seed,
+        watch=lambda model: gradients[id(model)].watched(model),
+        seed=[start for _, start in runs],
         device=device,
     )
-    seen = result.history.loc[:, ["step", "ratio", "of_bound", "validation_loss"]].dropna()
-    training = seen.rename(columns={"validation_loss": "loss"}).assign(panel="training")
-    if (learning_rate, seed) != with_weights:
-        return training
-    weights = gradients.of_first_layer().assign(panel="weights", step=result.steps)
-    return pd.concat([training, weights], ignore_index=True)
+    tables = []
+    for member, ((name, start), model) in enumerate(zip(runs, models, strict=True)):
+        own, run = result.isel(member=member), {"parameterization": name, "seed": start}
+        seen = {"ratio": own.ratio, "of_bound": own.of_bound, "loss": own.validation_loss}
+        training = pd.DataFrame({"step": own.step, **seen}).dropna()
+        tables.append(training.assign(panel="training", **run))
+        if learning_rate == with_weights and start == starts[0]:
+            weights = gradients[id(model)].of_first_layer
+            tables.append(weights.assign(panel="weights", step=own.steps.item(), **run))
+    return pd.concat(tables, ignore_index=True)
 
 
 class _Gradients:
@@ -136,24 +146,25 @@ class _Gradients:
     def __init__(self, model: WordModel):
         blocks = cast(SequenceStack, model.network).blocks
         self._bounds = [GradientBound(cast(S4D, block.mixing)) for block in blocks]
+        self.of_first_layer = pd.DataFrame()
 
     def watched(self, model: nn.Module) -> dict[str, float]:
-        """Return the largest |gradient|/|weight|, and the largest gradient over its bound."""
-        shares = [(_over_constant(b) / reach(b.layer)).nan_to_num(0).max().item() for b in self._bounds]
-        return {"ratio": largest_ratio(b.layer for b in self._bounds), "of_bound": max(shares)}
+        """Return the largest |gradient|/|weight|, and the largest gradient over its bound.
 
-    def of_first_layer(self) -> pd.DataFrame:
-        """Return ``reach, gradient`` of the weights of the first layer that have a gradient."""
+        The weights of the first layer that have a gradient are kept: ``reach, gradient``.
+        """
+        shares = [(_over_constant(b) / reach(b.layer)).nan_to_num(0).max().item() for b in self._bounds]
         first = self._bounds[0]
         columns = {"reach": reach(first.layer), "gradient": _over_constant(first)}
         table = pd.DataFrame({name: values.flatten().cpu() for name, values in columns.items()})
-        return table.loc[table.gradient > 0]
+        self.of_first_layer = table.loc[table.gradient > 0]
+        return {"ratio": largest_ratio(b.layer for b in self._bounds), "of_bound": max(shares)}
 
 
 def _over_constant(bound: GradientBound) -> torch.Tensor:
     """Return |∂L/∂w| over the constant of its bound, for every recurrent weight of a layer."""
     gradient = bound.layer.recurrent_weight.grad
-    assert gradient is not None  # validations come after backward passes
+    assert gradient is not None  # watched after backward passes
     return gradient.abs() / bound.constant()
 
 

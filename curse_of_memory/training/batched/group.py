@@ -13,20 +13,34 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from curse_of_memory.losses import TemporallyWeightedMSE
-from curse_of_memory.protocols import Stackable
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
+from curse_of_memory.protocols import Kindred, Stackable
+from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import bytes_on_tape, copies_that_fit
 from curse_of_memory.training.batched.adam import BatchedAdamW, Stacked, clip_norms, norms_by_model
+from curse_of_memory.training.batched.standing import TAKEN
+from curse_of_memory.training.demands import numbers_by_name
+from curse_of_memory.training.untouched import untouched
 
-__all__ = ["Group", "Members", "stack_key"]
+__all__ = ["Group", "Members", "SweptLoss", "Watch", "stack_key"]
+
+Watch = Callable[[nn.Module], Mapping[str, float]]
+"""What is to be known of a model whose gradients are computed."""
+
+SweptLoss = TemporallyWeightedMSE | TemporallyWeightedCrossEntropy
+"""What members are trained on, all of a sweep on one of the two."""
 
 
 def stack_key(model: Stackable) -> tuple:
-    """Return class, architecture, and names, shapes and dtypes of weights: equal keys can be stacked."""
+    """Return class, architecture, and names, shapes and dtypes of weights: equal keys can be stacked.
+
+    In place of the architecture stands the family of those that can run beside others of other maps.
+    """
     weights = [(name, tuple(w.shape), w.dtype, w.requires_grad) for name, w in model.named_parameters()]
-    return type(model), model.architecture, tuple(weights)
+    kind = model.family if checks.fulfils(model, Kindred) else model.architecture
+    return type(model), kind, tuple(weights)
 
 
 @dataclass(frozen=True)
@@ -35,19 +49,19 @@ class Members:
 
     Attributes
     ----------
-    template : Stackable
-        One of this kind; its own weights do not count.
+    layers : list of Stackable
+        Models of this kind, one for each; their own weights do not count.
     weights : mapping from name to Tensor of shape ``(model, ...)``
         Theirs.
-    losses : list of TemporallyWeightedMSE
+    losses : list of losses
         What each is trained on.
     seeds : list of int
         Of the batches of each.
     """
 
-    template: Stackable
+    layers: list[Stackable]
     weights: Stacked
-    losses: list[TemporallyWeightedMSE]
+    losses: list[SweptLoss]
     seeds: list[int]
 
     def __len__(self) -> int:
@@ -55,14 +69,26 @@ class Members:
 
     def __getitem__(self, chosen: slice) -> "Members":
         weights = {name: w[chosen] for name, w in self.weights.items()}
-        return Members(self.template, weights, self.losses[chosen], self.seeds[chosen])
+        return Members(self.layers[chosen], weights, self.losses[chosen], self.seeds[chosen])
+
+    @property
+    def template(self) -> Stackable:
+        """One of this kind."""
+        return self.layers[0]
+
+    def answers(self, x: Tensor) -> Tensor:
+        """Return what all answer, ``(model, batch, time, channel)``, to sequences of one or of each."""
+        template = self.template
+        if checks.fulfils(template, Kindred):
+            return template.run_each(self.layers, self.weights, x)
+        return template.run_many(self.weights, x)
 
     @property
     def dtype(self) -> torch.dtype:
         """The real dtype of the weights."""
         return next(iter(self.weights.values())).dtype.to_real()
 
-    def by_loss(self) -> Iterator[tuple[TemporallyWeightedMSE, list[int]]]:
+    def by_loss(self) -> Iterator[tuple[SweptLoss, list[int]]]:
         """Yield each of the different losses, and the places of the members that have it."""
         alike: dict[tuple, list[int]] = {}
         for place, loss in enumerate(self.losses):
@@ -80,7 +106,7 @@ class Group:
         How the sweep numbers these members.
     models : sequence of Stackable
         All of one :func:`stack_key`.
-    losses : sequence of TemporallyWeightedMSE
+    losses : sequence of losses
         What each is trained on.
     seeds : sequence of int
         Of the batches of each.
@@ -96,13 +122,13 @@ class Group:
         self,
         numbers: Sequence[int],
         models: Sequence[Stackable],
-        losses: Sequence[TemporallyWeightedMSE],
+        losses: Sequence[SweptLoss],
         seeds: Sequence[int],
         weight_decay: float,
         device: torch.device,
         memory: int,
     ):
-        self.template = models[0]
+        self._models = list(models)
         self.numbers = np.array(numbers)
         self._all = self.numbers
         self._losses, self._seeds = list(losses), list(seeds)
@@ -119,8 +145,13 @@ class Group:
     @property
     def members(self) -> Members:
         """The members that still train."""
-        losses, seeds = ([of[i] for i in self._places] for of in (self._losses, self._seeds))
-        return Members(self.template, self.weights, losses, seeds)
+        places = self._places
+        return Members(
+            [self._models[i] for i in places],
+            self.weights,
+            [self._losses[i] for i in places],
+            [self._seeds[i] for i in places],
+        )
 
     @property
     def _places(self) -> np.ndarray:
@@ -157,12 +188,35 @@ class Group:
             self.optimizer.step(self.weights, clip_norms(gradients, norms, clip), rates)
         return values.cpu().numpy()
 
-    def validation(self, losses) -> Tensor:
-        """Return the validation losses ``(model,)`` of those that still train; `losses` are as for a step."""
+    def validation(self, losses) -> tuple[Tensor, list[dict[str, float]]]:
+        """Return the validation losses ``(model,)`` and scores of those that still train."""
+        values, scores = [], []
         with torch.no_grad():
-            return torch.cat(
-                [losses.validation(part) for part in self._parts("validation", losses.validation)]
-            )
+            for part in self._parts("validation", lambda members: losses.validation(members)[0]):
+                some, of_some = losses.validation(part)
+                values.append(some)
+                scores += of_some
+        return torch.cat(values), scores
+
+    def watched(
+        self, losses, number: int, models: Sequence[nn.Module], watch: Watch
+    ) -> list[dict[str, float]]:
+        """Return what `watch` says of each of those that still train, before the step of this `number`.
+
+        It is called with one of the `models` of the sweep, with the weights and gradients of that member.
+        """
+        seen = []
+        for place, i in enumerate(self.numbers):
+            model, member = models[i], self.members[place : place + 1]
+            with torch.no_grad():
+                for name, weight in model.named_parameters():
+                    weight.copy_(member.weights[name][0])
+                    weight.grad = None
+            losses.alone(member, model, number).backward()
+            with untouched(model, next(model.parameters()).device):
+                seen.append(numbers_by_name("watch", watch(model), TAKEN))
+            model.zero_grad()
+        return seen
 
     def _values_and_gradients(self, evaluate: Callable[[Members], Tensor]) -> tuple[Tensor, Stacked]:
         values, gradients = [], []

@@ -1,13 +1,15 @@
 """The loop of a sweep: steps and validations of all members, their ends, and the checkpoint."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
 from curse_of_memory.tools.run_notes import run_notes
-from curse_of_memory.training.batched.group import Group
+from curse_of_memory.training.batched.group import Group, Watch
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import Checkpoint
 
@@ -30,10 +32,24 @@ class Lockstep:
         others: a checkpoint with other settings is refused.
     file : Checkpoint
         Written at validations.
+    models : sequence of torch.nn.Module
+        Those of the sweep, of which `watch` sees those that still train.
+    watch : callable, optional
+        Called with each of them at the step before a validation.
     """
 
-    def __init__(self, groups: list[Group], standing: Standing, losses, settings: dict, file: Checkpoint):
+    def __init__(
+        self,
+        groups: list[Group],
+        standing: Standing,
+        losses,
+        settings: dict,
+        file: Checkpoint,
+        models: Sequence[nn.Module],
+        watch: Watch | None = None,
+    ):
         self.groups, self.standing = groups, standing
+        self._models, self._watch = models, watch
         self._losses, self._settings = losses, settings
         self._file = file
         self._written_at = -1
@@ -58,6 +74,9 @@ class Lockstep:
                 if self.step >= steps:
                     break
                 for group in self._active:
+                    if self._watch is not None and ((self.step + 1) % every == 0 or self.step + 1 >= steps):
+                        seen = group.watched(self._losses, self.step, self._models, self._watch)
+                        self.standing.note(group.numbers, seen)
                     self._descend(group)
                 self.step += 1
                 bar.update()
@@ -83,8 +102,9 @@ class Lockstep:
             return  # a resumed sweep stands at a validation that was recorded
         standing.open_row(self.step)
         for group in self._active:
-            scores = group.validation(self._losses).double().cpu().numpy()
-            group.remember(standing.record(group.numbers, scores))
+            values, seen = group.validation(self._losses)
+            scores = values.double().cpu().numpy()
+            group.remember(standing.record(group.numbers, scores, seen))
             self._end_some(group, np.isfinite(scores))
         if on_grid and self._file.due():
             self._write()

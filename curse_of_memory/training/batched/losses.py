@@ -1,11 +1,13 @@
 """The losses of many small models at once: on sampled batches, or the exact expected ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
@@ -13,10 +15,18 @@ from curse_of_memory.protocols import LinearError, LinearTask, Task, has_linear_
 from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched.adam import Stacked
 from curse_of_memory.training.batched.group import Members
+from curse_of_memory.training.batched.standing import TAKEN
 from curse_of_memory.training.data_sets import copied
+from curse_of_memory.training.demands import numbers_by_name
 from curse_of_memory.training.exact.compiled import MemoryMisfit, compiled_case, expected_losses
 
-__all__ = ["ExpectedLosses", "SampledLosses"]
+__all__ = ["IGNORED", "ExpectedLosses", "SampledLosses", "Score"]
+
+Score = Callable[[Tensor, Tensor], Mapping[str, float]]
+"""What else is to be known of one model's answers to the sequences of a validation, and of their targets."""
+
+IGNORED = -100
+"""The label that counts for nothing."""
 
 TRIED, BEGINNING = 4, 32  # sequences, and steps of them, that a layer is tried on
 
@@ -32,10 +42,23 @@ class SampledLosses:
         Sequences in a training batch, and in the validation set.
     device : torch.device
         Where the batches are wanted.
+    score : callable, optional
+        ``score(answers, targets)`` returns numbers by name, of one model at a validation.
+    validation : Task, optional
+        Of the validation set, where it is another one.
     """
 
-    def __init__(self, task: Task, batch_size: int, validation_size: int, device: torch.device):
-        self._task, self._device = task, device
+    def __init__(
+        self,
+        task: Task,
+        batch_size: int,
+        validation_size: int,
+        device: torch.device,
+        score: Score | None = None,
+        validation: Task | None = None,
+    ):
+        self._task, self._device, self._score = task, device, score
+        self._other = task if validation is None else validation
         self._batch_size, self._validation_size = batch_size, validation_size
         self._step: int | None = None
         self._batches: dict = {}
@@ -45,11 +68,24 @@ class SampledLosses:
         """Return the losses ``(model,)`` of the `members` on their batches of the `step`."""
         if step != self._step:
             self._step, self._batches = step, {}
-        return self._losses(members, self._batches, self._batch_size, "training", step)
+        return _errors(members, *self._answers(members, self._batches, self._batch_size, "training", step))
 
-    def validation(self, members: Members) -> Tensor:
-        """Return the losses ``(model,)`` of the `members` on sequences that are never trained on."""
-        return self._losses(members, self._unseen, self._validation_size, "validation")
+    def validation(self, members: Members) -> tuple[Tensor, list[dict[str, float]]]:
+        """Return losses ``(model,)`` and scores of the `members` on sequences that are never trained on."""
+        answers, y = self._answers(members, self._unseen, self._validation_size, "validation")
+        score = self._score
+        scores = [
+            {} if score is None else numbers_by_name("score", score(*one), TAKEN)
+            for one in zip(answers.detach(), y, strict=True)
+        ]
+        return _errors(members, answers, y), scores
+
+    def alone(self, members: Members, model: nn.Module, step: int) -> Tensor:
+        """Return the loss of the first of the `members` on its batch of the `step`, answered by `model`."""
+        if step != self._step:
+            self._step, self._batches = step, {}
+        x, y = self._batch(members[:1], self._batches, self._batch_size, "training", step)
+        return members.losses[0](sequence_of(model(x)), y)
 
     @torch.no_grad()
     def check(self, members: Members, model: nn.Module) -> None:
@@ -62,7 +98,7 @@ class SampledLosses:
         trained = [key for key, weight in model.named_parameters() if weight.requires_grad]
         weights |= {key: weights[key].detach().requires_grad_() for key in trained}
         x, _ = self._batch(members, self._unseen, self._validation_size, "validation")
-        x = x[:TRIED, :BEGINNING] if x.ndim == 3 else x[0, :TRIED, :BEGINNING]
+        x = x[:TRIED, :BEGINNING]  # of one member: without a model in front
         try:
             alone = sequence_of(model(x.clone()))
         except torch.OutOfMemoryError:
@@ -105,10 +141,10 @@ class SampledLosses:
 
     def _batch(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Sequence[Tensor]:
         """Return inputs and targets, of `size` sequences; with a leading ``model`` where seeds differ."""
-        seeds = members.seeds
+        seeds, task = members.seeds, self._other if what == "validation" else self._task
         for seed in set(seeds):
             if (seed, members.dtype) not in drawn:
-                pair = self._task.sample(
+                pair = task.sample(
                     size, seed=sample_seed(what, seed, *index), device=self._device, dtype=members.dtype
                 )
                 drawn[seed, members.dtype] = copied("task", pair)  # the next draw may fill the same buffers
@@ -117,14 +153,42 @@ class SampledLosses:
         pairs = [drawn[seed, members.dtype] for seed in seeds]
         return [torch.stack(tensors) for tensors in zip(*pairs, strict=True)]
 
-    def _losses(self, members: Members, drawn: dict, size: int, what: str, *index: int) -> Tensor:
+    def _answers(
+        self, members: Members, drawn: dict, size: int, what: str, *index: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the answers of all `members`, and their targets."""
         x, y = self._batch(members, drawn, size, what, *index)
-        answers = members.template.run_many(members.weights, x)
-        if y.shape[-3:] != answers.shape[1:]:
-            shapes = f"{tuple(answers.shape[1:])}, as the models answer, got {tuple(y.shape[-3:])}"
+        answers = members.answers(x)
+        expected = answers.shape[1:-1] if _of_classes(members) else answers.shape[1:]
+        if y.shape[-len(expected) :] != expected:
+            shapes = f"{tuple(expected)}, as the models answer, got {tuple(y.shape[-len(expected) :])}"
             raise ValueError(f"task must give targets of shape {shapes}")
-        weights = _time_weights(members, answers)
-        return (weights[:, None, :, None] * (answers - y) ** 2).mean((1, 2, 3))
+        return answers, y.expand(len(members), *expected)
+
+
+def _of_classes(members: Members) -> bool:
+    return isinstance(members.losses[0], TemporallyWeightedCrossEntropy)
+
+
+def _errors(members: Members, answers: Tensor, y: Tensor) -> Tensor:
+    """Return the losses ``(model,)`` of answers ``(model, batch, time, channel)`` to their targets."""
+    if _of_classes(members):
+        return _cross_entropies(members, answers, y)
+    weights = _time_weights(members, answers)
+    return (weights[:, None, :, None] * (answers - y) ** 2).mean((1, 2, 3))
+
+
+def _cross_entropies(members: Members, logits: Tensor, classes: Tensor) -> Tensor:
+    """Return the weighted cross-entropies ``(model,)`` of logits ``(model, batch, time, class)``."""
+    weights = _time_weights(members, logits)[:, None]
+    on_logits = [loss.form == "on_logits" for loss in members.losses]
+    if any(on_logits):
+        there = torch.tensor(on_logits, device=logits.device)[:, None, None]
+        logits = logits * weights.where(there, 1)[..., None]
+        weights = torch.where(there, 1, weights)
+    errors = functional.cross_entropy(logits.flatten(0, 2), classes.flatten(), reduction="none")
+    counted = weights * (classes != IGNORED)
+    return (weights * errors.view(classes.shape)).sum((1, 2)) / counted.sum((1, 2))
 
 
 def _places(w: Tensor) -> Tensor:
@@ -137,7 +201,7 @@ def _run_many(members: Members, weights: Stacked, x: Tensor) -> Tensor:
     name, given, before = type(members.template).__name__, x.clone(), dict(weights)
     weights = {key: weight.clone() for key, weight in weights.items()}
     try:
-        answers = members.template.run_many(weights, given)
+        answers = replace(members, weights=weights).answers(given)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # of any kind: it is a stranger's
@@ -163,10 +227,11 @@ def _equal(one: Tensor, other: Tensor, dtype: torch.dtype) -> bool:
 
 
 def _time_weights(members: Members, answers: Tensor) -> Tensor:
-    """Return the weight of the squared error of each model at each time, ``(model, time)``."""
+    """Return the weight of the error of each model at each time, ``(model, time)``."""
     rows = answers.new_empty(len(members), answers.shape[2])
     for loss, places in members.by_loss():
-        rows[places] = loss.effective_weights(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        weights = loss.effective_weights if isinstance(loss, TemporallyWeightedMSE) else loss.weights
+        rows[places] = weights(rows.shape[1], dtype=rows.dtype, device=rows.device)
     return rows
 
 
@@ -185,13 +250,14 @@ class ExpectedLosses:
         self._task = task
         self._prepared: dict[tuple, MemoryMisfit] = {}
 
+    def validation(self, members: Members) -> tuple[Tensor, list[dict[str, float]]]:
+        """Return the losses ``(model,)`` of the `members`, and no scores."""
+        return self.training(members, 0), [{}] * len(members)
+
     def training(self, members: Members, step: int) -> Tensor:
         """Return the losses ``(model,)`` of the `members`, the same at every `step`."""
-        return self.validation(members)
-
-    def validation(self, members: Members) -> Tensor:
-        """Return the losses ``(model,)`` of the `members`."""
-        losses = members.losses
+        # the sweep has refused all others
+        losses = [loss for loss in members.losses if isinstance(loss, TemporallyWeightedMSE)]
         cases = [compiled_case(members.template, self._task, loss) for loss in losses]
         if cases[0] is not None and None not in cases and on_cpu(*members.weights.values()):
             template, task, _ = cases[0]

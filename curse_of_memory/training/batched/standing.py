@@ -8,9 +8,12 @@ import xarray as xr
 
 from curse_of_memory.training.result import verdict
 
-__all__ = ["TRAINING", "Standing"]
+__all__ = ["TAKEN", "TRAINING", "Standing"]
 
 TRAINING = "training"
+CORE = ("step", "training_loss", "validation_loss", "learning_rate")
+TAKEN = (*CORE, "learning_rate_at", "loss", "status", "steps")
+"""Names in the table of a sweep that no other numbers may have."""
 FACTOR, THRESHOLD, SMALLEST_CHANGE = 0.1, 1e-4, 1e-8  # of ReduceLROnPlateau, as training.fit uses it
 
 
@@ -42,19 +45,27 @@ class Standing:
         self.steps = np.zeros(n, dtype=int)
         self.status = [TRAINING] * n
         self.history: list[dict] = []
+        self._noted: dict[str, list[float]] = {}
+
+    def note(self, numbers: np.ndarray, seen: Sequence[Mapping[str, float]]) -> None:
+        """Keep what is `seen` of the members `numbers`, by name, for the row of the next validation."""
+        _enter(self._noted, len(self.status), numbers, seen)
 
     def open_row(self, step: int) -> None:
-        """Add an empty row to the history, for the validation at `step`."""
+        """Add a row to the history for the validation at `step`, which has what was noted before."""
         empty = [np.nan] * len(self.status)
-        names = ("training_loss", "validation_loss", "learning_rate")
-        self.history.append({"step": step} | {name: list(empty) for name in names})
+        _, *names = CORE
+        self.history.append({"step": step} | {name: list(empty) for name in names} | self._noted)
+        self._noted = {}
 
     def begin(self, step: int) -> None:
         """Set the learning rates of the `step`, where they follow a cosine: η (1 + cos(π k / steps)) / 2."""
         if self._cosine is not None:
             self.learning_rate = self._initial_rate * (1 + math.cos(math.pi * step / self._cosine)) / 2
 
-    def record(self, numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    def record(
+        self, numbers: np.ndarray, scores: np.ndarray, seen: Sequence[Mapping[str, float]]
+    ) -> np.ndarray:
         """Enter validation losses, update rates and counters, and return which losses are the best so far.
 
         Parameters
@@ -63,8 +74,11 @@ class Standing:
             Members.
         scores : array of float
             Their validation losses; those that are not finite are no candidates for anything.
+        seen : sequence of mapping
+            Further numbers of each, by name.
         """
         row = self.history[-1]
+        _enter(row, len(self.status), numbers, seen)
         for i, score in zip(numbers.tolist(), scores.tolist(), strict=True):
             row["training_loss"][i] = float(self.training_loss[i])
             row["validation_loss"][i] = score
@@ -105,12 +119,13 @@ class Standing:
 
     def dataset(self, coordinates: Mapping[str, Sequence]) -> xr.Dataset:
         """Return losses, steps, statuses and history as a Dataset over member, with these `coordinates`."""
-        over_time = ("member", "step")
+        over_time, none = ("member", "step"), [np.nan] * len(self.status)
+        names = {name: name for row in self.history for name in row} | {"learning_rate": "learning_rate_at"}
+        del names["step"]
         table = {
-            name: (over_time, np.array([row[name] for row in self.history]).T)
-            for name in ("validation_loss", "training_loss")
+            called: (over_time, np.array([row.get(name, none) for row in self.history]).T)
+            for name, called in names.items()
         }
-        table["learning_rate_at"] = (over_time, np.array([row["learning_rate"] for row in self.history]).T)
         table |= {
             "loss": ("member", self.best),
             "steps": ("member", self.steps),
@@ -130,3 +145,10 @@ class Standing:
         for name in self._ARRAYS:
             setattr(self, name, np.array(state[name], dtype=getattr(self, name).dtype))
         self.status, self.history = list(state["status"]), list(state["history"])
+
+
+def _enter(row: dict, count: int, numbers: np.ndarray, seen: Sequence[Mapping[str, float]]) -> None:
+    """Write what is `seen` of the members `numbers` into a `row`, by name; NaN for the others of `count`."""
+    for i, values in zip(numbers.tolist(), seen, strict=True):
+        for name, value in values.items():
+            row.setdefault(name, [np.nan] * count)[i] = value

@@ -8,7 +8,7 @@ import torch
 import xarray as xr
 from torch import nn
 
-from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
 from curse_of_memory.measure.closed_form import check_closed_form
 from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.measure.sequence_map import unwrapped
@@ -16,9 +16,9 @@ from curse_of_memory.protocols import LinearTask, Stackable, Task, has_linear_me
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import sample_seed
-from curse_of_memory.training.batched.group import Group, stack_key
+from curse_of_memory.training.batched.group import Group, SweptLoss, Watch, stack_key
 from curse_of_memory.training.batched.lockstep import Lockstep
-from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosses
+from curse_of_memory.training.batched.losses import IGNORED, ExpectedLosses, SampledLosses, Score
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.checkpoints import identity
 from curse_of_memory.training.own_checkpoints import checkpoint_of
@@ -28,6 +28,7 @@ __all__ = ["sweep"]
 
 TOGETHER = 2  # members of a group that are tried in one call
 
+SWEPT = (TemporallyWeightedMSE, TemporallyWeightedCrossEntropy)
 TOLD = ("width", "activation", "parameterization", "diagonal")
 """Attributes of layers that are coordinates of the table."""
 
@@ -36,8 +37,9 @@ def sweep(
     models: Sequence[Stackable],
     task: Task | LinearTask,
     *,
-    loss: TemporallyWeightedMSE | Sequence[TemporallyWeightedMSE] | None = None,
+    loss: SweptLoss | Sequence[SweptLoss] | None = None,
     expected: bool = False,
+    validation: Task | None = None,
     steps: int = 1000,
     batch_size: int = 512,
     learning_rate: float | Sequence[float] = 0.01,
@@ -49,6 +51,8 @@ def sweep(
     decay_patience: int = 10,
     patience: int | None = None,
     stop_below: float | None = None,
+    watch: Watch | None = None,
+    score: Score | None = None,
     seed: int | Sequence[int] = 0,
     device: torch.device | str = "auto",
     memory: int | None = None,
@@ -66,16 +70,19 @@ def sweep(
     Parameters
     ----------
     models : sequence of torch.nn.Module
-        Layers with ``run_many(parameters, x)`` and an ``architecture``, such as :class:`RNN` and
-        :class:`SSM`; see :class:`curse_of_memory.protocols.Stackable`. They are moved to `device` and trained
-        in place: each ends with its best weights.
+        Models with ``run_many(parameters, x)`` and an ``architecture``, as all layers of
+        :mod:`curse_of_memory.nn` have them but gated ones; see :class:`curse_of_memory.protocols.Stackable`.
+        They are moved to `device` and trained in place: each ends with its best weights.
     task : Task
         Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets.
-    loss : TemporallyWeightedMSE, or one per model, optional
-        Of any weight and form, with the reduction "mean"; the unweighted squared error if none is given.
+    loss : TemporallyWeightedMSE or TemporallyWeightedCrossEntropy, or one per model, optional
+        All of one class, of any weight and form, with the reduction "mean" and no further options; the
+        unweighted squared error if none is given.
     expected : bool
         Descend the exact expected loss in place of sampled ones, and validate on it: for linear models and a
         :class:`LinearFunctional` only. `batch_size`, `validation_size` and `seed` then change nothing.
+    validation : Task, optional
+        Another task, from which the validation set is drawn; `task` unless given.
     steps, batch_size : int
         Number of updates, and sequences in each; models of one seed share their batches.
     learning_rate : float, or one per model
@@ -92,6 +99,12 @@ def sweep(
         A model stops after so many validations without a better one.
     stop_below : float, optional
         A model stops as soon as its validation loss is at most this.
+    watch : callable, optional
+        As for :func:`fit`: called with each model at the step before each validation, with its gradients of
+        that step, for which it is run once more by itself.
+    score : callable, optional
+        ``score(answers, targets)`` returns further numbers by name, of what one model answers to the
+        sequences of a validation, ``(batch, time, channel)``.
     seed : int, or one per model
         Names all batches of a model, those of :func:`fit` with this seed.
     device : str or torch.device
@@ -118,8 +131,9 @@ def sweep(
         ``learning_rate``, ``loss_weight``, ``loss_form``, and those of ``width``, ``activation``,
         ``parameterization`` and ``diagonal`` that all models have: ``loss``, the best validation loss;
         ``status``, one of those of :class:`FitResult`; and ``steps``. Over ``member`` and ``step``:
-        ``validation_loss``, ``training_loss`` and ``learning_rate_at``, NaN after a member's end. The
-        attribute ``seconds`` is wall-clock time, of all calls together if the sweep was resumed.
+        ``validation_loss``, ``training_loss``, ``learning_rate_at``, and what `watch` and `score` returned,
+        NaN after a member's end. The attribute ``seconds`` is wall-clock time, of all calls together if the
+        sweep was resumed.
 
     Raises
     ------
@@ -148,10 +162,15 @@ def sweep(
     flags = {"expected": expected, "full_precision": full_precision, "progress": progress}
     for name, value in flags.items():
         checks.flag(name, value)
+    for name, function in {"watch": watch, "score": score}.items():
+        if function is not None and not callable(function):
+            raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+    if expected and not (watch is None and score is None and validation is None):
+        raise ValueError("validation, watch and score must not be given with expected=True, without batches")
     modules, layers = _models(models, expected)
     n = len(layers)
     rates = _each("learning_rate", learning_rate, n, checks.positive)
-    loss_of = _losses(loss, n)
+    loss_of = _losses(loss, n, expected)
     seeds = _each("seed", seed, n, _batch_seed)
     steps = checks.positive_int("steps", steps)
     settings = checked_settings(
@@ -170,7 +189,7 @@ def sweep(
 
     device = devices.resolve_device(device)
     sizes = settings["batch_size"], settings["validation_size"]
-    losses = _losses_of(task, expected, *sizes, device)
+    losses = _losses_of(task, expected, *sizes, device, score, validation)
     budget = devices.memory_budget(device, memory)
     for module in modules:
         module.to(device)
@@ -181,8 +200,12 @@ def sweep(
         "loss_weight": [loss.bias.name for loss in loss_of],
         "loss_form": [loss.form for loss in loss_of],
     }
+    if isinstance(loss_of[0], TemporallyWeightedCrossEntropy):
+        settings["loss"] = "cross-entropy"
     settings |= {"expected": bool(expected), "patience": patience, "stop_below": stop_below}
     settings |= {"task": identity(task)}
+    if validation is not None:
+        settings["validation"] = identity(validation)
     settings |= {"models": [_description(layer) for layer in layers]} | coordinates
     groups = [
         Group(
@@ -199,8 +222,9 @@ def sweep(
     standing = Standing(rates, decay_patience, cosine=steps if schedule == "cosine" else None)
     decides = {"losses": loss_of, "task": task, "steps": steps, "schedule": schedule, "memory": memory}
     decides |= {"full_precision": full_precision, "device": device}
+    decides |= {"validation": validation, "watch": watch, "score": score}
     file = checkpoint_of(checkpoint, "a sweep", settings, modules, decides, device)
-    run = Lockstep(groups, standing, losses, settings, file)
+    run = Lockstep(groups, standing, losses, settings, file, modules, watch)
     with devices.full_precision(full_precision):
         if isinstance(losses, SampledLosses):
             for group in groups:
@@ -280,12 +304,21 @@ def _told(layers: Sequence[Stackable]) -> dict[str, list]:
 
 
 def _losses_of(
-    task: object, expected: bool, batch_size: int, validation_size: int, device: torch.device
+    task: object,
+    expected: bool,
+    batch_size: int,
+    validation_size: int,
+    device: torch.device,
+    score: Score | None,
+    validation: object,
 ) -> SampledLosses | ExpectedLosses:
     if expected:
         return ExpectedLosses(checks.fulfilling("task", task, LinearTask, "a linear task"))
-    task = checks.fulfilling("task", task, Task, "a task", instead="training.fit takes data")
-    return SampledLosses(task, batch_size, validation_size, device)
+    drawn, unseen = (
+        checks.fulfilling(name, given, Task, "a task", instead="training.fit takes data")
+        for name, given in (("task", task), ("validation", task if validation is None else validation))
+    )
+    return SampledLosses(drawn, batch_size, validation_size, device, score, unseen)
 
 
 def _each(name: str, value, count: int, check: Callable) -> list:
@@ -298,7 +331,7 @@ def _each(name: str, value, count: int, check: Callable) -> list:
     return values
 
 
-def _losses(loss, count: int) -> list[TemporallyWeightedMSE]:
+def _losses(loss, count: int, expected: bool) -> list[SweptLoss]:
     """Return one checked loss per model."""
     if isinstance(loss, Sequence):
         losses = list(loss)
@@ -306,10 +339,18 @@ def _losses(loss, count: int) -> list[TemporallyWeightedMSE]:
         losses = [TemporallyWeightedMSE() if loss is None else loss] * count
     for one in losses:
         # a subclass may weigh in its own way, which the batched run would not know
-        if type(one) is not TemporallyWeightedMSE or one.reduction != "mean":
+        if type(one) not in SWEPT or one.reduction != "mean":
             raise TypeError(
-                f"loss must be a TemporallyWeightedMSE with reduction='mean', got {one!r}; use training.fit"
+                f"loss must be a TemporallyWeightedMSE or TemporallyWeightedCrossEntropy with "
+                f"reduction='mean', got {one!r}; use training.fit"
             )
+        if type(one) is not type(losses[0]):
+            raise TypeError("loss must be of one class for all models: squared errors or cross-entropies")
+        if isinstance(one, TemporallyWeightedCrossEntropy):
+            if expected:
+                raise TypeError("loss must be a TemporallyWeightedMSE where it is the exact expected one")
+            if one.class_weight is not None or one.label_smoothing or one.ignore_index != IGNORED:
+                raise TypeError(f"loss must have no further options, got {one!r}; use training.fit")
     if len(losses) != count:
         raise ValueError(f"loss must be one loss, or one for each of {count} models, got {len(losses)}")
     return losses

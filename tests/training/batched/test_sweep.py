@@ -9,11 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from curse_of_memory.losses import TemporallyWeightedMAE, TemporallyWeightedMSE
-from curse_of_memory.nn import RNN, S4D, SSM
-from curse_of_memory.tasks import LinearFunctional
+from curse_of_memory.experiments.language_models import word_s4d
+from curse_of_memory.losses import (
+    TemporallyWeightedCrossEntropy,
+    TemporallyWeightedMAE,
+    TemporallyWeightedMSE,
+)
+from curse_of_memory.nn import RNN, S4D, SSM, TCN, CausalTransformer, SequenceStack
+from curse_of_memory.tasks import Copying, LinearFunctional
 from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
+from curse_of_memory.training.batched.lockstep import Lockstep
 from curse_of_memory.training.batched.sweep import sweep
 
 no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
@@ -50,9 +56,9 @@ def assert_same_as_fits(models, task, *, loss=None, learning_rate=0.01, seed=0, 
         mine = table.isel(member=i)
         assert (mine.status.item(), mine.steps.item()) == (found.status, found.steps)
         np.testing.assert_allclose(mine.loss.item(), found.loss, **SAME)
-        rows = mine[["training_loss", "validation_loss", "learning_rate_at"]].to_dataframe()
-        rows = rows.dropna(subset="learning_rate_at").reset_index()
         expected = found.history.rename(columns={"learning_rate": "learning_rate_at"})
+        rows = mine[[name for name in expected if name != "step"]].to_dataframe()
+        rows = rows.dropna(subset="learning_rate_at").reset_index()
         np.testing.assert_allclose(rows[list(expected)], expected, **SAME)
     return table
 
@@ -698,10 +704,10 @@ FROZEN = network().requires_grad_(False)
         ({"learning_rate": [0.1]}, "learning_rate must be one number, or one for each of 2 models, got 1"),
         ({"learning_rate": [0.1, -1]}, "learning_rate must be positive, got -1"),
         ({"loss": [TemporallyWeightedMSE()]}, "loss must be one loss, or one for each of 2 models, got 1"),
-        ({"loss": TemporallyWeightedMAE()}, "loss must be a TemporallyWeightedMSE with .*, got TemporallyW"),
+        ({"loss": TemporallyWeightedMAE()}, "loss must be a TemporallyWeightedMSE or .*, got TemporallyW"),
         ({"loss": TemporallyWeightedMSE(reduction="sum")}, "loss must be .* with reduction='mean', got"),
         ({"loss": [torch.nn.MSELoss()] * 2}, "loss must be a TemporallyWeightedMSE .* use training.fit"),
-        ({"loss": 2}, "loss must be a TemporallyWeightedMSE with reduction='mean', got 2"),
+        ({"loss": 2}, "loss must be a TemporallyWeightedMSE or .* with reduction='mean', got 2"),
         ({"memory": 0}, "memory must be at least 1"),
         ({"memory": 1e9}, "memory must be a whole number"),
         ({"seed": [0, -1]}, "seed must not be negative, got -1"),
@@ -717,3 +723,149 @@ def test_bad_input_is_refused(task, options, message):
     arguments = {"models": [network(seed=s) for s in range(2)], "task": task, "steps": 1} | SMALL
     with pytest.raises((TypeError, ValueError), match=message):
         sweep(**(arguments | options))
+
+
+# --- networks of several layers, classes, and what is seen of a training ----------------------------------
+
+NETWORKS = {
+    "TCN": lambda **k: TCN([4, 4], 3, **k),
+    "transformer": lambda **k: CausalTransformer(4, heads=2, positions="sinusoidal", **k),
+    "stack": lambda **k: SequenceStack(lambda width: S4D(width, 4), 4, 2, placement="pre", **k),
+}
+CLASSES = [
+    TemporallyWeightedCrossEntropy(),
+    TemporallyWeightedCrossEntropy(2),
+    TemporallyWeightedCrossEntropy(2, form="on_logits"),
+]
+
+
+def largest_gradient(model):
+    return {"largest": max(p.grad.abs().max().item() for p in model.parameters())}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_that_choose_classes_take_the_trajectories_of_their_fits(name):
+    copying = Copying(1, 4, symbols=2)
+    sizes = {"input_size": copying.input_size, "output_size": copying.output_size, "dtype": torch.float64}
+    models = [NETWORKS[name](seed=s, **sizes) for s in (0, 1, 2)]
+    table = assert_same_as_fits(
+        models,
+        copying,
+        loss=CLASSES,
+        steps=13,
+        schedule="cosine",
+        weight_decay=0.1,
+        watch=largest_gradient,
+        learning_rate=[0.02, 0.01, 0.02],
+        seed=[0, 0, 1],
+    )
+    assert table.largest.isel(step=0).isnull().all()  # before the first gradient
+    assert (table.largest.isel(step=[1, 2]) > 0).all()
+    np.testing.assert_allclose(
+        table.learning_rate_at.isel(member=0), [0.01 * (1 + math.cos(math.pi * k / 13)) for k in (0, 10, 13)]
+    )
+
+
+def test_ignored_labels_count_for_nothing_in_one_model_and_in_many():
+    class Padded(Copying):
+        def sample(self, size, **options):
+            x, y = super().sample(size, **options)
+            y[:, 1::2] = -100
+            return x, y
+
+    models = [TCN([3], seed=s, input_size=5, output_size=5, dtype=torch.float64) for s in (0, 1)]
+    losses = [TemporallyWeightedCrossEntropy(3), TemporallyWeightedCrossEntropy(1, form="on_logits")]
+    assert_same_as_fits(models, Padded(1, 4, symbols=3), loss=losses, steps=3)
+    assert_same_as_fits(
+        models, Padded(1, 4, symbols=3), validation=Copying(1, 4, symbols=3), loss=losses[0], steps=3
+    )
+
+
+def test_answers_are_scored_at_every_validation(task):
+    models = [network(seed=s) for s in (0, 1)]
+    table = sweep(
+        models, task, score=lambda y_hat, y: {"mse": (y_hat - y).square().mean()}, steps=15, **SMALL
+    )
+    np.testing.assert_allclose(table.mse, table.validation_loss, rtol=1e-12)
+    with pytest.raises(ValueError, match="score must not name a number 'loss'"):
+        sweep(models, task, score=lambda y_hat, y: {"loss": 0.0}, steps=1, **SMALL)
+
+
+def test_what_has_no_batched_form_is_refused(task):
+    model, classes = network(), TemporallyWeightedCrossEntropy
+    for loss, message in (
+        (classes(label_smoothing=0.1), "loss must have no further options, got"),
+        (classes(ignore_index=0), "loss must have no further options, got"),
+        ([TemporallyWeightedMSE(), classes()], "loss must be of one class for all models"),
+    ):
+        models = [network(seed=s) for s in range(len(loss))] if isinstance(loss, list) else [model]
+        with pytest.raises(TypeError, match=message):
+            sweep(models, task, loss=loss, steps=1, **SMALL)
+    with pytest.raises(ValueError, match="validation, watch and score must not be given with"):
+        sweep([network(activation="linear")], task, expected=True, watch=largest_gradient, **SMALL)
+    with pytest.raises(TypeError, match="loss must be a TemporallyWeightedMSE where it is the exact"):
+        sweep([network(activation="linear")], task, expected=True, loss=classes(), **SMALL)
+    dropped = TCN([3], dropout=0.5, dtype=torch.float64)
+    with pytest.raises(ValueError, match="dropout must be 0 to run many models at once"):
+        sweep([dropped], task, steps=1, **SMALL)
+
+
+def test_a_cosine_goes_on_from_its_file_and_has_its_length(task, tmp_path):
+    options = {"schedule": "cosine", "watch": largest_gradient, **SMALL}
+    whole, half = [network()], [network()]
+    sweep(whole, task, steps=20, **options)
+    options["checkpoint"] = tmp_path / "file"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Lockstep, "_descend", stopped_at(12, Lockstep._descend))
+        with pytest.raises(KeyboardInterrupt):
+            sweep(half, task, steps=20, **options)
+    table = sweep(half, task, steps=20, **options)
+    assert torch.equal(weights(half[0]), weights(whole[0]))
+    assert (table.largest.isel(step=[1, 2]) > 0).all()
+    with pytest.raises(ValueError, match="belongs to a run with other steps"):
+        sweep(half, task, steps=30, **options)
+
+
+def stopped_at(step, descend):
+    def until(self, group):
+        if self.step == step:
+            raise KeyboardInterrupt
+        descend(self, group)
+
+    return until
+
+
+def test_layers_of_several_maps_run_as_one_and_those_of_another_family_beside_them(task, monkeypatch):
+    seen, run_each = [], S4D.run_each
+
+    def watched(self, layers, *arguments):
+        seen.append(len(layers))
+        return run_each(self, layers, *arguments)
+
+    monkeypatch.setattr(S4D, "run_each", watched)
+    maps = ["exp", "best", "exp", "softplus", "lru"]  # the last gives the multiplier of a step itself
+
+    def stack(name, seed):
+        def mixing(width):
+            return S4D(width, 4, parameterization=name)
+
+        return SequenceStack(mixing, 3, 2, seed=seed, dtype=torch.float64)
+
+    models = [stack(name, seed) for seed, name in enumerate(maps)]
+    assert_same_as_fits(models, task, steps=12, seed=[0, 1, 0, 1, 0])
+    assert set(seen) == {4, 1}
+    assert len({model.family for model in models}) == 2
+    assert len({model.architecture for model in models}) == 4
+
+
+def test_words_are_read_by_many_models():
+    class Words:
+        def sample(self, size, *, seed, device="cpu", dtype=None):
+            x = torch.from_numpy(np.random.default_rng(seed).integers(0, 7, (size, 13)))
+            return x[:, :-1], x[:, 1:]
+
+    models = [
+        word_s4d(7, 4, 1, seed, states=4, parameterization=name).double()
+        for seed, name in enumerate(["exp", "best", "relu"])
+    ]
+    assert_same_as_fits(models, Words(), loss=TemporallyWeightedCrossEntropy(), steps=12, seed=[0, 1, 0])
