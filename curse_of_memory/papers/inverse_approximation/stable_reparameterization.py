@@ -244,6 +244,8 @@ def plot(data: FigureData) -> Figure:
 
 
 def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: Mapping[int, plotting.Look]) -> None:
+    # before anything is drawn: errors near the largest float leave no margin for limits that follow them
+    axis.set(xscale="log", yscale="log", xlim=(4e-4, 0.35), ylim=(1e-3, 30))
     logs = _logs(name)
     if logs is not None:
         for curve in groups(logs.loc[logs.beta > 0], "m").values():
@@ -256,10 +258,6 @@ def _panel(axis: Axes, name: str, curves: pd.DataFrame, looks: Mapping[int, plot
         axis.plot(trained.beta, trained.worst, mark, color=color)
         axis.plot(trained.beta, trained.random, mark, color=color, mfc="none")
     axis.set(
-        xscale="log",
-        yscale="log",
-        xlim=(4e-4, 0.35),
-        ylim=(1e-3, 30),
         xlabel=r"perturbation $\beta$ of the weights",
         title=f"{name}, {FORMULAS[name]}" if name in FORMULAS else name,
     )

@@ -1,5 +1,7 @@
 """Stable reparameterisation: one envelope, and trained networks inside the bounds of their own kernel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,6 +99,15 @@ def test_axes_say_what_they_are(stable):
     for axis in figure.axes:
         assert "beta" in axis.get_xlabel()
         assert axis.get_xscale() == axis.get_yscale() == "log"
+
+
+def test_errors_near_the_largest_float_are_drawn_without_a_word(stable):
+    """As they are at full scale, where a direct W grows for 4000 steps; warnings are errors here."""
+    table = stable.table.copy()
+    table.loc[(table.parameterization == "direct") & (table.beta > 0.1), ["lower", "upper"]] = 1e305
+    drawn = iat.plot(replace(stable, table=table))
+    drawn.draw_without_rendering()
+    assert drawn.axes[0].get_ylim() == iat.plot(stable).axes[0].get_ylim()
 
 
 def test_another_parameterization_is_drawn():
