@@ -174,6 +174,10 @@ class KeptRuns:
 
     # --- the store ------------------------------------------------------------------------------
 
+    def is_empty(self) -> bool:
+        """Return whether no run is kept here, so that many short ones need not be looked up."""
+        return not any(self.checkpoints.parent.glob("joblib/**/output.pkl"))
+
     def look_up(self, key: str) -> Ended | None:
         """Return what is kept under a `key`; None if nothing is, or what is there is damaged."""
         try:
@@ -290,7 +294,7 @@ def _kept_or_made(
     taken = kept.fingerprints()  # once for what many runs have in common
     keys: dict[int, str] = {}
     clock: dict[int, float] = {}
-    missing = []
+    missing, empty = [], kept.is_empty()
     found: list[tuple[Call, Ended]] = []
     for call in calls:
         began = time.perf_counter()
@@ -298,7 +302,7 @@ def _kept_or_made(
         clock[call.number] = time.perf_counter() - began
         if key is not None:
             keys[call.number] = key
-        if key is not None and (ended := kept.look_up(key)) is not None:
+        if key is not None and not empty and (ended := kept.look_up(key)) is not None:
             found.append((call, ended))
         else:
             missing.append(TimedCall(call))
