@@ -17,6 +17,7 @@ __all__ = ["WEAKEST", "Projection"]
 # coefficients of opposite sign whose rounding errors (1e-16/1e-10 of what they fit) would show.
 WEAKEST = 1e-10
 _STOP = 1e-12  # relative changes of residual and parameters at which a search ends
+_APART = 1e-300  # a derivative that is smaller than all others, and not zero
 _Modes = TypeVar("_Modes", bound=Family)
 
 
@@ -80,21 +81,37 @@ class Projection(Generic[_Modes]):
         return Q @ (Q.T @ moved) - moved - Q @ turned
 
     def search(self, start: np.ndarray, evaluations: int = 400) -> tuple[np.ndarray, float]:
-        """Return the θ of least error reached from `start` in so many evaluations, and that error."""
+        """Return the θ of least error reached from `start` in so many evaluations, and that error.
+
+        MINPACK in scipy 1.17 reads one number beyond the Jacobian when it takes the norm of the last column
+        again, so that the last digits change from call to call. One more parameter, which moves one more
+        residual by next to nothing and nothing else, stays the last column, and its norm is taken but once.
+        """
+        count = start.size
+
+        def residual(theta: np.ndarray) -> np.ndarray:
+            return np.append(self.residual(theta[:count]), 0.0)
+
+        def jacobian(theta: np.ndarray) -> np.ndarray:
+            slopes = self.jacobian(theta[:count])
+            whole = np.zeros((len(slopes) + 1, count + 1))
+            whole[:-1, :-1], whole[-1, -1] = slopes, _APART
+            return whole
+
         # the covariance that is returned with it overflows where parameters do nothing
         with np.errstate(over="ignore", invalid="ignore"):
             minimum, *_ = leastsq(
-                self.residual,
-                start,
-                Dfun=self.jacobian,
+                residual,
+                np.append(start, 0.0),
+                Dfun=jacobian,
                 full_output=True,
                 maxfev=evaluations,
-                diag=np.ones(start.size),
+                diag=np.ones(count + 1),
                 ftol=_STOP,
                 xtol=_STOP,
                 gtol=_STOP,
             )
-        theta = self.family.clipped(minimum)
+        theta = self.family.clipped(minimum[:count])
         return theta, self.error(theta)
 
     def error(self, theta: np.ndarray) -> float:

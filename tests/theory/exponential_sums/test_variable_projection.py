@@ -3,8 +3,11 @@ import functools
 import numpy as np
 import pytest
 
+from curse_of_memory.theory import targets
+from curse_of_memory.theory.exponential_sums import starts
 from curse_of_memory.theory.exponential_sums.cascades import Cascade
 from curse_of_memory.theory.exponential_sums.modes import Pairs, RealRates, Signed
+from curse_of_memory.theory.exponential_sums.real_search import best_real_rates
 from curse_of_memory.theory.exponential_sums.samples import Samples
 from curse_of_memory.theory.exponential_sums.variable_projection import Projection
 
@@ -96,3 +99,14 @@ def test_condensed_lags_keep_all_products(size):
         A, B = A / sizes, B / np.linalg.norm(B, axis=0)
         np.testing.assert_allclose(B.T @ B, A.T @ A, rtol=0, atol=1e-12)
         np.testing.assert_allclose(B.T @ few.y, A.T @ plain.y, rtol=0, atol=1e-12)
+
+
+def test_a_search_ends_at_the_same_digits_whatever_lies_beside_it_in_memory():
+    """Late memories make it long and badly conditioned; in between, other arrays come and go."""
+    values, ends = targets.named("iat-code-shift")(np.arange(64.0)), set()
+    for size in (10, 1000, 30_000):
+        filled = [np.full(size + 7 * k, float(k)) for k in range(50)]
+        del filled[::2]
+        search = best_real_rates(Samples(values, np.ones(64)), starts.directions(values), 5, 1e-14)
+        ends.add(b"".join(one.rates.tobytes() for one in search))
+    assert len(ends) == 1
