@@ -14,7 +14,14 @@ import torch
 import xarray as xr
 
 import curse_of_memory as com
-from curse_of_memory.theory import approximation_rates, hankel, plateau, reparameterization, stability
+from curse_of_memory.theory import (
+    approximation_rates,
+    hankel,
+    long_expressive,
+    plateau,
+    reparameterization,
+    stability,
+)
 from curse_of_memory.theory.exponential_sums.geometric_sums import geometric_exponential_sum
 from curse_of_memory.theory.lemmas import (
     gru_linearization,
@@ -229,6 +236,46 @@ FUNCTIONS = {
         gru_linearization.gru_linearization,
         {"U_h": -np.eye(2), "b_r": np.zeros(2), "b_z": np.zeros(2)},
         {"U_h": "matrix"},
+    ),
+    "largest_state": (
+        long_expressive.largest_state,
+        {"steps": [1.0, 2.0], "dt": 0.1},
+        {"steps": "array", "dt": "positive"},
+    ),
+    "allowed_growth": (
+        long_expressive.allowed_growth,
+        {"eta": 1.0, "dt": 0.1},
+        {"eta": "number", "dt": "positive"},
+    ),
+    "jacobian_bounds": (
+        long_expressive.jacobian_bounds,
+        {"eta": 1.0, "dt": 0.1, "steps": 3},
+        {"eta": "number", "dt": "positive", "steps": "count"},
+    ),
+    "frozen_gate_error": (
+        long_expressive.frozen_gate_error,
+        {"bias": 3.0, "eta": 1.0, "steps": 3},
+        {"bias": "number", "eta": "number", "steps": "count"},
+    ),
+    "accumulated_error": (
+        long_expressive.accumulated_error,
+        {"step_error": 0.1, "lipschitz": 1.1, "steps": 3},
+        {"step_error": "number", "lipschitz": "number", "steps": "count"},
+    ),
+    "time_constant": (
+        long_expressive.time_constant,
+        {"bias": [0.0, 1.0], "dt": 0.1},
+        {"bias": "array", "dt": "positive"},
+    ),
+    "Flow": (
+        long_expressive.Flow,
+        {"W": np.zeros((4, 1)), "V": np.zeros((4, 1)), "b": np.zeros(4)},
+        {"W": "array", "V": "array", "b": "array"},
+    ),
+    "Flow.end": (
+        long_expressive.Flow(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros(4)).end,
+        {"u": lambda t: [0.0], "slope": lambda t: [0.0], "duration": 1.0, "tolerance": 1e-6},
+        {"u": "thing", "slope": "thing", "duration": "positive", "tolerance": "positive"},
     ),
     "reparameterization.best": (
         reparameterization.best,
@@ -550,8 +597,8 @@ def test_an_ill_input_is_refused_in_one_line_that_names_the_argument(name, argum
 MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
     "EquispacedError", "ExponentialFit",
-    "FitResult", "GeometricSum", "GrowthRate", "LowerBound", "LyapunovNorm", "Plateau",
-    "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
+    "FitResult", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds", "LowerBound", "LyapunovNorm",
+    "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip
 
 
@@ -566,7 +613,7 @@ def test_every_public_function_is_asked():
         com.training,
         com.measure,
     ]
-    modules += [approximation_rates, hankel, plateau, reparameterization, stability]
+    modules += [approximation_rates, hankel, long_expressive, plateau, reparameterization, stability]
     modules += [heaviside_dynamics, lyapunov, resolvent, rescaled_modes, gru_linearization, layered_memory]
     public = {name for module in modules for name in module.__all__ if callable(getattr(module, name))}
     asked = {name.rpartition(".")[2] for name in FUNCTIONS} | set(LAYERS)

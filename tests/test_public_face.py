@@ -53,6 +53,10 @@ PUBLIC = {
     },
     "theory.lemmas.rescaled_modes": {"RescaledModes", "appendix_c"},
     "theory.lemmas.gru_linearization": {"gru_linearization"},
+    "theory.long_expressive": {
+        "Flow", "FlowEnd", "JacobianBounds", "accumulated_error", "allowed_growth", "frozen_gate_error",
+        "jacobian_bounds", "largest_state", "time_constant",
+    },
     "theory.reparameterization": {
         "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",
     },
