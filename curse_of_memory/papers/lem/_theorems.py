@@ -43,6 +43,8 @@ __all__ = [
 STEPS = (1.0, 0.1, 0.01)
 """Δt of the panels that compare it."""
 
+CHUNK = 1000  # steps on one tape; the Jacobians of chunks are multiplied
+
 DRAG, TICK, TORQUE = 1.0, 0.1, 0.5  # of the pendulum, per unit time; its step; its largest torque
 FEATURES = 0.3  # size of the random weights that its networks look through
 CONTRACTION = 0.9  # η of the network with frozen gates
@@ -78,11 +80,14 @@ def jacobian(layer: LEM, x: Tensor, state: Tensor) -> Tensor:
     state : Tensor of shape ``(batch, 2h)``
     """
     size = state.shape[1]
-    start = state.repeat_interleave(size, 0).requires_grad_()
-    last = layer.run(x.repeat_interleave(size, 0), start).last
-    picked = torch.eye(size, dtype=last.dtype).repeat(len(x), 1)
-    (rows,) = torch.autograd.grad(last, start, picked)
-    return rows.unflatten(0, (len(x), size))
+    J = torch.eye(size, dtype=state.dtype).expand(len(x), size, size)
+    for chunk in x.split(CHUNK, 1):
+        start = state.repeat_interleave(size, 0).requires_grad_()
+        last = layer.run(chunk.repeat_interleave(size, 0), start).last
+        picked = torch.eye(size, dtype=last.dtype).repeat(len(x), 1)
+        (rows,) = torch.autograd.grad(last, start, picked)
+        J, state = rows.unflatten(0, (len(x), size)) @ J, last.detach()[::size]
+    return J
 
 
 def _norm(J: Tensor) -> Tensor:

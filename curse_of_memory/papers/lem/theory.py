@@ -235,7 +235,7 @@ def _draw_lengths(axis: Axes, curves: pd.DataFrame, looks: Looks) -> None:
         ylabel=r"$\|\partial(y_N,z_N)/\partial(y_0,z_0)\|_\infty$",
         title=r"(c) Over $N$ steps: lasts if $\Delta t=1/N$",
     )
-    axis.legend(loc="lower left")
+    axis.legend(loc="lower left", frameon=True, framealpha=1, edgecolor="none")
 
 
 def _draw_flow(axis: Axes, curves: pd.DataFrame) -> None:
@@ -277,6 +277,7 @@ def _draw_pendulum(axis: Axes, curves: pd.DataFrame) -> None:
     axis.set(
         xscale="log",
         yscale="log",
+        ylim=(1e-4, 1e2),
         xlabel="units $h$",
         ylabel="largest error",
         title="(f) A damped pendulum, gates frozen",

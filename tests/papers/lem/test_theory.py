@@ -157,3 +157,12 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="seed must"):
         figure.data(seed=-1, device="cpu")
     assert math.isfinite(_theorems.eta(LEM(2, seed=0)))
+
+
+def test_jacobians_of_chunks_are_multiplied(monkeypatch):
+    layer = LEM(3, dt=0.3, output_size=None, seed=0, dtype=torch.float64)
+    x = torch.linspace(-1, 1, 20, dtype=torch.float64).reshape(2, 10, 1)
+    state = torch.linspace(-0.9, 0.9, 12, dtype=torch.float64).reshape(2, 6)
+    whole = _theorems.jacobian(layer, x, state)
+    monkeypatch.setattr(_theorems, "CHUNK", 3)
+    torch.testing.assert_close(_theorems.jacobian(layer, x, state), whole, rtol=1e-12, atol=0)
