@@ -153,13 +153,14 @@ class TimedCall(Call):
         return TimedCall, (Call(self.function, self.arguments, self.number),)
 
 
-def _generators(like: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+def _generators(like: Mapping[str, object] | None = None) -> dict[str, object]:
     """Return the states of the global random generators; of the libraries in `like` alone, if it is given."""
-    states = {}
+    states: dict[str, object] = {}
     if like is None or "python" in like:
-        states["python"] = pickle.dumps(random.getstate())
+        states["python"] = random.getstate()
     if (numpy := sys.modules.get("numpy")) is not None and (like is None or "numpy" in like):
-        states["numpy"] = pickle.dumps(numpy.random.get_state())
+        kind, words, *rest = numpy.random.get_state()
+        states["numpy"] = (kind, words.tobytes(), *rest)
     if (torch := sys.modules.get("torch")) is not None and (like is None or "torch" in like):
         devices = sys.modules.get(
             "curse_of_memory.tools.devices"
