@@ -42,6 +42,7 @@ newest:  ## run the quick tests on the newest Python at hand (minutes; gigabytes
 	$(call lane,$(NEWEST))
 
 # What others deprecate is no error in a lane, and style is not asked for: both are tested with the locked versions.
+# With which versions a lane has passed is written down, so that .ci/run knows when there are others.
 LANE = --ignore tests/test_style.py -W default::DeprecationWarning -W default::PendingDeprecationWarning
 define lane
 	@for python in $(1); do \
@@ -50,7 +51,7 @@ define lane
 	    $(VENV)-$@/bin/python -m pip install --quiet --requirement $(LOCK); \
 	    $(VENV)-$@/bin/python -m pip install --quiet --no-deps --editable .; \
 	    $(VENV)-$@/bin/python $(PYTEST) $(QUICK) $(LANE); \
-	    rm -rf $(VENV)-$@; exit 0; \
+	    sha256sum $(LOCK) > .ci/$@.sha256; rm -rf $(VENV)-$@; exit 0; \
 	  fi; \
 	done; echo "$@: skipped, there is none of: $(1)"
 endef
@@ -77,7 +78,7 @@ lock:  ## resolve the newest and the oldest versions that pyproject.toml admits 
 	rm -rf $(VENV)-lock
 
 clean:  ## remove the environment and all caches
-	rm -rf $(VENV) $(VENV)-* .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch
+	rm -rf $(VENV) $(VENV)-* .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch figures/*/.batch
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml

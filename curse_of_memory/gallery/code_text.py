@@ -15,6 +15,8 @@ LOADERS = (
     *("pydoc.locate", "runpy", "sys.modules", *(f"builtins.{name}" for name in EXECUTORS)),
 )
 
+LOADED = ("modules", "get")  # of sys: a module by its name, if it was imported before
+
 ImportedName = tuple[
     str, tuple[str, ...]
 ]  # a module, and a name in it, with the attributes that are taken of it
@@ -154,11 +156,12 @@ def _note_import(node: ast.Import | ast.ImportFrom, origin: str, text: CodeText)
 def _note_call(node: ast.Call, text: CodeText) -> bool:
     """Write down a module or a table that is loaded by a literal name; return whether this is such a call."""
     called, first = _dotted(node.func)[-1:], node.args[0] if node.args else None
+    loaded = _dotted(node.func)[-2:] == LOADED
     if called == (TABLES,) and isinstance(node.func, ast.Attribute) and not isinstance(first, ast.Constant):
         text.tables.add("*")  # of whatever module it is
     if not (isinstance(first, ast.Constant) and isinstance(name := first.value, str)):
         return False
-    if called and called[0] in IMPORTERS and not name.startswith("."):
+    if loaded or (called and called[0] in IMPORTERS and not name.startswith(".")):
         text.uses.add((f"={name}",))
         text.bound[f"={name}"] = [(name, ())]
         return True

@@ -14,8 +14,8 @@ that is not covered, a function that sets a global variable.
 import dis
 import functools
 import hashlib
+import inspect
 import struct
-import sys
 import types
 import weakref
 from collections.abc import Callable, Collection, Iterable
@@ -244,7 +244,7 @@ class Fingerprints:
 
     def _by_name(self, value: Any) -> bool:
         """Return whether a function or class can be found by its name, in a module that is covered."""
-        module, place = value.__module__, sys.modules.get(value.__module__ or "")
+        module, place = value.__module__, inspect.getmodule(value)
         if place is None or not self._covered(module):
             return False
         for name in value.__qualname__.split("."):

@@ -29,7 +29,6 @@ from typing import Any, Protocol, TypedDict, cast
 import cloudpickle
 import joblib
 
-import curse_of_memory
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
 from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.tools.run_places import Call, Ended, TimedCall, outcomes
@@ -43,7 +42,7 @@ KEEP_IN = "CURSE_OF_MEMORY_KEEP_IN"
 FORMAT = 1  # of what is stored
 SHORTEST = 0.05  # seconds; what takes less is faster made again than found
 WORTH = 10  # a run must take so many times as long as its fingerprint
-PACKAGE = Path(curse_of_memory.__file__).parent
+PACKAGE = Path(__file__).parents[1]
 KNOWN = ("numpy", "scipy", "sympy", "mpmath", "numba", "torch", "pandas", "xarray", "matplotlib", "joblib")
 
 

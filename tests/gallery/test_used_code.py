@@ -179,6 +179,8 @@ def toy(tmp_path):
         ("import importlib\ngetattr(importlib, name)('toy.far.late')", ANYTHING),
         ("from importlib import __import__ as load\nload('toy.far.late')", ANYTHING),
         ("import sys as system\nsystem.modules['toy.far.late']", ANYTHING),
+        ("import sys\nsys.modules.get(name)", ANYTHING),
+        ("import sys\nsys.modules.get('toy.far.late')", LATE),
         ("from runpy import run_module\nrun_module('toy.far.late')", ANYTHING),
         ("import pkgutil\npkgutil.resolve_name('toy.far.late:go')", ANYTHING),
         ("import builtins\nbuiltins.exec('toy')", ANYTHING),
