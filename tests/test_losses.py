@@ -2,6 +2,7 @@ import copy
 import itertools
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees n
 DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 LOSSES = [TemporallyWeightedMSE, TemporallyWeightedMAE, TemporallyWeightedCrossEntropy]
 POWERS = [-1, 0, 0.5, 1, 2, 10, math.inf]
+
+
+# no tensors, which the types refuse, too
+ARRAY: Any = np.zeros((2, 3, 1))
+LIST: Any = [[[0.0]]]
 
 
 def noise(seed, *shape):
@@ -483,11 +489,11 @@ def undefined(t: np.ndarray) -> np.ndarray:
         (lambda: TemporallyWeightedCrossEntropy()(y3, y3[:, :2, 0]), ValueError, "logits must have shape"),
         (lambda: TemporallyWeightedMSE().weights(0), ValueError, "horizon must be at least 1"),
         (
-            lambda: TemporallyWeightedMSE()(y3.numpy(), y3),
+            lambda: TemporallyWeightedMSE()(ARRAY, y3),
             TypeError,
             "y_hat must be a torch.Tensor, got ndarray",
         ),
-        (lambda: TemporallyWeightedMAE()(y3, [[[0.0]]]), TypeError, "y must be a torch.Tensor, got list"),
+        (lambda: TemporallyWeightedMAE()(y3, LIST), TypeError, "y must be a torch.Tensor, got list"),
         (
             lambda: TemporallyWeightedMSE()(y3.long(), y3.long()),
             TypeError,
