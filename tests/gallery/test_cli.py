@@ -185,7 +185,8 @@ def test_the_wheel_has_the_notebooks_and_papers_where_they_are_looked_for():
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_signals_end_a_command_with_one_line_and_the_status_shells_know(capsys, name):
     number, cleared = getattr(signal, name), []
-    former = signal.getsignal(number)
+    usual = signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL
+    former = signal.signal(number, usual)  # these tests may run under nohup, which ignores two of them
 
     def command():
         with stoppable("Stopped."):
@@ -196,12 +197,15 @@ def test_signals_end_a_command_with_one_line_and_the_status_shells_know(capsys, 
                 os.kill(os.getpid(), number)  # a second one does not interrupt the clearing up
                 cleared.append(True)
 
-    with pytest.raises(SystemExit) as end:
-        command()
+    try:
+        with pytest.raises(SystemExit) as end:
+            command()
+        assert signal.getsignal(number) == usual
+    finally:
+        signal.signal(number, former)
     assert end.value.code == 128 + number
     assert cleared
     assert capsys.readouterr().err == "Stopped.\n"
-    assert signal.getsignal(number) == former
 
 
 def test_what_is_told_to_be_ignored_stays_ignored():

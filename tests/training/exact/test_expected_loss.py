@@ -175,8 +175,8 @@ def test_stacked_models_have_the_losses_and_gradients_of_torch(diagonal, paramet
         for name, _ in models[0].named_parameters()
     }
     losses = [TemporallyWeightedMSE(p) for p in (0, 2, 0)]
-    template = copy.deepcopy(models[0])
-    everyone, engine = Members(template, weights, losses, [0] * 3), ExpectedLosses(task())
+    kind = [copy.deepcopy(models[0])] * 3
+    everyone, engine = Members(kind, weights, losses, [0] * 3), ExpectedLosses(task())
     factors = torch.tensor([1.0, -2.0, 0.5], dtype=dtype)
     by_route = []
     for values in (engine.training(everyone, 0), engine._by_torch(everyone)):
