@@ -75,6 +75,7 @@ ALLOWED = {
     "training/data_sets.py": 1,  # the named order of a loader, whose own generator is given it
     "tools/devices.py": 1,  # what torch draws by the seed of a model or of a loader's order
     "tasks/digits.py": 2,  # the one split and order of images that stand in for others, which has no seed
+    "tasks/grammar.py": 1,  # the sentences of a text, by its seed
     # weights, by the seed of a model or of a task that has some
     "theory/plateau/gradient_flow.py": 1,
     "theory/exponential_sums/samples.py": 1,  # a choice of lags inside an algorithm, which has no seed
