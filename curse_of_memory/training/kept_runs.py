@@ -110,6 +110,9 @@ class KeptRuns:
             warnings.simplefilter("ignore")  # of files of its own that joblib cannot write: nor can we, then
             memory = joblib.Memory(folder / "joblib", verbose=0)
             self._store = cast(_Store, memory.cache(_kept, ignore=["stored"]))
+            # when joblib first looks for a result it writes down its function's code, and finds nothing
+            with contextlib.suppress(Exception):  # what `keep` meets again, and says
+                self._store.check_call_in_cache("", None)
 
     def say(self, remark: str) -> None:
         """Let the batch print a remark, or the terminal where there is none."""

@@ -50,6 +50,7 @@ class Batch:
     def again(self):
         """Begin as another kernel would."""
         kept_runs.kept_runs.cache_clear()
+        joblib.memory._FUNCTION_HASHES.clear()  # what joblib knows of functions that this process has called
         notes = RunNotes(self.notes)
         self._monkeypatch.setattr(kept_runs, "run_notes", lambda: notes)
 
@@ -102,6 +103,7 @@ def test_outside_of_a_batch_nothing_is_kept(tmp_path, monkeypatch):
 def test_what_has_ended_is_not_made_again_and_comes_in_order(batch):
     assert run_all(doubled, values(batch, 1, 3)) == [{"twice": 2}, {"twice": 6}]
     assert batch.made() == ["1", "3"]
+    assert batch.remarks == []
     batch.again()
     assert run_all(doubled, values(batch, 3, 2, 1)) == [{"twice": 6}, {"twice": 4}, {"twice": 2}]
     assert batch.made() == ["2"]
