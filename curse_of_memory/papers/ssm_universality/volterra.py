@@ -122,6 +122,7 @@ def stack(width: int, horizon: int, seed: int) -> TwoLayers:
         parameterization="exp",
         dt=DURATION / horizon,
         bias=False,
+        seed=seed,  # of what is set below: the global generator stays out of it
         dtype=torch.float64,
     )
     with torch.no_grad():
