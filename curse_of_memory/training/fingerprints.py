@@ -32,6 +32,7 @@ BY_REPR = (torch.device, torch.dtype, torch.layout, torch.memory_format)
 IN_ANY_CLASS = (
     *("__dict__", "__weakref__", "__module__", "__doc__", "__annotations__", "__slots__", "__qualname__"),
     *("__dataclass_fields__", "__dataclass_params__", "__match_args__", "__orig_bases__", "__parameters__"),
+    "__slotnames__",  # which copy and pickle leave in a class
     *("__abstractmethods__", "_abc_impl", "__firstlineno__", "__static_attributes__", "__annotate_func__"),
     *("__annotations_cache__", "_is_protocol", "__protocol_attrs__", "__non_callable_proto_members__"),
 )

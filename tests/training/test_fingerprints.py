@@ -1,5 +1,6 @@
 """Fingerprints: equal in every process, and different for whatever can make a difference."""
 
+import copy
 import functools
 import math
 import operator
@@ -167,6 +168,17 @@ def test_answers_that_are_kept_do_not_count():
     fresh, asked = Kept(3), Kept(3)
     assert asked.slow == 9
     assert taken(fresh) == taken(asked)
+
+
+def test_that_its_objects_were_copied_changes_no_class():
+    class Fresh:
+        def __init__(self):
+            self.a = 1
+
+    before = taken(Fresh)
+    copy.deepcopy(Fresh())
+    assert "__slotnames__" in vars(Fresh)  # what copying left there
+    assert taken(Fresh) == before
 
 
 def test_what_a_function_names_counts_however_deep(monkeypatch):
