@@ -88,8 +88,8 @@ def data(
     message = (
         f"Lines are proven, marks are measured: of {bounded} marks that have a bound {beyond or 'none'} is "
         f"beyond it, and {used:.0%} of the allowed growth is used at most. Over {longest} steps of "
-        f"1/{longest} the norm of the Jacobian is {reached['1/N']:.3g}, over as many of dt = 1 about "
-        f"{_power(reached['1'])}: that gradients last is a property of small steps. Untrained and at lag "
+        f"1/{longest} the norm of the Jacobian is {reached['1/N']:.3g}, over as many of dt = 1 "
+        f"{_about(reached['1'])}: that gradients last is a property of small steps. Untrained and at lag "
         f"{horizon} they are about {_power(np.median(at_end['0.01']))} with dt = 0.01, "
         f"{_power(np.median(at_end['1']))} with dt = 1, and {_power(np.median(at_end['LSTM']))} in an LSTM."
     )
@@ -118,6 +118,10 @@ def _said(name: str) -> str:
 
 def _power(value: float) -> str:
     return f"1e{math.log10(value):.0f}" if value > 0 else "0"
+
+
+def _about(value: float) -> str:
+    return f"about {_power(value)}" if value > 0 else "less than any float"
 
 
 def _models(width: int) -> dict[str, Callable[[int], nn.Module]]:
