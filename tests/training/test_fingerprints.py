@@ -255,6 +255,7 @@ def test_a_large_tensor_that_torch_has_written_to_is_gone_through_again(at):
     assert taken(large, large=known) == taken(large)
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same(tmp_path):
     code = (
         "import sys; sys.path.insert(0, {root!r})\n"
