@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 from curse_of_memory.gallery.notebooks import Notebook, code_of
@@ -12,7 +11,7 @@ from curse_of_memory.gallery.parameters import plain_values
 from curse_of_memory.tools.data_sources import STAND_IN
 from curse_of_memory.tools.versions import numeric_versions
 
-__all__ = ["DataError", "Machine", "Origin", "checksum", "origin"]
+__all__ = ["DataError", "Machine", "Origin", "origin"]
 
 
 SHOWN = 3  # of the changed files
@@ -159,12 +158,6 @@ def origin(
         device=machine.device(parameters.get("device", "auto")),
         versions=numeric_versions(),
     )
-
-
-def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _text(value: Any) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 
 from curse_of_memory.gallery.figure_files import SUFFIXES, own_files
 from curse_of_memory.gallery.notebooks import Notebook
-from curse_of_memory.gallery.origin import Origin, checksum
+from curse_of_memory.gallery.origin import Origin
 from curse_of_memory.gallery.state import State, read_state, write_state
 from curse_of_memory.report.record import read_record, record_text
-from curse_of_memory.tools.files import is_plain_file, plain_folder
+from curse_of_memory.tools.files import checksum, is_plain_file, plain_folder
 
 __all__ = ["Job", "is_current", "publish", "recover"]
 

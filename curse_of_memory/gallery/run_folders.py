@@ -21,17 +21,15 @@ from typing import Any
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin
 from curse_of_memory.tools.files import plain_folder, read_json, whole_file
+from curse_of_memory.tools.run_notes import KEEP_IN, MADE_FROM
 
-__all__ = ["KEEP_IN", "ROOT", "RunFolder"]
+__all__ = ["ROOT", "RunFolder"]
 
 ROOT = "CURSE_OF_MEMORY_RUNS"
 """The variable by which a user says where runs are kept."""
 
-KEEP_IN = "CURSE_OF_MEMORY_KEEP_IN"
-"""The variable by which a kernel is told its folder, see :mod:`curse_of_memory.training.kept_runs`."""
-
-MADE_FROM, THREADS = "made_from.json", "threads.json"
-LARGEST = 1_000_000  # bytes of either
+THREADS = "threads.json"
+LARGEST = 1_000_000  # bytes of what is read
 TABLES = ("pandas", "xarray")  # runs return them; they change no number
 NOT_OF_RUNS = ("parameters", "code")  # of an origin: runs have arguments of their own, and no cells
 SHOWN = 3  # changed files

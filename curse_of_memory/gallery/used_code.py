@@ -11,7 +11,7 @@ from pathlib import Path
 from curse_of_memory.gallery.catalogue import DESCRIPTION
 from curse_of_memory.gallery.code_text import TABLES, CodeText, ImportedName, read_code
 from curse_of_memory.gallery.notebooks import PACKAGE
-from curse_of_memory.gallery.origin import checksum
+from curse_of_memory.tools.files import checksum
 
 __all__ = ["PackageCode"]
 

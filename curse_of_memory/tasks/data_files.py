@@ -278,4 +278,4 @@ def _reason(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, requests.ConnectionError):  # its message shows objects and their addresses
         return "no connection"
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return checks.first_line(error)

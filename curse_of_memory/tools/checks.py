@@ -14,6 +14,7 @@ import numpy as np
 
 __all__ = [
     "finite_array",
+    "first_line",
     "flag",
     "fulfilling",
     "fulfils",
@@ -40,6 +41,11 @@ def shown(value: object) -> str:
     """Return the repr of `value` for an error message: on one line, shortened to 80 characters or so."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 80 else f"{text[:60]}... ({type(value).__name__})"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message; the name of its class where it has none."""
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def real(name: str, value: object, *, endless: bool = False) -> float:

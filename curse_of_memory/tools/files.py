@@ -1,6 +1,7 @@
-"""Writing files whole or not at all and not through links, and reading files up to a size."""
+"""Files written whole or not at all and not through links, read up to a size, and their checksums."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -15,7 +16,13 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None
 
-__all__ = ["is_plain_file", "plain_folder", "read_file", "read_json", "whole_file"]
+__all__ = ["checksum", "is_plain_file", "plain_folder", "read_file", "read_json", "whole_file"]
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file's content."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

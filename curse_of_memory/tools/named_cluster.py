@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import joblib
 from joblib.parallel import get_active_backend
 
+from curse_of_memory.tools.checks import first_line
 from curse_of_memory.tools.extras import require
 
 __all__ = ["SCHEDULER", "named_cluster", "reached"]
@@ -52,8 +53,7 @@ def reached(address: str) -> Iterator[None]:
     try:
         client = Client(address, timeout=ANSWERS_WITHIN)
     except (OSError, ValueError, TypeError) as error:
-        reason = (str(error) or type(error).__name__).partition("\n")[0]
-        raise ConnectionError(f"no Dask scheduler answers at {address}: {reason}") from None
+        raise ConnectionError(f"no Dask scheduler answers at {address}: {first_line(error)}") from None
     with client:
         yield
 

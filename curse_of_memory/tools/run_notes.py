@@ -1,4 +1,4 @@
-"""What a notebook says to the batch that runs it: runs done of all, the step of a fit, and remarks.
+"""What a batch and the notebook it runs tell each other: where runs are kept; how far it is, and remarks.
 
 The batch makes a file of one block and names it to the kernel, which writes into it in place: that needs no
 room, and works on a disk that is full. A reader who comes in between finds no valid text, and looks again.
@@ -14,10 +14,25 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-__all__ = ["NOTES", "Progress", "RunNotes", "make_notes", "read_progress", "run_notes"]
+__all__ = [
+    "KEEP_IN",
+    "MADE_FROM",
+    "NOTES",
+    "Progress",
+    "RunNotes",
+    "make_notes",
+    "read_progress",
+    "run_notes",
+]
 
 NOTES = "CURSE_OF_MEMORY_NOTES"
 """The variable by which a batch tells its kernels its own process, and the file for notes: ``pid:path``."""
+
+KEEP_IN = "CURSE_OF_MEMORY_KEEP_IN"
+"""The variable by which a batch tells its kernels in which folder to keep runs."""
+
+MADE_FROM = "made_from.json"
+"""The file in that folder in which the batch says of what code and data its runs are."""
 
 SIZE = 4096  # bytes of the file, one block
 WRITE_EVERY = 0.5  # seconds

@@ -22,6 +22,8 @@ import cloudpickle
 import joblib
 from joblib.parallel import get_active_backend
 
+from curse_of_memory.tools.checks import first_line
+
 __all__ = ["Call", "Ended", "Failure", "TimedCall", "outcomes"]
 
 Outcomes = Generator[tuple[int, object], None, None]  # of runs, by number
@@ -105,7 +107,7 @@ class Call:
         sent = {"the function": self.function}
         sent |= {f"argument {name!r}": value for name, value in self.arguments.items()}
         culprit = next((name for name, value in sent.items() if not _can_be_pickled(value)), "it")
-        raise TypeError(f"{culprit} cannot be pickled for another process: {_first_line(reason)}") from None
+        raise TypeError(f"{culprit} cannot be pickled for another process: {first_line(reason)}") from None
 
 
 class Ended:
@@ -177,10 +179,6 @@ def _short(value: object) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
-
-
 def _can_be_pickled(value: object) -> bool:
     try:
         cloudpickle.dumps(value)
@@ -194,7 +192,7 @@ def _executed(packed: bytes) -> bytes:
     try:
         outcome = pickle.loads(packed)()
     except Exception as error:
-        outcome = Failure(TypeError(f"it cannot be unpickled where it should run: {_first_line(error)}"))
+        outcome = Failure(TypeError(f"it cannot be unpickled where it should run: {first_line(error)}"))
     try:
         answer = cloudpickle.dumps(outcome)
         if isinstance(outcome, Failure):
@@ -202,12 +200,10 @@ def _executed(packed: bytes) -> bytes:
         return answer
     except Exception as error:
         if isinstance(outcome, Failure):
-            said = f"{type(outcome.error).__name__}: {_first_line(outcome.error)}"
+            said = f"{type(outcome.error).__name__}: {first_line(outcome.error)}"
             return pickle.dumps(Failure(RuntimeError(said)))
         what = type(outcome.value if isinstance(outcome, Ended) else outcome).__name__
-        return pickle.dumps(
-            Failure(TypeError(f"its result, {what}, cannot be pickled: {_first_line(error)}"))
-        )
+        return pickle.dumps(Failure(TypeError(f"its result, {what}, cannot be pickled: {first_line(error)}")))
 
 
 AnyCall = TypeVar("AnyCall", bound=Call)
@@ -217,7 +213,7 @@ def _unpacked(answer: bytes):
     try:
         return pickle.loads(answer)
     except Exception as error:
-        return Failure(TypeError(f"its result cannot be unpickled here: {_first_line(error)}"))
+        return Failure(TypeError(f"its result cannot be unpickled here: {first_line(error)}"))
 
 
 def outcomes(calls: Sequence[AnyCall], jobs: int | None) -> Generator[tuple[AnyCall, object], None, None]:
@@ -379,7 +375,7 @@ def _submitted(client, packed: Mapping[int, bytes], jobs: int | None) -> Outcome
                 if isinstance(error, KilledWorker):
                     yield number, LOST
                 else:
-                    said = _first_line(error) if error is not None else f"its future was {future.status}"
+                    said = first_line(error) if error is not None else f"its future was {future.status}"
                     yield number, Failure(RuntimeError(f"the cluster could not run it: {said}"))
     finally:
         client.cancel(list(running))

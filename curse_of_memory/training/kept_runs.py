@@ -1,6 +1,7 @@
 """Runs that a batch keeps until the figure is published: found again by all that decides their results.
 
-A batch names a folder to its kernels by the variable :data:`KEEP_IN`; elsewhere nothing is kept. In it are
+A batch names a folder to its kernels by the variable :data:`~curse_of_memory.tools.run_notes.KEEP_IN`;
+elsewhere nothing is kept. In it are
 
 - ``made_from.json``, in which the batch says of what code and data its runs are: the package's files that the
   notebook uses with their checksums, but for the modules of figures, whose functions count one by one; the
@@ -30,14 +31,13 @@ import cloudpickle
 import joblib
 
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS
-from curse_of_memory.tools.run_notes import run_notes
+from curse_of_memory.tools.checks import first_line
+from curse_of_memory.tools.files import checksum
+from curse_of_memory.tools.run_notes import KEEP_IN, MADE_FROM, run_notes
 from curse_of_memory.tools.run_places import Call, Ended, TimedCall, outcomes
 from curse_of_memory.training.fingerprints import Fingerprints, NoFingerprintError, Noted
 
-__all__ = ["KEEP_IN", "KeptRuns", "kept_outcomes", "kept_runs"]
-
-KEEP_IN = "CURSE_OF_MEMORY_KEEP_IN"
-"""The variable by which a batch tells its kernels where to keep runs."""
+__all__ = ["KeptRuns", "kept_outcomes", "kept_runs"]
 
 FORMAT = 1  # of what is stored
 SHORTEST = 0.05  # seconds; what takes less is faster made again than found
@@ -93,7 +93,7 @@ class KeptRuns:
     """
 
     def __init__(self, folder: Path):
-        text = (folder / "made_from.json").read_text(encoding="utf-8")
+        text = (folder / MADE_FROM).read_text(encoding="utf-8")
         package: dict[str, str] = json.loads(text)["package"]
         self._made_from = hashlib.sha256(text.encode()).hexdigest()
         self._modules = {_module(path) for path in package}
@@ -101,7 +101,7 @@ class KeptRuns:
         self._stats: dict[Path, tuple] = {}
         for path, digest in package.items():
             self._stats[PACKAGE / path] = _stat(PACKAGE / path)
-            if _checksum(PACKAGE / path) != digest:
+            if not _has(PACKAGE / path, digest):
                 self._note_change(PACKAGE / path)
         self._written: list[Path] = []
         self._large: dict[int, Noted] = {}
@@ -187,7 +187,7 @@ class KeptRuns:
                 return None
             shelved = self._store.call_and_shelve(key, None)
         except Exception as error:  # of the file system
-            self.say(f"kept runs cannot be read: {_first_line(error)}")
+            self.say(f"kept runs cannot be read: {first_line(error)}")
             return None
         try:
             stored = shelved.get()
@@ -197,7 +197,7 @@ class KeptRuns:
                 raise ValueError("it is not what was written")
             return Ended(pickle.loads(stored["packed"]), stored["seconds"])
         except Exception as error:  # of whatever kind a damaged file brings about
-            self.say(f"a kept run is damaged, and is made again ({_first_line(error)})")
+            self.say(f"a kept run is damaged, and is made again ({first_line(error)})")
             with contextlib.suppress(Exception):
                 shelved.clear()
             return None
@@ -207,10 +207,10 @@ class KeptRuns:
         try:
             packed = cloudpickle.dumps(ended.value)
         except Exception as error:
-            self.say(f"runs of {name} are not kept: the result cannot be pickled ({_first_line(error)})")
+            self.say(f"runs of {name} are not kept: the result cannot be pickled ({first_line(error)})")
             return False
-        checksum = hashlib.sha256(packed).hexdigest()
-        stored: Stored = {"format": FORMAT, "packed": packed, "checksum": checksum, "seconds": ended.seconds}
+        digest = hashlib.sha256(packed).hexdigest()
+        stored: Stored = {"format": FORMAT, "packed": packed, "checksum": digest, "seconds": ended.seconds}
         reason = "joblib does not say why"
         try:
             with warnings.catch_warnings(record=True) as said:
@@ -220,7 +220,7 @@ class KeptRuns:
                 reason = str(warning.message).rpartition("Exception: ")[2].rstrip(".")
             kept = self._store.check_call_in_cache(key, None)
         except Exception as error:
-            kept, reason = False, _first_line(error)
+            kept, reason = False, first_line(error)
         if not kept:
             self.say(f"no room for runs, they are not kept: {reason}")
             self._remove_drafts()
@@ -262,7 +262,7 @@ def kept_runs() -> KeptRuns | None:
         return KeptRuns(Path(folder))
     except (OSError, ValueError, KeyError, TypeError) as error:
         if (notes := run_notes()) is not None:
-            notes.say(f"runs are not kept: {_first_line(error)}")
+            notes.say(f"runs are not kept: {first_line(error)}")
         return None
 
 
@@ -365,12 +365,9 @@ def _stat(path: Path) -> tuple:
     return seen.st_mtime_ns, seen.st_size, seen.st_ino
 
 
-def _checksum(path: Path) -> str:
+def _has(path: Path, digest: str) -> bool:
+    """Return whether a file is there and has this checksum."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return checksum(path) == digest
     except OSError:
-        return ""
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
+        return False

@@ -16,10 +16,10 @@ import pytest
 from curse_of_memory.gallery import watching
 from curse_of_memory.gallery.batch import Outcome
 from curse_of_memory.gallery.origin import origin
-from curse_of_memory.gallery.run_folders import KEEP_IN, ROOT, RunFolder
+from curse_of_memory.gallery.run_folders import ROOT, RunFolder
 from curse_of_memory.gallery.watching import Watch
 from curse_of_memory.tools import run_notes
-from curse_of_memory.tools.run_notes import NOTES, RunNotes, make_notes, read_progress
+from curse_of_memory.tools.run_notes import KEEP_IN, NOTES, RunNotes, make_notes, read_progress
 from tests.gallery.conftest import COMPUTE, MACHINE, PARAMETERS
 from tests.gallery.test_batch import COMMAND, wait_until_ended
 

@@ -17,9 +17,9 @@ from torch import nn
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
-from curse_of_memory.tools.run_notes import RunNotes, make_notes, read_progress
+from curse_of_memory.tools.run_notes import KEEP_IN, RunNotes, make_notes, read_progress
 from curse_of_memory.training import fit, kept_runs, own_checkpoints, run_all, sweep
-from curse_of_memory.training.kept_runs import KEEP_IN, PACKAGE
+from curse_of_memory.training.kept_runs import PACKAGE
 
 SMALL = {"steps": 12, "batch_size": 4, "validate_every": 4, "validation_size": 4, "device": "cpu"}
 
