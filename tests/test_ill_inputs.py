@@ -294,6 +294,7 @@ FUNCTIONS = {
         {"rho": "curve", "horizon": "count"},
     ),
     "LinearFunctional.sample": (TASK.sample, {"size": 2, "seed": 0}, {"size": "count"}),
+    "Adding": (com.tasks.Adding, {"horizon": 4}, {"horizon": "count"}),
     "Copying": (
         com.tasks.Copying,
         {"memory_length": 2, "blank": 3},
@@ -334,7 +335,11 @@ FUNCTIONS = {
     "nn.S4D": (com.nn.S4D, {"width": 2, "states": 2}, {"width": "count", "states": "count"}),
     "nn.TCN": (com.nn.TCN, {"widths": [2], "kernel_size": 2}, {"widths": "list", "kernel_size": "count"}),
     "nn.CausalTransformer": (com.nn.CausalTransformer, {"width": 2}, {"width": "count", "layers": "count"}),
-    "nn.LSTM": (com.nn.LSTM, {"width": 2}, {"width": "count", "layers": "count", "input_size": "count"}),
+    "nn.LSTM": (
+        com.nn.LSTM,
+        {"width": 2, "chrono": 9.0},
+        {"width": "count", "layers": "count", "input_size": "count", "chrono": "positive"},
+    ),
     "nn.GRU": (com.nn.GRU, {"width": 2}, {"width": "count", "layers": "count"}),
     "nn.LEM": (
         com.nn.LEM,
@@ -540,6 +545,7 @@ ADMITTED = {
     ("SequenceMap", "input_size"): ("None",),  # the model's own
     ("SequentialImages", "size"): ("None",),  # all there are
     ("Target.norm", "order"): ("a number",),
+    ("nn.LSTM", "chrono"): ("None",),  # torch's own biases
     ("nn.SequenceStack", "mixing"): ("a class",),  # what a factory raises is its own
     ("stability_margin", "factor"): ("infinite",),  # up to where the error overflows
     ("run_all", "function"): ("a class",),

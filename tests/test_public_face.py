@@ -66,7 +66,7 @@ PUBLIC = {
         "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
     "tasks": {
-        "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise",
+        "Adding", "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise",
         "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2", "available",
         "random_rnn", "random_transformer",
     },

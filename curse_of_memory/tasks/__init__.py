@@ -1,5 +1,6 @@
 """Tasks that models are trained on: each draws seeded batches of inputs and targets."""
 
+from curse_of_memory.tasks.adding import Adding
 from curse_of_memory.tasks.attention import AttentionApproximation
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.tasks.data_files import available
@@ -13,6 +14,7 @@ from curse_of_memory.tasks.text import WikiText2
 from curse_of_memory.tasks.volterra import VolterraFunctional
 
 __all__ = [
+    "Adding",
     "AttentionApproximation",
     "Batch",
     "Copying",

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """Random `inputs`, and the `targets` a model should answer.
 
     Both are ``(batch, time, channel)``, save that tokens and a class for each step are ``(batch, time)``, and
-    one class for a whole sequence is ``(batch,)``.
+    of a whole sequence one class is ``(batch,)`` and one answer in numbers ``(batch, channel)``.
     """
 
     inputs: Tensor

@@ -1,5 +1,7 @@
 """LSTM, GRU and the Elman network against torch's own and against their equations."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -175,3 +177,63 @@ def test_bad_inputs_are_refused(kind):
         model(x[..., :1])
     with pytest.raises(ValueError, match="state must have shape"):
         model.run(x[:1], model.run(x).last)
+
+
+# --- chrono initialisation (Tallec and Ollivier 2018) --------------------------------------------
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_memories_of_chrono_initialisation_are_uniform(layer):
+    """1/(1 − f) has the distribution function (x − 2)/(T − 2) on [2, T], and i = 1 − f."""
+    T, width = 1000, 4000
+    model = LSTM(width, 2, chrono=T, seed=0, dtype=torch.float64)
+    bias = model.network.get_parameter(f"bias_ih_l{layer}") + model.network.get_parameter(f"bias_hh_l{layer}")
+    i, f, _, _ = bias.detach().sigmoid().numpy().reshape(4, width)
+    memories = np.sort(1 / (1 - f))
+    assert 2 <= memories[0] < memories[-1] <= T
+    np.testing.assert_allclose(i, 1 - f, rtol=0, atol=4 * EPS)
+    expected = (memories - 2) / (T - 2)
+    # Kolmogorov: the distance of the empirical one is above 1.95/√n once in a thousand draws
+    assert np.abs(np.arange(1, width + 1) / width - expected).max() < 1.95 / math.sqrt(width)
+
+
+def test_units_of_a_chrono_lstm_keep_their_cells_so_long():
+    """With all else at zero c decays by f a step: after n steps f^n is left."""
+    model = LSTM(8, chrono=50, seed=0, dtype=torch.float64)
+    kept = {"bias_ih_l0", "bias_hh_l0"}
+    with torch.no_grad():
+        for name, p in model.network.named_parameters():
+            p[16 if name in kept else 0 :] = 0  # behind the input and forget gates
+    start = torch.cat([torch.zeros(1, 8), torch.ones(1, 8)], 1).double()
+    cells = model.run(torch.zeros(1, 30, 1).double(), start).last[0, 8:].detach()
+    u = model.network.bias_ih_l0[8:16].exp()
+    torch.testing.assert_close(cells, (1 - 1 / (1 + u)) ** 30, rtol=1e-12, atol=0)
+    assert u.min() >= 1
+    assert u.max() <= 49
+
+
+def test_chrono_initialisation_changes_the_two_gates_and_nothing_else():
+    with_it, without = LSTM(5, 2, chrono=9, seed=3), LSTM(5, 2, seed=3)
+    for (name, a), b in zip(with_it.named_parameters(), without.parameters(), strict=True):
+        if "bias" in name and "network" in name:
+            assert torch.equal(a[10:], b[10:])
+            assert not torch.isin(a[:10], b[:10]).any()
+        else:
+            assert torch.equal(a, b)
+    shortest = LSTM(5, chrono=2, seed=0).network
+    assert torch.equal(shortest.bias_ih_l0[:10] + shortest.bias_hh_l0[:10], torch.zeros(10))  # u = 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"chrono": 1.5}, ValueError, "chrono must be at least 2 steps"),
+        ({"chrono": math.inf}, ValueError, "chrono must be"),
+        ({"chrono": "long"}, TypeError, "chrono must be"),
+        ({"chrono": 10, "bias": False}, ValueError, "chrono must be None without biases"),
+    ],
+    ids=str,
+)
+def test_a_bad_chrono_is_refused(arguments, kind, message):
+    with pytest.raises(kind, match=message):
+        LSTM(4, **arguments)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from curse_of_memory.tasks import (
+    Adding,
     AttentionApproximation,
     Copying,
     LinearFunctional,
@@ -24,6 +25,7 @@ from curse_of_memory.tasks import (
 FOUR = [1.0, 0.5, 0.25, 0.125]
 # how each task is made from keywords, with values that are right
 MAKE = {
+    "adding": (Adding, {"horizon": 4}),
     "linear": (LinearFunctional, {"rho": FOUR, "horizon": 4}),
     "volterra": (VolterraFunctional, {"horizon": 4, "first": FOUR}),
     "attention": (AttentionApproximation, {"channels": 2, "horizon": 4}),
@@ -37,6 +39,7 @@ MAKE = {
     "text": (WikiText2, {}),
 }
 COUNTS = {
+    "adding": ["horizon"],
     "linear": ["horizon"],
     "volterra": ["horizon"],
     "attention": ["channels", "horizon", "heads"],
@@ -85,6 +88,7 @@ CASES = [
     for value in values
 ]
 MORE = [
+    ("adding", "horizon", 1),
     ("linear", "rho", "x"),
     ("linear", "rho", [1.0, math.nan, 0.0, 0.0]),
     ("linear", "rho", [1j, 0, 0, 0]),

@@ -9,6 +9,7 @@ from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.measure import perturbation_curve
 from curse_of_memory.protocols import LinearTask, Task
 from curse_of_memory.tasks import (
+    Adding,
     AttentionApproximation,
     Copying,
     LinearFunctional,
@@ -52,12 +53,14 @@ NUMBERS = {
     "transformer teacher": lambda: TeacherFilter(random_transformer(8, 2, 8, 0), 6, input_size=1),
     "copying digits": lambda: Copying(2, 3, encoding="raw"),
 }
+ONCE = {"adding": lambda: Adding(6)}  # numbers as the answer to a whole sequence
 CLASSES = {
     "copying": lambda: Copying(2, 3),
     "images": lambda: SequentialImages("mnist", row_by_row=True),
     "text": lambda: WikiText2(sequence_length=6),
 }
-EVERY = {**NUMBERS, **CLASSES}
+EVERY = {**NUMBERS, **ONCE, **CLASSES}
+AT_THE_END = ("adding", "images")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -75,9 +78,11 @@ def make(small_mnist, small_wikitext):
 
 
 def model_and_loss(name, task):
-    model = Recurrent(task, tokens=name == "text", last=name == "images")
+    model = Recurrent(task, tokens=name == "text", last=name in AT_THE_END)
     if name in NUMBERS:
         return model, None
+    if name in ONCE:
+        return model, nn.MSELoss()
     return model, nn.CrossEntropyLoss() if name == "images" else TemporallyWeightedCrossEntropy(1)
 
 
@@ -104,8 +109,8 @@ def test_shapes_and_types(make, name):
     tokens = name == "text"
     assert x.shape == ((9, task.horizon) if tokens else (9, task.horizon, task.input_size))
     assert x.dtype == (torch.int64 if tokens else torch.get_default_dtype())
-    if name in NUMBERS:
-        assert y.shape == (9, task.horizon, task.output_size)
+    if name in NUMBERS or name in ONCE:
+        assert y.shape == ((9, task.output_size) if name in ONCE else (9, task.horizon, task.output_size))
         assert y.dtype == x.dtype
         double = task.sample(9, seed=0, dtype=torch.float64)
         assert double.targets.dtype == torch.float64

@@ -106,6 +106,9 @@ class LSTM(_Gated):
         Channels of x and ŷ.
     bias : bool
         Whether gates and readout have biases.
+    chrono : float, optional
+        Longest memory T that is expected, in steps, at least 2, for chrono initialisation; without it the
+        biases are torch's.
     dropout : float
         Probability of dropping a channel between two layers, in training mode.
     seed : int, optional
@@ -116,20 +119,63 @@ class LSTM(_Gated):
     Raises
     ------
     ValueError, TypeError
-        For sizes below one, or a dropout outside of [0, 1) or without two layers.
+        For sizes below one, a dropout outside of [0, 1) or without two layers, or a `chrono` below 2 or
+        without biases.
 
     Notes
     -----
     Weights are torch's, uniform between ±1/√m: the forget gates start near 1/2, so that an untrained LSTM
     about halves c at every step. `run` has a state ``(batch, 2 · layers · width)``: h of all layers, then c.
 
+    *Chrono initialisation* (Tallec and Ollivier 2018, "Can recurrent neural networks warp time?", 1804.11188,
+    section 2): forget gates have a bias ln u, with u uniform in [1, T − 1] for each unit, and input gates its
+    negative. With nothing else in the gate a unit then keeps c over 1/(1 − f) = 1 + u steps, from 2 to T.
+    torch's gates have two biases: the one of the input is this, the one of h is zero. All other weights are
+    those of the same seed without it.
+
     Examples
     --------
     >>> LSTM(16, layers=2)(torch.zeros(8, 100, 1)).shape
     torch.Size([8, 100, 1])
+    >>> i, f, _, _ = LSTM(16, chrono=1000, seed=0).network.bias_ih_l0.sigmoid().chunk(4)
+    >>> bool((1 / (1 - f) <= 1000).all()), torch.allclose(i, 1 - f, atol=1e-6)
+    (True, True)
     """
 
     cell, states = nn.LSTM, 2
+
+    def __init__(
+        self,
+        width: int,
+        layers: int = 1,
+        *,
+        input_size: int = 1,
+        output_size: int = 1,
+        bias: bool = True,
+        chrono: float | None = None,
+        dropout: float = 0.0,
+        seed: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        if chrono is not None and checks.real("chrono", chrono) < 2:
+            raise ValueError(f"chrono must be at least 2 steps, got {checks.shown(chrono)}")
+        if chrono is not None and not checks.flag("bias", bias):
+            raise ValueError("chrono must be None without biases, which it sets")
+        sizes = {"input_size": input_size, "output_size": output_size}
+        with seeded(seed):
+            super().__init__(width, layers, **sizes, bias=bias, dropout=dropout, device=device, dtype=dtype)
+            if chrono is not None:
+                self._remember(chrono)
+
+    @torch.no_grad()
+    def _remember(self, longest: float) -> None:
+        """Give forget and input gates the biases of chrono initialisation, layer by layer."""
+        for layer in range(self.layers):
+            of_inputs, of_states = (getattr(self.network, f"bias_{which}_l{layer}") for which in ("ih", "hh"))
+            forget = (1 + (longest - 2) * torch.rand(self.width, **DRAWN)).log()
+            of_inputs[: 2 * self.width] = torch.cat([-forget, forget])  # torch's order: input, forget
+            of_states[: 2 * self.width] = 0
 
 
 class GRU(_Gated):
