@@ -67,7 +67,8 @@ class Slope:
     Attributes
     ----------
     rate : float
-        Minus its slope, per unit time; NaN with fewer than four points.
+        Minus its slope, per unit time; NaN with fewer than four points, or if the points at hand lie within
+        less than a third of that stretch, as on the hump behind a late change of sign.
     r2 : float
         Share of the variance of log M that the line explains.
     start, stop : float
@@ -83,6 +84,9 @@ class Slope:
     level: float
 
 
+NO_LINE = Slope(math.nan, math.nan, math.nan, math.nan, math.nan)
+
+
 def fitted_slope(memory: xr.DataArray) -> Slope:
     """Return the line through log M, through the peaks of M where it oscillates.
 
@@ -95,15 +99,18 @@ def fitted_slope(memory: xr.DataArray) -> Slope:
     -------
     Slope
     """
-    values, lags = memory.values, memory.lag.values
-    (alive,) = np.nonzero(values > ABOVE_NOISE * memory.attrs["noise_floor"])
+    values, lags, noise = memory.values, memory.lag.values, memory.attrs["noise_floor"]
+    (alive,) = np.nonzero(values > ABOVE_NOISE * noise)
     if alive.size < 4:
-        return Slope(math.nan, math.nan, math.nan, math.nan, math.nan)
+        return NO_LINE
     peak, stop = int(values.argmax()), int(alive[-1])
-    seen = upper_envelope(values[: stop + 1], lags, peak, max(peak, stop // 2))
+    first = max(peak, stop // 2)
+    seen = upper_envelope(values[: stop + 1], lags, peak, first, noise=2 * noise)  # of two values
+    length = float(seen.lags[-1] - seen.lags[0])
+    if length < (lags[stop] - lags[first]) / 3:
+        return NO_LINE
     level, fall, residual = seen.fit(0.0)
     variance = float(((seen.logs - seen.logs.mean()) ** 2).sum())
-    length = float(seen.lags[-1] - seen.lags[0])
     return Slope(
         rate=fall / length,
         r2=1 - float((residual**2).sum()) / variance,

@@ -31,6 +31,21 @@ def test_the_line_goes_through_the_peaks_of_what_oscillates_and_stops_at_the_noi
     assert slope.stop <= math.log(1e12) / 0.1
 
 
+def test_rounding_makes_no_peaks():
+    """An exponential that rounding lets rise at every fourth lag near its end."""
+    t = np.arange(400)
+    rounding = 3e-14 * np.where(t % 4 == 0, 1.0, -1.0)
+    slope = fitted_slope(curve(np.exp(-0.1 * t) + rounding, floor=3e-14))
+    assert (slope.start, slope.stop) == (slope.stop // 2, pytest.approx(math.log(1 / 3e-13) / 0.1, abs=2))
+    assert slope.rate == pytest.approx(0.1, rel=0.01)  # a tenth at the last lag, as e^{0.1 t} before it
+
+
+def test_peaks_in_a_short_stretch_at_the_end_make_no_line():
+    t = np.arange(1000)
+    end = np.where(t > 900, np.abs(np.cos(0.4 * (t - 900))), 1)
+    assert math.isnan(fitted_slope(curve(np.exp(-0.02 * t) * end)).rate)
+
+
 def test_a_slope_of_nothing_is_none():
     assert math.isnan(fitted_slope(curve(np.zeros(20))).rate)
 

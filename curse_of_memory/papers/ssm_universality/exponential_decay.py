@@ -18,6 +18,7 @@ from curse_of_memory.experiments.random_models import (
     stack_memories,
 )
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.long_table import rows
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import resolve_device
 
@@ -86,14 +87,19 @@ def _measured(
 
 
 def _unit_step(model: nn.Module, horizon: int, device: str) -> xr.DataArray:
-    """Return |ŷ_{k+1} − ŷ_k| at the lags k under a unit step, with the rounding of ŷ as its noise."""
+    """Return |ŷ_{k+1} − ŷ_k| at the lags k under a unit step; its noise is seen in a step rounded otherwise."""
     checks.positive_int("horizon", horizon)
     place = resolve_device(device)
+    step = torch.ones(1, horizon + 1, 1, dtype=torch.float64, device=place)
+    eps = torch.finfo(step.dtype).eps
     with torch.no_grad():
-        y = model.to(place)(torch.ones(1, horizon + 1, 1, dtype=torch.float64, device=place))[0, :, 0]
-    noise = torch.finfo(y.dtype).eps * y.abs().max().item()
-    values = y.diff().abs().cpu().numpy()
-    return xr.DataArray(values, {"lag": np.arange(horizon)}, ["lag"], attrs={"noise_floor": noise})
+        y, again = (model.to(place)(size * step)[0, :, 0] for size in (1.0, 1 + 4 * eps))
+    values, others = y.diff().abs(), again.diff().abs()
+    # where terms of the readout cancel, rounding is far above eps |ŷ|
+    noise = max(eps * y.abs().max().item(), (values - others).abs().max().item())
+    return xr.DataArray(
+        values.cpu().numpy(), {"lag": np.arange(horizon)}, ["lag"], attrs={"noise_floor": noise}
+    )
 
 
 def _decay_findings(table: pd.DataFrame) -> Findings:
@@ -104,6 +110,11 @@ def _decay_findings(table: pd.DataFrame) -> Findings:
         f"times 2β (medians over {table.seed.nunique()} models), β the rate of the slowest layer (dashed), "
         "at every depth drawn."
     )
+    rates = rows(table, panel="rate").rate
+    if lost := int(rates.isna().sum()):
+        words += (
+            f" {lost} of {len(rates)} curves end on a hump or on too few peaks for a line, and are left out."
+        )
     name = "{1}, layers {2}"
     labels = {"rate": f"c₀ per step, {name}", "ratio": f"c₀ over 2β, {name}", "r2": f"R², {name}"}
     return findings_of(table, words, agreed.index, labels)

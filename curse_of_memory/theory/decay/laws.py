@@ -197,16 +197,19 @@ def _means(values: np.ndarray, lags: np.ndarray, first: int, cycle: int) -> Wind
     return Window(middles[heard], np.log(squares[heard]) / 2)
 
 
-def upper_envelope(section: np.ndarray, lags: np.ndarray, peak: int, first: int) -> Window:
+def upper_envelope(
+    section: np.ndarray, lags: np.ndarray, peak: int, first: int, *, noise: float = 0.0
+) -> Window:
     """Return the peaks of max_{r ≥ t} M(r) from `first` on; if these are too few, its values there.
 
-    Of a curve that oscillates at its end, but has few peaks from `first` on, the last eight are taken.
+    Of a curve that oscillates at its end, but has few peaks from `first` on, the last eight are taken. A rise
+    of at most `noise` from one lag to the next makes no peak.
     """
     envelope = np.maximum.accumulate(section[::-1])[::-1]
     records = np.flatnonzero(section > np.append(envelope[1:], -np.inf))
     records = records[records >= peak]
     interior = records[(records > 0) & (records < section.size - 1)]
-    peaks = interior[section[interior - 1] < section[interior]]
+    peaks = interior[section[interior] - section[interior - 1] > noise]
     late, late_peaks = records[records >= first], peaks[peaks >= first]
     if late_peaks.size < FEWEST <= peaks.size and late.size < 0.9 * (section.size - first):
         late_peaks = peaks[-2 * FEWEST :]
