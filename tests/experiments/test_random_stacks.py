@@ -32,12 +32,13 @@ def test_the_line_goes_through_the_peaks_of_what_oscillates_and_stops_at_the_noi
 
 
 def test_rounding_makes_no_peaks():
-    """An exponential that rounding lets rise at every fourth lag near its end."""
-    t = np.arange(400)
+    """An exponential that rounding lets rise at every fourth lag of its last three hundred."""
+    t = np.arange(4000)
     rounding = 3e-14 * np.where(t % 4 == 0, 1.0, -1.0)
-    slope = fitted_slope(curve(np.exp(-0.1 * t) + rounding, floor=3e-14))
-    assert (slope.start, slope.stop) == (slope.stop // 2, pytest.approx(math.log(1 / 3e-13) / 0.1, abs=2))
-    assert slope.rate == pytest.approx(0.1, rel=0.01)  # a tenth at the last lag, as e^{0.1 t} before it
+    slope = fitted_slope(curve(np.exp(-0.01 * t) + rounding, floor=3e-14))
+    assert slope.start == slope.stop // 2
+    assert slope.stop == pytest.approx(math.log(1 / 3e-13) / 0.01, abs=15)  # a tenth is 10 lags
+    assert slope.rate == pytest.approx(0.01, rel=0.01)
 
 
 def test_peaks_in_a_short_stretch_at_the_end_make_no_line():
