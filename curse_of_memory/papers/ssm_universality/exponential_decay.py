@@ -87,7 +87,7 @@ def _measured(
 
 
 def _unit_step(model: nn.Module, horizon: int, device: str) -> xr.DataArray:
-    """Return |ŷ_{k+1} − ŷ_k| at the lags k under a unit step; its noise is seen in a step rounded otherwise."""
+    """Return |ŷ_{k+1} − ŷ_k| at the lags k under a unit step, with the noise between two roundings of it."""
     checks.positive_int("horizon", horizon)
     place = resolve_device(device)
     step = torch.ones(1, horizon + 1, 1, dtype=torch.float64, device=place)
