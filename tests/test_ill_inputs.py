@@ -426,6 +426,10 @@ FUNCTIONS = {
             "batch_size": "count",
             "schedule": "name",
             "validation_size": "count",
+            "evaluation_size": "count",
+            "validate_every": "count",
+            "checkpoint_every": "count",
+            "metric": "name",
             "learning_rate": "positive",
             "seed": "seed",
         },
@@ -549,6 +553,10 @@ ADMITTED = {
     ("nn.SequenceStack", "mixing"): ("a class",),  # what a factory raises is its own
     ("stability_margin", "factor"): ("infinite",),  # up to where the error overflows
     ("run_all", "function"): ("a class",),
+    **{
+        ("fit", name): ("None",)
+        for name in ("steps", "evaluation_size", "validate_every", "checkpoint_every")
+    },
 }
 CASES = [
     pytest.param(name, argument, kind, id=f"{name}-{argument}")

@@ -29,6 +29,7 @@ STREAMS = {
     "noise of logits": 9,
     "curves of a decay": 10,
     "corners of a ball": 11,
+    "order of an epoch": 12,
 }
 """What is drawn inside the package, and the number of its stream."""
 
@@ -39,6 +40,7 @@ SAMPLES = {
     "perturbation test": 4,
     "teacher calibration": 5,
     "unseen test": 6,
+    "test": 7,
 }
 """What is drawn by public seeds, as all that tasks are asked for, and the second entry of its seed."""
 

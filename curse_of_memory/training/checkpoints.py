@@ -17,7 +17,7 @@ from curse_of_memory.tools.files import whole_file
 
 __all__ = ["Checkpoint", "identity", "weights_of"]
 
-FORMAT = 2  # a change of what is stored is another number
+FORMAT = 3  # a change of what is stored is another number
 MARK = b"curse_of_memory "  # then the format in eight digits, and 64 of the checksum
 TRAILER = len(MARK) + 8 + 64 + 1
 AT_ONCE = 2**20  # bytes

@@ -74,6 +74,19 @@ class Sequences:
         Numbers are of the precision of `dtype`, and on `device`; whole numbers stay what they are.
         """
         rows = drawn_by(seed).choice(self._rows, min(size, len(self)), replace=False)
+        return self._taken(rows, device, dtype)
+
+    def in_order(
+        self,
+        order: np.ndarray,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> Batch:
+        """Return the sequences whose places among these are `order`."""
+        return self._taken(self._rows[order], device, dtype)
+
+    def _taken(self, rows: np.ndarray, device: torch.device | str, dtype: torch.dtype | None) -> Batch:
         if isinstance(self._data, Dataset):
             pair = _pair("task", default_collate([self._data[int(row)] for row in rows]))
         else:
@@ -110,6 +123,14 @@ class Loader:
 
     def __repr__(self) -> str:
         return f"DataLoader({type(self._loader.dataset).__qualname__}, batch_size={self._loader.batch_size})"
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches an epoch has; None where the loader does not know."""
+        try:
+            return len(self._loader)
+        except TypeError:
+            return None
 
     @property
     def at(self) -> list[int]:

@@ -63,15 +63,15 @@ def check_answers(model: nn.Module, x: Tensor, output: Callable | None, device: 
         check_map(answer, x, eps=eps, sequences=False)
 
 
-def real_number(error: Tensor) -> Tensor:
-    """Return the value of a loss as a scalar tensor, if it is one real number."""
+def real_number(error: Tensor, name: str = "loss") -> Tensor:
+    """Return the value of a loss, or of what else is called `name`, as a scalar, if it is one real number."""
     if not isinstance(error, Tensor) or error.numel() != 1:
         what = f"shape {tuple(error.shape)}" if isinstance(error, Tensor) else type(error).__name__
-        raise TypeError(f"loss must return one number as a tensor, got {what}")
+        raise TypeError(f"{name} must return one number as a tensor, got {what}")
     if error.is_complex():
         raise TypeError(
-            "loss must return a real number, got a complex one: take |e|², or the real part of the answers "
-            "by output=lambda answer: answer.real"
+            f"{name} must return a real number, got a complex one: take |e|², or the real part of the "
+            "answers by output=lambda answer: answer.real"
         )
     return error.reshape(())
 

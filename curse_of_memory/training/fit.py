@@ -1,14 +1,13 @@
 """Training one model on sampled batches, with early stopping and checkpoints."""
 
-import math
+import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
@@ -19,17 +18,21 @@ from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.training.batches import Batches
 from curse_of_memory.training.checkpoints import identity, weights_of
 from curse_of_memory.training.data_sets import Data
-from curse_of_memory.training.demands import check_answers, numbers_by_name, real_number, trained_dtype
+from curse_of_memory.training.demands import check_answers, real_number, trained_dtype
+from curse_of_memory.training.log import Log
+from curse_of_memory.training.loop import Ends, Steps, train
+from curse_of_memory.training.metrics import Metric, evaluated, metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult, verdict
-from curse_of_memory.training.run_state import HISTORY_COLUMNS, RunState
-from curse_of_memory.training.settings import SCHEDULES, checked_settings
-from curse_of_memory.training.untouched import untouched
+from curse_of_memory.training.run_state import RunState
+from curse_of_memory.training.schedules import checked_schedule, scheduler_of
+from curse_of_memory.training.settings import checked_settings
 
 __all__ = ["fit"]
 
 TRIED = 4  # sequences that the model is tried on before it is trained
+VALIDATE_EVERY = 50  # steps, where there are no epochs
 
 
 def fit(
@@ -39,14 +42,18 @@ def fit(
     loss: nn.Module | None = None,
     output: Callable | None = None,
     validation: Task | Data | None = None,
-    steps: int = 1000,
+    test: Task | Data | None = None,
+    steps: int | None = None,
+    epochs: int | None = None,
     batch_size: int = 512,
     learning_rate: float = 0.01,
-    schedule: str = "plateau",
+    schedule: str | Sequence[int] = "plateau",
     weight_decay: float = 0.0,
     clip: float = 0.5,
-    validate_every: int = 50,
+    validate_every: int | None = None,
     validation_size: int = 1024,
+    evaluation_size: int | None = None,
+    metric: str | Callable[[Tensor, Tensor], Tensor] = "loss",
     decay_patience: int = 10,
     patience: int | None = None,
     stop_below: float | None = None,
@@ -56,7 +63,9 @@ def fit(
     fabric=None,
     full_precision: bool = True,
     progress: bool = False,
+    log: str | Path | None = None,
     checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
 ) -> FitResult:
     """Train `model` on batches of `task` with AdamW; the model ends with its best weights.
 
@@ -82,17 +91,36 @@ def fit(
         of data `validation_size` sequences, or all if there are fewer. If none is given: those of `task`
         itself, of which any number can be drawn; of data one sequence in ten, at most `validation_size`,
         which is then never trained on. A DataLoader needs a `validation`.
+    test
+        Further data, all sequences of which are evaluated, or a task, of which `validation_size` are drawn.
+        What `metric` says of them at each validation that is the best so far stands in the history and in
+        the result; it decides nothing.
     steps, batch_size : int
-        Number of updates, and sequences in each, of all processes together.
+        Number of updates, 1000 unless given, and sequences in each, of all processes together.
+    epochs : int, optional
+        In place of `steps`, with data or a loader that has a length: so many times every sequence is visited
+        once, in an order that `seed` names, `batch_size` at a time and what is left at the end.
     learning_rate, weight_decay : float
         Of AdamW.
-    schedule : {'plateau', 'cosine'}
+    schedule : {'plateau', 'cosine', 'constant'} or sequence of int
         How the learning rate η falls: tenfold whenever the validation loss stands still, see
-        `decay_patience`, or to η (1 + cos(π k / steps)) / 2 at step k.
+        `decay_patience`, to η (1 + cos(π k / steps)) / 2 at step k, or not at all; or tenfold after each of
+        the epochs in a sequence (steps where there are no `epochs`).
     clip : float
         Largest norm of the gradient; `math.inf` clips nothing.
     validate_every, validation_size : int
-        A fixed set of `validation_size` sequences is evaluated every so many steps.
+        A fixed set of `validation_size` sequences is evaluated every so many steps: unless given, after each
+        epoch, and without `epochs` every 50 steps.
+    evaluation_size : int, optional
+        So many sequences of the validation and test sets are evaluated at a time, by each process; all unless
+        given. Metrics are those of the whole set, if `loss`, or what else is asked for by a function, is a
+        mean over sequences.
+    metric : {'loss', 'accuracy', 'rmse'} or callable
+        By what on the validation set the best weights are selected, and `patience` counts: the loss; the
+        share of labels that have the largest of the answers ``(..., class)`` (those that `loss` ignores, −100
+        unless it says another number, do not count); the root of the mean squared error; or
+        ``metric(answers, targets)``, one number as a tensor, of which less is better. Strictly better, so
+        that of equal ones the first is taken. All but the loss have a column ``validation_<metric>``.
     decay_patience : int
         Of the plateau only: so many validations in a row may bring no better one before the learning rate is
         divided by 10. Ignored for ``'cosine'``.
@@ -121,6 +149,9 @@ def fit(
         convolutions to TF32, 10 bits.
     progress : bool
         Show a progress bar, in the first process.
+    log : path, optional
+        A CSV file of the history, with a line for each validation as it happens; a run that goes on from its
+        checkpoint goes on in it, too. A log that is there is written anew.
     checkpoint : path, optional
         Written whole at every validation, by the first process. If the file is there already, the run goes
         on from it, along the very trajectory it would have taken: the states of the global generators are
@@ -129,12 +160,15 @@ def fit(
         one, a fit in a notebook that a batch runs keeps its own until the figure is published, written every
         20 seconds or less often, unless the model draws from global generators, or loss, data, output or
         watch keep a state.
+    checkpoint_every : int, optional
+        Steps after which the checkpoint is written between validations, too, where these are far apart.
 
     Returns
     -------
     FitResult
-        With a history of columns ``step, training_loss, validation_loss, learning_rate``, and of what `watch`
-        returned.
+        With a history of columns ``step, training_loss, validation_loss, learning_rate``, ``epoch`` after the
+        first of them where there are `epochs`, what `metric` said of the validation set and of test data, and
+        what `watch` returned.
 
     Raises
     ------
@@ -148,112 +182,132 @@ def fit(
     -----
     Defaults are those of the public code of "INTEREST" and "Inverse approximation theory" (AdamW,
     0.01, batch 512, clipping 0.5, tenfold decay after 10), save that batches are drawn afresh in
-    place of epochs over a fixed set.
+    place of epochs over a fixed set. Without `weight_decay` AdamW is Adam.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn import GRU
+    >>> x = torch.randn(30, 8, 1, generator=torch.Generator().manual_seed(0))
+    >>> result = fit(GRU(4, seed=0), (x, x.cumsum(1)), epochs=3, batch_size=10, metric="rmse", schedule=[2])
+    >>> result.history.epoch.tolist(), result.history.learning_rate.tolist()
+    ([0.0, 1.0, 2.0, 3.0], [0.01, 0.01, 0.001, 0.001])
     """
-    steps = checks.positive_int("steps", steps)
-    settings = checked_settings(
-        weight_decay,
-        clip,
-        patience,
-        batch_size=batch_size,
-        validate_every=validate_every,
-        validation_size=validation_size,
-        decay_patience=decay_patience,
-    )
+    if steps is not None and epochs is not None:
+        raise ValueError("steps must not be given with epochs, which say how many there are")
+    count = checks.positive_int("steps", 1000 if steps is None else steps)
+    for name, number in {
+        "epochs": epochs,
+        "validate_every": validate_every,
+        "evaluation_size": evaluation_size,
+        "checkpoint_every": checkpoint_every,
+    }.items():
+        if number is not None:
+            checks.positive_int(name, number)
+    sizes = {"batch_size": batch_size, "validation_size": validation_size}
+    settings = checked_settings(weight_decay, clip, patience, decay_patience=decay_patience, **sizes)
     learning_rate = checks.positive("learning_rate", learning_rate)
     for name, value in {"full_precision": full_precision, "progress": progress}.items():
         checks.flag(name, value)
     stop_below = None if stop_below is None else checks.real("stop_below", stop_below)
     seed = checks.seed("seed", seed)
-    checks.one_of("schedule", schedule, SCHEDULES)
+    falls = checked_schedule(schedule)
     dtype = trained_dtype(model)
     loss = TemporallyWeightedMSE() if loss is None else loss
     for name, function in {"loss": loss, "output": output, "watch": watch}.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {type(function).__name__}")
+    selects, lines = metric_of(metric, loss), Log(log)
 
-    place = processes(fabric, device, batch_size=batch_size, validation_size=validation_size)
-    sizes = {"batch_size": settings["batch_size"], "validation_size": settings["validation_size"]}
-    batches = Batches(task, validation, seed=seed, device=place.device, dtype=dtype, **sizes)
+    sizes = {name: settings[name] for name in sizes}
+    place = processes(fabric, device, **sizes)
+    batches = Batches(
+        task,
+        validation,
+        test,
+        seed=seed,
+        device=place.device,
+        dtype=dtype,
+        in_epochs=epochs is not None,
+        **sizes,
+    )
+    if epochs is not None and batches.epoch is not None:
+        count = epochs * batches.epoch
+        place.check_even("batch_size at the end of an epoch", batches.shortest)
+    settings["validate_every"] = validate_every or batches.epoch or VALIDATE_EVERY
     modes = {part: part.training for part in model.modules()}
     model.to(place.device)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    cosine: CosineAnnealingLR | None = None
-    if schedule == "cosine":
-        scheduler = cosine = CosineAnnealingLR(optimizer, T_max=steps)
-        settings["steps"] = steps  # they are the cosine's length
-    else:
-        scheduler = ReduceLROnPlateau(optimizer, factor=0.1, patience=decay_patience)
+    scheduler = scheduler_of(
+        falls, optimizer, steps=count, epoch=batches.epoch or 1, decay_patience=decay_patience
+    )
     settings |= {"seed": seed, "learning_rate": learning_rate}
     settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
     settings |= {name: identity(data) for name, data in batches.names.items()}
+    # what changes the run and is not as ever; a cosine has the length of the run
+    rare = {
+        "steps": count if falls == "cosine" else None,
+        "schedule": None if falls in ("cosine", "plateau") else falls,
+        "epochs": batches.epoch,
+        "metric": None if metric == "loss" else metric if isinstance(metric, str) else identity(metric),
+        "evaluation_size": evaluation_size,
+    }
+    settings |= {name: value for name, value in rare.items() if value is not None}
     decides = {"loss": loss, "task": task, "validation": validation, "output": output, "watch": watch}
-    decides |= {"steps": steps, "schedule": schedule, "patience": patience, "stop_below": stop_below}
-    decides |= {"full_precision": full_precision, "device": place.device}
+    decides |= {"steps": count, "schedule": falls, "patience": patience, "stop_below": stop_below}
+    decides |= {"full_precision": full_precision, "device": place.device, "metric": metric, "test": test}
     file = checkpoint_of(checkpoint, "a fit", settings, [model], decides, place.device, alone=fabric is None)
-    notes = run_notes()
-    run = RunState(model, optimizer, scheduler, batches, validate_every, file, place)
+    every = settings["validate_every"]
+    run = RunState(model, optimizer, scheduler, batches, every, file, place, selects, lines)
     network, stepper = place.set_up(model, optimizer)
 
-    def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
+    def answer(inputs: Tensor) -> Tensor:
         answers = sequence_of(network(inputs), output)
         wide = torch.promote_types(answers.dtype, torch.float32)  # errors of short numbers are not short
-        return real_number(loss(answers.to(wide), targets))
+        return answers.to(wide)
 
-    status = "finished"
+    def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
+        return real_number(loss(answer(inputs), targets))
+
+    def values(pair: Sequence[Tensor], metrics: Sequence[Metric]) -> list[float]:
+        network.eval()
+        found = evaluated(answer, pair, metrics, place, evaluation_size)
+        network.train()
+        return found
+
+    def validate() -> Sequence[float]:
+        if selects.name == "loss":
+            return 2 * values(unseen, [selects])
+        return values(unseen, [metric_of("loss", loss), selects])
+
     try:
         model.train()
         run.resume()
-        unseen = place.share(batches.validation())
+        unseen, tests = place.share(batches.validation()), batches.test()
+        tested = None
+        if tests is not None:
+            place.check_even("test", len(tests.inputs))
+            tests = place.share(tests)
+            tested = functools.partial(lambda pair: values(pair, [selects])[0], tests)
         with devices.full_precision(full_precision):
             check_answers(model, unseen[0][:TRIED], output, place.device)
         started = time.perf_counter() - run.seconds
+        steps_of = Steps(model, network, stepper, scheduler, batches, error_of, place, clip, watch)
+        hidden = not (progress and place.is_first)
         with (
             devices.full_precision(full_precision),
-            tqdm(
-                total=steps, initial=run.step, disable=not (progress and place.is_first), desc="training"
-            ) as bar,
+            tqdm(total=count, initial=run.step, disable=hidden, desc="training") as bar,
         ):
-            while True:
-                if run.step % validate_every == 0 or run.step >= steps:
-                    network.eval()
-                    with torch.no_grad():
-                        score = place.mean(error_of(*(part.clone() for part in unseen)))
-                    network.train()
-                    run.seconds = time.perf_counter() - started
-                    if not run.record(score):
-                        status = "diverged"
-                        break
-                    bar.set_postfix(loss=f"{run.best_loss:.3g}")
-                    if stop_below is not None and run.best_loss <= stop_below:
-                        status = "reached"
-                        break
-                    if patience is not None and run.stale >= patience:
-                        status = "stopped early"
-                        break
-                if run.step >= steps:
-                    break
-                optimizer.zero_grad()
-                error = error_of(*place.share(batches.training(run.step)))
-                if not error.requires_grad:
-                    raise TypeError("model cuts the gradient between its weights and its answer (detach?)")
-                place.backward(error)
-                if watch is not None and ((run.step + 1) % validate_every == 0 or run.step + 1 >= steps):
-                    with untouched(model, place.device):
-                        run.watched = numbers_by_name("watch", watch(model), HISTORY_COLUMNS)
-                norm = place.clip(network, stepper, clip)
-                run.training_loss = place.mean(error)
-                if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):
-                    status = "diverged"
-                    break
-                stepper.step()
-                if cosine is not None:
-                    cosine.step()
-                run.step += 1
-                bar.update()
-                if notes is not None:
-                    notes.at(run.step, steps)
+            status = train(
+                run,
+                Ends(count, stop_below, patience),
+                steps_of,
+                validate,
+                tested,
+                checkpoint_every=checkpoint_every,
+                bar=bar,
+                notes=run_notes(),
+            )
         if status != "diverged":
             run.leave()
         model.load_state_dict(run.best)
@@ -261,11 +315,13 @@ def fit(
         for part, mode in modes.items():
             part.training = mode
         run.give_generators_back()
-    losses = [row["validation_loss"] for row in run.history]
+    first, last = (run.history[k]["validation_loss"] for k in (0, -1))
     return FitResult(
-        verdict(status, losses[0], losses[-1], run.best_loss),
+        verdict(status, first, last, improved=run.improved),
         run.best_loss,
         run.step,
         pd.DataFrame(run.history),
         time.perf_counter() - started,
+        run.best_score,
+        run.test,
     )

@@ -42,6 +42,9 @@ class OneProcess:
         """Return this process's part of a `batch`, which all processes have drawn."""
         return batch
 
+    def check_even(self, name: str, size: int) -> None:
+        """Refuse a number of sequences, called `name`, that the processes cannot share evenly."""
+
     def backward(self, error: Tensor) -> None:
         """Add the gradient of the mean `error` of all processes to the weights."""
         error.backward()
@@ -71,11 +74,10 @@ class ManyProcesses(OneProcess):
     """
 
     def __init__(self, fabric, **sizes: int):
-        for name, size in sizes.items():
-            if size % fabric.world_size:
-                raise ValueError(f"{name} must be a multiple of {fabric.world_size} processes, got {size}")
         super().__init__(fabric.device)
         self._fabric = fabric
+        for name, size in sizes.items():
+            self.check_even(name, size)
         self.is_first = fabric.is_global_zero
         self.rank = fabric.global_rank
 
@@ -88,6 +90,11 @@ class ManyProcesses(OneProcess):
         count, rank = self._fabric.world_size, self._fabric.global_rank
         return [tensor[rank * len(tensor) // count :][: len(tensor) // count] for tensor in batch]
 
+    def check_even(self, name, size):
+        """Refuse a number of sequences, called `name`, that the processes cannot share evenly."""
+        if size % self._fabric.world_size:
+            raise ValueError(f"{name} must be a multiple of {self._fabric.world_size} processes, got {size}")
+
     def backward(self, error):
         """Add the gradient of the mean `error` of all processes to the weights."""
         self._fabric.backward(error)
@@ -98,7 +105,7 @@ class ManyProcesses(OneProcess):
 
     def mean(self, value):
         """Return the mean of a `value` over all processes."""
-        return self._fabric.all_reduce(value.detach().clone(), reduce_op="mean").item()
+        return self._fabric.all_reduce(value.detach().clone().to(self.device), reduce_op="mean").item()
 
     def gathered(self, value):
         """Return the `value`, any plain object, of every process."""

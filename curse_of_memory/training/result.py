@@ -1,5 +1,6 @@
 """The result of a training run, and the status by which it ended."""
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -20,17 +21,24 @@ class FitResult:
         ``'converged'`` the optimiser (of the exact loss) saw no further descent;
         ``'stopped early'`` no better validation for the patience given;
         ``'not improved'`` the run ended in one of these ways, the loss asked for aside, but nowhere below the
-        loss of its start: the model has the weights it came with, or others of the same loss;
+        loss of its start (or better than it by the metric that selects): the model has the weights it came
+        with, or others that are as good;
         ``'diverged'`` the loss or its gradient became NaN or infinite, or the last validation loss is more
         than 1000 times the first: the best weights are kept, which may be those of the start.
     loss : float
-        Best validation loss, or the exact expected loss; NaN if the run diverged at once.
+        Validation loss of the weights that the model has, which is the least unless another metric selects
+        them; or the exact expected loss. NaN if the run diverged at once.
     steps : int
         Training steps, or evaluations of the exact loss.
     history : pandas.DataFrame
         One row per validation, or per evaluation of the exact loss.
     seconds : float
         Wall-clock time of all calls together, where a run was resumed.
+    score : float
+        Best value on the validation set of the metric that selected the weights; the loss unless another one
+        was asked for. NaN of the exact loss.
+    test : float
+        Value of that metric on the test data, by the same weights; NaN where no test data were given.
     """
 
     status: str
@@ -38,23 +46,27 @@ class FitResult:
     steps: int
     history: pd.DataFrame
     seconds: float
+    score: float = math.nan
+    test: float = math.nan
 
 
-def verdict(status: str, first: float, last: float, best: float) -> str:
+def verdict(status: str, first: float, last: float, *, improved: bool) -> str:
     """Return `status`, or ``'diverged'`` or ``'not improved'`` where the losses say so.
 
     Parameters
     ----------
     status : str
         One of those of :class:`FitResult`, as the loop saw it.
-    first, last, best : float
-        The loss of the start, the last one, and the least.
+    first, last : float
+        The loss of the start, and the last one.
+    improved : bool
+        Whether anything was better than the start.
 
     Examples
     --------
-    >>> verdict("finished", 1.4, 0.2, 0.1), verdict("finished", 1.4, 5e13, 1.4)
+    >>> verdict("finished", 1.4, 0.2, improved=True), verdict("finished", 1.4, 5e13, improved=False)
     ('finished', 'diverged')
-    >>> verdict("stopped early", 1.4, 1.5, 1.4)
+    >>> verdict("stopped early", 1.4, 1.5, improved=False)
     'not improved'
     """
     if status in ("reached", "diverged"):
@@ -62,4 +74,4 @@ def verdict(status: str, first: float, last: float, best: float) -> str:
     # a start without any error has no scale to blow up from
     if first != 0 and last - first > (BLOW_UP - 1) * abs(first):
         return "diverged"
-    return status if best < first else "not improved"
+    return status if improved else "not improved"

@@ -110,4 +110,5 @@ def test_weights_that_are_frozen_stay_in_exact_training_too(task):
     ],
 )
 def test_the_rule(status, losses, expected):
-    assert verdict(status, *losses) == expected
+    first, last, best = losses
+    assert verdict(status, first, last, improved=best < first) == expected

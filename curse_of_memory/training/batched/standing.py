@@ -115,7 +115,9 @@ class Standing:
         for i, column in enumerate(scores.T):
             seen = column[~np.isnan(column)]
             if len(seen):
-                self.status[i] = verdict(self.status[i], float(seen[0]), float(seen[-1]), float(self.best[i]))
+                first, last = float(seen[0]), float(seen[-1])
+                better = bool(self.best[i] < first)
+                self.status[i] = verdict(self.status[i], first, last, improved=better)
 
     def dataset(self, coordinates: Mapping[str, Sequence]) -> xr.Dataset:
         """Return losses, steps, statuses and history as a Dataset over member, with these `coordinates`."""

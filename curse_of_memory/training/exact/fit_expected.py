@@ -140,7 +140,7 @@ def fit_expected(
     values = exact.residuals(best)
     lowest = float(values @ values)
     return FitResult(
-        verdict(status, history[0], lowest, lowest),
+        verdict(status, history[0], lowest, improved=lowest < history[0]),
         lowest,
         len(history),
         pd.DataFrame({"evaluation": np.arange(len(history)), "expected_loss": history}),
