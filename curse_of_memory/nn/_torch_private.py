@@ -4,12 +4,13 @@ Tried with torch 2.13, and held below 2.14 by ``pyproject.toml``. Raise that bou
 have passed with a later torch; what has moved there is mended here.
 """
 
+import ctypes
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["is_traced", "is_transformed", "own_weights"]
+__all__ = ["in_each_thread", "is_traced", "is_transformed", "own_weights"]
 
 try:
     _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]  # a module in C++ without stubs
@@ -34,3 +35,28 @@ def own_weights(layer: nn.Module) -> Iterable[Tensor | None]:
     """Return the weights that are the layer's own, and not of one of its parts; None for those it lacks."""
     # named_parameters(recurse=False) takes longer than all else that is done to look at an input
     return layer._parameters.values()
+
+
+def in_each_thread(function: int, argument: int) -> bool:
+    """Call a function of C in this thread and in all that share its work in torch's operations.
+
+    Parameters
+    ----------
+    function : int
+        Address of a ``void function(void *)``.
+    argument : int
+        What it is given, of the size of a pointer.
+
+    Returns
+    -------
+    bool
+        Whether that could be done: torch's threads are those of an OpenMP library, which has to be GNU's.
+    """
+    try:
+        parallel = ctypes.CDLL(None).GOMP_parallel
+    except (AttributeError, OSError, TypeError):
+        return False
+    parallel.restype = None
+    pointers = ctypes.c_void_p(function), ctypes.c_void_p(argument)
+    parallel(*pointers, ctypes.c_uint(torch.get_num_threads()), ctypes.c_uint(0))
+    return True

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
+from curse_of_memory.nn.recurrence.compiled.subnormals import subnormals_flushed
 from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.run_notes import run_notes
@@ -184,6 +185,9 @@ def fit(
     0.01, batch 512, clipping 0.5, tenfold decay after 10), save that batches are drawn afresh in
     place of epochs over a fixed set. Without `weight_decay` AdamW is Adam.
 
+    Subnormal numbers are flushed to zero, which keeps steps with vanishing gradients as fast as others; see
+    ``nn.recurrence.compiled.subnormals`` for the threads that this is about.
+
     Examples
     --------
     >>> from curse_of_memory.nn import GRU
@@ -296,6 +300,7 @@ def fit(
         hidden = not (progress and place.is_first)
         with (
             devices.full_precision(full_precision),
+            subnormals_flushed(),
             tqdm(total=count, initial=run.step, disable=hidden, desc="training") as bar,
         ):
             status = train(

@@ -12,6 +12,7 @@ from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWei
 from curse_of_memory.measure.closed_form import check_closed_form
 from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.measure.sequence_map import unwrapped
+from curse_of_memory.nn.recurrence.compiled.subnormals import subnormals_flushed
 from curse_of_memory.protocols import LinearTask, Stackable, Task, has_linear_memory
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks, devices
@@ -225,7 +226,7 @@ def sweep(
     decides |= {"validation": validation, "watch": watch, "score": score}
     file = checkpoint_of(checkpoint, "a sweep", settings, modules, decides, device)
     run = Lockstep(groups, standing, losses, settings, file, modules, watch)
-    with devices.full_precision(full_precision):
+    with devices.full_precision(full_precision), subnormals_flushed():
         if isinstance(losses, SampledLosses):
             for group in groups:
                 for place, number in enumerate(group.numbers):

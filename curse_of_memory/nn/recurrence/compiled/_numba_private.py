@@ -6,6 +6,7 @@ bounds when the tests of ``nn`` have passed with later ones; what has moved ther
 
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numba
 
@@ -21,8 +22,10 @@ except (ImportError, AttributeError) as error:
 __all__ = [
     "WITHOUT_COUNTS",
     "Cache",
+    "address",
     "cgutils",
     "chosen_folder",
+    "compiles",
     "description",
     "from_description",
     "intrinsic",
@@ -36,6 +39,23 @@ WITHOUT_COUNTS = {"_nrt": False}
 def chosen_folder() -> str:
     """Return the folder that numba's variable ``NUMBA_CACHE_DIR`` names, or an empty text."""
     return config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]  # set when numba is imported
+
+
+def compiles() -> bool:
+    """Return whether numba compiles, which its variable ``NUMBA_DISABLE_JIT`` forbids."""
+    return not config.DISABLE_JIT  # pyright: ignore[reportAttributeAccessIssue]  # set when numba is imported
+
+
+_kept = []  # functions that C calls
+
+
+def address(function: Callable, signature) -> int:
+    """Return the address of a function compiled for C; what is there stays as long as the process lives."""
+    compiled = numba.cfunc(signature)(function)
+    _kept.append(compiled)
+    found = compiled.address
+    assert found is not None  # it has been compiled
+    return found
 
 
 def keep(loop: Callable, cache: Cache) -> None:
@@ -56,8 +76,8 @@ def from_description(data: bytes, target_context):
     return compiler.CompileResult._rebuild(target_context, *pickle.loads(data))
 
 
-def intrinsic(function: Callable) -> Callable[..., None]:
-    """Return ``numba.extending.intrinsic(function)``, for a function of literals that returns nothing.
+def intrinsic(function: Callable) -> Callable[..., Any]:
+    """Return ``numba.extending.intrinsic(function)``, with literals where they are given.
 
     To a type checker it does not have the first argument, which numba fills in.
     """

@@ -1,4 +1,7 @@
-"""Runs compiled loops over torch tensors on the CPU, the batch shared out among threads."""
+"""Runs compiled loops over torch tensors on the CPU, the batch shared out among threads.
+
+Whatever the thread, subnormal numbers are flushed to zero while a loop runs in it.
+"""
 
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +13,7 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.nn._torch_private import is_transformed
+from curse_of_memory.nn.recurrence.compiled.subnormals import with_subnormals_flushed
 
 __all__ = ["on_cpu", "over_batch"]
 
@@ -44,7 +48,7 @@ def over_batch(loop: Callable, batch: int, *tensors: Tensor) -> None:
     arrays = [t.detach().resolve_conj().numpy() for t in tensors]
     threads = min(torch.get_num_threads(), batch, 1 + sum(a.size for a in arrays) // WORTH_A_THREAD)
     if threads <= 1:
-        loop(0, batch, *arrays)
+        with_subnormals_flushed(loop, 0, batch, *arrays)
         return
     count = min(batch, SHARES * threads)
     shares = deque(pairwise(batch * i // count for i in range(count + 1)))
@@ -55,7 +59,7 @@ def over_batch(loop: Callable, batch: int, *tensors: Tensor) -> None:
                 first, last = shares.popleft()
             except IndexError:  # nothing is left
                 return
-            loop(first, last, *arrays)
+            with_subnormals_flushed(loop, first, last, *arrays)
 
     others = [_pool(threads - 1).submit(work) for _ in range(threads - 1)]
     work()  # this thread works, too, so that none waits for another's core
