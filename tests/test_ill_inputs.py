@@ -295,6 +295,11 @@ FUNCTIONS = {
     ),
     "LinearFunctional.sample": (TASK.sample, {"size": 2, "seed": 0}, {"size": "count"}),
     "Adding": (com.tasks.Adding, {"horizon": 4}, {"horizon": "count"}),
+    "FitzHughNagumo": (
+        com.tasks.FitzHughNagumo,
+        {"horizon": 4, "epsilon": 0.1, "dt": 0.4},
+        {"horizon": "count", "epsilon": "positive", "dt": "positive"},
+    ),
     "Copying": (
         com.tasks.Copying,
         {"memory_length": 2, "blank": 3},

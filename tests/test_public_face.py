@@ -66,9 +66,9 @@ PUBLIC = {
         "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
     "tasks": {
-        "Adding", "AttentionApproximation", "Batch", "Copying", "LinearFunctional", "Lorenz96", "Pointwise",
-        "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2", "available",
-        "random_rnn", "random_transformer",
+        "Adding", "AttentionApproximation", "Batch", "Copying", "FitzHughNagumo", "LinearFunctional",
+        "Lorenz96", "Pointwise", "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2",
+        "available", "random_rnn", "random_transformer",
     },
     "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {

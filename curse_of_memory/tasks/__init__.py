@@ -4,6 +4,7 @@ from curse_of_memory.tasks.adding import Adding
 from curse_of_memory.tasks.attention import AttentionApproximation
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.tasks.data_files import available
+from curse_of_memory.tasks.fitzhugh_nagumo import FitzHughNagumo
 from curse_of_memory.tasks.images import SequentialImages
 from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
@@ -18,6 +19,7 @@ __all__ = [
     "AttentionApproximation",
     "Batch",
     "Copying",
+    "FitzHughNagumo",
     "LinearFunctional",
     "Lorenz96",
     "Pointwise",

@@ -11,6 +11,7 @@ from curse_of_memory.tasks import (
     Adding,
     AttentionApproximation,
     Copying,
+    FitzHughNagumo,
     LinearFunctional,
     Lorenz96,
     Pointwise,
@@ -26,6 +27,7 @@ FOUR = [1.0, 0.5, 0.25, 0.125]
 # how each task is made from keywords, with values that are right
 MAKE = {
     "adding": (Adding, {"horizon": 4}),
+    "neuron": (FitzHughNagumo, {"horizon": 4}),
     "linear": (LinearFunctional, {"rho": FOUR, "horizon": 4}),
     "volterra": (VolterraFunctional, {"horizon": 4, "first": FOUR}),
     "attention": (AttentionApproximation, {"channels": 2, "horizon": 4}),
@@ -40,6 +42,7 @@ MAKE = {
 }
 COUNTS = {
     "adding": ["horizon"],
+    "neuron": ["horizon"],
     "linear": ["horizon"],
     "volterra": ["horizon"],
     "attention": ["channels", "horizon", "heads"],

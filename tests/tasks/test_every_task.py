@@ -12,6 +12,7 @@ from curse_of_memory.tasks import (
     Adding,
     AttentionApproximation,
     Copying,
+    FitzHughNagumo,
     LinearFunctional,
     Pointwise,
     SequentialImages,
@@ -51,6 +52,7 @@ NUMBERS = {
     "pointwise": lambda: Pointwise(torch.sin, 6),
     "rnn teacher": lambda: TeacherFilter(random_rnn(8, 0), 6, normalized=True),
     "transformer teacher": lambda: TeacherFilter(random_transformer(8, 2, 8, 0), 6, input_size=1),
+    "neuron": lambda: FitzHughNagumo(6),
     "copying digits": lambda: Copying(2, 3, encoding="raw"),
 }
 ONCE = {"adding": lambda: Adding(6)}  # numbers as the answer to a whole sequence
