@@ -229,7 +229,7 @@ def figures(
     troubles, begun = [], False
     with stoppable("Interrupted; finished figures are kept. Start again to go on."), runs_sent_to(dask):
         try:
-            with batch.only_batch(placement.written, project.notebooks):
+            with batch.only_batch(placement.jobs, project.notebooks) as release:
                 begun = True
                 plan = looked_ahead()
                 outcomes |= {name: batch.Outcome(name, said) for name, said in plan.kept.items()}
@@ -248,8 +248,10 @@ def figures(
                     with closing(execution.run(some, folder, conditions, watch)) as running:
                         for outcome in watch.over(running):
                             outcomes[outcome.name] = outcome
+                    release(folder)  # for others, while the next scale takes its hours
                 for page in placement.pages:
-                    troubles += write_pages(project, page)
+                    with batch.settled(page, project.notebooks):
+                        troubles += write_pages(project, page)
         except BlockingIOError as error:
             raise click.ClickException(f"another batch is writing to {error.filename}") from None
         except (OSError, ValueError) as error:

@@ -7,22 +7,24 @@ that are up to date are skipped, all others are made.
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.data_choice import decided, made_of_real_data
+from curse_of_memory.gallery.locks import batch_lock, publishing_lock
 from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.origin import DataError, Machine, origin
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
 from curse_of_memory.gallery.publication import Job, is_current, recover
+from curse_of_memory.gallery.scales import PLACES
 from curse_of_memory.gallery.state import read_state
 from curse_of_memory.gallery.used_code import PackageCode
 from curse_of_memory.tools.data_sources import REAL
 from curse_of_memory.tools.files import plain_folder
 
-__all__ = ["Outcome", "only_batch", "outdated", "plan", "staleness"]
+__all__ = ["Outcome", "only_batch", "outdated", "plan", "settled", "staleness"]
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,12 @@ def staleness(
 
 
 @contextlib.contextmanager
-def only_batch(folders: Iterable[Path], notebooks: Mapping[str, Notebook]) -> Iterator[None]:
+def only_batch(
+    folders: Iterable[Path], notebooks: Mapping[str, Notebook]
+) -> Iterator[Callable[[Path], None]]:
     """Lock folders of figures for this batch; first finish the figures that a killed one was publishing.
+
+    Yields a function that releases one of the folders before the others.
 
     Raises
     ------
@@ -173,27 +179,42 @@ def only_batch(folders: Iterable[Path], notebooks: Mapping[str, Notebook]) -> It
     OSError, ValueError
         If a folder cannot be written, or has links where the batch keeps its own files.
     """
-    with contextlib.ExitStack() as held:
-        for folder in folders:
-            held.enter_context(_locked(folder, notebooks))
-        yield
+    with contextlib.ExitStack() as stack:
+        locks = {folder: stack.enter_context(contextlib.ExitStack()) for folder in folders}
+        for folder, lock in locks.items():
+            lock.enter_context(_locked(folder, notebooks))
+        yield lambda folder: locks[folder].close()
 
 
 @contextlib.contextmanager
 def _locked(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
     staging = plain_folder(out, out / ".batch" / "staging")
-    with (out / ".batch" / "lock").open("a") as lock:
-        # the system drops the lock when the process ends, however it ends
-        with contextlib.suppress(ImportError):  # Windows has no such lock
-            import fcntl
-
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BlockingIOError(error.errno, error.strerror, str(out)) from None
+    with batch_lock(out):
         shutil.rmtree(staging)
         recover(out, notebooks)
         try:
             yield
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def settled(out: Path, notebooks: Mapping[str, Notebook]) -> Iterator[None]:
+    """Hold the figures of all scales in `out` as they are, whole: what its pages show.
+
+    A batch that runs at another scale publishes its next figure afterwards. What a killed one was publishing
+    is finished first.
+
+    Raises
+    ------
+    OSError, ValueError
+        As for :func:`only_batch`.
+    """
+    with contextlib.ExitStack() as held:
+        for scale in PLACES.values():  # always in this order: nobody waits for who waits for them
+            folder = out / scale
+            if folder == out or (folder / ".batch").is_dir():
+                held.enter_context(publishing_lock(folder))
+                with contextlib.suppress(BlockingIOError), batch_lock(folder):
+                    recover(folder, notebooks)
+        yield

@@ -8,7 +8,7 @@ from typing import Any
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.parameters import RESERVED, resolve, same_value
 from curse_of_memory.gallery.publication import Job
-from curse_of_memory.gallery.scales import CUSTOM_FOLDER, FULL_SCALE_FOLDER, PLACES
+from curse_of_memory.gallery.scales import CUSTOM_FOLDER, PLACES
 from curse_of_memory.tools.data_sources import STAND_IN
 
 __all__ = ["Placement", "all_parameters", "by_scale", "same_figure"]
@@ -31,16 +31,6 @@ class Placement:
 
     jobs: dict[Path, list[Job]]
     pages: tuple[Path, ...]
-
-    @property
-    def written(self) -> list[Path]:
-        """The folders that belong to this batch alone while it runs: those of figures, and of pages.
-
-        Pages show full scale, too: what a killed batch was publishing there has to be published first.
-        """
-        folders = [*self.pages, *self.jobs]
-        folders += [page / FULL_SCALE_FOLDER for page in self.pages if _has_batch(page / FULL_SCALE_FOLDER)]
-        return list(dict.fromkeys(folders))
 
 
 def by_scale(jobs: Iterable[Job], presets: Mapping[str, Mapping[str, Mapping]], out: Path) -> Placement:
@@ -71,12 +61,10 @@ def by_scale(jobs: Iterable[Job], presets: Mapping[str, Mapping[str, Mapping]], 
                 break
         else:
             places.setdefault(out / CUSTOM_FOLDER, []).append(job)
+    scales = {out / folder: number for number, folder in enumerate((*PLACES.values(), CUSTOM_FOLDER))}
+    places = dict(sorted(places.items(), key=lambda place: scales[place[0]]))  # what is quick comes first
     pages = (folder if folder == out / CUSTOM_FOLDER else out for folder in places or {out: []})
     return Placement(places, tuple(dict.fromkeys(pages)))
-
-
-def _has_batch(folder: Path) -> bool:
-    return (folder / ".batch").is_dir()
 
 
 def all_parameters(notebook: Notebook, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.figure_files import SUFFIXES, own_files
+from curse_of_memory.gallery.locks import publishing_lock
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import Origin
 from curse_of_memory.gallery.state import State, read_state, write_state
@@ -94,9 +95,10 @@ def publish(job: Job, staging: Path, out: Path) -> None:
     moving = _moving(out, notebook)
     plain_folder(out, moving.parent)
     shutil.rmtree(moving, ignore_errors=True)  # left there before the state said so
-    os.replace(staging, moving)
-    write_state(out, notebook, state)
-    _finish(out, notebook, state)
+    with publishing_lock(out):
+        os.replace(staging, moving)
+        write_state(out, notebook, state)
+        _finish(out, notebook, state)
 
 
 def recover(out: Path, notebooks: Mapping[str, Notebook]) -> None:

@@ -3,18 +3,21 @@
 Notebooks are executed in this process, without kernels.
 """
 
+import contextlib
 import json
 import re
+import threading
 from pathlib import Path
 
 import pytest
 
 from curse_of_memory.gallery import execution
-from curse_of_memory.gallery.batch import only_batch
+from curse_of_memory.gallery.batch import only_batch, settled
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.index_page import index_html
 from curse_of_memory.gallery.ledger import sections
 from curse_of_memory.gallery.ledger_text import ledger_latex
+from curse_of_memory.gallery.locks import publishing_lock
 from curse_of_memory.gallery.notebooks import find_notebooks
 from curse_of_memory.gallery.scaled_numbers import ScaledNumber, scaled_numbers
 from tests.gallery.test_ledger import tables
@@ -118,16 +121,52 @@ def test_a_folder_that_is_named_is_taken_as_it_is(project, runs, tmp_path):
     assert not project.out.exists()
 
 
-def test_one_batch_at_a_time_writes_the_pages_of_both_scales(project, runs):
+def test_each_scale_has_a_batch_of_its_own(project, runs):
+    full = project.out / "full_scale"
     figures(project, "--preset", "paper")
-    for arguments in ([], ["--preset", "paper"]):
-        for held in (project.out, project.out / "full_scale"):
-            with only_batch([held], {}):
-                outcome = project.run("figures", *arguments)
-            assert outcome.exit_code == 1
-            assert outcome.stderr == f"Error: another batch is writing to {held}\n"
+    with only_batch([full], {}):
+        outcome = project.run("figures", "--preset", "paper")
+        assert outcome.exit_code == 1
+        assert outcome.stderr == f"Error: another batch is writing to {full}\n"
+        figures(project)  # beside one that goes on for days
+        figures(project, NAME, "-p", "horizon", "9")
+    page = (project.out / "index.html").read_text()
+    assert f"full_scale/{NAME}.png" in page
     with only_batch([project.out], {}):
-        figures(project, NAME, "-p", "horizon", "9")  # which none of the pages shows
+        figures(project, NAME, "--preset", "paper")
+        assert project.run("figures").exit_code == 1
+
+
+def test_a_batch_leaves_the_folder_of_a_scale_when_that_is_made(project, runs, monkeypatch):
+    """What has nothing to scale is made first, so that others can make the reduced figures meanwhile."""
+    free = []
+    execute = execution._execute
+
+    def look(notebook, *others):
+        with contextlib.suppress(BlockingIOError), only_batch([project.out], {}):
+            free.append(notebook.name)
+        execute(notebook, *others)
+
+    monkeypatch.setattr(execution, "_execute", look)
+    figures(project, "--preset", "paper")
+    assert runs == [("tour/start", 8), (NAME, 64)]
+    assert free == [NAME]
+
+
+def test_pages_wait_for_a_figure_that_comes_to_its_place_at_another_scale(project, runs):
+    figures(project, "--preset", "paper")
+    written = threading.Event()
+
+    def write():
+        with settled(project.out, {}):
+            written.set()
+
+    pages = threading.Thread(target=write)
+    with publishing_lock(project.out / "full_scale"):
+        pages.start()
+        assert not written.wait(0.5)
+    assert written.wait(60)
+    pages.join()
 
 
 def test_what_was_being_published_at_full_scale_is_published_by_the_next_batch(project, runs):
