@@ -134,6 +134,15 @@ def test_runs_of_other_places_are_kept_too(batch, place):
     assert batch.made() == []
 
 
+@pytest.mark.slow
+def test_runs_that_took_place_on_a_cluster_are_kept_and_not_sent_again(batch, address):
+    assert run_all(doubled, values(batch, *range(4))) == [{"twice": 2 * x} for x in range(4)]
+    assert sorted(batch.made()) == ["0", "1", "2", "3"]
+    batch.again()
+    assert run_all(doubled, values(batch, *range(5))) == [{"twice": 2 * x} for x in range(5)]
+    assert batch.made() == ["4"]
+
+
 def test_results_are_copies_whatever_was_done_to_the_first_ones(batch):
     def table(log):
         noted(log, "made")

@@ -16,17 +16,6 @@ from tests.training.test_runs import FOUR, RUNS, trained
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def address(monkeypatch):
-    """A real scheduler with two processes for workers, named by the environment, and without a client."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-    ) as cluster:
-        monkeypatch.setenv(SCHEDULER, cluster.scheduler_address)
-        yield cluster.scheduler_address
-
-
 def process(i):
     return os.getpid()
 
