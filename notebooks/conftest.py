@@ -1,23 +1,23 @@
 """How pytest (nbval) runs the notebooks."""
 
 import json
-import multiprocessing
 from pathlib import Path
 
 import nbval.kernel
 import pytest
 from nbval.plugin import IPyNbCell
 
+from curse_of_memory.gallery.fork_server import can_fork
 from curse_of_memory.tasks.data_files import available
 from curse_of_memory.tools.data_sources import AUTO, REAL, STAND_IN
-from tests.forked_kernels import ForkingManager
+from tests.forks import ForkedManager
 
 HERE = Path(__file__).parent
 FIGURES = HERE.parent / "figures"
 
 
-if "forkserver" in multiprocessing.get_all_start_methods():
-    nbval.kernel.KernelManager = ForkingManager
+if can_fork():
+    nbval.kernel.KernelManager = ForkedManager
 
 
 def seconds(path: Path) -> float:

@@ -19,7 +19,8 @@ from curse_of_memory.tools.files import plain_folder
 from curse_of_memory.tools.run_notes import make_notes
 
 if TYPE_CHECKING:  # what drives kernels is slow to import
-    from curse_of_memory.gallery.kernel import KernelLife
+    from curse_of_memory.gallery.fork_server import ForkServer
+    from curse_of_memory.gallery.kernel import KernelLife, ThisPythonKernel
 
 __all__ = ["Conditions", "run"]
 
@@ -53,10 +54,10 @@ class Conditions:
 def run(jobs: list[Job], out: Path, conditions: Conditions, watch: Watch) -> Generator[Outcome]:
     """Run jobs, and yield how each one ended, in the order they end.
 
-    Every notebook has a process of its own, its kernel; the workers here only wait for them, so
-    threads are enough, and they share one record of the network ports in use, without which
-    kernels that start together can take each other's. ``joblib.parallel_config`` around the call
-    chooses another backend.
+    Every notebook has a process of its own, its kernel; several are forked from one process that has
+    loaded what they all import. The workers here only wait for them, so threads are enough, and they share
+    one record of the network ports in use, without which kernels that start together can take each other's.
+    ``joblib.parallel_config`` around the call chooses another backend.
 
     Parameters
     ----------
@@ -71,19 +72,22 @@ def run(jobs: list[Job], out: Path, conditions: Conditions, watch: Watch) -> Gen
     """
     import joblib
 
+    from curse_of_memory.gallery.forked_kernels import fork_server
     from curse_of_memory.gallery.kernel import no_kernel_left_behind
 
     logging.getLogger("papermill").setLevel(logging.ERROR)
     parallel = joblib.Parallel(n_jobs=conditions.workers, prefer="threads", return_as="generator_unordered")
-    tasks = (joblib.delayed(_run_one)(job, out, conditions, watch) for job in jobs)
-    with no_kernel_left_behind():
+    with no_kernel_left_behind(), fork_server(len(jobs), conditions.workers) as server:
+        tasks = (joblib.delayed(_run_one)(job, out, conditions, watch, server) for job in jobs)
         # joblib's types leave None open, of backends that keep no results
         yield from cast("Generator[Outcome]", parallel(tasks))
 
 
-def _run_one(job: Job, out: Path, conditions: Conditions, watch: Watch) -> Outcome:
+def _run_one(
+    job: Job, out: Path, conditions: Conditions, watch: Watch, server: "ForkServer | None"
+) -> Outcome:
     """Run one notebook and publish its figure; return how it ended, also if it failed."""
-    from curse_of_memory.gallery.kernel import KernelLife, run_apart
+    from curse_of_memory.gallery.kernel import KernelLife, kernel_class, run_apart
 
     name = job.notebook.name
     staging = out / ".batch" / "staging" / job.notebook.flat_name
@@ -112,7 +116,8 @@ def _run_one(job: Job, out: Path, conditions: Conditions, watch: Watch) -> Outco
             watch.say(name, remark)
         values = {**job.values, "output_dir": str(staging)}
         with life.limited(conditions.timeout):
-            run_apart(_execute, job.notebook, values, draft, one_thread, environment, life)
+            kernel = kernel_class(one_thread, environment, life, server)
+            run_apart(_execute, job.notebook, values, draft, kernel)
         publish(job, staging, out)
         if conditions.keep_runs:
             runs.forget_others()
@@ -135,14 +140,10 @@ def _execute(
     notebook: Notebook,
     values: Mapping[str, Any],
     draft: Path,
-    one_thread: bool,
-    environment: Mapping[str, str],
-    life: "KernelLife",
+    kernel: "type[ThisPythonKernel]",
 ) -> None:
     """Execute a notebook with papermill; the executed copy is written to `draft`, also if it fails."""
     import papermill
-
-    from curse_of_memory.gallery.kernel import kernel_class
 
     def literal(path: Path) -> str:
         # papermill fills {placeholders} in paths, and a folder may well be called {that}
@@ -158,7 +159,7 @@ def _execute(
         start_timeout=START_SECONDS,
         execution_timeout=None,  # the whole notebook has a limit
         iopub_timeout=IOPUB_SECONDS,
-        kernel_manager_class=kernel_class(one_thread, environment, life),
+        kernel_manager_class=kernel,
         # the notebook's own folder, as under Jupyter and nbval; papermill's cwd= would change
         # the folder of the whole process, which threads share
         resources={"metadata": {"path": str(notebook.path.parent)}},

@@ -3,18 +3,20 @@
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import ensure_event_loop
+
+from curse_of_memory.gallery.fork_server import ForkServer
+from curse_of_memory.gallery.forked_kernels import ONE_THREAD, ForkingManager
 
 __all__ = [
     "KernelLife",
@@ -82,6 +84,12 @@ def no_kernel_left_behind() -> Iterator[None]:
         raise
 
 
+class _Process(Protocol):
+    """A process that was started, or forked."""
+
+    def poll(self) -> int | None: ...
+
+
 class KernelLife:
     """The process of one kernel: it is killed when its time is over, and how it died can be told.
 
@@ -93,7 +101,7 @@ class KernelLife:
 
     def __init__(self, said: Path):
         self.said = said
-        self.process: subprocess.Popen | None = None
+        self.process: _Process | None = None
         self.group: int | None = None
         self.out_of_time = False
 
@@ -139,7 +147,7 @@ class KernelLife:
         return f"its kernel {how}" + (", for want of memory" if out_of_memory else "")
 
 
-class ThisPythonKernel(AsyncKernelManager):
+class ThisPythonKernel(ForkingManager, AsyncKernelManager):
     """A kernel that runs the interpreter that is running now.
 
     The notebooks say ``python3``, which Jupyter resolves by searching folders of the user and of
@@ -186,11 +194,11 @@ class ThisPythonKernel(AsyncKernelManager):
 class OneThreadKernel(ThisPythonKernel):
     """A kernel of this Python with one computing thread, for kernels side by side and one order of sums."""
 
-    extra_environment = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    extra_environment = ONE_THREAD
 
 
 def kernel_class(
-    one_thread: bool, environment: Mapping[str, str], life: KernelLife
+    one_thread: bool, environment: Mapping[str, str], life: KernelLife, forked_from: ForkServer | None = None
 ) -> type[ThisPythonKernel]:
     """Return the class of the kernel of one notebook.
 
@@ -202,13 +210,15 @@ def kernel_class(
         Variables to set for it.
     life : KernelLife
         Of its process.
+    forked_from : ForkServer, optional
+        Who is asked for a kernel with one thread.
     """
-    threads = OneThreadKernel.extra_environment if one_thread else {}
+    threads = ONE_THREAD if one_thread else {}
 
     class OwnKernel(ThisPythonKernel):
         extra_environment = {**threads, **environment}  # noqa: RUF012  (as above)
 
-    OwnKernel.life = life
+    OwnKernel.life, OwnKernel.server = life, forked_from
     return OwnKernel
 
 

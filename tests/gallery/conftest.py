@@ -1,6 +1,7 @@
 """Small projects with notebooks that run in a second."""
 
 import json
+import os
 from pathlib import Path
 
 import nbformat
@@ -8,13 +9,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from curse_of_memory.cli import main
-from curse_of_memory.gallery import catalogue
+from curse_of_memory.gallery import catalogue, forked_kernels
 from curse_of_memory.gallery.catalogue import Catalogue, read_catalogue
 from curse_of_memory.gallery.core_yaml import read_yaml
+from curse_of_memory.gallery.fork_server import can_fork
 from curse_of_memory.gallery.ledger import standings
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, find_notebooks, read_notebook
 from curse_of_memory.gallery.origin import Machine
 from curse_of_memory.gallery.standing import FigureStanding
+from tests.forks import ForkedCommand, shared_server
 
 # one without torch, GPU and data
 MACHINE = Machine(device=lambda name: "cpu", data=lambda name: {f"{name}/file": "sha256:1"})
@@ -125,6 +128,10 @@ class Project:
     def run(self, *arguments: str) -> Result:
         return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
+    def start(self, *arguments: object) -> ForkedCommand:
+        """Start the command in a process of its own."""
+        return ForkedCommand(self.root, *arguments, env=dict(os.environ))
+
     def statuses(self, *arguments: str) -> dict[str, str]:
         """Run ``figures`` and return what its summary says of every notebook."""
         outcome = self.run("figures", *arguments)
@@ -147,4 +154,6 @@ def project(tmp_path, monkeypatch):
     made = Project(tmp_path / "project")
     monkeypatch.chdir(made.root)
     monkeypatch.setattr(catalogue, "PAPERS", made.papers)
+    if can_fork():
+        monkeypatch.setattr(forked_kernels, "fork_server", shared_server)
     return made

@@ -12,17 +12,6 @@ import pytest
 
 from curse_of_memory.gallery import batch
 
-# as a terminal starts it: whoever runs the tests may have told us to ignore Ctrl-C
-COMMAND = """\
-import signal
-from pathlib import Path
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from curse_of_memory.gallery import catalogue
-catalogue.PAPERS = Path("papers").resolve()
-from curse_of_memory.cli import main
-main()
-"""
-
 # the test waits for events, not for a time; what nobody ends, ends here, and says that it was forgotten
 WAIT = """\
 import os, subprocess, sys, time
@@ -209,13 +198,7 @@ def test_a_batch_that_was_stopped_goes_on(project, tmp_path, how):
     book["cells"].insert(2, {**book["cells"][2], "id": "wait", "source": wait})
     path.write_text(json.dumps(book))
 
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "figures", "--jobs", "1"],
-        cwd=project.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = project.start("figures", "--jobs", "1")
     while not started.exists():  # it is there whole, or not yet
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)

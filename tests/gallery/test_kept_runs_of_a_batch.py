@@ -5,8 +5,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +19,7 @@ from curse_of_memory.gallery.watching import Watch
 from curse_of_memory.tools import run_notes
 from curse_of_memory.tools.run_notes import KEEP_IN, NOTES, RunNotes, make_notes, read_progress
 from tests.gallery.conftest import COMPUTE, MACHINE, PARAMETERS
-from tests.gallery.test_batch import COMMAND, wait_until_ended
+from tests.gallery.test_batch import wait_until_ended
 
 NAME = "interest/trained"
 
@@ -89,13 +87,7 @@ def said(log, what):
 
 
 def start(project, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "figures", "--jobs", "1", *map(str, arguments)],
-        cwd=project.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return project.start("figures", "--jobs", "1", *arguments)
 
 
 def kill_when(project, process, lines):
