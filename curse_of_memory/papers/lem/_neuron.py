@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,17 @@ from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tools.devices import torch_draws
 from curse_of_memory.training import fit
 
-__all__ = ["MODELS", "PUBLIC", "PUBLIC_SEED", "make", "public_start", "root_mean_square", "run"]
+__all__ = [
+    "MODELS",
+    "PUBLIC",
+    "PUBLIC_SEED",
+    "Settings",
+    "make",
+    "public_start",
+    "root_mean_square",
+    "run",
+    "trained",
+]
 
 PUBLIC, PUBLIC_SEED = "LEM, public order", 1234
 MODELS: tuple[str, ...] = ("LEM", "LSTM", "chrono LSTM", "GRU", "stable S4D")
@@ -57,6 +68,17 @@ def _nearest(made: Callable[[int], nn.Module], weights: int) -> nn.Module:
     return min(best, following, key=lambda model: abs(_weights(model) - weights))
 
 
+class Settings(TypedDict):
+    """The settings of :func:`trained`."""
+
+    width: int
+    dt: float
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    device: str
+
+
 class _Recorded(Sampler):
     """Orders that are known before, one for each epoch."""
 
@@ -94,7 +116,7 @@ def public_start(
     return model, loader
 
 
-def run(
+def trained(
     model: str,
     seed: int,
     series: SplitSeries,
@@ -104,16 +126,12 @@ def run(
     batch_size: int,
     epochs: int,
     learning_rate: float,
-    last_batch: int,
     device: str,
-) -> pd.DataFrame:
-    """Train one model; return a row an epoch, the RMSE on test series at the best validation.
-
-    Columns: ``epoch, validation, test_last, test_all``; the last two are of the last series of the test set,
-    as the public code has it, and of all of them.
-    """
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Return a model of :data:`MODELS`, or :data:`PUBLIC`, at its best validation, and the history."""
     if model == PUBLIC:
-        network, task = public_start(width, dt, series.train, batch_size=batch_size, epochs=epochs, seed=seed)
+        sizes = {"batch_size": batch_size, "epochs": epochs}
+        network, task = public_start(width, dt, series.train, **sizes, seed=seed)
     else:
         network, task = make(model, width, dt, seed), series.train
     result = fit(
@@ -130,7 +148,18 @@ def run(
         seed=seed,
         device=device,
     )
-    history = result.history
+    return network, result.history
+
+
+def run(
+    model: str, seed: int, series: SplitSeries, *, last_batch: int, **settings: Unpack[Settings]
+) -> pd.DataFrame:
+    """Train one model; return a row an epoch, the RMSE on test series at the best validation.
+
+    Columns: ``epoch, validation, test_last, test_all``; the last two are of the last series of the test set,
+    as the public code has it, and of all of them. Settings are those of :func:`trained`.
+    """
+    network, history = trained(model, seed, series, **settings)
     table = pd.DataFrame({"epoch": history.epoch, "validation": history.validation_rmse})
     best = table.validation.idxmin()
     parts = {"test_last": Batch(*(part[-last_batch:] for part in series.test)), "test_all": series.test}
