@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from curse_of_memory.training.processes import ManyProcesses, OneProcess
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"batch_size": 8, "validation_size": 12, "validate_every": 4, "clip": 0.1, "learning_rate": 0.02}
+EPOCHS = {"batch_size": 8, "validation_size": 12, "validate_every": 2, "learning_rate": 0.02}
 # One step sums batch x time x width < 1e3 numbers, each rounded to 1.1e-16; two processes sum them in another
 # order. AdamW amplifies that about tenfold in fifteen steps; twelve steps are made.
 SAME = {"rtol": 1e-10, "atol": 1e-10}
@@ -59,7 +61,16 @@ for steps in (4, 8):
         model, task, loss=TemporallyWeightedMSE(1), steps=steps, fabric=fabric, progress=True,
         checkpoint=folder + "/run.pt", **{SETTINGS!r}
     )
-result = {{"weights": torch.cat([p.detach().flatten() for p in model.parameters()]), "sizes": sizes,
+before = len(sizes)
+second = RNN(3, activation="tanh", seed=fabric.global_rank, dtype=torch.float64)
+data, tests, unseen = (task.sample(n, seed=k, dtype=torch.float64) for n, k in ((24, 7), (10, 8), (12, 9)))
+run = fit(
+    second, data, test=tests, validation=unseen, epochs=2, metric="rmse", evaluation_size=2,
+    log=folder + "/run.csv", fabric=fabric, **{EPOCHS!r}
+)
+weights = [torch.cat([p.detach().flatten() for p in one.parameters()]) for one in (model, second)]
+in_epochs = {{"score": run.score, "test": run.test, "weights": weights[1]}}
+result = {{"in_epochs": in_epochs, "weights": weights[0], "sizes": sizes[:before],
           "loss": found.loss, "history": found.history.to_dict("list"), "written": len(written)}}
 save(result, f"{{folder}}/rank{{fabric.global_rank}}.pt")
 """
@@ -106,6 +117,23 @@ def test_each_takes_its_share_of_every_batch(together):
     # four steps between two validations, in both calls; before them the model is tried on four sequences
     for rank in together.ranks:
         assert [size for size in rank["sizes"] if size != -4] == 2 * [-6, *[4] * 4, -6]
+
+
+def test_epochs_and_metrics_are_those_of_one_process(task, together):
+    data, tests, unseen = (
+        task.sample(size, seed=seed, dtype=torch.float64) for size, seed in ((24, 7), (10, 8), (12, 9))
+    )
+    model = RNN(3, activation="tanh", seed=0, dtype=torch.float64)
+    options = EPOCHS | {"epochs": 2, "metric": "rmse", "device": "cpu"}
+    found = fit(model, data, test=tests, validation=unseen, **options)
+    for rank in together.ranks:
+        seen = rank["in_epochs"]
+        assert (seen["score"], seen["test"]) == pytest.approx((found.score, found.test), rel=1e-10)
+        torch.testing.assert_close(
+            seen["weights"], torch.cat([p.detach().flatten() for p in model.parameters()])
+        )
+    log = pd.read_csv(together.folder / "run.csv")
+    assert log.step.tolist() == found.history.step.tolist() == [0, 2, 4, 6]
 
 
 def test_only_the_first_writes_and_shows_progress(together):
