@@ -57,6 +57,7 @@ def data(
     learning_rate: float = 0.01,
     batch_size: int = 32,
     steps: int = 400,
+    steps_beside_longest: int = 300,
     stop_below: float = 0.003,
     validate_every: int = 20,
     samples: int = 250,
@@ -68,9 +69,9 @@ def data(
 
     Adam without clipping, a fresh batch at every update, and errors after the last step. A training ends when
     its error on `samples` sequences, which are never trained on, is below `stop_below`, or after `steps`
-    updates; at the largest length other models are trained for as many updates as LEM was at most. Beside the
-    `seeds` trainings stand the logs of the public code. Columns: ``model, horizon, seed, step, error``; the
-    mean squared error of the answer 1 is 1/6.
+    updates, `steps_beside_longest` of other models at the largest length. Beside the `seeds` trainings stand
+    the logs of the public code. Columns: ``model, horizon, seed, step, error``; the mean squared error of the
+    answer 1 is 1/6.
     """
     lengths = sorted(set(lengths))
     for name, models in {"beside_shortest": beside_shortest, "beside_longest": beside_longest}.items():
@@ -96,10 +97,9 @@ def data(
         return run_grid(_errors, runs, common | {"steps": steps}) if runs else pd.DataFrame()
 
     tables = [trained(["LEM"], horizon, steps) for horizon in reversed(lengths)]
-    as_many = int(tables[0].step.max())
-    if len(lengths) > 1:
-        tables.append(trained(beside_longest, lengths[-1], as_many))
     tables.append(trained(beside_shortest, lengths[0], steps))
+    if len(lengths) > 1:
+        tables.append(trained(beside_longest, lengths[-1], steps_beside_longest))
     return _findings(pd.concat(tables, ignore_index=True))
 
 
@@ -212,7 +212,7 @@ def _findings(table: pd.DataFrame) -> Findings:
 def plot(data: FigureData) -> Figure:
     """Draw errors against updates at the least and the largest length, and from when on they are small."""
     lengths = sorted(data.table.horizon.unique())
-    looks = {"LEM": plotting.Look(LEM_COLOR, "o")} | plotting.looks(OTHERS)
+    looks = plotting.looks(["LEM", *OTHERS]) | {"LEM": plotting.Look(LEM_COLOR, "o")}
     ends = lengths[:1] if len(lengths) == 1 else [lengths[0], lengths[-1]]
     with plotting.style():
         figure, axes = plotting.canvas(len(ends) + 1, width=4.1 * (len(ends) + 1), height=4.2)
@@ -253,12 +253,6 @@ def _draw_times(axis: Axes, table: pd.DataFrame, looks: dict[str, plotting.Look]
         reached = np.array([point for point in points if math.isfinite(point[1])]).reshape(-1, 2)
         plotting.measured(axis, reached[:, 0], reached[:, 1], look, ms=6)
     theirs = {horizon: solved_from(log) for horizon, log in groups(logs(), "horizon").items()}
-    plotting.measured(
-        axis,
-        list(theirs),
-        list(theirs.values()),
-        plotting.Look("crimson", "*"),
-        ms=9,
-        label="LEM, public logs",
-    )
+    look = plotting.Look(LEM_COLOR, "*")
+    plotting.measured(axis, [*theirs], [*theirs.values()], look, hollow=True, ms=10, label="LEM, public logs")
     axis.set(xscale="log", ylim=(0, None), xlabel="length $T$ (steps)", ylabel="updates")

@@ -20,6 +20,7 @@ small = functools.partial(
     beside_longest=("chrono LSTM",),
     width=8,
     steps=6,
+    steps_beside_longest=4,
     validate_every=2,
     samples=60,
     seeds=2,
@@ -34,7 +35,9 @@ def added():
 
 def test_every_error_of_every_training_is_in_the_table(added):
     runs = added.table.groupby(["model", "horizon", "seed"]).step.apply(list)
-    assert runs.apply(lambda steps: steps == [0, 2, 4, 6]).all()
+    shorter = runs.index.get_level_values("model") == "chrono LSTM"
+    assert runs[~shorter].apply(lambda steps: steps == [0, 2, 4, 6]).all()
+    assert runs[shorter].apply(lambda steps: steps == [0, 2, 4]).all()
     trained = set(runs.index.droplevel("seed"))
     assert trained == {("LEM", 4), ("LEM", 8), ("LSTM", 4), ("GRU", 4), ("chrono LSTM", 8)}
     assert len(runs) == 2 * len(trained)
