@@ -349,7 +349,7 @@ FUNCTIONS = {
     "nn.LEM": (
         com.nn.LEM,
         {"width": 2, "dt": 0.5},
-        {"width": "count", "layers": "count", "dt": "positive", "learn_dt": "name"},
+        {"width": "count", "layers": "count", "dt": "positive", "learn_dt": "name", "pooling": "name"},
     ),
     "nn.ElmanRNN": (com.nn.ElmanRNN, {"width": 2}, {"width": "count", "layers": "count"}),
     "nn.SequenceStack": (

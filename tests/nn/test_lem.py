@@ -645,3 +645,66 @@ def test_bad_inputs_are_refused():
         for call in (layer.run, layer.steps):
             with pytest.raises(ValueError, match=r"state must have shape \(3, 8\)"):
                 call(x, state)
+
+
+# --- the last step only -----------------------------------------------------------------------------------
+
+
+def pooled(layer):
+    """The same layer, which answers the last step only."""
+    copied = copy.deepcopy(layer)
+    copied.pooling = "last"
+    return copied
+
+
+@pytest.mark.parametrize("given", ["all", "lengths", "packed"])
+@pytest.mark.parametrize("output_size", [None, 2, 9])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_answer_to_the_last_step_is_the_last_of_all_answers(engine, layers, output_size, given):
+    layer = random_layer(layers=layers, learn_dt="each", output_size=output_size)
+    x = nn.utils.rnn.pad_sequence(ragged(), batch_first=True)
+    state = noise(5, len(x), 2 * layers * H)
+    lengths = [x.shape[1]] * len(x) if given == "all" else LENGTHS
+
+    def gradients(model):
+        leaves = [x.clone().requires_grad_(), state.clone().requires_grad_()]
+        if given == "packed":
+            packed = pack_padded_sequence(leaves[0], lengths, batch_first=True, enforce_sorted=False)
+            y, last = model.run(packed, leaves[1])
+            y = y if isinstance(y, torch.Tensor) else pad_packed_sequence(y, batch_first=True)[0]
+        else:
+            y, last = model.run(leaves[0], leaves[1], lengths=lengths if given == "lengths" else None)
+        if y.ndim == 3:
+            y = y[torch.arange(len(x)), torch.tensor(lengths) - 1]
+        total = (y * noise(6, *y.shape)).sum() + (last * noise(7, *last.shape)).sum()
+        return y, last, *torch.autograd.grad(total, [*leaves, *model.parameters()])
+
+    for one, other in zip(gradients(pooled(layer)), gradients(layer), strict=True):
+        close(one, other, 1e-12 * max(1.0, other.abs().max().item()))
+
+
+def test_both_directions_answer_after_their_own_last_step(engine):
+    layer = random_layer(2, 2, bidirectional=True, output_size=None)
+    x = nn.utils.rnn.pad_sequence(ragged(), batch_first=True)
+    y, last = pooled(layer).run(x, lengths=LENGTHS)
+    everything = layer.run(x, lengths=LENGTHS)
+    ends = everything.y[torch.arange(len(x)), torch.tensor(LENGTHS) - 1, :2]
+    close(y, torch.cat([ends, everything.y[:, 0, 2:]], 1))
+    close(last, everything.last)
+
+
+def test_a_layer_that_answers_the_last_step_runs_in_chunks_and_steps_and_spreads_nan():
+    layer = LEM(H, input_size=M, output_size=OUT, pooling="last", seed=0, dtype=torch.float64)
+    assert "pooling='last'" in repr(layer)
+    x = noise(1, 3, 20, M)
+    assert layer(x).shape == (3, OUT)
+    state = layer.run(x[:, :7]).last
+    close(layer.run(x[:, 7:], state).y, layer(x))
+    for k in range(7, 20):
+        y, state = layer.step(x[:, k], state)
+    close(y, layer(x))
+    x[1, 4] = math.nan
+    found = layer.run(x)
+    assert found.y[1].isnan().all()
+    assert found.last[1].isnan().all()
+    assert found.y[[0, 2]].isfinite().all()

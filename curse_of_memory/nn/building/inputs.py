@@ -187,7 +187,8 @@ def guarded(method: Method) -> Method:
         reached = lost.any(1, keepdim=True).expand_as(lost) if _both_ways(layer) else lost.cumsum(1) > 0
         answer = method(layer, x.where(finite, 0), *arguments, **options)
         if isinstance(answer, Outputs):
-            return Outputs(nan_where(reached, answer.y), _state_nan_where(reached[:, -1], answer.last))
+            reached_y = reached if answer.y.ndim == 3 else reached[:, -1]
+            return Outputs(nan_where(reached_y, answer.y), _state_nan_where(reached[:, -1], answer.last))
         return nan_where(reached if answer.ndim == 3 else reached[:, -1], answer)
 
     return cast(Method, wrapped)

@@ -72,7 +72,8 @@ class Padded(Streaming[Tensor]):
         Returns
         -------
         Outputs or PackedOutputs
-            ``y`` of shape ``(batch, time, output_size)``, and ``last``, the state after the last step.
+            ``y`` of shape ``(batch, time, output_size)``, and ``last``, the state after the last step. Where
+            only the last step of each sequence is answered, ``y`` is a tensor without time.
 
         Raises
         ------
@@ -83,7 +84,7 @@ class Padded(Streaming[Tensor]):
             if lengths is not None:
                 raise ValueError("lengths must be None for packed sequences, which have their own")
             y, last = self._run_padded(*unpacked(x), state)
-            return PackedOutputs(packed_like(y, x), last)
+            return Outputs(y, last) if y.ndim == 2 else PackedOutputs(packed_like(y, x), last)
         inputs.sequence(self, x)
         if lengths is None:
             return self._run(x, state, None)
@@ -93,4 +94,4 @@ class Padded(Streaming[Tensor]):
         inputs.sequence(self, x)
         inside = within(steps.to(x.device), x.shape[1])[..., None]
         y, last = self._run(x.where(inside, 0), state, steps.to(x.device))
-        return Outputs(y.masked_fill(~inside, 0), last)
+        return Outputs(y if y.ndim == 2 else y.masked_fill(~inside, 0), last)

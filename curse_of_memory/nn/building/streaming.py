@@ -49,4 +49,4 @@ class Streaming(nn.Module, Generic[State]):
         if x.ndim > 2:
             raise ValueError(f"x must be one step, (batch, channel), got {tuple(x.shape)}; run() takes more")
         y, last = self.run(x[:, None], state)
-        return Outputs(y[:, 0], last)
+        return Outputs(y[:, 0] if y.ndim == 3 else y, last)  # it has no time where there is a pooling

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
+from numba import extending, types
 
 try:
     from numba.core import caching, cgutils, compiler, config, dispatcher, serialize
@@ -23,6 +25,7 @@ __all__ = [
     "WITHOUT_COUNTS",
     "Cache",
     "address",
+    "by_precision",
     "cgutils",
     "chosen_folder",
     "compiles",
@@ -56,6 +59,24 @@ def address(function: Callable, signature) -> int:
     found = compiled.address
     assert found is not None  # it has been compiled
     return found
+
+
+def by_precision(of_single: Callable, of_double: Callable, options: dict) -> Callable:
+    """Return a function of one number for compiled code: `of_single` of a float32, `of_double` of all others.
+
+    Both are compiled functions; `options` are what they were compiled with.
+    """
+
+    def chosen(x):
+        return of_double(x)
+
+    @extending.overload(chosen, jit_options=options)  # pyright: ignore[reportArgumentType]  # stubs lack _nrt
+    def _(x):
+        if x == types.float32:
+            return lambda x: of_single(x)
+        return lambda x: of_double(np.float64(x))
+
+    return chosen
 
 
 def keep(loop: Callable, cache: Cache) -> None:

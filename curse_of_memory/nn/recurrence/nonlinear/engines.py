@@ -22,23 +22,36 @@ COUNT = 7  # of the tensors of a recurrence
 
 
 class Options(NamedTuple):
-    """Settings of a recurrence: cell, whether W is diagonal, and how many models (None: not batched)."""
+    """Settings of a recurrence.
+
+    Attributes
+    ----------
+    cell : Cell
+        What a step does.
+    diagonal : bool
+        Whether W is.
+    models : int or None
+        How many there are; None: not batched.
+    answers : bool
+        Whether there are outputs; else they are those of no step, and the last states are all there is.
+    """
 
     cell: Cell
     diagonal: bool
     models: int | None
+    answers: bool = True
 
 
 def forward(
-    options: Options, x: Tensor, *tensors: Tensor | None
+    options: Options, x: Tensor, *tensors: Tensor | None, keeps: bool = True
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Return outputs, last states, and the tensors that :func:`backward` needs.
+    """Return outputs, last states, and, if it `keeps` them, the tensors that :func:`backward` needs.
 
     After `x` the `tensors` are W, U, b, C, the initial states and dt of ``nonlinear.recurrence``, the last
     with one number for every unit and state.
     """
     arguments = _arranged(options, x, *tensors)
-    y, last, kept = _engine(x).forward(options.cell, *arguments)
+    y, last, kept = _engine(x).forward(options.cell, *arguments, answers=options.answers, keeps=keeps)
     return (y[0], last[0], kept) if options.models is None else (y, last, kept)
 
 
@@ -59,7 +72,7 @@ def _engine(x: Tensor):
 
 def _arranged(options: Options, x, W, U, b, C, initial, dt) -> tuple[Tensor, ...]:
     """Return the tensors as the engines read them: see ``loops.forward``."""
-    cell, diagonal, models = options
+    cell, diagonal, models, _ = options
     if b is None:
         b = x.new_zeros(U.shape[-2])
     if C is None:
@@ -85,8 +98,8 @@ def _shared(gradient: Tensor | None, tensor: Tensor | None) -> Tensor | None:
 
 def operator(options: Options, *tensors: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return outputs and last states, as one operator; arguments as for :func:`forward`."""
-    cell, diagonal, models = options
-    return _forward_operator(_text(cell), diagonal, -1 if models is None else models, *tensors)
+    cell, diagonal, models, answers = options
+    return _forward_operator(_text(cell), diagonal, -1 if models is None else models, answers, *tensors)
 
 
 def _text(cell: Cell) -> str:
@@ -97,13 +110,13 @@ def _text(cell: Cell) -> str:
 
 
 @lru_cache
-def _options(text: str, diagonal: bool, models: int) -> Options:
+def _options(text: str, diagonal: bool, models: int, answers: bool) -> Options:
     stages = []
     for stage in text.split(";"):
         source, target, computes, reads = stage.split(",")
         names = tuple(computes.split("+")) if computes else ()
         stages.append(Stage(int(source), int(target), names, tuple(map(int, reads.split("+")))))
-    return Options(Cell(tuple(stages)), diagonal, None if models < 0 else models)
+    return Options(Cell(tuple(stages)), diagonal, None if models < 0 else models, answers)
 
 
 @torch.library.custom_op("curse_of_memory::recurrence", mutates_args=())
@@ -111,6 +124,7 @@ def _forward_operator(
     cell: str,
     diagonal: bool,
     models: int,
+    answers: bool,
     x: Tensor,
     recurrent: Tensor,
     inputs: Tensor,
@@ -119,18 +133,18 @@ def _forward_operator(
     initial: Tensor | None,
     dt: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    options = _options(cell, diagonal, models)
-    y, last, _ = forward(options, x, recurrent, inputs, bias, readout, initial, dt)
+    options = _options(cell, diagonal, models, answers)
+    y, last, _ = forward(options, x, recurrent, inputs, bias, readout, initial, dt, keeps=False)
     return y.contiguous(), last.contiguous()
 
 
 @_forward_operator.register_fake
-def _(cell, diagonal, models, x, recurrent, inputs, bias, readout, initial, dt):
-    stepped = _options(cell, diagonal, models).cell
+def _(cell, diagonal, models, answers, x, recurrent, inputs, bias, readout, initial, dt):
+    stepped = _options(cell, diagonal, models, answers).cell
     m = recurrent.shape[-1] // (len(stepped.activations) if diagonal else 1)
     leading = () if models < 0 else (models,)
     batch, time, _ = x.shape[-3:]
-    y = x.new_empty(*leading, batch, time, m if readout is None else readout.shape[-2])
+    y = x.new_empty(*leading, batch, time if answers else 0, m if readout is None else readout.shape[-2])
     return y, x.new_empty(*leading, batch, stepped.states * m)
 
 
@@ -139,13 +153,14 @@ def _backward_operator(
     cell: str,
     diagonal: bool,
     models: int,
+    answers: bool,
     tensors: list[Tensor],
     which: list[int],
     dy: Tensor,
     dlast: Tensor,
     wanted: list[int],
 ) -> list[Tensor]:
-    options, given = _options(cell, diagonal, models), dict(zip(which, tensors, strict=True))
+    options, given = _options(cell, diagonal, models, answers), dict(zip(which, tensors, strict=True))
     arguments = given[0], *(given.get(i) for i in range(1, COUNT))
     _, _, kept = forward(options, *arguments)
     gradients = backward(options, arguments, kept, dy, dlast, 0 in wanted, COUNT - 1 in wanted)
@@ -154,7 +169,7 @@ def _backward_operator(
 
 
 @_backward_operator.register_fake
-def _(cell, diagonal, models, tensors, which, dy, dlast, wanted):
+def _(cell, diagonal, models, answers, tensors, which, dy, dlast, wanted):
     return [t.new_empty(t.shape) for i, t in zip(which, tensors, strict=True) if i in wanted]
 
 

@@ -1,8 +1,8 @@
-"""Elementwise work on small states, for LANES sequences side by side.
+"""Elementwise work on small states, for many sequences side by side.
 
-All arrays end with an axis of that fixed length, and elementwise work goes over the numbers of all units at
-once, so that the processor computes several of them per instruction. inf and NaN are what the same operations
-in torch make of them.
+All arrays end with an axis of the sequences, the lanes, and elementwise work goes over the numbers of all
+units at once, flat, so that the processor computes several of them per instruction. inf and NaN are what the
+same operations in torch make of them.
 """
 
 from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
@@ -98,33 +98,29 @@ def slope(code, s, d):
             s[n] = d[n]
 
 
-# --- a time step per unit -----------------------------------------------------------------------------
+# --- with a time step per unit ------------------------------------------------------------------------
 
 
 @compiled(**SMALL)
 def move(old, new, first, second, two, dt):
     """Write the update of the old state to the new one; with one value or two."""
-    for i in range(len(dt)):
-        h, moved, one, other, step = old[i], new[i], first[i], second[i], dt[i]
-        if two:
-            for n in range(len(h)):
-                moved[n] = _leak(h[n], one[n], other[n], step)
-        else:
-            for n in range(len(h)):
-                moved[n] = _euler(h[n], one[n], step)
+    if two:
+        for n in range(len(dt)):
+            new[n] = _leak(old[n], first[n], second[n], dt[n])
+    else:
+        for n in range(len(dt)):
+            new[n] = _euler(old[n], first[n], dt[n])
 
 
 @compiled(**SMALL)
 def move_back(p, d, e, old, first, second, two, dt):
     """Write the adjoint of the old state over p, those of the values to d and e."""
-    for i in range(len(dt)):
-        adjoint, of_one, of_other, h, one, other, step = p[i], d[i], e[i], old[i], first[i], second[i], dt[i]
-        if two:
-            for n in range(len(h)):
-                adjoint[n], of_one[n], of_other[n] = _leak_adjoint(adjoint[n], h[n], one[n], other[n], step)
-        else:
-            for n in range(len(h)):
-                adjoint[n], of_one[n] = _euler_adjoint(adjoint[n], step)
+    if two:
+        for n in range(len(dt)):
+            p[n], d[n], e[n] = _leak_adjoint(p[n], old[n], first[n], second[n], dt[n])
+    else:
+        for n in range(len(dt)):
+            p[n], d[n] = _euler_adjoint(p[n], dt[n])
 
 
 @compiled(**(SMALL | {"fastmath": {"contract", "reassoc"}}))

@@ -8,20 +8,23 @@ Equation.   The step of a cell: values s_i = σ_i(W_i h + U_i x_k + b_i), then t
 
             through the stages in reverse order. Then dL/dW = Σ δ hᵀ, dL/dU = Σ δ xᵀ and dL/db = Σ δ.
 
-Algorithm.  LANES sequences go side by side: all arrays of a tile end with an axis of that fixed length, over
-            which the processor computes many numbers per instruction. Time goes in segments so short that a
-            tile's states and values stay in the cache. The way forwards keeps nothing but the states at the
-            starts of the segments; the way backwards computes each segment once more from there, runs the
-            adjoint through it, and takes the weights' gradients as one product over all steps and lanes of
-            the segment. That costs one more way forwards, and saves arrays of (state, time, batch), which
-            take longer to get from the system, to write and to read again. Gradients are added up per tile:
-            they do not depend on the number of threads. dL/d(dt) = Σ p_target ∂F/∂(dt) is added up on the
-            way, if it is wanted.
+Algorithm.  Some sequences, the lanes of a tile, go side by side: all arrays of a tile end with an axis of
+            that length, over which the processor computes many numbers per instruction. Many lanes make more
+            use of a weight that is loaded; few leave less of a small batch empty, and more threads busy. Time
+            goes in segments so short that a tile's states and values stay in the cache. The way forwards
+            keeps nothing but the states at the starts of the segments; the way backwards computes each
+            segment once more from there, runs the adjoint through it, and takes the weights' gradients as one
+            product over all steps and lanes of the segment. That costs one more way forwards, and saves
+            arrays of (state, time, batch), which take longer to get from the system, to write and to read
+            again. Gradients are added up per tile: they do not depend on the number of threads. dL/d(dt) = Σ
+            p_target ∂F/∂(dt) is added up on the way, if it is wanted. Where only the last states are read,
+            there are no arrays of outputs: their time is zero then.
 
-Arrays.     h (length + 1, states · m, LANES): slot 0 is before the segment, slot s + 1 after its step s.
-            a (length, values · m, LANES): preactivations, then values, then δ, each written over the last.
-            v (length, 1 + inputs, LANES): a row of ones for the bias, and the inputs.
-            g (length, outputs, LANES): what comes back from the outputs.
+Arrays.     h (length + 1, states · m, lanes): slot 0 is before the segment, slot s + 1 after its step s.
+            a (length, values · m, lanes): preactivations, then values, then δ, each written over the last.
+            v (length, 1 + inputs, lanes): a row of ones for the bias, and the inputs.
+            g (length, outputs, lanes): what comes back from the outputs.
+            All have one more row where their number would be even.
 """
 
 from functools import lru_cache
@@ -44,7 +47,6 @@ from curse_of_memory.nn.recurrence.nonlinear.lanes import (
     slope,
 )
 from curse_of_memory.nn.recurrence.nonlinear.products import (
-    LANES,
     add_outer,
     add_product,
     set_product,
@@ -53,9 +55,14 @@ from curse_of_memory.nn.recurrence.nonlinear.products import (
 
 __all__ = ["backward", "forward"]
 
-# numbers of a tile and a segment, so that they stay in a cache of the second level, and bounds on its steps
+# numbers of a tile and a segment, so that they stay in a cache of the second level; and bounds on its steps,
+# the lower one times the lanes, since a sum over both at once is the faster the more there are
 CACHED = 1 << 15
-SHORTEST, LONGEST = 8, 128
+SHORTEST, LONGEST = 512, 128
+
+# lanes of a tile; how much slower few of them are, and from which width on that is much
+FEW, MANY = 16, 64
+SLOWER, WIDE = 1.2, 256
 
 
 # --- one segment ------------------------------------------------------------------------------------
@@ -63,10 +70,10 @@ SHORTEST, LONGEST = 8, 128
 
 @compiled(**SMALL)
 def _run(steps, stages, codes, dt, U, W, v, h, a):
-    """Go through the steps of a segment: fill h and a."""
+    """Go through the steps of a segment: fill h and a. dt has a number for each lane, too."""
     m = len(U) // len(codes)
-    block = m * LANES
-    a_flat = a.reshape(len(a), -1)
+    block = m * a.shape[2]
+    a_flat, h_flat, dt_flat = a.reshape(len(a), -1), h.reshape(len(h), -1), dt.reshape(-1)
     for s in range(steps):
         set_product(U, v[s], a[s])
         for k in range(len(stages)):
@@ -79,37 +86,44 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
                 add_product(W[start * m : end * m], read, a[s, start * m : end * m])
             for i in range(start, end):
                 activate(codes[i], a_flat[s, i * block : (i + 1) * block])
-            rows = slice(target * m, (target + 1) * m)
-            one, two = a[s, first * m : (first + 1) * m], a[s, second * m : (second + 1) * m]
-            move(h[s, rows], h[s + 1, rows], one, two, second != first, dt[rows])
+            all_of = slice(target * block, (target + 1) * block)
+            one = a_flat[s, first * block : (first + 1) * block]
+            two = a_flat[s, second * block : (second + 1) * block]
+            move(h_flat[s, all_of], h_flat[s + 1, all_of], one, two, second != first, dt_flat[all_of])
 
 
 @compiled(**SMALL)
-def _run_back(steps, stages, codes, dt, W, C, h, a, g, p, d, e, ddt):
+def _run_back(steps, answered, stages, codes, dt, W, C, h, a, g, p, d, e, ddt):
     """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in.
 
-    The gradient of dt is added to ddt, if that has a place for it.
+    If outputs were `answered`, g is what comes back from them. The gradient of dt is added to ddt, if that
+    has a place for it.
     """
     m = len(W) // len(codes)
-    block = m * LANES
-    a_flat, d_flat, e_flat = a.reshape(len(a), -1), d.reshape(-1), e.reshape(-1)
+    block = m * a.shape[2]
+    a_flat, h_flat, g_flat = a.reshape(len(a), -1), h.reshape(len(h), -1), g.reshape(len(g), -1)
+    p_flat, d_flat, e_flat = p.reshape(-1), d.reshape(-1)[:block], e.reshape(-1)[:block]
+    dt_flat = dt.reshape(-1)
     for s in range(steps - 1, -1, -1):
-        if len(C):
+        if answered and len(C):
             add_product(C.T, g[s], p[:m])
-        else:
-            for i in range(m):
-                for n in range(LANES):
-                    p[i, n] += g[s, i, n]
+        elif answered:
+            for n in range(block):
+                p_flat[n] += g_flat[s, n]
         for k in range(len(stages) - 1, -1, -1):
             source, _, target, start, end, first, second = stages[k]
-            rows = slice(target * m, (target + 1) * m)
-            one, two = a[s, first * m : (first + 1) * m], a[s, second * m : (second + 1) * m]
             if len(ddt):
+                rows = slice(target * m, (target + 1) * m)
+                one, two = a[s, first * m : (first + 1) * m], a[s, second * m : (second + 1) * m]
                 add_step_gradient(p[rows], h[s, rows], one, two, second != first, ddt[rows])
-            move_back(p[rows], d, e, h[s, rows], one, two, second != first, dt[rows])
-            slope(codes[first], a_flat[s, first * block : (first + 1) * block], d_flat)
+            all_of = slice(target * block, (target + 1) * block)
+            ones = a_flat[s, first * block : (first + 1) * block]
+            twos = a_flat[s, second * block : (second + 1) * block]
+            adjoint, old, step = p_flat[all_of], h_flat[s, all_of], dt_flat[all_of]
+            move_back(adjoint, d_flat, e_flat, old, ones, twos, second != first, step)
+            slope(codes[first], ones, d_flat)
             if second != first:
-                slope(codes[second], a_flat[s, second * block : (second + 1) * block], e_flat)
+                slope(codes[second], twos, e_flat)
             back = p[source * m : (source + 1) * m]
             if W.shape[1] < m:
                 for i in range(start, end):
@@ -126,9 +140,9 @@ def _multiply(steps, W, h, a):
 
 
 @compiled(**SMALL)
-def _weight_gradients(steps, stages, v, h, a, dU, dW):
+def _weight_gradients(steps, stages, values, v, h, a, dU, dW):
     """Add the gradients of a segment: each a product over its steps and lanes."""
-    m = h.shape[1] // len(stages)
+    m = len(dU) // values
     add_outer(a[:steps], v, dU, 0, 0)
     for k in range(len(stages)):
         source, moved, _, start, end, _, _ = stages[k]
@@ -147,20 +161,34 @@ def _weight_gradients(steps, stages, v, h, a, dU, dW):
 @compiled(**SMALL)
 def _load(x, b, k, steps, rows):
     """Copy x[b + lane, k + step, row] to rows[step, row, lane]; lanes past the batch repeat the last one."""
-    for n in range(LANES):
-        sequence = x[min(b + n, len(x) - 1)]
-        for s in range(steps):
-            for i in range(x.shape[2]):
-                rows[s, i, n] = sequence[k + s, i]
+    for s in range(steps):
+        for n in range(rows.shape[2]):
+            values = x[min(b + n, len(x) - 1), k + s]
+            for i in range(len(values)):
+                rows[s, i, n] = values[i]
 
 
 @compiled(**SMALL)
 def _store(rows, b, k, steps, y):
     """Copy rows[step, row, lane] to y[b + lane, k + step, row], for the lanes within the batch."""
-    for n in range(min(LANES, len(y) - b)):
-        for s in range(steps):
-            for i in range(y.shape[2]):
-                y[b + n, k + s, i] = rows[s, i, n]
+    for s in range(steps):
+        for n in range(min(rows.shape[2], len(y) - b)):
+            values = y[b + n, k + s]
+            for i in range(len(values)):
+                values[i] = rows[s, i, n]
+
+
+@compiled(**SMALL)
+def _spread(numbers, rows):
+    """Write each of the numbers to all lanes of its row."""
+    for i in range(len(numbers)):
+        rows[i, :] = numbers[i]
+
+
+@compiled(**SMALL)
+def _segment(lanes, rows):
+    """Return the steps of a segment for so many lanes, and rows of h and a together."""
+    return max(SHORTEST // lanes, min(LONGEST, CACHED // (lanes * rows)))
 
 
 @compiled(**OPTIONS)
@@ -170,27 +198,30 @@ def _forward(first, last, stages, codes, x, U, W, C, initial, dt, y, final, star
     Of the cell, `stages` and `codes` come from ``_tables``. Shapes: `x` (models or 1, batch, time, inputs);
     `U` (models, values · m, bias and inputs); `W` (models, values · m, m, or 1 for diagonals); `C` (models,
     outputs, or 0 for the state itself, m); `initial` and `final` (models, batch, 1, states · m); `dt`
-    (models, states · m); `y` (models, batch, time, outputs); `starts` (tiles, segments, states · m, LANES).
+    (models, states · m); `y` (models, batch, time, or 0 if unwanted, outputs); `starts` (tiles, segments, or
+    0 if unwanted, states · m, lanes).
     """
     time, dtype = x.shape[2], x.dtype
-    segments, size = starts.shape[1:3]
-    tiles, length = len(starts) // len(U), -(-time // max(segments, 1))
-    h, a = workspace(length + 1, size, dtype), workspace(length, U.shape[1], dtype)
-    v, g = workspace(length, U.shape[2], dtype), workspace(length, C.shape[1], dtype)
+    size, lanes = starts.shape[2:]
+    tiles, length = len(starts) // len(U), _segment(lanes, size + U.shape[1])
+    h, a = workspace(length + 1, size, lanes, dtype), workspace(length, U.shape[1], lanes, dtype)
+    v, g = workspace(length, U.shape[2], lanes, dtype), workspace(length, C.shape[1], lanes, dtype)
+    dt_of = workspace(1, size, lanes, dtype)[0]
     v[:, 0] = 1
     for tile in range(first, last):
-        model, b = tile // tiles, tile % tiles * LANES
+        model, b = tile // tiles, tile % tiles * lanes
         _load(initial[model], b, 0, 1, h)
-        for segment in range(segments):
-            k = segment * length
+        _spread(dt[model], dt_of)
+        for k in range(0, time, length):
             steps = min(length, time - k)
-            starts[tile, segment] = h[0]
+            if starts.shape[1]:
+                starts[tile, k // length] = h[0, :size]
             _load(x[model % len(x)], b, k, steps, v[:, 1:])
-            _run(steps, stages, codes, dt[model], U[model], W[model], v, h, a)
-            if C.shape[1]:
+            _run(steps, stages, codes, dt_of, U[model], W[model], v, h, a)
+            if y.shape[2] and C.shape[1]:
                 _multiply(steps, C[model], h[1:], g)
                 _store(g, b, k, steps, y[model])
-            else:
+            elif y.shape[2]:
                 _store(h[1:], b, k, steps, y[model])
             h[0] = h[steps]
         _store(h, b, 0, 1, final[model])
@@ -205,33 +236,38 @@ def _backward(first, last, stages, codes, x, U, W, C, dt, starts, dy, dfinal, dx
     (tiles, states · m, or 0 if unwanted) get one gradient per tile where the weights have one per model.
     """
     (batch, time), dtype = x.shape[1:3], x.dtype
-    segments, size = starts.shape[1:3]
-    tiles, length = len(starts) // len(U), -(-time // max(segments, 1))
-    m = size // len(stages)
-    h, a = workspace(length + 1, size, dtype), workspace(length, U.shape[1], dtype)
-    v, g = workspace(length, U.shape[2], dtype), workspace(length, dy.shape[3], dtype)
+    segments, size, lanes = starts.shape[1:]
+    tiles, length = len(starts) // len(U), _segment(lanes, size + U.shape[1])
+    m, answered = size // len(stages), dy.shape[2] > 0
+    h, a = workspace(length + 1, size, lanes, dtype), workspace(length, U.shape[1], lanes, dtype)
+    v, g = workspace(length, U.shape[2], lanes, dtype), workspace(length, dy.shape[3], lanes, dtype)
     v[:, 0] = 1
-    back, p = workspace(length, dx.shape[3], dtype), workspace(1, size, dtype)
-    d, e = workspace(1, m, dtype)[0], workspace(1, m, dtype)[0]
+    back, p = workspace(length, dx.shape[3], lanes, dtype), workspace(1, size, lanes, dtype)
+    d, e = workspace(1, m, lanes, dtype)[0], workspace(1, m, lanes, dtype)[0]
+    dt_of = workspace(1, size, lanes, dtype)[0]
     for tile in range(first, last):
-        model, b = tile // tiles, tile % tiles * LANES
-        inside = min(LANES, batch - b)
+        model, b = tile // tiles, tile % tiles * lanes
+        inside = min(lanes, batch - b)
         _load(dfinal[model], b, 0, 1, p)
         p[:, :, inside:] = 0
+        _spread(dt[model], dt_of)
         for segment in range(segments - 1, -1, -1):
             k = segment * length
             steps = min(length, time - k)
-            h[0] = starts[tile, segment]
+            h[0, :size] = starts[tile, segment]
             _load(x[model % len(x)], b, k, steps, v[:, 1:])
-            _load(dy[model], b, k, steps, g)
-            g[:, :, inside:] = 0
-            _run(steps, stages, codes, dt[model], U[model], W[model], v, h, a)
-            _run_back(steps, stages, codes, dt[model], W[model], C[model], h, a, g, p[0], d, e, ddt[tile])
+            if answered:
+                _load(dy[model], b, k, steps, g)
+                g[:, :, inside:] = 0
+            _run(steps, stages, codes, dt_of, U[model], W[model], v, h, a)
+            _run_back(
+                steps, answered, stages, codes, dt_of, W[model], C[model], h, a, g, p[0], d, e, ddt[tile]
+            )
             if dx.shape[3]:
                 _multiply(steps, U[model, :, 1:].T, a, back)
                 _store(back, b, k, steps, dx[model])
-            _weight_gradients(steps, stages, v, h, a, dU[tile], dW[tile])
-            if C.shape[1]:
+            _weight_gradients(steps, stages, len(codes), v, h, a, dU[tile], dW[tile])
+            if answered and C.shape[1]:
                 add_outer(g[:steps], h[1:], dC[tile], 0, 0)
         _store(p, b, 0, 1, dinitial[model])
 
@@ -250,7 +286,33 @@ def _tables(cell: Cell) -> tuple[Tensor, Tensor]:
     return torch.tensor(table), torch.tensor(codes)
 
 
-def forward(cell: Cell, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor, dt: Tensor):
+def lanes_of(batch: int, width: int) -> int:
+    """Return how many sequences of a `batch` go side by side, for so many units.
+
+    FEW keep two threads busy from 17 sequences on. MANY are faster by themselves: a little for narrow cells,
+    by half for wide ones. It does not depend on the number of threads, so that sums do not either.
+    """
+    if batch <= 2 * FEW or (batch < 2 * MANY and width < WIDE):
+        return FEW
+    return MANY if _padded(batch, MANY) <= SLOWER * _padded(batch, FEW) else FEW
+
+
+def _padded(batch: int, lanes: int) -> int:
+    return -(-batch // lanes) * lanes
+
+
+def forward(
+    cell: Cell,
+    x: Tensor,
+    W: Tensor,
+    U: Tensor,
+    C: Tensor,
+    initial: Tensor,
+    dt: Tensor,
+    *,
+    answers: bool = True,
+    keeps: bool = True,
+):
     """Return outputs, last states, and the tensors that :func:`backward` needs.
 
     Parameters
@@ -261,13 +323,17 @@ def forward(cell: Cell, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Ten
         Of shapes (models or 1, batch, time, inputs), (models, q m, m, or 1 for diagonals), (models, q m,
         1 + inputs) with a column for the bias, (models, outputs, or 0 for the state itself, m), (models,
         batch, states · m) and (models, states · m).
+    answers, keeps : bool
+        Whether outputs are wanted, and whether there is a way back. Without the first, outputs are those of
+        no step; without the second, nothing is kept.
     """
     (_, batch, time, _), (models, rows, _) = x.shape, U.shape
     size = initial.shape[-1]
-    length = max(SHORTEST, min(LONGEST, CACHED // (LANES * (size + rows))))
-    tiles = models * -(-batch // LANES)
-    starts = x.new_empty(tiles, -(-time // length), size, LANES)
-    y = x.new_empty(models, batch, time, C.shape[1] or size // cell.states)
+    lanes = lanes_of(batch, size // cell.states)
+    tiles = models * -(-batch // lanes)
+    segments = -(-time // _segment(lanes, size + rows)) if keeps else 0
+    starts = x.new_empty(tiles, segments, size, lanes)
+    y = x.new_empty(models, batch, time if answers else 0, C.shape[1] or size // cell.states)
     last = x.new_empty(models, batch, 1, size)
     arrays = [t.contiguous() for t in (x, U, W, C, initial[:, :, None], dt)]
     over_batch(_forward, tiles, *_tables(cell), *arrays, y, last, starts)

@@ -32,10 +32,22 @@ def _with_one(x: Tensor) -> Tensor:
     return torch.nn.functional.pad(x.movedim(2, 0), (1, 0), value=1.0)
 
 
-def forward(cell: Cell, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Tensor, dt: Tensor):
+def forward(
+    cell: Cell,
+    x: Tensor,
+    W: Tensor,
+    U: Tensor,
+    C: Tensor,
+    initial: Tensor,
+    dt: Tensor,
+    *,
+    answers: bool = True,
+    keeps: bool = True,
+):
     """Return outputs, last states, and the tensors that :func:`backward` needs.
 
-    The arguments `cell`, `x`, `W`, `U`, `C`, `initial` and `dt` are those of ``loops.forward``.
+    The arguments `cell`, `x`, `W`, `U`, `C`, `initial`, `dt`, `answers` and `keeps` are those of
+    ``loops.forward``.
     """
     m = initial.shape[-1] // cell.states
     a = _with_one(x) @ U.mT
@@ -58,8 +70,9 @@ def forward(cell: Cell, x: Tensor, W: Tensor, U: Tensor, C: Tensor, initial: Ten
             old, new = (_block(h[j], stage.target, stage.target + 1, m) for j in (k, k + 1))
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
             new.copy_(moved(old, values, _block(dt[:, None], stage.target, stage.target + 1, m)))
-    y = h[1:, ..., :m]
-    return (y @ C.mT if C.shape[1] else y).movedim(0, 2).contiguous(), h[-1].clone(), (a, h)
+    y = h[1 if answers else len(h) :, ..., :m]
+    y = (y @ C.mT if C.shape[1] else y).movedim(0, 2).contiguous()
+    return y, h[-1].clone(), (a, h) if keeps else ()
 
 
 def backward(cell: Cell, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bool, wants_dt: bool):
@@ -74,7 +87,8 @@ def backward(cell: Cell, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bo
     dh = dy @ C if C.shape[1] else dy
     stages = list(zip(cell.stages, cell.blocks, strict=True))
     for k in range(len(a) - 1, -1, -1):
-        p[..., :m] += dh[k]
+        if len(dh):
+            p[..., :m] += dh[k]
         for stage, (start, end) in reversed(stages):
             target = _block(p, stage.target, stage.target + 1, m)
             values = [_block(a[k], i, i + 1, m) for i in stage.reads]
@@ -103,7 +117,7 @@ def backward(cell: Cell, arguments, kept, dy: Tensor, dlast: Tensor, wants_x: bo
             gradient = _sum_of_products(share, read)
         dW[:, start * m : end * m] = gradient
     dU = _sum_of_products(delta, _with_one(x).expand(-1, len(U), -1, -1))
-    dC = _sum_of_products(dy, h[1:, ..., :m]) if C.shape[1] else torch.zeros_like(C)
+    dC = _sum_of_products(dy, h[1:, ..., :m]) if C.shape[1] and len(dy) else torch.zeros_like(C)
     dx = None
     if wants_x:
         dx = (delta @ U[..., 1:]).movedim(0, 2)

@@ -1,4 +1,4 @@
-"""Products of small matrices with states, for LANES sequences side by side.
+"""Products of matrices with states, for many sequences side by side.
 
 Equation.   a ← a + W h for each lane, and G ← G + Σ δ hᵀ over steps and lanes.
 
@@ -6,10 +6,11 @@ Algorithm.  A block of the result, a few rows by a few vectors of the processor,
             the sum over columns, or over steps and lanes, runs: so a number that was loaded is used several
             times. A compiler does not find this form by itself in loops over arrays, where what was written
             may be read again. So the two blocks are written in the compiler's own language (LLVM), as
-            instructions for vectors of 64 bytes, which it divides where the processor's are shorter.
+            instructions for vectors of 64 bytes, which it divides where the processor's are shorter. Of wide
+            matrices a few columns are taken at a time, whose states stay in the nearest cache.
 
 Sums over columns are taken in their order, those over lanes in no fixed order. W may be strided in any way,
-as a transpose is; of all other arrays the last axis are the lanes, without gaps.
+as a transpose is; of all other arrays the last axis are the lanes, without gaps, and always whole vectors.
 """
 
 import numpy as np
@@ -20,11 +21,11 @@ from curse_of_memory.nn.recurrence.compiled._numba_private import cgutils, intri
 from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
 from curse_of_memory.nn.recurrence.compiled.vector_math import OPTIONS, SMALL
 
-__all__ = ["LANES", "add_outer", "add_product", "set_product", "workspace"]
-
-LANES = 64
+__all__ = ["add_outer", "add_product", "set_product", "workspace"]
 
 VECTOR = 64  # bytes
+COLUMNS = 128  # of W at a time
+ROWS = 16  # of h at a time, in products over steps and lanes
 FREE = ("contract",)  # a multiplication and an addition may become one instruction
 
 
@@ -153,15 +154,15 @@ def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
         d_rows = counted(builder.add(first, row), high)
         h_rows = counted(builder.add(second, column), wide)
         sums = [[blocks.variable() for _ in columns] for _ in rows]
-        steps = cgutils.unpack_tuple(builder, arrays[0].shape)[0]
-        with cgutils.for_range(builder, steps) as step:
-            for start in range(0, LANES, blocks.width):
-                n = blocks.constant(start)
-                left = [blocks.load(of_d(step.index, i, n)) for i in d_rows]
-                right = [blocks.load(of_h(step.index, j, n)) for j in h_rows]
-                for i, row_sums in zip(left, sums, strict=True):
-                    for j, variable in zip(right, row_sums, strict=True):
-                        blocks.add_multiplied(variable, i, j)
+        steps, _, lanes = cgutils.unpack_tuple(builder, arrays[0].shape)
+        vectors = builder.udiv(lanes, blocks.constant(blocks.width))
+        with cgutils.for_range(builder, steps) as step, cgutils.for_range(builder, vectors) as vector:
+            n = builder.mul(vector.index, blocks.constant(blocks.width))
+            left = [blocks.load(of_d(step.index, i, n)) for i in d_rows]
+            right = [blocks.load(of_h(step.index, j, n)) for j in h_rows]
+            for i, row_sums in zip(left, sums, strict=True):
+                for j, variable in zip(right, row_sums, strict=True):
+                    blocks.add_multiplied(variable, i, j)
         for i, row_sums in zip(rows, sums, strict=True):
             for j, variable in zip(columns, row_sums, strict=True):
                 place = of_G(i, j)
@@ -174,47 +175,81 @@ def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
 
 
 @compiled(**SMALL)
-def set_product(W, h, a):
-    """Write W h to a."""
-    rows = len(W)
-    for lane in range(0, LANES, 4 * (VECTOR // a.itemsize)):
+def _set(W, h, a):
+    rows, lanes, vector = len(W), a.shape[1], VECTOR // a.itemsize
+    in_fours = lanes - lanes % (4 * vector)
+    for lane in range(0, in_fours, 4 * vector):
         for i in range(0, rows - 3, 4):
             _product_block(4, 4, 0, W, h, a, i, lane)
         for i in range(rows - rows % 4, rows):
             _product_block(1, 4, 0, W, h, a, i, lane)
+    for lane in range(in_fours, lanes, vector):
+        for i in range(0, rows - 7, 8):
+            _product_block(8, 1, 0, W, h, a, i, lane)
+        for i in range(rows - rows % 8, rows):
+            _product_block(1, 1, 0, W, h, a, i, lane)
 
 
 @compiled(**SMALL)
-def add_product(W, h, a):
-    """Add W h to a."""
-    rows = len(W)
-    for lane in range(0, LANES, 4 * (VECTOR // a.itemsize)):
+def _add(W, h, a):
+    rows, lanes, vector = len(W), a.shape[1], VECTOR // a.itemsize
+    in_fours = lanes - lanes % (4 * vector)
+    for lane in range(0, in_fours, 4 * vector):
         for i in range(0, rows - 3, 4):
             _product_block(4, 4, 1, W, h, a, i, lane)
         for i in range(rows - rows % 4, rows):
             _product_block(1, 4, 1, W, h, a, i, lane)
+    for lane in range(in_fours, lanes, vector):
+        for i in range(0, rows - 7, 8):
+            _product_block(8, 1, 1, W, h, a, i, lane)
+        for i in range(rows - rows % 8, rows):
+            _product_block(1, 1, 1, W, h, a, i, lane)
+
+
+@compiled(**SMALL)
+def set_product(W, h, a):
+    """Write W h to the first rows of a."""
+    _set(W[:, :COLUMNS], h[:COLUMNS], a)
+    for start in range(COLUMNS, W.shape[1], COLUMNS):
+        _add(W[:, start : start + COLUMNS], h[start : start + COLUMNS], a)
+
+
+@compiled(**SMALL)
+def add_product(W, h, a):
+    """Add W h to the first rows of a."""
+    for start in range(0, W.shape[1], COLUMNS):
+        _add(W[:, start : start + COLUMNS], h[start : start + COLUMNS], a)
 
 
 @compiled(**SMALL)
 def add_outer(d, h, G, first, second):
     """Add Σ d hᵀ to G, for arrays (step, row, lane) whose rows count from `first` and `second`."""
     rows, columns = G.shape
-    for i in range(0, rows - 3, 4):
-        for j in range(0, columns - 3, 4):
-            _outer_block(4, 4, d, h, G, first, second, i, j)
-        for j in range(columns - columns % 4, columns):
+    in_fours = columns - columns % 4
+    for left in range(0, in_fours, ROWS):
+        right = min(left + ROWS, in_fours)
+        for i in range(0, rows - 3, 4):
+            for j in range(left, right, 4):
+                _outer_block(4, 4, d, h, G, first, second, i, j)
+        for i in range(rows - rows % 4, rows):
+            for j in range(left, right, 4):
+                _outer_block(1, 4, d, h, G, first, second, i, j)
+    for j in range(in_fours, columns):
+        for i in range(0, rows - 3, 4):
             _outer_block(4, 1, d, h, G, first, second, i, j)
-    for i in range(rows - rows % 4, rows):
-        for j in range(0, columns - 3, 4):
-            _outer_block(1, 4, d, h, G, first, second, i, j)
-        for j in range(columns - columns % 4, columns):
+        for i in range(rows - rows % 4, rows):
             _outer_block(1, 1, d, h, G, first, second, i, j)
 
 
 @compiled(**OPTIONS)
-def workspace(steps, rows, dtype):
-    """Return an empty array (step, row, lane) that starts where a vector of the processor does."""
-    size = steps * rows * LANES
+def workspace(steps, rows, lanes, dtype):
+    """Return an empty array (step, row, lane) that starts where a vector of the processor does.
+
+    It has an odd number of rows, one more than asked for if need be: or else the same row of many steps may
+    lie where a cache has room for a few.
+    """
+    rows |= 1
+    size = steps * rows * lanes
     numbers = np.empty(size + VECTOR, dtype)
     skipped = (-numbers.ctypes.data % VECTOR) // numbers.itemsize
-    return numbers[skipped : skipped + size].reshape(steps, rows, LANES)
+    return numbers[skipped : skipped + size].reshape(steps, rows, lanes)

@@ -103,6 +103,7 @@ def recurrence(
     *,
     dt: float | Tensor = 1.0,
     diagonal: bool = False,
+    last_only: bool = False,
 ) -> Outputs[Tensor]:
     """Return the outputs and last states of a cell that has run over whole sequences.
 
@@ -130,6 +131,9 @@ def recurrence(
         Time step, or one for every unit and state, the states one after the other.
     diagonal : bool
         The blocks of W are diagonal matrices, of which the diagonals are given.
+    last_only : bool
+        Return the output after the last step alone, of shape ``(batch, 1, output)``. On the CPU there are no
+        arrays over time then but the inputs, and some states from which the way back starts.
 
     Returns
     -------
@@ -152,12 +156,27 @@ def recurrence(
     tensors = x, recurrent, inputs, bias, readout, initial
     traced = torch.compiler.is_compiling()
     if not traced and any(isinstance(t, Tensor) and _transformed(t) for t in (*tensors, dt)):
-        return naive_recurrence(cell, *tensors, dt=dt, diagonal=diagonal)
+        outputs = naive_recurrence(cell, *tensors, dt=dt, diagonal=diagonal)
+        width = outputs.last.shape[-1] // cell.states
+        return _only_last(outputs.last, width, readout) if last_only else outputs
     sizes = _sizes(cell, *tensors, dt, diagonal)
-    options, steps = Options(cell, diagonal, sizes.models), _steps(dt, x, cell.states * sizes.width)
+    options = Options(cell, diagonal, sizes.models, not last_only)
+    steps = _steps(dt, x, cell.states * sizes.width)
+    if last_only:
+        tensors = x, recurrent, inputs, bias, None, initial
     if traced:
-        return Outputs(*engines.operator(options, *tensors, steps))
-    return Outputs(*_Recurrence.apply(options, *tensors, steps))
+        outputs = Outputs(*engines.operator(options, *tensors, steps))
+    else:
+        wanted = any(t is not None and t.requires_grad for t in (*tensors, steps))
+        keeps = wanted and torch.is_grad_enabled()
+        outputs = Outputs(*_Recurrence.apply(options, keeps, *tensors, steps))
+    return _only_last(outputs.last, sizes.width, readout) if last_only else outputs
+
+
+def _only_last(last: Tensor, width: int, readout: Tensor | None) -> Outputs[Tensor]:
+    """Return the output of the last states, and them."""
+    y = last[..., None, :width]
+    return Outputs(y if readout is None else y @ _over_time(readout).mT, last)
 
 
 def _steps(dt: float | Tensor, x: Tensor, count: int) -> Tensor:
@@ -215,8 +234,8 @@ def _sizes(cell, x, recurrent, inputs, bias, readout, initial, dt, diagonal) -> 
 
 class _Recurrence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, options: Options, *tensors):
-        y, last, kept = engines.forward(options, *tensors)
+    def forward(ctx, options: Options, keeps: bool, *tensors):
+        y, last, kept = engines.forward(options, *tensors, keeps=keeps)
         ctx.options = options
         ctx.save_for_backward(*tensors, *kept)
         return y, last
@@ -226,9 +245,9 @@ class _Recurrence(torch.autograd.Function):
         saved = ctx.saved_tensors  # once: a checkpoint gives them out once
         tensors, kept = saved[: engines.COUNT], saved[engines.COUNT :]
         if torch.is_grad_enabled():
-            return None, *_derived_by_torch(ctx.options, tensors, dy, dlast)
-        wants_x, *_, wants_dt = ctx.needs_input_grad[1:]
-        return None, *engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x, wants_dt)
+            return None, None, *_derived_by_torch(ctx.options, tensors, dy, dlast)
+        wants_x, *_, wants_dt = ctx.needs_input_grad[2:]
+        return None, None, *engines.backward(ctx.options, tensors, kept, dy, dlast, wants_x, wants_dt)
 
 
 def _derived_by_torch(
@@ -241,5 +260,6 @@ def _derived_by_torch(
     arguments = x, recurrent, inputs, bias, readout, initial, dt
     wanted = [t for t in arguments if t is not None and t.requires_grad]
     results = naive_recurrence(options.cell, *arguments[:-1], dt=dt, diagonal=options.diagonal)
-    gradients = iter(torch.autograd.grad(results, wanted, (dy, dlast), create_graph=True, allow_unused=True))
+    of, by = (results, (dy, dlast)) if options.answers else (results.last, dlast)
+    gradients = iter(torch.autograd.grad(of, wanted, by, create_graph=True, allow_unused=True))
     return tuple(next(gradients) if t is not None and t.requires_grad else None for t in arguments)

@@ -63,7 +63,13 @@ class Direction(nn.Module):
         return torch.where(w < 0, w, -w).exp().clamp(min=torch.finfo(dtype).tiny)
 
     def run(
-        self, x: Tensor, initial: Tensor, inside: Tensor | None, readout: Tensor | None = None
+        self,
+        x: Tensor,
+        initial: Tensor,
+        inside: Tensor | None,
+        readout: Tensor | None = None,
+        *,
+        last_only: bool = False,
     ) -> Outputs[Tensor]:
         """Return y of every step, or a linear readout of it, and the last states.
 
@@ -77,6 +83,8 @@ class Direction(nn.Module):
             Where there is no padding, through which states stay as they are.
         readout : Tensor of shape ``(output, width)``, optional
             C of C y.
+        last_only : bool
+            Return y after the last step alone, ``(batch, 1, width)``.
         """
         W, U, b = self._weights(x.dtype)
         if inside is not None:
@@ -85,7 +93,7 @@ class Direction(nn.Module):
             x = torch.cat([x, (~inside)[..., None].to(x.dtype)], -1)
         dt = self.time_step(x.dtype)
         dt = dt.flatten() if isinstance(dt, Tensor) and dt.ndim else dt
-        return recurrence(GATED, x, W, U, b, readout, initial, dt=dt)
+        return recurrence(GATED, x, W, U, b, readout, initial, dt=dt, last_only=last_only)
 
     def steps(self, x: Tensor, y: Tensor) -> Tensor:
         """Return Δt_n and Δ̄t_n, one after the other in front of ``(batch, time, width)``.

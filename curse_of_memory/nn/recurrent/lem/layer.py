@@ -19,6 +19,8 @@ from curse_of_memory.tools import checks
 
 __all__ = ["LEM", "TimeSteps"]
 
+POOLINGS = ("none", "last")
+
 
 class TimeSteps(NamedTuple):
     """The steps that a LEM takes, each unit its own at every step of time: from 0 to dt.
@@ -61,6 +63,10 @@ class LEM(Padded):
         Channels of x and ŷ. With an `output_size` of None there is no readout, and the answer is y itself.
     dropout : float
         Probability of dropping a channel between two layers, in training mode.
+    pooling : {'none', 'last'}
+        Whether each step is answered, or only the last one of a sequence (of two directions each after its
+        own last step), without time: ``(batch, output_size)``. Of the highest layer there are then no arrays
+        over time on the CPU, neither forwards nor backwards.
     seed : int, optional
         Seeds the initial weights by themselves; without it torch's global generator draws them.
     device, dtype
@@ -70,7 +76,7 @@ class LEM(Padded):
     ------
     ValueError, TypeError
         For sizes below one, a dt that is not in (0, 1] or a tensor, whose gradient would be lost, an unknown
-        `learn_dt`, or a dropout outside of [0, 1) or without two layers.
+        `learn_dt` or `pooling`, or a dropout outside of [0, 1) or without two layers.
 
     Notes
     -----
@@ -104,6 +110,8 @@ class LEM(Padded):
     True
     >>> torch.allclose(layer.run(x, lengths=[5, 10]).last[0], first.last[0])
     True
+    >>> LEM(16, input_size=3, pooling="last", seed=0)(x).shape
+    torch.Size([2, 1])
     """
 
     def __init__(
@@ -117,6 +125,7 @@ class LEM(Padded):
         input_size: int = 1,
         output_size: int | None = 1,
         dropout: float = 0.0,
+        pooling: str = "none",
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -131,6 +140,7 @@ class LEM(Padded):
             raise ValueError(
                 f"dropout must be 0 with one layer, since it works between layers, got {dropout!r}"
             )
+        self.pooling = checks.one_of("pooling", pooling, POOLINGS)
         self.learn_dt = checks.one_of("learn_dt", learn_dt, LEARNT_STEPS)
         with seeded(seed):
             self.network = Network(
@@ -159,6 +169,12 @@ class LEM(Padded):
     @inputs.guarded
     @in_own_precision
     def _run(self, x: Tensor, state: Tensor | None, steps: Tensor | None) -> Outputs[Tensor]:
+        if self.pooling == "last":
+            y, last = self.network.run(x, state, steps, None, last_only=True)
+            y = y[:, 0]
+            if self.readout is not None:
+                y = nn.functional.linear(y, self.readout.weight.to(x.dtype), self.readout.bias.to(x.dtype))
+            return Outputs(y, last)
         if self.readout is None:
             return self.network.run(x, state, steps, None)
         C, c = self.readout.weight.to(x.dtype), self.readout.bias.to(x.dtype)
@@ -287,7 +303,8 @@ class LEM(Padded):
         """Return what ``print`` shows of the layer between its brackets."""
         step = self.time_step
         shown = f"dt={step:g}" if isinstance(step, float) else f"learn_dt={self.learn_dt!r}"
-        return f"width={self.width}, layers={self.layers}, {shown}, bidirectional={self.bidirectional}"
+        both = f"bidirectional={self.bidirectional}, pooling={self.pooling!r}"
+        return f"width={self.width}, layers={self.layers}, {shown}, {both}"
 
 
 def _checked_step(dt: float) -> float:

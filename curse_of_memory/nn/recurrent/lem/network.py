@@ -41,7 +41,13 @@ class Network(nn.Module):
         )
 
     def run(
-        self, x: Tensor, state: Tensor | None, lengths: Tensor | None, readout: Tensor | None
+        self,
+        x: Tensor,
+        state: Tensor | None,
+        lengths: Tensor | None,
+        readout: Tensor | None,
+        *,
+        last_only: bool = False,
     ) -> Outputs[Tensor]:
         """Return y of the highest layer, or a linear readout of it, and the last states of all layers.
 
@@ -55,14 +61,18 @@ class Network(nn.Module):
             Steps of each sequence, if not all.
         readout : Tensor of shape ``(output, directions · width)``, optional
             C of C y.
+        last_only : bool
+            Return what each direction of the highest layer answers after its last step, ``(batch, 1, ...)``.
         """
         before, lasts = self._states(state, x), []
         shares = None if readout is None else readout.chunk(self.count, 1)
         for layer in range(self.layers):
             x, parts = self._dropped(x, layer), []
-            of_top = shares if layer == self.layers - 1 else None
+            top = layer == self.layers - 1
+            of_top = shares if top else None
             for k, i in enumerate(self._of(layer)):
-                y, last = self._pass(i, x, before, lengths, None if of_top is None else of_top[k])
+                C = None if of_top is None else of_top[k]
+                y, last = self._pass(i, x, before, lengths, C, last_only=top and last_only)
                 parts.append(y)
                 lasts.append(last.unflatten(1, (2, self.width)))
             x = torch.cat(parts, -1) if of_top is None else sum(parts[1:], parts[0])
@@ -109,10 +119,18 @@ class Network(nn.Module):
         return backwards(x, lengths) if i % self.count else x
 
     def _pass(
-        self, i: int, x: Tensor, before: Tensor, lengths: Tensor | None, readout: Tensor | None = None
+        self,
+        i: int,
+        x: Tensor,
+        before: Tensor,
+        lengths: Tensor | None,
+        readout: Tensor | None = None,
+        *,
+        last_only: bool = False,
     ) -> Outputs[Tensor]:
         """Return what the `i`-th direction answers, step by step of `x`, and its last states."""
         inside = None if lengths is None else within(lengths, x.shape[1])
         x = self._turned(i, x, lengths)
-        y, last = self.direction(i).run(x, before[:, :, i].flatten(1), inside, readout)
-        return Outputs(self._turned(i, y, lengths), last)
+        start = before[:, :, i].flatten(1)
+        y, last = self.direction(i).run(x, start, inside, readout, last_only=last_only)
+        return Outputs(y if last_only else self._turned(i, y, lengths), last)
