@@ -11,8 +11,8 @@ READY := $(VENV)/.ready
 .DEFAULT_GOAL := help
 .PHONY: help figures test quick types oldest newest bench lab check lock clean
 
-# Processes take whole files, in the order of collection: long notebooks first (notebooks/conftest.py), so that
-# none is left alone with one at the end.
+# Processes take whole files, in the order of collection: types and long notebooks first (notebooks/conftest.py),
+# so that none is left alone with one at the end.
 PYTEST = -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
 QUICK = -m 'not slow and not notebook' --no-header tests curse_of_memory README.md
 
@@ -24,7 +24,9 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 
 # one thread a process: two processes share the cores, and sums come out the same on every machine
 test quick oldest newest: export OMP_NUM_THREADS = 1
-test: $(READY) types  ## check the types and run every test: theory, models, notebooks, style (minutes)
+# who starts us may have said that no compiled code is to be written: every process would compile it all again
+figures test quick: export PYTHONDONTWRITEBYTECODE =
+test: $(READY)  ## run every test: theory, models, notebooks, style, types (minutes)
 	$(BIN)/python $(PYTEST)
 
 quick: $(READY)  ## run the tests for the edit loop: theory, layers, measures, contracts (under two minutes)

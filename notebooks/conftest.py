@@ -46,7 +46,7 @@ def pytest_collectstart(collector):
 
 
 def pytest_collection_modifyitems(items):
-    """Mark the notebooks, choose what they read, and put the longest ones first.
+    """Mark the notebooks, choose what they read, and put the longest ones first, after the types.
 
     Tests download nothing: a notebook whose data are not here runs on their stand-in. Processes that share
     the work end at about one time if what is left then is short.
@@ -64,4 +64,5 @@ def pytest_collection_modifyitems(items):
         if item.path in notebooks:
             item.add_marker(pytest.mark.notebook)
             reads(item, source[item.path])
+    length |= {item.path: float("inf") for item in items if item.path.name == "test_style.py"}
     items.sort(key=lambda item: -length.get(item.path, -1.0))

@@ -1,4 +1,4 @@
-"""Style and the law of imports are part of the tests."""
+"""Style, the law of imports and types are part of the tests."""
 
 import shutil
 import subprocess
@@ -17,15 +17,17 @@ def tool(name: str) -> str:
     return found
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ["ruff", "check", "--no-cache", "."],
-        ["ruff", "format", "--no-cache", "--check", "."],
-        ["lint-imports", "--no-cache"],
-    ],
-    ids=" ".join,
-)
-def test_tools_have_nothing_to_say(command):
-    done = subprocess.run([tool(command[0]), *command[1:]], cwd=ROOT, capture_output=True, text=True)
+TOOLS = {
+    "style": ["ruff", "check", "--no-cache", "."],
+    "form": ["ruff", "format", "--no-cache", "--check", "."],
+    "imports": ["lint-imports", "--no-cache"],
+    "types": ["basedpyright", "--level", "error", "--pythonpath", sys.executable],
+}
+MARKS = {"types": pytest.mark.slow}
+
+
+@pytest.mark.parametrize("what", [pytest.param(what, marks=MARKS.get(what, ())) for what in TOOLS])
+def test_tools_have_nothing_to_say(what):
+    name, *arguments = TOOLS[what]
+    done = subprocess.run([tool(name), *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

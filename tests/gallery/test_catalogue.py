@@ -206,6 +206,7 @@ def test_the_papers_of_this_package_are_sound():
         assert (PAPERS / folder).is_dir()
 
 
+@pytest.mark.slow
 def test_a_bad_description_stops_its_own_notebooks_and_no_others(project):
     """Of `list`, `check` and `figures`: the others go on as if nothing was."""
     for name in ("interest/a", "lem/b"):

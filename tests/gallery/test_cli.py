@@ -22,6 +22,7 @@ from tests.gallery.conftest import MACHINE
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_command_answers_before_anything_heavy_is_imported():
     code = (
         "import sys, curse_of_memory.cli;"
@@ -31,6 +32,7 @@ def test_the_command_answers_before_anything_heavy_is_imported():
     assert said.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["curse_of_memory", "curse_of_memory.cli"])
 def test_the_command_is_there_as_a_module_too(module):
     call = [sys.executable, "-m", module, "figures", "nothing/there"]
@@ -76,6 +78,7 @@ def test_a_spoilt_record_is_named_and_the_others_are_listed(project):
     assert outcome.stderr.startswith("Error: a.json of interest/a is not JSON")
 
 
+@pytest.mark.slow
 def test_a_broken_notebook_is_named_and_the_others_go_on(project):
     project.write("interest/broken").write_text("{")
     project.write("interest/mute", parameters="x = 1")
@@ -156,6 +159,7 @@ def test_foreign_projects_are_left_alone(outside, project):
     assert (outside / "notebooks" / "theirs.ipynb").read_text() == "theirs"
 
 
+@pytest.mark.slow
 def test_an_installed_package_lists_and_makes_what_came_with_it(outside, project):
     os.chdir(outside)
     project.write("interest/a")
@@ -242,6 +246,7 @@ def test_a_folder_that_cannot_be_written_is_named_in_one_line(project, tmp_path,
     assert outcome.stdout == ""
 
 
+@pytest.mark.slow
 def test_when_the_pages_cannot_be_written_the_outcomes_are_told(project, monkeypatch):
     project.write("interest/a", "raise ValueError")
     (project.out / "index.html").mkdir(parents=True)
@@ -260,6 +265,7 @@ def test_when_the_pages_cannot_be_written_the_outcomes_are_told(project, monkeyp
     ]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_ends_one_figure_and_not_the_batch(project, monkeypatch):
     project.write("interest/a", "1")
     project.write("interest/b", "1")

@@ -105,6 +105,7 @@ def plan(project, *arguments):
     return {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}, last
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_time_and_state_and_makes_nothing(timed, runs):
     before = timed.files()
     told, last = plan(timed, "--preset", "paper", "interest")
@@ -143,6 +144,7 @@ def test_a_dry_run_names_what_a_notebook_needs(timed):
     assert "mnist" in line
 
 
+@pytest.mark.slow
 def test_what_ends_later_is_left_out(timed, runs):
     outcome = figures(timed, "--preset", "paper", "--up-to", "2min")
     assert [line.split(maxsplit=1) for line in outcome.stdout.partition("\n\n")[0].splitlines()] == [

@@ -13,6 +13,7 @@ import pytest
 from curse_of_memory.gallery import forked_kernels
 from curse_of_memory.gallery.fork_server import UNKNOWN, ForkedProcess, ForkServer, can_fork
 from curse_of_memory.gallery.forked_kernels import ONE_THREAD, fork_server, has_one_thread
+from tests import forks
 from tests.gallery.test_batch import wait_until_ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not can_fork(), reason="processes are not forked here")]
@@ -121,24 +122,19 @@ def test_a_server_that_was_killed_forks_nothing_and_its_kernels_are_started(tmp_
 
 def test_what_is_forked_has_one_thread_and_its_server_has_one(tmp_path):
     """The threads of a library would not be there in what is forked while they hold a lock."""
-    with fork_server(2, 2) as made:
-        assert made is not None
-        tasks = Path(f"/proc/{made._process.pid}/task")
-        said = tmp_path / "said"
-        with said.open("w") as stdout:
-            process = ForkedProcess(
-                made.control,
-                "builtins:exec",
-                "import torch; print(torch.get_num_threads())",
-                env=dict(os.environ),
-                cwd=str(tmp_path),
-                streams={1: stdout},
-            )
-        assert process.wait() == 0
-        assert said.read_text() == "1\n"
-        assert len(list(tasks.iterdir())) == 1
-    with pytest.raises(ProcessLookupError):
-        os.kill(made._process.pid, 0)
+    loaded = forks.server()
+    with (tmp_path / "said").open("w") as stdout:
+        process = ForkedProcess(
+            loaded.control,
+            "builtins:exec",
+            "import sys, torch; print('torch._dynamo' in sys.modules, torch.get_num_threads())",
+            env=dict(os.environ),
+            cwd=str(tmp_path),
+            streams={1: stdout},
+        )
+    assert process.wait() == 0
+    assert (tmp_path / "said").read_text() == "True 1\n"
+    assert len(list(Path(f"/proc/{loaded._process.pid}/task").iterdir())) == 1
 
 
 @pytest.mark.parametrize("numbers", [(1, 2), (2, 1), (0, 2)])

@@ -278,6 +278,7 @@ def test_the_user_says_where_runs_are_kept_and_two_folders_of_figures_do_not_mee
     assert two.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_runs_that_cannot_be_made_costs_one_line(project, tmp_path, monkeypatch):
     project.write(NAME, COMPUTE, SAVE.replace("results", "[]"), parameters=PARAMETERS)
     (tmp_path / "file").touch()

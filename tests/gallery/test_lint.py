@@ -159,6 +159,7 @@ def test_two_papers_of_one_order_are_complained_of(project, book):
     assert book(lambda book: None) == ["papers interest and lem are both of order 1"]
 
 
+@pytest.mark.slow
 def test_refresh_brings_a_notebook_in_order_and_changes_outputs_only(project):
     path = project.write(NAME, f"{USES}print(horizon)", "horizon + 1")
     (project.papers / f"{NAME}.py").touch()
@@ -188,6 +189,7 @@ def test_refresh_brings_a_notebook_in_order_and_changes_outputs_only(project):
     assert path.read_text() == once
 
 
+@pytest.mark.slow
 def test_refresh_that_fails_changes_nothing(project):
     path = project.write(NAME, "raise ValueError('no luck')")
     before = path.read_text()

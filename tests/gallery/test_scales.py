@@ -57,6 +57,7 @@ def csv(project, folder=""):
     return (project.out / folder / f"{NAME}.csv").read_text()
 
 
+@pytest.mark.slow
 def test_each_scale_has_its_folder_and_neither_overwrites_the_other(project, runs):
     figures(project)
     reduced = project.files()
@@ -75,6 +76,7 @@ def test_each_scale_has_its_folder_and_neither_overwrites_the_other(project, run
     }
 
 
+@pytest.mark.slow
 def test_what_has_nothing_to_scale_is_not_drawn_twice(project, runs):
     figures(project, "--preset", "paper")
     assert sorted(runs) == [(NAME, 64), ("tour/start", 8)]
@@ -86,6 +88,7 @@ def test_what_has_nothing_to_scale_is_not_drawn_twice(project, runs):
     assert len(runs) == 3
 
 
+@pytest.mark.slow
 def test_other_parameters_do_not_overwrite_what_is_committed(project, runs):
     figures(project)
     figures(project, "--preset", "paper")
@@ -99,6 +102,7 @@ def test_other_parameters_do_not_overwrite_what_is_committed(project, runs):
     assert after == before
 
 
+@pytest.mark.slow
 def test_parameters_that_a_preset_has_are_that_preset(project, runs):
     figures(project, NAME, "-p", "horizon", "64", "-p", "rate", "0.5")
     assert csv(project, "full_scale") == "csv 64 0.5"
@@ -112,6 +116,7 @@ def test_parameters_that_a_preset_has_are_that_preset(project, runs):
     assert not re.search("stale", project.run("list").stdout)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_named_is_taken_as_it_is(project, runs, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     figures(project, NAME, "--preset", "paper", "--out", elsewhere)
@@ -121,6 +126,7 @@ def test_a_folder_that_is_named_is_taken_as_it_is(project, runs, tmp_path):
     assert not project.out.exists()
 
 
+@pytest.mark.slow
 def test_each_scale_has_a_batch_of_its_own(project, runs):
     full = project.out / "full_scale"
     figures(project, "--preset", "paper")
@@ -137,6 +143,7 @@ def test_each_scale_has_a_batch_of_its_own(project, runs):
         assert project.run("figures").exit_code == 1
 
 
+@pytest.mark.slow
 def test_a_batch_leaves_the_folder_of_a_scale_when_that_is_made(project, runs, monkeypatch):
     """What has nothing to scale is made first, so that others can make the reduced figures meanwhile."""
     free = []
@@ -153,6 +160,7 @@ def test_a_batch_leaves_the_folder_of_a_scale_when_that_is_made(project, runs, m
     assert free == [NAME]
 
 
+@pytest.mark.slow
 def test_pages_wait_for_a_figure_that_comes_to_its_place_at_another_scale(project, runs):
     figures(project, "--preset", "paper")
     written = threading.Event()
@@ -169,6 +177,7 @@ def test_pages_wait_for_a_figure_that_comes_to_its_place_at_another_scale(projec
     pages.join()
 
 
+@pytest.mark.slow
 def test_what_was_being_published_at_full_scale_is_published_by_the_next_batch(project, runs):
     figures(project, NAME, "--preset", "paper")
     full = project.out / "full_scale"
@@ -228,6 +237,7 @@ def test_the_best_there_is_stands_before_the_other(both):
     )
 
 
+@pytest.mark.slow
 def test_the_ledger_has_both_scales_side_by_side_and_links_both(both):
     figures(both, "tour")
     text = (both.out / "ledger.md").read_text()
@@ -290,6 +300,7 @@ def test_check_knows_full_scale_that_is_none_any_more(both):
     assert f"at full scale, memory_bias.json of {NAME} is not JSON" in both.run("check").stdout
 
 
+@pytest.mark.slow
 def test_list_says_which_scale_is_stale(project, runs):
     figures(project, "--preset", "paper")
     figures(project)
@@ -312,6 +323,7 @@ def test_no_paper_has_the_name_of_a_scale(project, name):
     assert f"{name}/a failed: {said}" in outcome.stdout
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_as_it_was_leaves_its_files_as_they_were(project, runs):
     """Its own date and seconds, which differ, are kept; one other number, and they are new."""
     source = project.root / "notebooks" / f"{NAME}.ipynb"

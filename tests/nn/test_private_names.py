@@ -49,6 +49,7 @@ def test_the_ceiling_is_the_version_after_the_one_that_was_tried(name):
     assert minor(INSTALLED[name].__version__) <= (major, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GONE)
 def test_a_name_that_is_gone_is_told_in_one_line_when_layers_are_imported(name):
     without, message = GONE[name]
