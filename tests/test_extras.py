@@ -70,6 +70,7 @@ def run(code, hidden):
     return subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_theory_layers_training_and_measurements_need_no_extra():
     extras = set(PROJECT["optional-dependencies"]) - {"test"}
     assert {"figures", "data", "models", "cluster"} <= extras
@@ -77,6 +78,7 @@ def test_theory_layers_training_and_measurements_need_no_extra():
     assert (done.returncode, done.stdout) == (0, "measured\n"), done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "missing", "extra"),
     [
@@ -105,6 +107,7 @@ def test_what_needs_an_extra_says_which(code, missing, extra):
     assert last == f"ModuleNotFoundError: {missing} is not installed: pip install 'curse-of-memory[{extra}]'"
 
 
+@pytest.mark.slow
 def test_data_of_a_figure_need_no_pictures():
     code = "from curse_of_memory.report.figure import Findings; print(Findings.__name__)"
     assert run(code, {"matplotlib"}).stdout == "Findings\n"
@@ -119,6 +122,7 @@ def test_a_package_that_cannot_even_be_looked_for_is_not_there(monkeypatch):
             require("figures", module)
 
 
+@pytest.mark.slow
 def test_the_command_says_it_in_one_line():
     code = "from curse_of_memory.__main__ import main; main()"
     done = run(code, {"click"})

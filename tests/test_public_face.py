@@ -130,6 +130,7 @@ def test_unknown_name_is_an_attribute_error():
         _ = com.biass  # pyright: ignore[reportAttributeAccessIssue]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "unwanted"),
     [
