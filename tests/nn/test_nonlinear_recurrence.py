@@ -223,8 +223,9 @@ def test_small_batches_have_few_lanes_and_many_tiles():
 def test_wide_cells_equal_the_naive_loop(monkeypatch, name, lanes):
     """More units than the products take at a time."""
     monkeypatch.setattr(loops, "lanes_of", lambda batch, width: lanes)
-    made = problem(name, 18, 9, 2, 2 * products.COLUMNS + 5, 3)
-    assert_same(results(recurrence, *made), results(naive_recurrence, *made), 5000)
+    for batch, m, models in ((18, 2 * products.COLUMNS + 5, ()), (33, 2 * products.HEIGHT + 3, (3,))):
+        made = problem(name, batch, 9, 2, m, 3, models=models)
+        assert_same(results(recurrence, *made), results(naive_recurrence, *made), 5000)
 
 
 # --- the last step only -------------------------------------------------------------------------------
@@ -474,7 +475,7 @@ def test_torchs_compiler_takes_a_recurrence_whole(models):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("lanes", [16, 32, 64])
 @pytest.mark.parametrize(
-    ("rows", "columns"), [(1, 1), (4, 4), (6, 0), (3, 5), (9, 6), (21, 2 * products.COLUMNS + 3)]
+    ("rows", "columns"), [(1, 1), (4, 4), (6, 0), (3, 5), (9, 6), (37, 2 * products.COLUMNS + 3)]
 )
 def test_blocks_of_products_are_the_products(rows, columns, lanes, dtype):
     """Whole numbers, so that no sum has a rounding error and its order does not matter."""
@@ -487,6 +488,11 @@ def test_blocks_of_products_are_the_products(rows, columns, lanes, dtype):
         products.set_product(strided, h, written)
         np.testing.assert_array_equal(added, a + W @ h)
         np.testing.assert_array_equal(written, W @ h)
+    for strided in (W, np.asfortranarray(W)):
+        added, P = a.copy(), np.empty((rows // products.HEIGHT, products.HEIGHT * columns), dtype)
+        products.pack(strided, P)
+        products.add_packed(P, strided, h, added)
+        np.testing.assert_array_equal(added, a + W @ h)
     d, g = (random.integers(-9, 9, (5, n, lanes)).astype(dtype) for n in (rows + 2, columns + 3))
     G = W.copy()
     products.add_outer(d, g, G, 2, 3)

@@ -29,6 +29,7 @@ Arrays.     h (length + 1, states · m, lanes): slot 0 is before the segment, sl
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,8 +48,11 @@ from curse_of_memory.nn.recurrence.nonlinear.lanes import (
     slope,
 )
 from curse_of_memory.nn.recurrence.nonlinear.products import (
+    HEIGHT,
     add_outer,
+    add_packed,
     add_product,
+    pack,
     set_product,
     workspace,
 )
@@ -60,6 +64,8 @@ __all__ = ["backward", "forward"]
 CACHED = 1 << 15
 SHORTEST, LONGEST = 512, 128
 
+WORTH_PACKING = 8  # steps
+
 # lanes of a tile; how much slower few of them are, and from which width on that is much
 FEW, MANY = 16, 64
 SLOWER, WIDE = 1.2, 256
@@ -69,13 +75,27 @@ SLOWER, WIDE = 1.2, 256
 
 
 @compiled(**SMALL)
-def _run(steps, stages, codes, dt, U, W, v, h, a):
-    """Go through the steps of a segment: fill h and a. dt has a number for each lane, too."""
+def _pack_all(stages, W, P, Q):
+    """Pack the rows of W for each stage into P, and their transpose into Q; where these have room."""
+    m, first = W.shape[1], 0
+    for k in range(len(stages)):
+        rows = W[stages[k, 3] * m : stages[k, 4] * m]
+        if len(P):
+            pack(rows, P[first : first + len(rows) // HEIGHT])
+        if len(Q):
+            pack(rows.T, Q[k * (m // HEIGHT) : (k + 1) * (m // HEIGHT)])
+        first += len(rows) // HEIGHT
+
+
+@compiled(**SMALL)
+def _run(steps, stages, codes, dt, U, W, P, v, h, a):
+    """Go through the steps of a segment: fill h and a. dt has a number for each lane, too; P is W, packed."""
     m = len(U) // len(codes)
     block = m * a.shape[2]
     a_flat, h_flat, dt_flat = a.reshape(len(a), -1), h.reshape(len(h), -1), dt.reshape(-1)
     for s in range(steps):
         set_product(U, v[s], a[s])
+        packed = 0
         for k in range(len(stages)):
             source, moved, target, start, end, first, second = stages[k]
             read = h[s + moved, source * m : (source + 1) * m]
@@ -83,7 +103,10 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
                 for i in range(start, end):
                     add_diagonal_product(W[i * m : (i + 1) * m, 0], read, a[s, i * m : (i + 1) * m])
             else:
-                add_product(W[start * m : end * m], read, a[s, start * m : end * m])
+                rows = W[start * m : end * m]
+                blocks = P[packed : packed + len(rows) // HEIGHT]
+                add_packed(blocks, rows, read, a[s, start * m : end * m])
+                packed += len(blocks)
             for i in range(start, end):
                 activate(codes[i], a_flat[s, i * block : (i + 1) * block])
             all_of = slice(target * block, (target + 1) * block)
@@ -93,11 +116,11 @@ def _run(steps, stages, codes, dt, U, W, v, h, a):
 
 
 @compiled(**SMALL)
-def _run_back(steps, answered, stages, codes, dt, W, C, h, a, g, p, d, e, ddt):
+def _run_back(steps, answered, stages, codes, dt, W, Q, C, h, a, g, p, d, e, ddt):
     """Take the adjoint p back through the steps of a segment; a gets δ. d and e are to work in.
 
-    If outputs were `answered`, g is what comes back from them. The gradient of dt is added to ddt, if that
-    has a place for it.
+    Q is Wᵀ, packed. If outputs were `answered`, g is what comes back from them. The gradient of dt is added
+    to ddt, if that has a place for it.
     """
     m = len(W) // len(codes)
     block = m * a.shape[2]
@@ -129,7 +152,8 @@ def _run_back(steps, answered, stages, codes, dt, W, C, h, a, g, p, d, e, ddt):
                 for i in range(start, end):
                     add_diagonal_product(W[i * m : (i + 1) * m, 0], a[s, i * m : (i + 1) * m], back)
             else:
-                add_product(W[start * m : end * m].T, a[s, start * m : end * m], back)
+                blocks = Q[k * (m // HEIGHT) : (k + 1) * (m // HEIGHT)]
+                add_packed(blocks, W[start * m : end * m].T, a[s, start * m : end * m], back)
 
 
 @compiled(**SMALL)
@@ -191,6 +215,17 @@ def _segment(lanes, rows):
     return max(SHORTEST // lanes, min(LONGEST, CACHED // (lanes * rows)))
 
 
+@compiled(**SMALL)
+def _blocks(time, stages, W):
+    """Return how many blocks W is packed into: none if it is diagonal, or there are few steps."""
+    m, count = W.shape[2], 0
+    if m == 1 or time < WORTH_PACKING:
+        return 0
+    for k in range(len(stages)):
+        count += (stages[k, 4] - stages[k, 3]) * m // HEIGHT
+    return count
+
+
 @compiled(**OPTIONS)
 def _forward(first, last, stages, codes, x, U, W, C, initial, dt, y, final, starts):
     """Run the tiles `first` … `last` − 1; write outputs, last states, and states at the segments' starts.
@@ -207,9 +242,12 @@ def _forward(first, last, stages, codes, x, U, W, C, initial, dt, y, final, star
     h, a = workspace(length + 1, size, lanes, dtype), workspace(length, U.shape[1], lanes, dtype)
     v, g = workspace(length, U.shape[2], lanes, dtype), workspace(length, C.shape[1], lanes, dtype)
     dt_of = workspace(1, size, lanes, dtype)[0]
+    P = np.empty((_blocks(time, stages, W), HEIGHT * W.shape[2]), dtype)
     v[:, 0] = 1
     for tile in range(first, last):
         model, b = tile // tiles, tile % tiles * lanes
+        if tile == first or b == 0:
+            _pack_all(stages, W[model], P, P[:0])
         _load(initial[model], b, 0, 1, h)
         _spread(dt[model], dt_of)
         for k in range(0, time, length):
@@ -217,7 +255,7 @@ def _forward(first, last, stages, codes, x, U, W, C, initial, dt, y, final, star
             if starts.shape[1]:
                 starts[tile, k // length] = h[0, :size]
             _load(x[model % len(x)], b, k, steps, v[:, 1:])
-            _run(steps, stages, codes, dt_of, U[model], W[model], v, h, a)
+            _run(steps, stages, codes, dt_of, U[model], W[model], P, v, h, a)
             if y.shape[2] and C.shape[1]:
                 _multiply(steps, C[model], h[1:], g)
                 _store(g, b, k, steps, y[model])
@@ -245,8 +283,13 @@ def _backward(first, last, stages, codes, x, U, W, C, dt, starts, dy, dfinal, dx
     back, p = workspace(length, dx.shape[3], lanes, dtype), workspace(1, size, lanes, dtype)
     d, e = workspace(1, m, lanes, dtype)[0], workspace(1, m, lanes, dtype)[0]
     dt_of = workspace(1, size, lanes, dtype)[0]
+    packed = _blocks(time, stages, W)
+    P = np.empty((packed, HEIGHT * m), dtype)
+    Q = np.empty((len(stages) * (m // HEIGHT) if packed else 0, HEIGHT * W.shape[1]), dtype)
     for tile in range(first, last):
         model, b = tile // tiles, tile % tiles * lanes
+        if tile == first or b == 0:
+            _pack_all(stages, W[model], P, Q)
         inside = min(lanes, batch - b)
         _load(dfinal[model], b, 0, 1, p)
         p[:, :, inside:] = 0
@@ -259,9 +302,9 @@ def _backward(first, last, stages, codes, x, U, W, C, dt, starts, dy, dfinal, dx
             if answered:
                 _load(dy[model], b, k, steps, g)
                 g[:, :, inside:] = 0
-            _run(steps, stages, codes, dt_of, U[model], W[model], v, h, a)
+            _run(steps, stages, codes, dt_of, U[model], W[model], P, v, h, a)
             _run_back(
-                steps, answered, stages, codes, dt_of, W[model], C[model], h, a, g, p[0], d, e, ddt[tile]
+                steps, answered, stages, codes, dt_of, W[model], Q, C[model], h, a, g, p[0], d, e, ddt[tile]
             )
             if dx.shape[3]:
                 _multiply(steps, U[model, :, 1:].T, a, back)

@@ -5,9 +5,10 @@ Equation.   a ← a + W h for each lane, and G ← G + Σ δ hᵀ over steps and
 Algorithm.  A block of the result, a few rows by a few vectors of the processor, is held in registers while
             the sum over columns, or over steps and lanes, runs: so a number that was loaded is used several
             times. A compiler does not find this form by itself in loops over arrays, where what was written
-            may be read again. So the two blocks are written in the compiler's own language (LLVM), as
+            may be read again. So the blocks are written in the compiler's own language (LLVM), as
             instructions for vectors of 64 bytes, which it divides where the processor's are shorter. Of wide
-            matrices a few columns are taken at a time, whose states stay in the nearest cache.
+            matrices a few columns are taken at a time, whose states stay in the nearest cache. A matrix that
+            is used at many steps is packed before, so that its numbers are read one after the other.
 
 Sums over columns are taken in their order, those over lanes in no fixed order. W may be strided in any way,
 as a transpose is; of all other arrays the last axis are the lanes, without gaps, and always whole vectors.
@@ -21,10 +22,11 @@ from curse_of_memory.nn.recurrence.compiled._numba_private import cgutils, intri
 from curse_of_memory.nn.recurrence.compiled.compile_cache import compiled
 from curse_of_memory.nn.recurrence.compiled.vector_math import OPTIONS, SMALL
 
-__all__ = ["add_outer", "add_product", "set_product", "workspace"]
+__all__ = ["HEIGHT", "add_outer", "add_packed", "add_product", "pack", "set_product", "workspace"]
 
 VECTOR = 64  # bytes
 COLUMNS = 128  # of W at a time
+HEIGHT = 16  # rows of a block of a packed W
 ROWS = 16  # of h at a time, in products over steps and lanes
 FREE = ("contract",)  # a multiplication and an addition may become one instruction
 
@@ -128,6 +130,47 @@ def _product_block(typing, rows, vectors, added, W, h, a, row, lane):
 
 
 @intrinsic
+def _packed_block(typing, rows, vectors, P, h, a, block, within, start, columns, lane):
+    """Add W h, for `columns` of W from `start` on, to `rows` rows of a; W is packed, see ``pack``.
+
+    The rows are those of the `block` from its row `within` on; of the lanes it takes as many as `vectors`
+    vectors hold, from `lane` on.
+    """
+    count, wide = rows.literal_value, vectors.literal_value
+
+    def write(context, builder, signature, values):
+        layouts = signature.args[2:5]
+        arrays = [
+            context.make_array(k)(context, builder, v) for k, v in zip(layouts, values[2:5], strict=True)
+        ]
+        block, within, start, columns, lane = values[5:]
+        blocks = _Blocks(context, builder, layouts[1].dtype)
+        of_P, of_h, of_a = (
+            lambda *i, k=k, array=array: blocks.place(k, array, *i)
+            for k, array in zip(layouts, arrays, strict=True)
+        )
+        height = blocks.constant(HEIGHT)
+        first = builder.add(builder.mul(block, height), within)
+        rows = [builder.add(first, blocks.constant(r)) for r in range(count)]
+        lanes = [builder.add(lane, blocks.constant(v * blocks.width)) for v in range(wide)]
+        sums = [[blocks.variable(blocks.load(of_a(i, n))) for n in lanes] for i in rows]
+        with cgutils.for_range(builder, columns) as loop:
+            column = builder.add(start, loop.index)
+            states = [blocks.load(of_h(column, n)) for n in lanes]
+            weights = of_P(block, builder.add(builder.mul(column, height), within))
+            for r, row_sums in enumerate(sums):
+                weight = blocks.everywhere(builder.load(builder.gep(weights, [blocks.constant(r)])))
+                for variable, state in zip(row_sums, states, strict=True):
+                    blocks.add_multiplied(variable, weight, state)
+        for i, row_sums in zip(rows, sums, strict=True):
+            for n, variable in zip(lanes, row_sums, strict=True):
+                blocks.store(builder.load(variable), of_a(i, n))
+        return context.get_dummy_value()
+
+    return types.void(rows, vectors, P, h, a, *[types.intp] * 5), write
+
+
+@intrinsic
 def _outer_block(typing, rows, columns, d, h, G, first, second, row, column):
     """Add Σ d hᵀ over steps and lanes to `rows` rows from `row` and `columns` columns from `column` of G.
 
@@ -219,6 +262,32 @@ def add_product(W, h, a):
     """Add W h to the first rows of a."""
     for start in range(0, W.shape[1], COLUMNS):
         _add(W[:, start : start + COLUMNS], h[start : start + COLUMNS], a)
+
+
+@compiled(**SMALL)
+def pack(W, P):
+    """Write W to P as :func:`add_packed` reads it: whole blocks of HEIGHT rows, column by column."""
+    for b in range(len(P)):
+        for k in range(W.shape[1]):
+            for r in range(HEIGHT):
+                P[b, k * HEIGHT + r] = W[b * HEIGHT + r, k]
+
+
+@compiled(**SMALL)
+def add_packed(P, W, h, a):
+    """Add W h to the first rows of a; the first of W are packed in P, as many as it has."""
+    rows, columns, lanes, vector = len(P) * HEIGHT, W.shape[1], a.shape[1], VECTOR // a.itemsize
+    in_fours = lanes - lanes % (4 * vector)
+    for start in range(0, columns, COLUMNS):
+        count = min(COLUMNS, columns - start)
+        for lane in range(0, in_fours, 4 * vector):
+            for i in range(0, rows, 4):
+                _packed_block(4, 4, P, h, a, i // HEIGHT, i % HEIGHT, start, count, lane)
+        for lane in range(in_fours, lanes, vector):
+            for b in range(len(P)):
+                _packed_block(HEIGHT, 1, P, h, a, b, 0, start, count, lane)
+    if rows < len(W):
+        add_product(W[rows:], h, a[rows:])
 
 
 @compiled(**SMALL)
