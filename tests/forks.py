@@ -1,11 +1,13 @@
-"""Kernels and commands of the tests, forked from one process that has loaded what they import."""
+"""Kernels, commands and workers of the tests, forked from processes that have loaded what they import."""
 
 import atexit
 import contextlib
 import functools
 from pathlib import Path
 
-from curse_of_memory.gallery.fork_server import ForkedProcess, ForkServer
+import pytest
+
+from curse_of_memory.gallery.fork_server import ForkedProcess, ForkServer, can_fork
 from curse_of_memory.gallery.forked_kernels import ForkingManager, kernel_server
 
 COMMAND = Path(__file__).parent / "gallery" / "forked_command.py"
@@ -23,6 +25,25 @@ def server() -> ForkServer:
 def shared_server(jobs: int, workers: int):
     """Stand in for the server of a batch, so that a test need not start one."""
     return contextlib.nullcontext(server() if jobs else None)
+
+
+@contextlib.contextmanager
+def two_workers():
+    """A real scheduler with two processes for workers, which are replaced when they die.
+
+    They are forked from one process that has loaded what runs import.
+    """
+    distributed, dask = pytest.importorskip("distributed"), pytest.importorskip("dask")
+    with contextlib.ExitStack() as stack:
+        if can_fork():
+            stack.enter_context(dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}))
+            forking = distributed.utils.get_mp_context()
+            forking.set_forkserver_preload(["distributed", "curse_of_memory.training"])
+        yield stack.enter_context(
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+            )
+        )
 
 
 class ForkedManager(ForkingManager):

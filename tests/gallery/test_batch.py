@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from curse_of_memory.gallery import batch
+from tests.forks import two_workers
 
 # the test waits for events, not for a time; what nobody ends, ends here, and says that it was forgotten
 WAIT = """\
@@ -244,16 +245,13 @@ rate = [os.getpid(), *run_all(process, [dict(i=i, note=r"{note}") for i in range
 @pytest.mark.slow
 def test_the_runs_of_a_notebook_go_to_the_cluster_that_is_named(project, tmp_path, monkeypatch):
     """One of two workers is killed in the middle."""
-    distributed = pytest.importorskip("distributed")
     monkeypatch.delenv("CURSE_OF_MEMORY_DASK", raising=False)
     note = tmp_path / "killed"
     path = project.write("interest/a")
     book = json.loads(path.read_text())
     book["cells"].insert(2, {**book["cells"][2], "id": "runs", "source": RUNS_ELSEWHERE.format(note=note)})
     path.write_text(json.dumps(book))
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-    ) as cluster:
+    with two_workers() as cluster:
         outcome = project.run("figures", "--jobs", "1", "--dask", cluster.scheduler_address)
     assert outcome.exit_code == 0, outcome.output
     assert note.exists()

@@ -3,15 +3,13 @@
 import pytest
 
 from curse_of_memory.tools.named_cluster import SCHEDULER
+from tests.forks import two_workers
 
 
 @pytest.fixture(scope="package")
 def cluster():
     """A real scheduler with two processes for workers, which it starts again when they die."""
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-    ) as cluster:
+    with two_workers() as cluster:
         yield cluster
 
 

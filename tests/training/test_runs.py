@@ -18,6 +18,7 @@ from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tools import run_places
 from curse_of_memory.training import fit
 from curse_of_memory.training.runs import run_all
+from tests.forks import two_workers
 
 
 def trained(seed, activation="tanh"):
@@ -46,9 +47,7 @@ def cluster():
     settings = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.log-format": "%(message)s"}
     with (
         dask.config.set(settings),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-        ) as cluster,
+        two_workers() as cluster,
         distributed.Client(cluster) as client,
     ):
         client.wait_for_workers(2)
