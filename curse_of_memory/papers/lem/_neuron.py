@@ -130,8 +130,7 @@ def trained(
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Return a model of :data:`MODELS`, or :data:`PUBLIC`, at its best validation, and the history."""
     if model == PUBLIC:
-        sizes = {"batch_size": batch_size, "epochs": epochs}
-        network, task = public_start(width, dt, series.train, **sizes, seed=seed)
+        network, task = public_start(width, dt, series.train, batch_size=batch_size, epochs=epochs, seed=seed)
     else:
         network, task = make(model, width, dt, seed), series.train
     result = fit(
