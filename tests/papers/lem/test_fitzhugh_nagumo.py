@@ -1,5 +1,7 @@
 """The figure of the FitzHugh-Nagumo neuron: the stream of the public code, selection, and lines beside it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,15 @@ from curse_of_memory.papers.lem import fitzhugh_nagumo as figure
 from curse_of_memory.tasks import Batch, FitzHughNagumo
 from curse_of_memory.tasks.fitzhugh_nagumo import SplitSeries
 
-SMALL = {"width": 4, "horizon": 40, "train": 6, "validation": 3, "test": 8, "last_batch": 5}
+SMALL: dict[str, Any] = {"width": 4, "horizon": 40, "train": 6, "validation": 3, "test": 8, "last_batch": 5}
 SMALL |= {"batch_size": 4, "epochs": 3, "seeds": 2, "baseline_seeds": 1, "device": "cpu"}
-RECIPE = {"width": 16, "dt": 1.0, "batch_size": 32, "learning_rate": 0.00904, "last_batch": 128}
+RECIPE: dict[str, Any] = {
+    "width": 16,
+    "dt": 1.0,
+    "batch_size": 32,
+    "learning_rate": 0.00904,
+    "last_batch": 128,
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,7 @@ def test_the_public_order_is_that_of_three_loaders_that_draw_from_the_global_gen
     assert torch.equal(torch.get_rng_state(), before)
     ours = []
     for epoch in range(3):
-        loader.sampler.set_epoch(epoch)
+        loader.sampler.set_epoch(epoch)  # pyright: ignore[reportAttributeAccessIssue]  (our own sampler)
         ours.append([x.flatten().int().tolist() for x, _ in loader])
     torch.manual_seed(8)
     twin = LEM(3, dt=0.5)
@@ -90,8 +98,8 @@ def test_errors_are_root_mean_squares_over_all_series():
 def test_every_run_is_in_the_table_and_the_medians_are_of_all_of_one_kind(neuron):
     bests = figure._bests(neuron.table)
     counts = bests.groupby("model").size()
-    assert counts["LEM"] == 2
-    assert (counts.drop("LEM") == 1).all()
+    assert counts.to_dict()["LEM"] == 2
+    assert set(counts.drop("LEM")) == {1}
     assert set(counts.index) == {*_neuron.MODELS, _neuron.PUBLIC}
     lem = bests[bests.model.isin(["LEM", _neuron.PUBLIC])]
     assert neuron.headline["LEM: RMSE of all test series"] == np.median(lem.test_all)
@@ -120,6 +128,8 @@ def test_the_picture_has_a_curve_for_each_model_and_all_runs(neuron):
     left, right = drawn.axes
     labels = {text.get_text() for text in drawn.legends[0].get_texts()}
     assert {*_neuron.MODELS, _neuron.PUBLIC, figure.LOG} <= labels
-    points = sum(len(line.get_xdata()) for line in right.lines if line.get_marker() not in ("None", "", None))
+    points = sum(
+        np.size(line.get_xdata()) for line in right.lines if line.get_marker() not in ("None", "", None)
+    )
     assert points == 2 * (2 + 1 + len(_neuron.MODELS) - 1)
     assert left.get_xscale() == left.get_yscale() == right.get_yscale() == "log"

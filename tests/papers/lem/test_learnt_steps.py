@@ -1,5 +1,7 @@
 """The steps that LEM learns: shares, quantiles and errors are what they are called."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,14 @@ from curse_of_memory.report.long_table import rows
 from curse_of_memory.tasks import FitzHughNagumo
 from curse_of_memory.tasks.fitzhugh_nagumo import persistence_error
 
-SMALL = {"scales": (5, 10), "watched": 5, "span": 2.0, "width": 4, "train": 6, "validation": 3}
+SMALL: dict[str, Any] = {
+    "scales": (5, 10),
+    "watched": 5,
+    "span": 2.0,
+    "width": 4,
+    "train": 6,
+    "validation": 3,
+}
 SMALL |= {"test": 4, "batch_size": 4, "epochs": 2, "seeds": 2, "device": "cpu"}
 
 
@@ -95,5 +104,6 @@ def test_the_picture_has_both_states_before_and_after(learnt):
 
 
 def test_what_is_watched_is_one_of_the_ratios():
+    wrong: dict[str, Any] = SMALL | {"watched": 3}
     with pytest.raises(ValueError, match=r"watched must be one of scales, got 3"):
-        figure.data(**(SMALL | {"watched": 3}))
+        figure.data(**wrong)
