@@ -30,6 +30,8 @@ LEGEND = (
     "*Preset*: `paper` is the scale of the paper, `fast` the notebook's defaults, `custom` anything else; "
     "*reduced scale* is all that is not `paper`, and which parameters are not stands behind it. What was "
     "made at both scales has a line for each, and its numbers side by side.",
+    "*Paper*, over numbers: what the paper says, or, where the notebook says so, the authors' public code or "
+    "its log.",
     "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "
     "there is one run, or no chance in it. `nan`: a training diverged, or there is no such number.",
 )

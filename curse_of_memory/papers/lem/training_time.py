@@ -192,6 +192,7 @@ def plot(data: FigureData) -> Figure:
             yscale="log",
             yticks=[t for t in TICKS if data.table.ratio.min() / 2 < t < 2 * data.table.ratio.max()],
             ylabel="processor time of an update,\nover that of LEM",
+            xlabel="task, sequences × steps of an update, units $h$",
             xticks=range(len(tasks)),
             xticklabels=[
                 f"{task}\n{s.batch} × {n}\n$h={s.width}$"
