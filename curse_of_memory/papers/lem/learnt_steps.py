@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import LEM
-from curse_of_memory.papers.lem import _neuron
+from curse_of_memory.papers.lem._neuron import Settings, root_mean_square, trained
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import curve, rows
@@ -66,7 +66,7 @@ def data(
     tasks = {r: FitzHughNagumo(round(span * r / SAMPLED), epsilon=1 / r, dt=SAMPLED) for r in scales}
     counts = train, validation, test
     sets = {ratio: task.published(*counts) for ratio, task in tasks.items()}
-    settings: _neuron.Settings = {
+    settings: Settings = {
         "width": width,
         "dt": dt,
         "batch_size": batch_size,
@@ -97,13 +97,13 @@ def _trained_on(
     *,
     sets: Mapping[float, SplitSeries],
     watched: float,
-    **settings: Unpack[_neuron.Settings],
+    **settings: Unpack[Settings],
 ) -> pd.DataFrame:
     """Train on the series of one 1/ε; return its error, and of the one that is watched its steps, too."""
     series = sets[scale]
-    model, _ = _neuron.trained("LEM", seed, series, **settings)
+    model, _ = trained("LEM", seed, series, **settings)
     assert isinstance(model, LEM)
-    parts = [curve([scale], [_neuron.root_mean_square(model, series.test)], panel="error", curve="LEM")]
+    parts = [curve([scale], [root_mean_square(model, series.test)], panel="error", curve="LEM")]
     if scale == watched:
         start = LEM(settings["width"], dt=settings["dt"], seed=seed)
         for when, one in (("before", start), ("trained", model)):
