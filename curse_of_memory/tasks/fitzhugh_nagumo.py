@@ -145,7 +145,7 @@ class FitzHughNagumo:
         times = np.linspace(0, end, self.horizon + 1)
         solved = [
             scipy.integrate.solve_ivp(self.velocity, (0, end), (float(start), 0.0), t_eval=times).y.T
-            for start in checks.finite_array("starts", starts)
+            for start in checks.finite_array("starts", starts, ndim=1)
         ]
         return np.array(solved)
 

@@ -95,6 +95,8 @@ def white_noise(size: int, horizon: int, channels: int, *, variance: float, seed
 
 def placed(x: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
     """Return `x` on the device and in the dtype asked for; torch's default dtype if none is."""
+    if isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex):
+        raise ValueError(f"dtype must be a floating-point or complex one, got {dtype}")
     return x.to(device=device, dtype=dtype or torch.get_default_dtype())
 
 

@@ -73,7 +73,9 @@ class Batches:
         if isinstance(self._task, Sequences):
             return -(-len(self._task) // self._batch_size)
         count = self._task.batches if isinstance(self._task, Loader) else None
-        if not count:
+        if count == 0:
+            raise ValueError("task must be a DataLoader with at least one batch")
+        if count is None:
             raise ValueError("epochs must not be given with a task or loader that has no end: give steps")
         return count
 

@@ -114,10 +114,12 @@ class Loader:
         Of pairs of inputs and targets.
     seed : int
         Names the orders; a generator that the loader has of its own is seeded anew for each epoch.
+    name : str
+        What errors call it.
     """
 
-    def __init__(self, loader: DataLoader, seed: int = 0):
-        self._loader, self._seed = loader, seed
+    def __init__(self, loader: DataLoader, seed: int = 0, name: str = "task"):
+        self._loader, self._seed, self.name = loader, seed, name
         self._epoch, self._place = 0, 0
         self._batches = self._begun()
 
@@ -151,9 +153,9 @@ class Loader:
             self._batches = self._begun(self._epoch)
             batch = next(self._batches, None)
         if batch is None:
-            raise ValueError("task must be a DataLoader with at least one batch")
+            raise ValueError(f"{self.name} must be a DataLoader with at least one batch")
         self._place += 1
-        return _pair("task", batch)
+        return _pair(self.name, batch)
 
     def _begun(self, epoch: int = 0) -> Iterator:
         number = int(stream("order of a loader", self._seed, epoch).integers(checks.BELOW))
@@ -188,7 +190,7 @@ def data_set(name: str, given: Task | Data, seed: int = 0) -> "Task | Loader":
     if checks.fulfils(given, Task):
         return given
     if isinstance(given, DataLoader):
-        return Loader(given, seed)
+        return Loader(given, seed, name)
     if isinstance(given, TensorDataset):
         given = given.tensors
     if isinstance(given, Dataset):

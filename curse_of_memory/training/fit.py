@@ -220,7 +220,7 @@ def fit(
     for name, function in {"loss": loss, "output": output, "watch": watch}.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name} must be callable, got {type(function).__name__}")
-    selects, lines = metric_of(metric, loss), Log(log)
+    selects, lines = metric_of(metric, loss), Log(log, checkpoint)
 
     sizes = {name: settings[name] for name in sizes}
     place = processes(fabric, device, **sizes)

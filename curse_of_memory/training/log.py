@@ -20,13 +20,15 @@ class Log:
     ----------
     path : path or None
         None keeps no log. A ``~`` is the home of the user.
+    checkpoint : path, optional
+        Of the run; another file.
 
     Raises
     ------
     TypeError
         If it is no path.
     ValueError
-        If another file is there, which is not a log.
+        If something else is there, which is not a log, or it is to be the checkpoint, too.
 
     Examples
     --------
@@ -39,17 +41,30 @@ class Log:
     ['step,loss', '0,1.5', '50,0.25']
     """
 
-    def __init__(self, path: str | Path | None):
+    def __init__(self, path: str | Path | None, checkpoint: str | Path | None = None):
         if path is not None and not isinstance(path, str | os.PathLike):
             raise TypeError(f"log must be a path, got {type(path).__name__}")
         self._path = None if path is None else Path(path).expanduser()
         self._columns: list[str] = []
         self._written = 0
-        if self._path is not None and self._path.exists():
-            with self._path.open("rb") as file:
-                start = file.read(len(FIRST) + 1)
-            if start not in (b"", f"{FIRST},".encode()):
-                raise ValueError(f"log {self._path} is another file, which would be lost")
+        if self._path is None:
+            return
+        if isinstance(checkpoint, str | os.PathLike):
+            other = Path(checkpoint).expanduser()
+            if os.path.realpath(other) == os.path.realpath(self._path):
+                raise ValueError(f"log must be another file than checkpoint, got {self._path} for both")
+        if self._path.exists():
+            self._demand_log(self._path)
+
+    @staticmethod
+    def _demand_log(path: Path) -> None:
+        """Refuse what is there already, unless it is a log, or the start of one that a kill cut short."""
+        if not path.is_file():
+            raise ValueError(f"log {path} is a folder or a device, not a file")
+        with path.open("rb") as file:
+            start = file.read(len(FIRST) + 1)
+        if not f"{FIRST},".encode().startswith(start):
+            raise ValueError(f"log {path} is another file, which would be lost")
 
     def write(self, rows: Sequence[Mapping[str, float]]) -> None:
         """Bring the file to these `rows`: the new ones are added, where the others are there already."""

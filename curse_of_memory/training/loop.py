@@ -151,7 +151,8 @@ def train(
         last = run.step + 1 >= ends.steps
         if not steps.make(run, watched=last or run.validates_at(run.step + 1)):
             return "diverged"
-        if checkpoint_every is not None and run.step % checkpoint_every == 0:
+        # what was watched at the last step is in no checkpoint but that of its validation
+        if checkpoint_every is not None and not last and run.step % checkpoint_every == 0:
             run.seconds = time.perf_counter() - started
             run.keep()
         bar.update()

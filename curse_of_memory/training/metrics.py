@@ -63,7 +63,9 @@ class Metric:
         total = float(sum(counts))
         counted = place.mean(_number(total))
         if not counted:
-            return math.nan
+            raise ValueError(
+                f"metric {self.name!r} must have something to count in validation and test data, got nothing"
+            )
         # the mean of one chunk comes out as it was, to the last bit
         own = sum(mean * (count / counted) for mean, count in zip(means, counts, strict=True) if count)
         mean = place.mean(_number(own))

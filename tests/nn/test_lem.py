@@ -204,6 +204,8 @@ def test_what_is_no_official_model_is_refused():
     p = official()
     with pytest.raises(TypeError, match="state_dict must be a mapping"):
         LEM.from_official(list(p.items()), dt=0.3)
+    with pytest.raises(TypeError, match="state_dict must have names as keys, got 3"):
+        LEM.from_official(p | {3: torch.zeros(2)}, dt=0.3)
     with pytest.raises(ValueError, match=r"'extra\.weight'"):
         LEM.from_official(p | {"extra.weight": torch.zeros(2)}, dt=0.3)
     twice = p | {f"second.{k}": v for k, v in p.items()}

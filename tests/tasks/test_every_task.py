@@ -65,6 +65,12 @@ EVERY = {**NUMBERS, **ONCE, **CLASSES}
 AT_THE_END = ("adding", "images")
 
 
+@pytest.mark.parametrize("name", {**NUMBERS, **ONCE, "images": None})
+def test_numbers_are_not_cut_to_whole_ones(make, name):
+    with pytest.raises(ValueError, match=r"dtype must be a floating-point or complex one, got torch\.int64"):
+        make(name).sample(2, seed=0, dtype=torch.int64)
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_it_fulfils_the_protocol_and_its_class_does_not(make, name):
     task = make(name)

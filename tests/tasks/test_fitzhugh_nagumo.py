@@ -108,3 +108,9 @@ def test_an_autoregression_finds_the_coefficients_of_its_own_kind():
 def test_bad_numbers_of_series_are_refused(options, message):
     with pytest.raises((TypeError, ValueError), match=message):
         FitzHughNagumo(3).published(**options)
+
+
+def test_starts_of_another_shape_are_refused():
+    for method in (FitzHughNagumo(3).trajectories, FitzHughNagumo(3).noise_floor):
+        with pytest.raises(ValueError, match=r"starts must have 1 dimension\(s\), got shape \(2, 2\)"):
+            method(np.zeros((2, 2)))

@@ -107,6 +107,28 @@ def test_a_run_killed_in_an_epoch_goes_on_along_the_same_path(tmp_path, dies_at,
     assert torch.equal(weights(resumed), weights(whole))
 
 
+def test_what_was_watched_at_the_last_step_is_not_lost(tmp_path):
+    """A kill between the last step and its validation, where a checkpoint would have been due."""
+    killed = False
+
+    def loss(answers, targets):
+        if killed and not model.training and len(model.batches) == 12:
+            raise KeyboardInterrupt
+        return (answers - targets).square().mean()
+
+    settings = {"loss": loss, "steps": 12, "validate_every": 5, "checkpoint_every": 4} | SETTINGS
+    settings["watch"] = lambda model: {"size": weights(model).norm().item()}
+    model = Seen()
+    whole = fit(model, DATA, **settings).history
+    path, killed, model = tmp_path / "run.pt", True, Seen()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, DATA, checkpoint=path, **settings)
+    killed, model = False, Seen()
+    resumed = fit(model, DATA, checkpoint=path, **settings).history
+    assert resumed["size"].notna().tolist() == [False, True, True, True]
+    pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
+
+
 def test_more_epochs_prolong_a_run_and_other_epochs_are_another_run(tmp_path):
     settings = SETTINGS | {"checkpoint": tmp_path / "run.pt"}
     whole, begun, model = Seen(), Seen(), Seen()
@@ -178,6 +200,7 @@ class Endless(IterableDataset):
 
 
 TASK = LinearFunctional(lambda t: 0.5**t, 3)
+EMPTY = DataLoader(TensorDataset(*DATA), batch_size=99, drop_last=True)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +215,9 @@ TASK = LinearFunctional(lambda t: 0.5**t, 3)
         ({"schedule": []}, "schedule must not be empty"),
         ({"schedule": [0]}, "schedule must be at least 1"),
         ({"schedule": [1.5]}, "schedule must be a whole number"),
+        ({"epochs": 2, "task": EMPTY}, "task must be a DataLoader with at least one batch"),
+        ({"test": EMPTY}, "test must be a DataLoader with at least one batch"),
+        ({"validation": EMPTY}, "validation must be a DataLoader with at least one batch"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"evaluation_size": 0}, "evaluation_size must be at least 1"),
     ],

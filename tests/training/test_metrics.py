@@ -256,7 +256,33 @@ def test_a_file_that_is_no_log_is_left_alone(tmp_path):
     assert path.read_text() == "day,weather\n1,rain\n"
 
 
+def test_a_folder_is_no_log_and_neither_is_the_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match=f"log {tmp_path} is a folder or a device, not a file"):
+        fit(GRU(2, seed=0), regression(20), log=tmp_path, **SETTINGS)
+    path = tmp_path / "run"
+    with pytest.raises(ValueError, match="log must be another file than checkpoint"):
+        fit(GRU(2, seed=0), regression(20), log=path, checkpoint=tmp_path / "." / "run", **SETTINGS)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("left", ["", "st", "step", "step,training_lo", "step,training_loss\n0,na"])
+def test_what_a_kill_has_left_of_a_log_is_no_other_file(tmp_path, left):
+    path = tmp_path / "run.csv"
+    path.write_text(left)
+    history = fit(GRU(2, seed=0), regression(20), log=path, **SETTINGS).history
+    pd.testing.assert_frame_equal(pd.read_csv(path), history, check_exact=False, rtol=1e-15)
+
+
 # --- refusals -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_labels_none_of_which_counts_have_no_accuracy(role):
+    x, labels = classes(20)
+    ignored = torch.full((20,), -100)
+    data = {"validation": (x, labels), role: (x, ignored)}
+    with pytest.raises(ValueError, match="metric 'accuracy' must have something to count"):
+        fit(Classifier(), (x, labels), loss=nn.CrossEntropyLoss(), metric="accuracy", **(SETTINGS | data))
 
 
 @pytest.mark.parametrize(

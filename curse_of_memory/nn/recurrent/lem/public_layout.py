@@ -84,6 +84,8 @@ def read_public(state_dict: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], di
             f"state_dict must be a mapping from names to tensors, got {type(state_dict).__name__}"
         )
     for name, tensor in state_dict.items():
+        if not isinstance(name, str):
+            raise TypeError(f"state_dict must have names as keys, got {name!r}")
         if not isinstance(tensor, Tensor):
             raise TypeError(f"state_dict[{name!r}] must be a tensor, got {type(tensor).__name__}")
     names = {}
