@@ -83,9 +83,10 @@ class LEM(Padded):
     *How to choose dt.* A unit keeps 1 − Δt_n of what it holds at each step: some 2/dt steps where gates are
     half open, longer where they close. The public code's settings have N dt from 3 to 1000 for N steps: 3
     (EigenWorms, N = 17 984, dt = 0.00017), 48 to 242 (adding), 126 (keywords), 165 and 243 (images by
-    pixels), 440 (noisy images), 948 (heart rate), 1000 (FitzHugh-Nagumo, dt = 1). Begin with dt = 1 for
-    some hundred steps and with N dt of ten to some hundreds for more, and search by factors of three; or
-    let it be learnt. dt is no unit of time here: measurements count the lags of a LEM in steps.
+    pixels), 440 (noisy images), 948 (heart rate), 1000 (FitzHugh-Nagumo, dt = 1). A large step forgets, a
+    small one hardly sees: begin with dt = 1 where much happens at every step, with N dt from 5 to 50 where
+    few steps from far back decide, and search by factors of three; or let it be learnt. dt is no unit of
+    time here: measurements count the lags of a LEM in steps.
 
     *Weights.* ``network.direction(i)`` has those of a layer in one direction, and can load those of another:
     four blocks of h rows, y gate (W₂ …), z gate (W₁ …), goal of z (W_z …), goal of y (W_y …); two biases, as
