@@ -254,6 +254,16 @@ def rounded(found, expected, scale=64):
     torch.testing.assert_close(found, expected, rtol=scale * EPS, atol=scale * EPS)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_shapes_are_known_without_numbers(name):
+    layer, x = BUILD[name](device="meta"), torch.empty(2, 9, CHANNELS, device="meta", requires_grad=True)
+    y = layer(x)
+    y.sum().backward()
+    assert (y.device.type, y.shape) == ("meta", BUILD[name]()(noise(0, time=9)).shape)
+    assert x.grad is not None
+    assert x.grad.shape == x.shape
+
+
 OWN_ENGINES = ("LEM learnt steps", "RNN tanh", "SSM pairs", "S4D")
 OWN = ("LEM", "RNN", "SSM", "S4D")
 # of each class one: these take longest

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.nn._torch_private import is_traced, is_transformed
-from curse_of_memory.nn.building.own_precision import first_weight, widened
+from curse_of_memory.nn.building.own_precision import first_weight, under_autocast, widened
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
 
@@ -60,7 +60,7 @@ def sequence(layer: nn.Module, x: Tensor) -> Tensor:
         raise TypeError(f"weights of {type(layer).__name__} must be real, got {weight.dtype}")
     if not x.is_floating_point():
         raise TypeError(f"x must be real numbers of dtype {weight.dtype}, got {x.dtype}")
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != weight.dtype and not under_autocast(x.device.type):
         raise TypeError(f"x must have the dtype of the weights, {weight.dtype}, got {x.dtype}")
     _same_device("x", x, weight)
     return x

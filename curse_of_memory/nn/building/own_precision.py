@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from curse_of_memory.nn._torch_private import own_weights
 from curse_of_memory.protocols import Outputs
 
-__all__ = ["first_weight", "in_own_precision", "widened"]
+__all__ = ["first_weight", "in_own_precision", "under_autocast", "widened"]
 
 SHORT = (torch.float16, torch.bfloat16)
 
@@ -30,6 +30,11 @@ def first_weight(layer: nn.Module) -> Tensor:
         if weight is not None:
             return weight
     return next(layer.parameters())  # takes longer than all other looks at an input
+
+
+def under_autocast(device: str) -> bool:
+    """Return whether autocast rounds on a type of `device`, of which tensors without numbers know nothing."""
+    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def widened(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -49,7 +54,7 @@ def in_own_precision(method: Method) -> Method:
     @functools.wraps(method)
     def wrapped(layer: nn.Module, x: Tensor, *arguments, **options):
         device, dtype = x.device.type, first_weight(layer).dtype
-        rounded = torch.is_autocast_enabled(device)
+        rounded = under_autocast(device)
         with torch.autocast(device, enabled=False) if rounded else contextlib.nullcontext():
             if dtype not in SHORT:
                 return method(layer, x.to(dtype), *arguments, **options)
