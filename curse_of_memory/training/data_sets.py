@@ -38,6 +38,8 @@ class Sequences:
         are such pairs.
     rows : array of int, optional
         Which of the sequences are meant; all unless given.
+    name : str
+        What errors call the data.
 
     Examples
     --------
@@ -46,8 +48,8 @@ class Sequences:
     torch.Size([4, 3, 1])
     """
 
-    def __init__(self, data: Sequence[Tensor] | Dataset, rows: np.ndarray | None = None):
-        self._data = data
+    def __init__(self, data: Sequence[Tensor] | Dataset, rows: np.ndarray | None = None, name: str = "task"):
+        self._data, self.name = data, name
         one = data if isinstance(data, Dataset) else data[0]
         self._count = len(one) if isinstance(one, Sized) else 0
         self._rows = np.arange(self._count) if rows is None else rows
@@ -88,7 +90,7 @@ class Sequences:
 
     def _taken(self, rows: np.ndarray, device: torch.device | str, dtype: torch.dtype | None) -> Batch:
         if isinstance(self._data, Dataset):
-            pair = _pair("task", default_collate([self._data[int(row)] for row in rows]))
+            pair = _pair(self.name, default_collate([self._data[int(row)] for row in rows]))
         else:
             pair = [part[torch.from_numpy(rows).to(part.device)] for part in self._data]
         return placed_pair(pair, device, dtype)
@@ -200,9 +202,10 @@ def data_set(name: str, given: Task | Data, seed: int = 0) -> "Task | Loader":
             )
         if not len(given):
             raise ValueError(f"{name} must not be empty")
-        return Sequences(given)
+        return Sequences(given, name=name)
     if isinstance(given, tuple | list) and len(given) == 2:
-        return Sequences([_array(name, part) for part in _pair(name, [_tensor(name, p) for p in given])])
+        pair = _pair(name, [_tensor(name, part) for part in given])
+        return Sequences([_array(name, part) for part in pair], name=name)
     raise TypeError(f"{name} must be {TAKES}, got {type(given).__name__}")
 
 

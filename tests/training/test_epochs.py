@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, StackDataset, TensorDataset
 
 from curse_of_memory.nn import GRU, RNN
 from curse_of_memory.tasks import LinearFunctional
@@ -200,6 +200,7 @@ class Endless(IterableDataset):
 
 
 TASK = LinearFunctional(lambda t: 0.5**t, 3)
+TRIPLES = StackDataset(*DATA, NUMBERS)
 EMPTY = DataLoader(TensorDataset(*DATA), batch_size=99, drop_last=True)
 
 
@@ -218,6 +219,8 @@ EMPTY = DataLoader(TensorDataset(*DATA), batch_size=99, drop_last=True)
         ({"epochs": 2, "task": EMPTY}, "task must be a DataLoader with at least one batch"),
         ({"test": EMPTY}, "test must be a DataLoader with at least one batch"),
         ({"validation": EMPTY}, "validation must be a DataLoader with at least one batch"),
+        ({"test": TRIPLES}, "test must give pairs of inputs and targets, got list"),
+        ({"validation": TRIPLES}, "validation must give pairs of inputs and targets, got list"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"evaluation_size": 0}, "evaluation_size must be at least 1"),
     ],
