@@ -75,6 +75,7 @@ ALLOWED = {
     "training/data_sets.py": 1,  # the named order of a loader, whose own generator is given it
     "tools/devices.py": 1,  # what torch draws by the seed of a model or of a loader's order
     "tasks/digits.py": 2,  # the one split and order of images that stand in for others, which has no seed
+    "tasks/fitzhugh_nagumo.py": 1,  # the stream of the public code, by its seed
     "tasks/grammar.py": 1,  # the sentences of a text, by its seed
     # weights, by the seed of a model or of a task that has some
     "theory/plateau/gradient_flow.py": 1,
@@ -84,6 +85,8 @@ ALLOWED = {
     "papers/audit/_public_probes.py": 2,
     "papers/inverse_approximation/non_decaying_memory.py": 1,
     "papers/lem/_theorems.py": 4,
+    "papers/lem/cell.py": 1,
+    "papers/lem/training_time.py": 1,
     "papers/tour/measure_your_model.py": 1,
     "papers/ssm_universality/pointwise.py": 1,
     "papers/ssm_universality/volterra.py": 1,
