@@ -190,7 +190,7 @@ def test_how_a_kernel_died_is_told_and_the_other_notebooks_go_on(project):
     project.write("interest/lives")
     project.write("interest/memory", "raise MemoryError")
     project.write("interest/endless", "import time\nwhile True: time.sleep(1)")
-    outcome = project.run("figures", "--jobs", "2", "--timeout", "20s", "--out", project.out)
+    outcome = project.run("figures", "--jobs", "2", "--timeout", "10s", "--out", project.out)
     assert outcome.exit_code == 1
     lines = [line.strip() for line in outcome.stdout.splitlines()]
     for number, (_, how, words) in enumerate(DIES.values()):
@@ -204,7 +204,7 @@ def test_how_a_kernel_died_is_told_and_the_other_notebooks_go_on(project):
         assert how in lines[at]
         assert [word for word in words if word not in lines[at + 1 : at + 4]] == []
     assert "interest/memory failed: MemoryError: it ran out of memory" in lines
-    said = "interest/endless failed: it took longer than 20 s (--timeout); its finished runs are kept"
+    said = "interest/endless failed: it took longer than 10 s (--timeout); its finished runs are kept"
     assert said in lines
     assert "interest/lives.png" in project.files()
 

@@ -63,7 +63,10 @@ def _quiet_transformers() -> Iterator[None]:
 
 def _models(horizon: int, width: int, layers: int, vocabulary: int, seed: int) -> dict[str, nn.Module]:
     """Build the models with random weights; nothing is downloaded."""
-    from transformers import GPT2Config, GPT2Model, MambaConfig, MambaModel
+    from transformers.models.gpt2.configuration_gpt2 import GPT2Config
+    from transformers.models.gpt2.modeling_gpt2 import GPT2Model
+    from transformers.models.mamba.configuration_mamba import MambaConfig
+    from transformers.models.mamba.modeling_mamba import MambaModel
 
     tokens = {"vocab_size": vocabulary, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
     mamba = MambaConfig(hidden_size=width, num_hidden_layers=layers, state_size=8, use_cache=False, **tokens)
