@@ -1,7 +1,7 @@
 """Trainings on the FitzHugh-Nagumo neuron: models of as many weights, and the order of the public code."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from curse_of_memory.nn import GRU, LEM, LSTM, S4D, SequenceStack
+from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
 from curse_of_memory.tasks.fitzhugh_nagumo import SplitSeries
 from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tools.devices import torch_draws
@@ -37,7 +38,7 @@ AT_ONCE = 128  # series that are evaluated together
 
 def make(name: str, width: int, dt: float, seed: int) -> nn.Module:
     """Return an untrained model of :data:`MODELS`, with as many weights as a LEM of this width, or nearly."""
-    weights = _weights(LEM(width, dt=dt, seed=0))
+    weights = number_of_weights(LEM(width, dt=dt, seed=0))
     if name == "LEM":
         return LEM(width, dt=dt, seed=seed)
     if name == "LSTM":
@@ -45,8 +46,8 @@ def make(name: str, width: int, dt: float, seed: int) -> nn.Module:
     if name == "chrono LSTM":
         return LSTM(width, chrono=MEMORY, seed=seed)
     if name == "GRU":
-        return _nearest(lambda channels: GRU(channels, seed=seed), weights)
-    return _nearest(lambda channels: _stable_stack(channels, seed), weights)
+        return of_as_many_weights(lambda channels: GRU(channels, seed=seed), weights)
+    return of_as_many_weights(lambda channels: _stable_stack(channels, seed), weights)
 
 
 def _stable_stack(channels: int, seed: int) -> nn.Module:
@@ -54,18 +55,6 @@ def _stable_stack(channels: int, seed: int) -> nn.Module:
     return SequenceStack(
         lambda inside: S4D(inside, MODES, parameterization="best"), channels, layers=LAYERS, seed=seed
     )
-
-
-def _weights(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-def _nearest(made: Callable[[int], nn.Module], weights: int) -> nn.Module:
-    """Return the one of the models `made` from widths 1, 2, … whose number of weights is nearest."""
-    width, best = 1, made(1)
-    while _weights(following := made(width + 1)) <= weights:
-        width, best = width + 1, following
-    return min(best, following, key=lambda model: abs(_weights(model) - weights))
 
 
 class Settings(TypedDict):

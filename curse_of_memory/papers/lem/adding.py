@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.nn import GRU, LEM, LSTM, S4D, SequenceStack
+from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import groups, rows
@@ -119,7 +120,7 @@ def _errors(
 ) -> pd.DataFrame:
     """Train one model; return its error at every validation."""
     lem = LEM(width, dt=dt, input_size=2, seed=seed)
-    network = lem if model == "LEM" else _of_as_many_weights(model, horizon, seed, lem)
+    network = lem if model == "LEM" else _beside(model, horizon, seed, lem)
     result = fit(
         network,
         Adding(horizon),
@@ -140,22 +141,9 @@ def _errors(
     return pd.DataFrame({"step": result.history.step, "error": result.history.validation_loss})
 
 
-def _weights(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
-
-
-def _of_as_many_weights(name: str, horizon: int, seed: int, lem: LEM) -> nn.Module:
-    """Return the model of the width with which it has most nearly as many weights as a LEM."""
-    count = _weights(lem)
-
-    def off(width: int) -> int:
-        return abs(_weights(OTHERS[name](width, horizon, seed)) - count)
-
-    low, high = 1, 2 * lem.width  # none has fewer weights than a quarter of those of a LSTM of its width
-    while high - low > 2:  # the distance falls and then grows
-        middle = (low + high) // 2
-        low, high = (low, middle + 1) if off(middle) <= off(middle + 1) else (middle, high)
-    return OTHERS[name](min(range(low, high + 1), key=off), horizon, seed)
+def _beside(name: str, horizon: int, seed: int, lem: LEM) -> nn.Module:
+    """Return the model of :data:`OTHERS` that has as many weights as a LEM, or most nearly."""
+    return of_as_many_weights(lambda width: OTHERS[name](width, horizon, seed), number_of_weights(lem))
 
 
 def logs() -> pd.DataFrame:

@@ -11,6 +11,7 @@ import torch
 
 from curse_of_memory.nn import GRU, LEM, LSTM
 from curse_of_memory.papers.lem import adding
+from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.tasks import Adding
 
 small = functools.partial(
@@ -89,19 +90,19 @@ def test_the_logs_are_solved_from_the_same_update_at_every_length():
 @pytest.mark.parametrize("name", adding.OTHERS)
 def test_models_have_equally_many_weights(name):
     lem = LEM(24, input_size=2, seed=0)
-    model = adding._of_as_many_weights(name, 30, 0, lem)
-    assert adding._weights(lem) == 4 * 24 * (24 + 2) + 8 * 24 + 25
-    assert adding._weights(model) == pytest.approx(adding._weights(lem), rel=0.05)
+    model = adding._beside(name, 30, 0, lem)
+    assert number_of_weights(lem) == 4 * 24 * (24 + 2) + 8 * 24 + 25
+    assert number_of_weights(model) == pytest.approx(number_of_weights(lem), rel=0.05)
     if name in ("LSTM", "chrono LSTM"):
         assert isinstance(model, LSTM)
-        assert adding._weights(model) == adding._weights(lem)
+        assert number_of_weights(model) == number_of_weights(lem)
     if name == "GRU":
         assert isinstance(model, GRU)
 
 
 def test_an_lstm_with_chrono_initialisation_expects_the_length_of_the_sequences():
     lem = LEM(24, input_size=2, seed=0)
-    plain, chrono = (adding._of_as_many_weights(name, 1000, 3, lem) for name in ("LSTM", "chrono LSTM"))
+    plain, chrono = (adding._beside(name, 1000, 3, lem) for name in ("LSTM", "chrono LSTM"))
     gates, same = (dict(model.named_parameters())["network.bias_ih_l0"][24:48] for model in (chrono, plain))
     assert 3 < gates.max() <= math.log(999)
     assert same.abs().max() <= 24**-0.5

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from curse_of_memory.nn import LEM
 from curse_of_memory.papers.lem import _neuron
 from curse_of_memory.papers.lem import fitzhugh_nagumo as figure
+from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.tasks import Batch, FitzHughNagumo
 from curse_of_memory.tasks.fitzhugh_nagumo import SplitSeries
 
@@ -62,7 +63,7 @@ def test_the_public_order_is_that_of_three_loaders_that_draw_from_the_global_gen
 
 
 def test_baselines_have_nearly_as_many_weights():
-    weights = {name: _neuron._weights(_neuron.make(name, 16, 1.0, 0)) for name in _neuron.MODELS}
+    weights = {name: number_of_weights(_neuron.make(name, 16, 1.0, 0)) for name in _neuron.MODELS}
     assert weights["LEM"] == weights["LSTM"] == weights["chrono LSTM"] == 1233
     assert all(abs(count / 1233 - 1) < 0.04 for count in weights.values())
     gru = 3 * 18 * (18 + 1) + 6 * 18 + 18 + 1, 3 * 19 * (19 + 1) + 6 * 19 + 19 + 1
