@@ -170,18 +170,15 @@ class LEM(Padded):
     @inputs.guarded
     @in_own_precision
     def _run(self, x: Tensor, state: Tensor | None, steps: Tensor | None) -> Outputs[Tensor]:
-        if self.pooling == "last":
-            y, last = self.network.run(x, state, steps, None, last_only=True)
-            y = y[:, 0]
-            if self.readout is not None:
-                y = nn.functional.linear(y, self.readout.weight.to(x.dtype), self.readout.bias.to(x.dtype))
-            return Outputs(y, last)
+        last_only = self.pooling == "last"
         if self.readout is None:
-            return self.network.run(x, state, steps, None)
-        C, c = self.readout.weight.to(x.dtype), self.readout.bias.to(x.dtype)
-        few = len(C) <= self.width  # the loops then read out on their way, and y needs no memory
-        y, last = self.network.run(x, state, steps, C if few else None)
-        return Outputs((y if few else y @ C.mT) + c, last)
+            y, last = self.network.run(x, state, steps, None, last_only=last_only)
+        else:
+            C, c = self.readout.weight.to(x.dtype), self.readout.bias.to(x.dtype)
+            few = len(C) <= self.width  # the loops then read out on their way, and y needs no memory
+            y, last = self.network.run(x, state, steps, C if few else None, last_only=last_only)
+            y = (y if few else y @ C.mT) + c
+        return Outputs(y[:, 0] if last_only else y, last)
 
     def step(self, x: Tensor, state: Tensor | None = None) -> Outputs[Tensor]:
         """Return the answer to one step, and the state after it, from which the next step goes on.
