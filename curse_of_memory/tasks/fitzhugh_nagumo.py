@@ -16,27 +16,18 @@ It is not the solution: see :meth:`FitzHughNagumo.noise_floor`.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import scipy.integrate
 import torch
 
-from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
+from curse_of_memory.tasks.sampling import Batch, Splits, drawn_by, placed
 from curse_of_memory.tools import checks
 
-__all__ = ["FitzHughNagumo", "SplitSeries", "autoregression_error", "persistence_error"]
+__all__ = ["FitzHughNagumo", "autoregression_error", "persistence_error"]
 
 CURRENT, A, B = 0.5, 0.7, 0.8
 TIGHT = {"method": "DOP853", "rtol": 1e-10, "atol": 1e-12}
-
-
-class SplitSeries(NamedTuple):
-    """The series for training, validation and testing, in the order in which they were drawn."""
-
-    train: Batch
-    validation: Batch
-    test: Batch
 
 
 class FitzHughNagumo:
@@ -109,7 +100,7 @@ class FitzHughNagumo:
         *,
         seed: int = 1234,
         dtype: torch.dtype | None = None,
-    ) -> SplitSeries:
+    ) -> Splits:
         """Return the series of the public code: drawn from one stream, first those for training.
 
         Parameters
@@ -123,7 +114,7 @@ class FitzHughNagumo:
         """
         starts = self.published_starts(train, validation, test, seed=seed)
         parts = (self.trajectories(part)[..., 0] for part in starts)
-        return SplitSeries(*(self._pairs(part, "cpu", dtype) for part in parts))
+        return Splits(*(self._pairs(part, "cpu", dtype) for part in parts))
 
     def published_starts(
         self, train: int = 128, validation: int = 128, test: int = 1024, *, seed: int = 1234

@@ -1,4 +1,4 @@
-"""Shared by the tasks: batches, seeded white inputs, and a short fingerprint of a task's numbers."""
+"""Shared by the tasks: batches, splits, seeded white inputs, and a short fingerprint of a task's numbers."""
 
 import math
 import zlib
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["Batch", "WhiteInputTask", "drawn_by", "fingerprint", "placed", "white_noise"]
+__all__ = ["Batch", "Splits", "WhiteInputTask", "drawn_by", "fingerprint", "placed", "white_noise"]
 
 
 class Batch(NamedTuple):
@@ -23,6 +23,14 @@ class Batch(NamedTuple):
 
     inputs: Tensor
     targets: Tensor
+
+
+class Splits(NamedTuple):
+    """Sequences for training, for validation and for testing, none of them in two of these."""
+
+    train: Batch
+    validation: Batch
+    test: Batch
 
 
 class WhiteInputTask:

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
-from curse_of_memory.nn import GRU, LEM, LSTM, S4D, SequenceStack
-from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
-from curse_of_memory.tasks.fitzhugh_nagumo import SplitSeries
-from curse_of_memory.tasks.sampling import Batch
+from curse_of_memory.nn import LEM
+from curse_of_memory.papers.lem._models import MODELS, made
+from curse_of_memory.tasks.sampling import Batch, Splits
 from curse_of_memory.tools.devices import torch_draws
 from curse_of_memory.training import fit
 
@@ -30,31 +29,13 @@ __all__ = [
 ]
 
 PUBLIC, PUBLIC_SEED = "LEM, public order", 1234
-MODELS: tuple[str, ...] = ("LEM", "LSTM", "chrono LSTM", "GRU", "stable S4D")
 MEMORY = 125  # steps of 0.4 in 1/ε = 50, for which chrono initialisation prepares
-MODES, LAYERS = 4, 2  # of S4D
 AT_ONCE = 128  # series that are evaluated together
 
 
 def make(name: str, width: int, dt: float, seed: int) -> nn.Module:
     """Return an untrained model of :data:`MODELS`, with as many weights as a LEM of this width, or nearly."""
-    weights = number_of_weights(LEM(width, dt=dt, seed=0))
-    if name == "LEM":
-        return LEM(width, dt=dt, seed=seed)
-    if name == "LSTM":
-        return LSTM(width, seed=seed)
-    if name == "chrono LSTM":
-        return LSTM(width, chrono=MEMORY, seed=seed)
-    if name == "GRU":
-        return of_as_many_weights(lambda channels: GRU(channels, seed=seed), weights)
-    return of_as_many_weights(lambda channels: _stable_stack(channels, seed), weights)
-
-
-def _stable_stack(channels: int, seed: int) -> nn.Module:
-    """Return blocks of S4D whose poles are stable for all weights: −1/(w² + 1/2)."""
-    return SequenceStack(
-        lambda inside: S4D(inside, MODES, parameterization="best"), channels, layers=LAYERS, seed=seed
-    )
+    return made(name, width, dt=dt, memory=MEMORY, seed=seed)
 
 
 class Settings(TypedDict):
@@ -108,7 +89,7 @@ def public_start(
 def trained(
     model: str,
     seed: int,
-    series: SplitSeries,
+    series: Splits,
     *,
     width: int,
     dt: float,
@@ -140,7 +121,7 @@ def trained(
 
 
 def run(
-    model: str, seed: int, series: SplitSeries, *, last_batch: int, **settings: Unpack[Settings]
+    model: str, seed: int, series: Splits, *, last_batch: int, **settings: Unpack[Settings]
 ) -> pd.DataFrame:
     """Train one model; return a row an epoch, the RMSE on test series at the best validation.
 

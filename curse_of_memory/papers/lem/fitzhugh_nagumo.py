@@ -15,11 +15,10 @@ from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import FitzHughNagumo
 from curse_of_memory.tasks.fitzhugh_nagumo import (
-    SplitSeries,
     autoregression_error,
     persistence_error,
 )
-from curse_of_memory.tasks.sampling import Batch
+from curse_of_memory.tasks.sampling import Batch, Splits
 
 __all__ = ["LOG", "data", "plot"]
 
@@ -88,9 +87,7 @@ def _log() -> pd.DataFrame:
     return log.assign(model=LOG, seed=_neuron.PUBLIC_SEED)
 
 
-def _lines(
-    sets: SplitSeries, task: FitzHughNagumo, starts: Sequence[np.ndarray], last_batch: int
-) -> pd.DataFrame:
+def _lines(sets: Splits, task: FitzHughNagumo, starts: Sequence[np.ndarray], last_batch: int) -> pd.DataFrame:
     """Return what needs no training: a row each, with the errors on the sets."""
     last = Batch(*(part[-last_batch:] for part in sets.test))
     batches = (sets.validation, last, sets.test)

@@ -16,7 +16,8 @@ from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import curve, rows
 from curse_of_memory.tasks import FitzHughNagumo
-from curse_of_memory.tasks.fitzhugh_nagumo import SplitSeries, autoregression_error, persistence_error
+from curse_of_memory.tasks.fitzhugh_nagumo import autoregression_error, persistence_error
+from curse_of_memory.tasks.sampling import Splits
 
 __all__ = ["data", "plot"]
 
@@ -95,7 +96,7 @@ def _trained_on(
     scale: float,
     seed: int,
     *,
-    sets: Mapping[float, SplitSeries],
+    sets: Mapping[float, Splits],
     watched: float,
     **settings: Unpack[Settings],
 ) -> pd.DataFrame:

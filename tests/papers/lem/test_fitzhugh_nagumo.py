@@ -12,7 +12,7 @@ from curse_of_memory.papers.lem import _neuron
 from curse_of_memory.papers.lem import fitzhugh_nagumo as figure
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.tasks import Batch, FitzHughNagumo
-from curse_of_memory.tasks.fitzhugh_nagumo import SplitSeries
+from curse_of_memory.tasks.sampling import Splits
 
 SMALL: dict[str, Any] = {"width": 4, "horizon": 40, "train": 6, "validation": 3, "test": 8, "last_batch": 5}
 SMALL |= {"batch_size": 4, "epochs": 3, "seeds": 2, "baseline_seeds": 1, "device": "cpu"}
@@ -78,7 +78,7 @@ def test_errors_are_those_of_the_weights_of_the_best_epoch():
     best = table.validation.idxmin()
     assert table.test_last.notna().tolist() == (table.index == best).tolist()
     # the validation series as test series have the error by which the weights were selected
-    again = SplitSeries(published.train, published.validation, published.validation)
+    again = Splits(published.train, published.validation, published.validation)
     table = _neuron.run("LEM", 3, again, epochs=4, device="cpu", **(settings | {"last_batch": 3}))
     assert table.test_all[best] == pytest.approx(table.validation[best], rel=1e-6)
     assert table.test_last[best] == table.test_all[best]

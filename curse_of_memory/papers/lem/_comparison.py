@@ -1,0 +1,218 @@
+"""Trainings of LEM and of models of as many weights on one data set, selected by its validation part."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict, Unpack
+
+import pandas as pd
+from torch import Tensor, nn
+
+from curse_of_memory.experiments.grid import product_of, run_grid
+from curse_of_memory.nn import LEM
+from curse_of_memory.nn.building.seeding import seeded
+from curse_of_memory.papers.lem._equal_weights import number_of_weights
+from curse_of_memory.papers.lem._models import MODELS, made
+from curse_of_memory.tasks.sampling import Splits
+from curse_of_memory.training import fit
+
+__all__ = ["ACCURACY", "Quantity", "Settings", "compared", "run", "selected"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What is measured on the validation and test sequences.
+
+    Attributes
+    ----------
+    name : str
+        As figures call it, such as ``"accuracy"``.
+    metric : str
+        Of :func:`curse_of_memory.training.fit`: ``"accuracy"``, for which models learn by cross-entropy, or
+        ``"rmse"``, for which they learn by the mean squared error.
+    shown : str
+        How a number is printed.
+    unit : str
+        Printed behind it.
+    factor : float
+        By which numbers are multiplied before they are shown: 100 for a share in percent.
+    """
+
+    name: str
+    metric: str
+    shown: str = "{:.1f}"
+    unit: str = ""
+    factor: float = 1.0
+
+    def text(self, value: float) -> str:
+        """Return a value as it is printed, with its unit."""
+        return self.shown.format(self.factor * value) + self.unit
+
+    @property
+    def label(self) -> str:
+        """The label of an axis."""
+        return f"{self.name} ({self.unit.strip()})" if self.unit.strip() else self.name
+
+    @property
+    def loss(self) -> nn.Module:
+        """What models learn by."""
+        return nn.CrossEntropyLoss() if self.metric == "accuracy" else nn.MSELoss()
+
+
+ACCURACY = Quantity("accuracy", "accuracy", unit=" %", factor=100.0)
+"""Share of sequences whose class has the largest of the answers."""
+
+
+class Settings(TypedDict, total=False):
+    """How a model of :data:`MODELS` is made and trained."""
+
+    width: int
+    dt: float
+    memory: float
+    batch_size: int
+    epochs: int
+    learning_rate: float
+    falls: Sequence[int]
+    clip: float
+    evaluation_size: int
+    device: str
+    kaiming: bool
+
+
+def _last(answers: Tensor) -> Tensor:
+    """Return the answers ``(batch, channel)`` after the last step, also of models that answer every step."""
+    return answers if answers.ndim == 2 else answers[:, -1]
+
+
+def compared(
+    splits: Splits,
+    *,
+    output_size: int,
+    quantity: Quantity,
+    seeds: int,
+    seed: int,
+    models: Sequence[str] = MODELS,
+    other_seeds: int | None = None,
+    **settings: Unpack[Settings],
+) -> pd.DataFrame:
+    """Train every model from several seeds; return a row an epoch, as :func:`run` has it, of each training.
+
+    Parameters
+    ----------
+    splits : Splits
+        Inputs ``(sequence, time, channel)``; targets classes ``(sequence,)`` or numbers
+        ``(sequence, channel)``.
+    output_size : int
+        Classes, or channels of the targets.
+    quantity : Quantity
+    seeds, seed : int
+        How many trainings of LEM there are, and the seed of the first.
+    models : sequence of str
+        Which.
+    other_seeds : int, optional
+        Trainings of each of the others; as many unless given.
+    settings
+        Of :func:`run`.
+    """
+    wanted = []
+    for model in models:
+        count = seeds if model == "LEM" or other_seeds is None else other_seeds
+        wanted += product_of(model=[model], seed=range(seed, seed + count))
+    common = {"splits": splits, "output_size": output_size, "quantity": quantity}
+    return run_grid(run, wanted, common | settings)
+
+
+def run(
+    model: str,
+    seed: int,
+    splits: Splits,
+    output_size: int,
+    quantity: Quantity,
+    *,
+    width: int,
+    dt: float,
+    memory: float,
+    batch_size: int,
+    epochs: int,
+    learning_rate: float,
+    falls: Sequence[int] = (),
+    clip: float = math.inf,
+    evaluation_size: int = 500,
+    device: str = "auto",
+    kaiming: bool = True,
+) -> pd.DataFrame:
+    """Train one model by the official recipe: Adam, epochs over all sequences, selection by validation.
+
+    Parameters
+    ----------
+    model, seed
+        One of :data:`MODELS`, and what names its weights and batches.
+    splits, output_size, quantity
+        As for :func:`compared`.
+    width, dt, memory
+        As for :func:`made`.
+    batch_size, epochs, learning_rate : number
+        Of :func:`curse_of_memory.training.fit`.
+    falls : sequence of int
+        Epochs after which the learning rate falls tenfold.
+    clip : float
+        Largest norm of the gradient.
+    evaluation_size : int
+        Sequences that are evaluated together.
+    device : str
+    kaiming : bool
+        Whether LEM's readout starts as most of the public code has it; else as torch's own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``epoch, validation, test, weights, status``: the test value stands where the validation is
+        better than ever before, so that the last of them is the one by which the training counts.
+    """
+    sequences = splits.train.inputs
+    network = made(
+        model,
+        width,
+        dt=dt,
+        memory=memory,
+        seed=seed,
+        input_size=sequences.shape[-1],
+        output_size=output_size,
+        pooling="last",
+    )
+    if isinstance(network, LEM) and network.readout is not None and not kaiming:
+        with seeded(seed):
+            network.readout.reset_parameters()
+    result = fit(
+        network,
+        splits.train,
+        loss=quantity.loss,
+        output=_last,
+        validation=splits.validation,
+        test=splits.test,
+        metric=quantity.metric,
+        epochs=epochs,
+        batch_size=min(batch_size, len(sequences)),
+        validation_size=len(splits.validation.inputs),
+        evaluation_size=evaluation_size,
+        learning_rate=learning_rate,
+        schedule=list(falls) if falls else "constant",
+        clip=clip,
+        seed=seed,
+        device=device,
+    )
+    history = result.history
+    return pd.DataFrame(
+        {
+            "epoch": history.epoch.astype(int),
+            "validation": history[f"validation_{quantity.metric}"],
+            "test": history[f"test_{quantity.metric}"],
+            "weights": number_of_weights(network),
+            "status": result.status,
+        }
+    )
+
+
+def selected(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the row of each training that counts: of the best validation, with its test value."""
+    return table.loc[table.test.notna()].groupby(["model", "seed"], sort=False).tail(1)

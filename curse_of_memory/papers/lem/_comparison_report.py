@@ -1,0 +1,120 @@
+"""What trainings of LEM and of other models come to: in numbers, in words, in a table and in a picture."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from curse_of_memory.papers.lem._comparison import Quantity, selected
+from curse_of_memory.papers.lem._models import MODELS
+from curse_of_memory.report import plotting
+from curse_of_memory.report.figure import FigureData
+from curse_of_memory.report.long_table import rows
+
+__all__ = ["draw", "printed", "told"]
+
+LEM_LOOK = plotting.Look("crimson", "D")
+LINES = ("--", "-", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+"""Styles of the lines for what is known, in turn."""
+
+
+def told(table: pd.DataFrame, quantity: Quantity) -> tuple[dict[str, float], dict[str, np.ndarray], str]:
+    """Return headline numbers, their values by seed, and a sentence: the median test value of each model.
+
+    Values are multiplied by the factor of the `quantity`, as they are shown.
+    """
+    ends = selected(table)
+    runs = {model: quantity.factor * rows(ends, model=model).test.to_numpy() for model in ends.model.unique()}
+    by_seed = {f"{model}: test {quantity.label}": values for model, values in runs.items()}
+    headline = {label: float(np.median(values)) for label, values in by_seed.items()}
+    shown = [
+        f"{model} {_shown(quantity, np.median(values))} ({_shown(quantity, values.min())} to "
+        f"{_shown(quantity, values.max())})"
+        for model, values in runs.items()
+    ]
+    least = min(map(len, runs.values()))
+    number = f"{least} trainings" if least > 1 else "1 training"
+    words = f"Test {quantity.label} at the best validation, median and range of {number}: {', '.join(shown)}."
+    return headline, by_seed, words
+
+
+def _shown(quantity: Quantity, value: float) -> str:
+    return quantity.shown.format(value)
+
+
+def printed(table: pd.DataFrame, quantity: Quantity, known: Mapping[str, float]) -> pd.DataFrame:
+    """Return the table of all models in texts: weights, validation and test; then what is `known`.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As :func:`compared` returns it.
+    quantity : Quantity
+    known : mapping from str to float
+        Test values of what is not trained here, such as chance or a published result, by what it is.
+    """
+    made = []
+    for model, own in selected(table).groupby("model", sort=False):
+        row = {"model": model, "weights": f"{own.weights.iloc[0]}", "trainings": f"{len(own)}"}
+        for part in ("validation", "test"):
+            low, middle, high = (quantity.text(float(np.quantile(own[part], q))) for q in (0.0, 0.5, 1.0))
+            row |= {part: middle, f"{part}, range": f"{low} to {high}"}
+        made.append(row)
+    made += [{"model": name, "test": quantity.text(value)} for name, value in known.items()]
+    return pd.DataFrame(made).fillna("")
+
+
+def draw(
+    data: FigureData, quantity: Quantity, lines: Mapping[str, float], *, logged: pd.DataFrame | None = None
+) -> Figure:
+    """Draw validation by epoch, and the test value of each training beside lines for what is known.
+
+    Parameters
+    ----------
+    data : FigureData
+        Whose table :func:`compared` returned.
+    quantity : Quantity
+    lines : mapping from str to float
+        Test values that are known, by what they are: chance, a constant answer, a published result.
+    logged : pandas.DataFrame, optional
+        A log of the public code, ``epoch, validation``.
+    """
+    looks = dict(zip(MODELS, (LEM_LOOK, *plotting.looks(MODELS[1:]).values()), strict=True))
+    looks = {model: look for model, look in looks.items() if model in set(data.table.model)}
+    with plotting.style():
+        figure, (left, right) = plotting.canvas(2, width=13, height=5.6)
+        _draw_curves(left, data.table, quantity, looks)
+        if logged is not None:
+            known = quantity.factor * logged.validation
+            plotting.theory(left, logged.epoch, known, lw=1.2, label="log of the public code")
+        _draw_ends(right, selected(data.table), quantity, looks)
+        for (name, value), style in zip(
+            lines.items(), ("--", "-", ":", "-.", (0, (6, 1, 1, 1, 1, 1))), strict=False
+        ):
+            right.axhline(quantity.factor * value, color="0.35", ls=style, lw=1.3, label=name)
+        plotting.joined_legend(figure, [left, right], ncols=4, fontsize=11)
+        plotting.say_stand_in(figure, data.stand_in)
+    return figure
+
+
+def _draw_curves(
+    axis: Axes, table: pd.DataFrame, quantity: Quantity, looks: Mapping[str, plotting.Look]
+) -> None:
+    for model, look in looks.items():
+        own = rows(table, model=model).pivot(index="seed", columns="epoch", values="validation")
+        values = quantity.factor * own
+        plotting.over_seeds(axis, own.columns, values, look, markevery=0.12, lw=1.4, ms=5, label=model)
+    axis.set(xlabel="epoch", ylabel=f"{quantity.label}, validation", title="(a) While training")
+
+
+def _draw_ends(
+    axis: Axes, ends: pd.DataFrame, quantity: Quantity, looks: Mapping[str, plotting.Look]
+) -> None:
+    for place, (model, look) in enumerate(looks.items()):
+        own = quantity.factor * rows(ends, model=model).test
+        spots = place + np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else [place]
+        plotting.measured(axis, spots, own, look, ms=7)
+    axis.set_xticks(range(len(looks)), list(looks), rotation=20)
+    axis.set(ylabel=f"{quantity.label}, test", title="(b) At the best validation, each training")
