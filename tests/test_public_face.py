@@ -67,8 +67,8 @@ PUBLIC = {
     },
     "tasks": {
         "Adding", "AttentionApproximation", "Batch", "Copying", "FitzHughNagumo", "LinearFunctional",
-        "Lorenz96", "Pointwise", "SequentialImages", "TeacherFilter", "VolterraFunctional", "WikiText2",
-        "available", "random_rnn", "random_transformer",
+        "Lorenz96", "PennTreebank", "Pointwise", "SequentialImages", "TeacherFilter",
+        "VolterraFunctional", "WikiText2", "available", "random_rnn", "random_transformer",
     },
     "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},
     "measure": {

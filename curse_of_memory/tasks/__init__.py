@@ -8,6 +8,7 @@ from curse_of_memory.tasks.fitzhugh_nagumo import FitzHughNagumo
 from curse_of_memory.tasks.images import SequentialImages
 from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
+from curse_of_memory.tasks.penn_treebank import PennTreebank
 from curse_of_memory.tasks.pointwise import Pointwise
 from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tasks.teacher import TeacherFilter, random_rnn, random_transformer
@@ -22,6 +23,7 @@ __all__ = [
     "FitzHughNagumo",
     "LinearFunctional",
     "Lorenz96",
+    "PennTreebank",
     "Pointwise",
     "SequentialImages",
     "TeacherFilter",

@@ -58,7 +58,9 @@ Members of an archive have no address of their own; where their MD5 is published
 _OPTIONAL = ("data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
 
 # Of the sets with an archive, the parts that are read on their own, by what the names of their files share.
-_PARTS = {"cifar10": ("data_batch", "test_batch"), "wikitext2": ("train", "valid", "test")}
+_OF_TEXTS = ("train", "valid", "test")
+_PARTS = {"cifar10": ("data_batch", "test_batch"), "wikitext2": _OF_TEXTS}
+_PARTS |= {"ptb_words": _OF_TEXTS, "ptb_characters": _OF_TEXTS}
 
 
 def cache_folder() -> Path:
@@ -132,7 +134,7 @@ def available(name: str, *, download: bool = False) -> bool:
 
     Parameters
     ----------
-    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2'}
+    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters'}
         The data set. Of CIFAR-10, a part of the training set and the test set are enough.
     download : bool
         Whether what is missing is downloaded. That is tried once in a process for each set; where it fails,
@@ -150,8 +152,8 @@ def available(name: str, *, download: bool = False) -> bool:
     >>> available("minst")
     Traceback (most recent call last):
         ...
-    ValueError: name must be one of 'mnist', 'fashion_mnist', 'cifar10', 'wikitext2'; got 'minst' (did you \
-mean 'mnist'?)
+    ValueError: name must be one of 'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', \
+'ptb_characters'; got 'minst' (did you mean 'mnist'?)
     """
     files = FILES[checks.one_of("name", name, FILES)]
     checks.flag("download", download)
@@ -183,7 +185,7 @@ def files_read(name: str) -> dict[str, str]:
 
     Parameters
     ----------
-    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2'}
+    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters'}
         The data set.
 
     Raises
