@@ -16,6 +16,7 @@ import xarray as xr
 import curse_of_memory as com
 from curse_of_memory.theory import (
     approximation_rates,
+    expiry,
     hankel,
     long_expressive,
     plateau,
@@ -276,6 +277,49 @@ FUNCTIONS = {
         long_expressive.Flow(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros(4)).end,
         {"u": lambda t: [0.0], "slope": lambda t: [0.0], "duration": 1.0, "tolerance": 1e-6},
         {"u": "thing", "slope": "thing", "duration": "positive", "tolerance": "positive"},
+    ),
+    "mask": (
+        expiry.mask,
+        {"ages": [1, 2], "spans": 1.5, "ramp": 2},
+        {"ages": "array", "spans": "array", "ramp": "count"},
+    ),
+    "life": (expiry.life, {"spans": [1.0], "ramp": 2}, {"spans": "array", "ramp": "count"}),
+    "ramp_steps": (expiry.ramp_steps, {"spans": [1.0], "ramp": 2}, {"spans": "array", "ramp": "count"}),
+    "serves_next_step": (
+        expiry.serves_next_step,
+        {"spans": [1.0], "ramp": 2},
+        {"spans": "array", "ramp": "count"},
+    ),
+    "reach": (expiry.reach, {"spans": [1.0, 2.0], "ramp": 2}, {"spans": "list", "ramp": "count"}),
+    "last_reached": (
+        expiry.last_reached,
+        {"spans": [[1.0, 2.0]], "ramp": 2},
+        {"spans": "array", "ramp": "count"},
+    ),
+    "span_kernel": (
+        expiry.span_kernel,
+        {"span": 1.5, "ramp": 2, "horizon": 4},
+        {"span": "number", "ramp": "count", "horizon": "count"},
+    ),
+    "LogitNormalSpans": (
+        expiry.LogitNormalSpans,
+        {"mean": 0.0, "std": 1.0, "max_span": 5.0},
+        {"mean": "number", "std": "positive", "max_span": "positive"},
+    ),
+    "LogitNormalSpans.exceeds": (
+        expiry.LogitNormalSpans(0.0, 1.0, 5.0).exceeds,
+        {"spans": [1.0]},
+        {"spans": "array"},
+    ),
+    "live_memories": (
+        expiry.live_memories,
+        {"exceeds": expiry.LogitNormalSpans(0.0, 1.0, 5.0).exceeds, "max_span": 5.0, "ramp": 2},
+        {"exceeds": "thing", "max_span": "positive", "ramp": "count"},
+    ),
+    "LiveMemories.largest": (
+        expiry.live_memories(expiry.LogitNormalSpans(0.0, 1.0, 5.0).exceeds, 5.0, 2).largest,
+        {"batch": 2},
+        {"batch": "count"},
     ),
     "reparameterization.best": (
         reparameterization.best,
@@ -558,6 +602,7 @@ ADMITTED = {
     ("nn.SequenceStack", "mixing"): ("a class",),  # what a factory raises is its own
     ("stability_margin", "factor"): ("infinite",),  # up to where the error overflows
     ("run_all", "function"): ("a class",),
+    ("reach", "spans"): ("nested",),  # a layer may have many spans
     **{
         ("fit", name): ("None",)
         for name in ("steps", "evaluation_size", "validate_every", "checkpoint_every")
@@ -615,7 +660,7 @@ def test_an_ill_input_is_refused_in_one_line_that_names_the_argument(name, argum
 # results, which functions make, and what other lists hold
 MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
-    "EquispacedError", "ExponentialFit",
+    "EquispacedError", "ExponentialFit", "LiveMemories",
     "FitResult", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds", "LowerBound", "LyapunovNorm",
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip
@@ -632,7 +677,7 @@ def test_every_public_function_is_asked():
         com.training,
         com.measure,
     ]
-    modules += [approximation_rates, hankel, long_expressive, plateau, reparameterization, stability]
+    modules += [approximation_rates, expiry, hankel, long_expressive, plateau, reparameterization, stability]
     modules += [heaviside_dynamics, lyapunov, resolvent, rescaled_modes, gru_linearization, layered_memory]
     public = {name for module in modules for name in module.__all__ if callable(getattr(module, name))}
     asked = {name.rpartition(".")[2] for name in FUNCTIONS} | set(LAYERS)

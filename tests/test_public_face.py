@@ -57,6 +57,10 @@ PUBLIC = {
         "Flow", "FlowEnd", "JacobianBounds", "accumulated_error", "allowed_growth", "frozen_gate_error",
         "jacobian_bounds", "largest_state", "time_constant",
     },
+    "theory.expiry": {
+        "LiveMemories", "LogitNormalSpans", "last_reached", "life", "live_memories", "mask", "ramp_steps",
+        "reach", "serves_next_step", "span_kernel",
+    },
     "theory.reparameterization": {
         "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",
     },
