@@ -565,6 +565,23 @@ FUNCTIONS = {
         {"name": "mnist", "data": "stand-in"},
         {"name": "name", "split": "name", "data": "name", "size": "count"},
     ),
+    "UnitImages": (
+        com.tasks.UnitImages,
+        {"split": "test", "data": "stand-in"},
+        {"split": "name", "averaged": "count", "data": "name", "size": "count", "seed": "seed"},
+    ),
+    "NoisyImages": (
+        com.tasks.NoisyImages,
+        {"split": "test", "data": "stand-in"},
+        {
+            "split": "name",
+            "noise": "name",
+            "horizon": "count",
+            "data": "name",
+            "size": "count",
+            "seed": "seed",
+        },
+    ),
     "WikiText2": (
         com.tasks.WikiText2,
         {"split": "train", "data": "stand-in"},
@@ -596,7 +613,9 @@ ADMITTED = {
     ("targets.from_formula", "expr"): ("a number",),  # a constant
     ("bias.from_formula", "expr"): ("a number",),
     ("SequenceMap", "input_size"): ("None",),  # the model's own
-    ("SequentialImages", "size"): ("None",),  # all there are
+    **{
+        (task, "size"): ("None",) for task in ("SequentialImages", "UnitImages", "NoisyImages")
+    },  # all there are
     ("Target.norm", "order"): ("a number",),
     ("nn.LSTM", "chrono"): ("None",),  # torch's own biases
     ("nn.SequenceStack", "mixing"): ("a class",),  # what a factory raises is its own

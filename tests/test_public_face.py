@@ -71,7 +71,8 @@ PUBLIC = {
     },
     "tasks": {
         "Adding", "AttentionApproximation", "Batch", "Copying", "FitzHughNagumo", "LinearFunctional",
-        "Lorenz96", "PennTreebank", "Pointwise", "SequentialImages", "TeacherFilter",
+        "Lorenz96", "NoisyImages", "PennTreebank", "Pointwise", "SequentialImages", "TeacherFilter",
+        "UnitImages",
         "VolterraFunctional", "WikiText2", "available", "random_rnn", "random_transformer",
     },
     "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},

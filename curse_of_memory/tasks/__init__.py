@@ -8,11 +8,13 @@ from curse_of_memory.tasks.fitzhugh_nagumo import FitzHughNagumo
 from curse_of_memory.tasks.images import SequentialImages
 from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
+from curse_of_memory.tasks.noisy_images import NoisyImages
 from curse_of_memory.tasks.penn_treebank import PennTreebank
 from curse_of_memory.tasks.pointwise import Pointwise
 from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tasks.teacher import TeacherFilter, random_rnn, random_transformer
 from curse_of_memory.tasks.text import WikiText2
+from curse_of_memory.tasks.unit_images import UnitImages
 from curse_of_memory.tasks.volterra import VolterraFunctional
 
 __all__ = [
@@ -23,10 +25,12 @@ __all__ = [
     "FitzHughNagumo",
     "LinearFunctional",
     "Lorenz96",
+    "NoisyImages",
     "PennTreebank",
     "Pointwise",
     "SequentialImages",
     "TeacherFilter",
+    "UnitImages",
     "VolterraFunctional",
     "WikiText2",
     "available",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from curse_of_memory.tasks.data_sets import DataSet
 from curse_of_memory.tasks.digits import coloured_digits, grey_digits
+from curse_of_memory.tasks.image_choice import SPLITS, balanced
 from curse_of_memory.tasks.image_files import read_images
 from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
 from curse_of_memory.tools import checks
@@ -17,7 +18,6 @@ from curse_of_memory.tools.data_sources import STAND_IN
 
 __all__ = ["IMAGES", "SequentialImages"]
 
-SPLITS = ("train", "validation", "test")
 DIGITS = "1797 digits of scikit-learn"
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -222,19 +222,7 @@ class SequentialImages:
             rows = drawn_by(self.split_seed).permutation(rows)
             held_out = len(rows) // data_set.validation_share
             rows = rows[:held_out] if self.split == "validation" else rows[held_out:]
-        if size is None:
-            return rows
-        if self.stand_in:
-            size = min(size, len(rows))
-        if size > len(rows):
-            raise ValueError(f"size must be at most {len(rows)}, the images of the split, got {size}")
-        # one of each class in turn: by how many of its class come before it, then by class
-        classes = labels[rows]
-        rank = np.empty(len(rows), dtype=np.int64)
-        for one in np.unique(classes):
-            members = np.flatnonzero(classes == one)
-            rank[members] = np.arange(len(members))
-        return rows[np.lexsort((classes, rank))[:size]]
+        return balanced(labels, rows, size, fewer=bool(self.stand_in))
 
 
 def _moments(pixels: np.ndarray) -> tuple[Sequence[float], Sequence[float]]:

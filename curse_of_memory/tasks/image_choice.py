@@ -1,0 +1,41 @@
+"""Choices among published images: the names of the splits, and as many of each class."""
+
+import numpy as np
+
+__all__ = ["SPLITS", "balanced"]
+
+SPLITS = ("train", "validation", "test")
+
+
+def balanced(labels: np.ndarray, rows: np.ndarray, size: int | None, *, fewer: bool = False) -> np.ndarray:
+    """Return `size` of the `rows`, of each class as many as of every other, as far as there are.
+
+    Parameters
+    ----------
+    labels : ndarray of int
+        Of all published images.
+    rows : ndarray of int
+        Which of them a split has.
+    size : int or None
+        All for None. Smaller choices are parts of larger ones.
+    fewer : bool
+        Whether all are taken where there are not so many.
+
+    Raises
+    ------
+    ValueError
+        For more than there are.
+    """
+    if size is None:
+        return rows
+    if fewer:
+        size = min(size, len(rows))
+    if size > len(rows):
+        raise ValueError(f"size must be at most {len(rows)}, the images of the split, got {size}")
+    # one of each class in turn: by how many of its class come before it, then by class
+    classes = labels[rows]
+    rank = np.empty(len(rows), dtype=np.int64)
+    for one in np.unique(classes):
+        members = np.flatnonzero(classes == one)
+        rank[members] = np.arange(len(members))
+    return rows[np.lexsort((classes, rank))[:size]]
