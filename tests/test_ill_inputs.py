@@ -321,6 +321,51 @@ FUNCTIONS = {
         {"batch": 2},
         {"batch": "count"},
     ),
+    "charge": (
+        expiry.charge,
+        {"spans": [1.5], "ramp": 2, "alpha": 0.1, "block": 3},
+        {"spans": "array", "ramp": "count", "alpha": "number", "block": "count"},
+    ),
+    "charge_gradient": (
+        expiry.charge_gradient,
+        {"spans": [1.5], "ramp": 2, "alpha": 0.1, "block": 3},
+        {"spans": "array", "ramp": "count", "alpha": "number", "block": "count"},
+    ),
+    "ramp_factor": (expiry.ramp_factor, {"x": [1.0]}, {"x": "array"}),
+    "exponential_span": (
+        expiry.exponential_span,
+        {"rate": 0.1, "alpha": 0.1, "ramp": 2.0, "variance": 1.0},
+        {"rate": "positive", "alpha": "positive", "ramp": "number", "variance": "positive"},
+    ),
+    "sharp_span": (
+        expiry.sharp_span,
+        {"rho": RHO, "alpha": 0.1, "variance": 1.0, "b": com.bias.power(1), "horizon": 9.0},
+        {"rho": "thing", "alpha": "positive", "variance": "positive", "b": "thing", "horizon": "positive"},
+    ),
+    "window_error": (
+        expiry.window_error,
+        {"rho": RHO, "window": 3.0, "variance": 1.0},
+        {"rho": "thing", "window": "number", "variance": "number"},
+    ),
+    "span_loss": (
+        expiry.span_loss,
+        {"rho": CURVE, "ramp": 3, "variance": 1.0},
+        {"rho": "curve", "ramp": "count", "variance": "number"},
+    ),
+    "SpanLoss.error": (expiry.span_loss(CURVE, 3).error, {"spans": [1.5]}, {"spans": "array"}),
+    "SpanLoss.slope": (expiry.span_loss(CURVE, 3).slope, {"spans": [1.5]}, {"spans": "array"}),
+    "SpanLoss.best": (expiry.span_loss(CURVE, 3).best, {"alpha": 0.1}, {"alpha": "number"}),
+    "learnt_span": (
+        expiry.learnt_span,
+        {"loss": expiry.span_loss(CURVE, 3), "start": 1.0, "alpha": 0.1},
+        {"loss": "thing", "start": "number", "alpha": "number"},
+    ),
+    "blind_span": (
+        expiry.blind_span,
+        {"uses": [1, 2], "start": 1.0, "ramp": 2},
+        {"uses": "array", "start": "number", "ramp": "count"},
+    ),
+    "safe_step": (expiry.safe_step, {"loss": expiry.span_loss(CURVE, 3)}, {"loss": "thing"}),
     "reparameterization.best": (
         reparameterization.best,
         {"a": 1.0, "b": 0.5},
@@ -622,6 +667,8 @@ ADMITTED = {
     ("stability_margin", "factor"): ("infinite",),  # up to where the error overflows
     ("run_all", "function"): ("a class",),
     ("reach", "spans"): ("nested",),  # a layer may have many spans
+    ("sharp_span", "b"): ("None",),
+    ("sharp_span", "horizon"): ("None",),
     **{
         ("fit", name): ("None",)
         for name in ("steps", "evaluation_size", "validate_every", "checkpoint_every")
@@ -679,7 +726,7 @@ def test_an_ill_input_is_refused_in_one_line_that_names_the_argument(name, argum
 # results, which functions make, and what other lists hold
 MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
-    "EquispacedError", "ExponentialFit", "LiveMemories",
+    "EquispacedError", "ExponentialFit", "BestSpan", "LiveMemories", "SpanLoss",
     "FitResult", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds", "LowerBound", "LyapunovNorm",
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip

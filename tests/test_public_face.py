@@ -58,8 +58,10 @@ PUBLIC = {
         "jacobian_bounds", "largest_state", "time_constant",
     },
     "theory.expiry": {
-        "LiveMemories", "LogitNormalSpans", "last_reached", "life", "live_memories", "mask", "ramp_steps",
-        "reach", "serves_next_step", "span_kernel",
+        "BestSpan", "LiveMemories", "LogitNormalSpans", "SpanLoss", "blind_span", "charge", "charge_gradient",
+        "exponential_span", "last_reached", "learnt_span", "life", "live_memories", "mask", "ramp_factor",
+        "ramp_steps", "reach", "safe_step", "serves_next_step", "sharp_span", "span_kernel", "span_loss",
+        "window_error",
     },
     "theory.reparameterization": {
         "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",
