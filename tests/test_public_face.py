@@ -77,7 +77,9 @@ PUBLIC = {
         "UnitImages",
         "VolterraFunctional", "WikiText2", "available", "random_rnn", "random_transformer",
     },
-    "training": {"ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"},
+    "training": {
+        "ExpectedLoss", "FitResult", "fit", "fit_expected", "fit_stream", "run_all", "sweep", "text_losses",
+    },
     "measure": {
         "SequenceMap", "StabilityMargin", "gradient_norms", "linearised_rate", "memory_function",
         "memory_report", "memory_used", "perturbation_curve", "stability_margin",

@@ -162,10 +162,10 @@ GENERATORS = threading.RLock()
 
 
 @contextlib.contextmanager
-def torch_draws(seed: int) -> Iterator[None]:
+def torch_draws(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch's generator of the CPU inside this context, and restore its state afterwards.
 
-    One thread at a time is in such a context.
+    One thread at a time is in such a context. If a `device` is given, so is its own generator.
 
     Examples
     --------
@@ -175,8 +175,12 @@ def torch_draws(seed: int) -> Iterator[None]:
     ...     torch.rand(1).equal(first)
     True
     """
-    with GENERATORS, torch.random.fork_rng(devices=[]):
+    on_cuda = device is not None and device.type == "cuda"
+    with GENERATORS, torch.random.fork_rng(devices=[device] if on_cuda else []):
         torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

@@ -30,6 +30,8 @@ STREAMS = {
     "curves of a decay": 10,
     "corners of a ball": 11,
     "order of an epoch": 12,
+    "start of a walk": 13,
+    "draws of a model": 14,
 }
 """What is drawn inside the package, and the number of its stream."""
 

@@ -6,5 +6,16 @@ from curse_of_memory.training.exact.fit_expected import fit_expected
 from curse_of_memory.training.fit import fit
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.runs import run_all
+from curse_of_memory.training.streams.fit_stream import fit_stream
+from curse_of_memory.training.streams.text_loss import text_losses
 
-__all__ = ["ExpectedLoss", "FitResult", "fit", "fit_expected", "run_all", "sweep"]
+__all__ = [
+    "ExpectedLoss",
+    "FitResult",
+    "fit",
+    "fit_expected",
+    "fit_stream",
+    "run_all",
+    "sweep",
+    "text_losses",
+]

@@ -1,6 +1,7 @@
 """The training, validation and test batches of one run, from a task or from data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +12,34 @@ from curse_of_memory.tasks import Batch
 from curse_of_memory.tools.random_streams import sample_seed, stream
 from curse_of_memory.training.data_sets import Data, Loader, Sequences, copied, data_set, placed_pair
 
-__all__ = ["Batches"]
+__all__ = ["BatchSource", "Batches"]
+
+
+class BatchSource(Protocol):
+    """Where the batches of a run come from, as its loop and its checkpoint ask for them."""
+
+    @property
+    def epoch(self) -> int | None:
+        """How many batches an epoch has; None where there is no such thing."""
+        ...
+
+    @property
+    def names(self) -> Mapping[str, object]:
+        """What they are drawn from: ``task``, and ``validation`` and ``test`` where these were given."""
+        ...
+
+    @property
+    def at(self) -> list:
+        """What a checkpoint holds beside the number of the step; all processes ask for it at once."""
+        ...
+
+    def training(self, step: int) -> Batch:
+        """Return the batch of a `step`."""
+        ...
+
+    def go_to(self, at: list) -> None:
+        """Go on from what :attr:`at` was."""
+        ...
 
 
 class Batches:
@@ -66,7 +94,7 @@ class Batches:
         self.names |= {} if test is None else {"test": self._test}
         if validation is None and isinstance(self._task, Sequences):
             self._task, self._unseen = self._task.divided(validation_size, seed)
-        self.epoch = self._in_an_epoch() if in_epochs else None
+        self.epoch: int | None = self._in_an_epoch() if in_epochs else None
         self._order: tuple[int, np.ndarray] | None = None
 
     def _in_an_epoch(self) -> int:

@@ -12,7 +12,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from tqdm.auto import tqdm
 
 from curse_of_memory.tools.run_notes import RunNotes
-from curse_of_memory.training.batches import Batches
+from curse_of_memory.training.averaged_weights import AveragedWeights
+from curse_of_memory.training.batches import BatchSource
 from curse_of_memory.training.demands import numbers_by_name
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.run_state import RunState
@@ -59,7 +60,7 @@ class Steps:
         Steps its weights.
     scheduler : LRScheduler
         Sets the learning rate at each step, unless it is that of a plateau.
-    batches : Batches
+    batches : BatchSource
         Where they come from.
     error_of : callable
         The loss of inputs and targets.
@@ -69,6 +70,10 @@ class Steps:
         Largest norm of the gradient.
     watch : callable or None
         Sees the model with its gradients before each validation.
+    penalty : float
+        λ of λ/2 |w|² over all weights, whose gradient is added before the norm is taken.
+    average : AveragedWeights, optional
+        Takes the weights after each step.
     """
 
     def __init__(
@@ -77,15 +82,19 @@ class Steps:
         network: nn.Module,
         stepper: Optimizer,
         scheduler: LRScheduler,
-        batches: Batches,
+        batches: BatchSource,
         error_of: Callable[[Tensor, Tensor], Tensor],
         place: OneProcess,
         clip: float,
         watch: Callable[[nn.Module], Mapping[str, float]] | None,
+        *,
+        penalty: float = 0.0,
+        average: AveragedWeights | None = None,
     ):
         self._model, self._network, self._stepper, self._scheduler = model, network, stepper, scheduler
         self._batches, self._error_of, self._place = batches, error_of, place
         self._clip, self._watch = clip, watch
+        self._penalty, self._average = penalty, average
 
     def make(self, run: RunState, *, watched: bool) -> bool:
         """Make the next step of a `run`, `watched` or not; return False where its numbers are not finite."""
@@ -94,6 +103,10 @@ class Steps:
         if not error.requires_grad:
             raise TypeError("model cuts the gradient between its weights and its answer (detach?)")
         self._place.backward(error)
+        if self._penalty:
+            for weight in self._model.parameters():
+                if weight.grad is not None:
+                    weight.grad.add_(weight.detach(), alpha=self._penalty)
         if watched and self._watch is not None:
             with untouched(self._model, self._place.device):
                 run.watched = numbers_by_name("watch", self._watch(self._model), run.columns)
@@ -105,6 +118,8 @@ class Steps:
         if not isinstance(self._scheduler, ReduceLROnPlateau):
             self._scheduler.step()
         run.step += 1
+        if self._average is not None:
+            self._average.add(run.step, run.stale)
         return True
 
 

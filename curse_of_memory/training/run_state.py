@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from curse_of_memory.training.batches import Batches
+from curse_of_memory.training.averaged_weights import AveragedWeights
+from curse_of_memory.training.batches import BatchSource
 from curse_of_memory.training.checkpoints import Checkpoint
 from curse_of_memory.training.log import Log
 from curse_of_memory.training.metrics import Metric
@@ -25,7 +26,7 @@ class RunState:
     ----------
     model, optimizer, scheduler
         What is trained, and by what; they have states of their own.
-    batches : Batches
+    batches : BatchSource
         Where they come from.
     validate_every : int
         Steps from one validation to the next.
@@ -37,6 +38,8 @@ class RunState:
         By which the best weights are selected.
     log : Log
         Has the history, as it grows.
+    average : AveragedWeights, optional
+        What is evaluated, and kept, in place of the weights.
     """
 
     def __init__(
@@ -44,15 +47,19 @@ class RunState:
         model: nn.Module,
         optimizer: Optimizer,
         scheduler: LRScheduler,
-        batches: Batches,
+        batches: BatchSource,
         validate_every: int,
         file: Checkpoint,
         place: OneProcess,
         metric: Metric,
         log: Log,
+        average: AveragedWeights | None = None,
     ):
         self._model, self._optimizer, self._scheduler = model, optimizer, scheduler
         self._trained = {"model": model, "optimizer": optimizer, "scheduler": scheduler}
+        self._average = AveragedWeights(model, None, None) if average is None else average
+        if average is not None:
+            self._trained["average"] = average
         self._batches, self._every, self._file, self._place = batches, validate_every, file, place
         self._metric, self._log = metric, log
         self._callers: dict | None = None
@@ -136,7 +143,8 @@ class RunState:
         test = math.nan
         if best:
             self.best_loss, self.best_score, self.stale = loss, score, 0
-            self.best = copy.deepcopy(self._model.state_dict())
+            with self._average.in_place():
+                self.best = copy.deepcopy(self._model.state_dict())
             if tested is not None:
                 test = self.test = tested()
         elif finite:
@@ -172,9 +180,9 @@ class RunState:
             self._write()
 
     def _write(self) -> None:
-        generators = self._place.gathered(generator_states(self._place.device))
+        generators, at = self._place.gathered(generator_states(self._place.device)), self._batches.at
         if self._place.is_first:
             state = {name: part.state_dict() for name, part in self._trained.items()}
             state |= {name: getattr(self, name) for name in self._OWN}
-            self._file.write(state | {"generators": generators, "at": self._batches.at})
+            self._file.write(state | {"generators": generators, "at": at})
             self._written_at = self.step

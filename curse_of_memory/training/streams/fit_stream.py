@@ -1,0 +1,274 @@
+"""Training one model on one long text, through whose rows its state is handed on."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from curse_of_memory.nn.recurrence.compiled.subnormals import subnormals_flushed
+from curse_of_memory.tasks.sampling import fingerprint
+from curse_of_memory.tools import checks, devices
+from curse_of_memory.tools.random_streams import stream
+from curse_of_memory.tools.run_notes import run_notes
+from curse_of_memory.training.averaged_weights import AveragedWeights
+from curse_of_memory.training.checkpoints import identity, weights_of
+from curse_of_memory.training.demands import check_answers, trained_dtype
+from curse_of_memory.training.log import Log
+from curse_of_memory.training.loop import Ends, Steps, train
+from curse_of_memory.training.metrics import metric_of
+from curse_of_memory.training.own_checkpoints import checkpoint_of
+from curse_of_memory.training.processes import processes
+from curse_of_memory.training.result import FitResult, verdict
+from curse_of_memory.training.run_state import RunState
+from curse_of_memory.training.schedules import checked_schedule, scheduler_of
+from curse_of_memory.training.settings import checked_settings
+from curse_of_memory.training.streams.rows import Rows, checked_text, side_by_side
+from curse_of_memory.training.streams.text_loss import check_run, losses_of_rows, run_chunk, token_loss
+from curse_of_memory.training.untouched import untouched
+
+__all__ = ["fit_stream"]
+
+TRIED = 4  # rows that the model is tried on before it is trained
+PLATEAU = 10  # validations in a row without a better one
+
+
+class _Chunks(nn.Module):
+    """A model as processes call it: its answer to a chunk, and the state to go on from."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return run_chunk(self.model, x, state)
+
+
+def fit_stream(
+    model: nn.Module,
+    text: Tensor,
+    validation: Tensor,
+    *,
+    steps: int = 1000,
+    rows: int = 64,
+    chunk: int = 70,
+    learning_rate: float = 0.001,
+    schedule: str | Sequence[int] = "constant",
+    penalty: float = 0.0,
+    clip: float = 0.5,
+    validate_every: int = 200,
+    validation_rows: int = 1,
+    average_after: int | None = None,
+    average_from: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "auto",
+    fabric=None,
+    full_precision: bool = True,
+    progress: bool = False,
+    log: str | Path | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+) -> FitResult:
+    """Train `model` to predict the next token of a long text with Adam; the model ends with its best weights.
+
+    The text is cut into `rows` pieces that follow each other. Each step reads the next `chunk` tokens of all
+    of them, from the state that the step before has left, which hands on no gradient. At the end of the rows
+    a new walk begins, from a state at rest, and some tokens further on or back.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Has ``run(x, state)``: maps tokens ``(rows, time)`` and a state, None at rest, to logits
+        ``(rows, time, token)`` and the next state, tensors or tuples, lists and dictionaries of them. It is
+        moved to `device`.
+    text, validation : Tensor of shape ``(tokens,)``
+        Whole numbers: what it learns, and the text by which the best weights are selected.
+    steps : int
+        Number of updates.
+    rows, chunk : int
+        Pieces of the text that are read side by side, and steps of each in an update.
+    learning_rate : float
+        Of Adam.
+    schedule : {'constant', 'cosine', 'plateau'} or sequence of int
+        How the learning rate falls, as :func:`curse_of_memory.training.fit` has it: not at all, along a
+        cosine, tenfold after 10 validations without a better one, or tenfold after each of these steps.
+    penalty : float
+        λ of λ/2 |w|², which is added to the loss per token; training losses are told without it.
+    clip : float
+        Largest norm of the gradient; `math.inf` clips nothing.
+    validate_every : int
+        Steps from one validation to the next.
+    validation_rows : int
+        Pieces into which the text of the validation is cut, each read from a state at rest; one is the text
+        as it stands, more are faster.
+    average_after, average_from : int, optional
+        From the step on that follows so many validations in a row without a better one, or from this step on
+        at the latest, the mean of the weights over all steps since is what is evaluated and kept. Training
+        itself goes on with the weights. There is no mean if neither is given.
+    seed : int
+        Names where walks start, and what the model draws at each step, such as masks of dropout: torch's
+        generators are seeded for it and then as they were before. The model brings its initial weights.
+    device : str or torch.device
+        ``"auto"`` is CUDA where there is one.
+    fabric : lightning.fabric.Fabric, optional
+        As for :func:`curse_of_memory.training.fit`; each process takes its share of the rows.
+    full_precision : bool
+        Take products of float32 in float32, whatever torch's own settings are.
+    progress : bool
+        Show a progress bar, in the first process.
+    log : path, optional
+        A CSV file of the history, with a line for each validation as it happens.
+    checkpoint : path, optional
+        Written whole at every validation, with the carried state. If the file is there already, the run goes
+        on from it along the very trajectory it would have taken. Without one, a training in a notebook that a
+        batch runs keeps its own, as :func:`curse_of_memory.training.fit` does.
+    checkpoint_every : int, optional
+        Steps after which the checkpoint is written between validations, too.
+
+    Returns
+    -------
+    FitResult
+        Losses are cross-entropies per token, in nats. The history has columns ``step, epoch, training_loss,
+        validation_loss, learning_rate``; an epoch is a walk.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers, what is no text, a text without a chunk for each row, a model without weights to
+        train or without ``run``, or one that in evaluation is random, keeps state between calls or mixes
+        rows; a checkpoint that is damaged, foreign or of another run; or rows that processes cannot share
+        evenly.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn import CausalTransformer
+    >>> model = CausalTransformer(8, 1, heads=2, vocabulary=3, seed=0)
+    >>> text = torch.arange(400) % 3
+    >>> result = fit_stream(model, text, text[:50], steps=40, rows=4, chunk=8, validate_every=20)
+    >>> result.status, result.history.epoch.round(2).tolist()
+    ('finished', [0.0, 1.67, 3.33])
+    """
+    count = checks.positive_int("steps", steps)
+    settings = checked_settings(
+        0.0,
+        clip,
+        None,
+        rows=rows,
+        chunk=chunk,
+        validate_every=validate_every,
+        validation_rows=validation_rows,
+    )
+    begins = {"average_after": average_after, "average_from": average_from}
+    for name, number in {**begins, "checkpoint_every": checkpoint_every}.items():
+        if number is not None:
+            checks.positive_int(name, number)
+    for name, value in {"full_precision": full_precision, "progress": progress}.items():
+        checks.flag(name, value)
+    penalty = checks.non_negative("penalty", penalty)
+    learning_rate = checks.positive("learning_rate", learning_rate)
+    seed = checks.seed("seed", seed)
+    falls = checked_schedule(schedule)
+    text, unseen = checked_text("text", text), checked_text("validation", validation)
+    if validation_rows >= len(unseen):
+        raise ValueError(f"validation_rows must be below {len(unseen)}, its tokens, got {validation_rows}")
+    trained_dtype(model)
+    check_run(model)
+    lines = Log(log, checkpoint)
+
+    place = processes(fabric, device, rows=rows, validation_rows=validation_rows)
+    source = Rows(text, rows, chunk, seed=seed, place=place)
+    modes = {part: part.training for part in model.modules()}
+    model.to(place.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    scheduler = scheduler_of(falls, optimizer, steps=count, epoch=1, decay_patience=PLATEAU)
+    average = AveragedWeights(model, average_after, average_from)
+
+    settings |= {"seed": seed, "learning_rate": learning_rate, "penalty": penalty}
+    settings |= {name: value for name, value in begins.items() if value is not None}
+    settings |= {"model": identity(model), "shapes": weights_of(model), "text": source.names["task"]}
+    settings |= {"validation": fingerprint([unseen.numpy()]), "schedule": falls}
+    settings |= {"steps": count} if falls == "cosine" else {}
+    decides = {"text": text, "validation": unseen, "steps": count, "schedule": falls}
+    decides |= {"full_precision": full_precision, "device": place.device}
+    alone = fabric is None
+    file = checkpoint_of(
+        checkpoint, "a fit of a stream", settings, [model], decides, place.device, alone=alone
+    )
+    by_loss = metric_of("loss", token_loss)
+    run = RunState(model, optimizer, scheduler, source, validate_every, file, place, by_loss, lines, average)
+    network, stepper = place.set_up(_Chunks(model), optimizer)
+
+    def error_of(x: Tensor, y: Tensor) -> Tensor:
+        def like_the_last() -> Any:
+            with untouched(model, place.device), torch.no_grad():
+                return network(x, None)[1]
+
+        state = None if source.begins(run.step) else source.carried.state(like_the_last)
+        draws = stream("draws of a model", seed, run.step, place.rank).integers(2**63)
+        with devices.torch_draws(int(draws), place.device):
+            logits, last = network(x, state)
+        source.carried.hand_on(last)
+        return token_loss(logits, y)
+
+    def validate() -> Sequence[float]:
+        network.eval()
+        with average.in_place():
+            losses = losses_of_rows(network, seen, chunk, place)
+        network.train()
+        return 2 * losses
+
+    try:
+        model.train()
+        run.resume()
+        seen = place.share(side_by_side(unseen, validation_rows))
+        with devices.full_precision(full_precision):
+            check_answers(model, source.training(0).inputs[:TRIED], None, place.device)
+        started = time.perf_counter() - run.seconds
+        steps_of = Steps(
+            model,
+            network,
+            stepper,
+            scheduler,
+            source,
+            error_of,
+            place,
+            clip,
+            None,
+            penalty=penalty,
+            average=average,
+        )
+        hidden = not (progress and place.is_first)
+        with (
+            devices.full_precision(full_precision),
+            subnormals_flushed(),
+            tqdm(total=count, initial=run.step, disable=hidden, desc="training") as bar,
+        ):
+            status = train(
+                run,
+                Ends(count, None, None),
+                steps_of,
+                validate,
+                checkpoint_every=checkpoint_every,
+                bar=bar,
+                notes=run_notes(),
+            )
+        if status != "diverged":
+            run.leave()
+        model.load_state_dict(run.best)
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+        run.give_generators_back()
+    first, last = (run.history[k]["validation_loss"] for k in (0, -1))
+    return FitResult(
+        verdict(status, first, last, improved=run.improved),
+        run.best_loss,
+        run.step,
+        pd.DataFrame(run.history),
+        time.perf_counter() - started,
+        run.best_score,
+    )
