@@ -366,6 +366,53 @@ FUNCTIONS = {
         {"uses": "array", "start": "number", "ramp": "count"},
     ),
     "safe_step": (expiry.safe_step, {"loss": expiry.span_loss(CURVE, 3)}, {"loss": "thing"}),
+    "kind_spans": (
+        expiry.kind_spans,
+        {"losses": [expiry.span_loss(CURVE, 3)], "shares": [1.0], "alpha": 0.1},
+        {"losses": "thing", "shares": "list", "alpha": "number"},
+    ),
+    "exponential_kinds": (
+        expiry.exponential_kinds,
+        {"times": [5.0], "shares": [1.0], "alpha": 0.1, "variance": 1.0},
+        {"times": "list", "shares": "list", "alpha": "positive", "variance": "positive"},
+    ),
+    "largest_saving": (
+        expiry.largest_saving,
+        {"times": [5.0], "shares": [1.0]},
+        {"times": "list", "shares": "list"},
+    ),
+    "evict": (
+        expiry.evict,
+        {"weights": [0.5, 0.5], "values": [[1.0], [2.0]], "kept": [True, False]},
+        {"weights": "array", "values": "array", "kept": "array"},
+    ),
+    "dropped_mass": (expiry.dropped_mass, {"dropped": 2, "gaps": [0.5]}, {"gaps": "array"}),
+    "window_mass": (
+        expiry.window_mass,
+        {"memories": 4, "window": 2, "score_range": 1.0},
+        {"memories": "count", "window": "count", "score_range": "number"},
+    ),
+    "sink_mass": (
+        expiry.sink_mass,
+        {"memories": 9, "sinks": 1, "window": 2, "score_range": 1.0, "sink_gap": 2.0},
+        {
+            "memories": "count",
+            "sinks": "count",
+            "window": "count",
+            "score_range": "number",
+            "sink_gap": "number",
+        },
+    ),
+    "heavy_hitter_mass": (
+        expiry.heavy_hitter_mass,
+        {"memories": 4, "kept": 2, "drift": 0.1},
+        {"memories": "count", "kept": "count", "drift": "number"},
+    ),
+    "gate_threshold_mass": (
+        expiry.gate_threshold_mass,
+        {"dropped": 4, "log_threshold": -3.0, "kept_log_gates": [0.0], "score_range": 1.0},
+        {"log_threshold": "number", "kept_log_gates": "array", "score_range": "number"},
+    ),
     "reparameterization.best": (
         reparameterization.best,
         {"a": 1.0, "b": 0.5},
@@ -726,8 +773,9 @@ def test_an_ill_input_is_refused_in_one_line_that_names_the_argument(name, argum
 # results, which functions make, and what other lists hold
 MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
-    "EquispacedError", "ExponentialFit", "BestSpan", "LiveMemories", "SpanLoss",
-    "FitResult", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds", "LowerBound", "LyapunovNorm",
+    "EquispacedError", "ExponentialFit", "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories",
+    "SpanLoss", "FitResult", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds", "LowerBound",
+    "LyapunovNorm",
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip
 

@@ -58,10 +58,12 @@ PUBLIC = {
         "jacobian_bounds", "largest_state", "time_constant",
     },
     "theory.expiry": {
-        "BestSpan", "LiveMemories", "LogitNormalSpans", "SpanLoss", "blind_span", "charge", "charge_gradient",
-        "exponential_span", "last_reached", "learnt_span", "life", "live_memories", "mask", "ramp_factor",
-        "ramp_steps", "reach", "safe_step", "serves_next_step", "sharp_span", "span_kernel", "span_loss",
-        "window_error",
+        "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories", "LogitNormalSpans", "SpanLoss",
+        "blind_span", "charge", "charge_gradient", "dropped_mass", "evict", "exponential_kinds",
+        "exponential_span", "gate_threshold_mass", "heavy_hitter_mass", "kind_spans", "largest_saving",
+        "last_reached", "learnt_span", "life", "live_memories", "mask", "ramp_factor", "ramp_steps", "reach",
+        "safe_step", "serves_next_step", "sharp_span", "sink_mass", "span_kernel", "span_loss",
+        "window_error", "window_mass",
     },
     "theory.reparameterization": {
         "REPARAMETERIZATIONS", "Registry", "Reparameterization", "best", "get",

@@ -1,5 +1,14 @@
 """Theory of memories that expire (Expire-Span, 2105.06548): their life, their number, price and worth."""
 
+from curse_of_memory.theory.expiry.eviction import (
+    EvictionCertificate,
+    dropped_mass,
+    evict,
+    gate_threshold_mass,
+    heavy_hitter_mass,
+    sink_mass,
+    window_mass,
+)
 from curse_of_memory.theory.expiry.life import (
     last_reached,
     life,
@@ -20,16 +29,26 @@ from curse_of_memory.theory.expiry.price import (
     window_error,
 )
 from curse_of_memory.theory.expiry.span_loss import BestSpan, SpanLoss, span_loss
+from curse_of_memory.theory.expiry.water_level import KindSpans, exponential_kinds, kind_spans, largest_saving
 
 __all__ = [
     "BestSpan",
+    "EvictionCertificate",
+    "KindSpans",
     "LiveMemories",
     "LogitNormalSpans",
     "SpanLoss",
     "blind_span",
     "charge",
     "charge_gradient",
+    "dropped_mass",
+    "evict",
+    "exponential_kinds",
     "exponential_span",
+    "gate_threshold_mass",
+    "heavy_hitter_mass",
+    "kind_spans",
+    "largest_saving",
     "last_reached",
     "learnt_span",
     "life",
@@ -41,7 +60,9 @@ __all__ = [
     "safe_step",
     "serves_next_step",
     "sharp_span",
+    "sink_mass",
     "span_kernel",
     "span_loss",
     "window_error",
+    "window_mass",
 ]

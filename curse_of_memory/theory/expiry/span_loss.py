@@ -112,7 +112,7 @@ class SpanLoss:
         left = np.cumsum(w[::-1])[::-1]  # Σ_{s>=n} w_s
         seen = sliding_window_view(w[1:], R)[: lags.size]  # on the ramp of the spans n to n + 1
         total, first = seen.sum(1), seen @ j
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             lowest = np.where(total > 0, (first - alpha * R * R / 2) / total, 0.0)
         u = np.clip(lowest, 0.0, 1.0)
         error = ((j - u[:, None]) ** 2 * seen).sum(1) / R**2 + left[lags + R + 1]
