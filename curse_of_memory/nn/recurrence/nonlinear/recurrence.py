@@ -41,11 +41,13 @@ def naive_recurrence(
     *,
     dt: float | Tensor = 1.0,
     diagonal: bool = False,
+    kept: Tensor | None = None,
 ) -> Outputs[Tensor]:
     """Return what :func:`recurrence` returns for the same arguments, one step after the other.
 
     The naive form of the equation, which the fast one must equal: `cell`, `x`, `recurrent`, `inputs`, `bias`,
-    `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`.
+    `readout`, `initial`, `dt` and `diagonal` are those of :func:`recurrence`. What that one cannot: `kept`,
+    ``(batch, m)``, multiplies state 0 where W does, and nowhere else, such as a mask of dropout.
     """
     sizes = _sizes(cell, x, recurrent, inputs, bias, readout, initial, dt, diagonal)
     m = sizes.width
@@ -67,7 +69,7 @@ def naive_recurrence(
     states = list(initial.split(m, -1))
     outputs = []
     for k in range(x.shape[-2]):
-        states = _step(cell, [d[k] for d in drives], weights, states, steps, diagonal)
+        states = _step(cell, [d[k] for d in drives], weights, states, steps, diagonal, kept)
         outputs.append(states[0])
     y = torch.stack(outputs, -2) if outputs else drive[..., :m] + 0 * initial[..., None, :m]
     return Outputs(y if readout is None else y @ _over_time(readout).mT, torch.cat(states, -1))
@@ -78,11 +80,13 @@ def _over_time(weight: Tensor) -> Tensor:
     return weight if weight.ndim == 2 else weight[:, None]
 
 
-def _step(cell, drives, weights, states, steps, diagonal) -> list[Tensor]:
+def _step(cell, drives, weights, states, steps, diagonal, kept) -> list[Tensor]:
     """Go once through the stages; drives and weights have one item per stage, states and steps per state."""
     states, values = list(states), []
     for stage, drive, weight in zip(cell.stages, drives, weights, strict=True):
         h, count = states[stage.source], len(stage.computes)
+        if kept is not None and stage.source == 0:
+            h = kept * h
         if count:
             recurrent = (h if count == 1 else torch.cat([h] * count, -1)) * weight if diagonal else h @ weight
             preactivations = (recurrent + drive).chunk(count, -1) if count > 1 else (recurrent + drive,)
