@@ -662,6 +662,17 @@ FUNCTIONS = {
         {"split": "test", "data": "stand-in"},
         {"split": "name", "averaged": "count", "data": "name", "size": "count", "seed": "seed"},
     ),
+    "HeartRate": (
+        com.tasks.HeartRate,
+        {"data": "stand-in"},
+        {
+            "division": "name",
+            "samples": "count",
+            "averaged": "count",
+            "patients_seed": "seed",
+            "data": "name",
+        },
+    ),
     "NoisyImages": (
         com.tasks.NoisyImages,
         {"split": "test", "data": "stand-in"},

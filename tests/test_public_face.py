@@ -74,10 +74,10 @@ PUBLIC = {
         "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
     "tasks": {
-        "Adding", "AttentionApproximation", "Batch", "Copying", "FitzHughNagumo", "LinearFunctional",
-        "Lorenz96", "NoisyImages", "PennTreebank", "Pointwise", "SequentialImages", "TeacherFilter",
-        "UnitImages",
-        "VolterraFunctional", "WikiText2", "available", "random_rnn", "random_transformer",
+        "Adding", "AttentionApproximation", "Batch", "Copying", "FitzHughNagumo", "HeartRate",
+        "LinearFunctional", "Lorenz96", "NoisyImages", "PennTreebank", "Pointwise", "SequentialImages",
+        "TeacherFilter", "UnitImages", "VolterraFunctional", "WikiText2", "available", "random_rnn",
+        "random_transformer",
     },
     "training": {
         "ExpectedLoss", "FitResult", "fit", "fit_expected", "fit_stream", "run_all", "sweep", "text_losses",

@@ -5,6 +5,7 @@ from curse_of_memory.tasks.attention import AttentionApproximation
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.tasks.data_files import available
 from curse_of_memory.tasks.fitzhugh_nagumo import FitzHughNagumo
+from curse_of_memory.tasks.heart_rate import HeartRate
 from curse_of_memory.tasks.images import SequentialImages
 from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
@@ -23,6 +24,7 @@ __all__ = [
     "Batch",
     "Copying",
     "FitzHughNagumo",
+    "HeartRate",
     "LinearFunctional",
     "Lorenz96",
     "NoisyImages",

@@ -50,7 +50,8 @@ def _table() -> dict[str, dict[str, DataFile]]:
 FILES = _table()
 """Data sets by name, and their files by what they are called there.
 
-Members of an archive have no address of their own; where their MD5 is published, that is their checksum.
+Members of a published archive have no address of their own; where their MD5 is published, that is their
+checksum. An archive without an address is somebody's own: it is taken where it lies, else the single files.
 """
 
 # What has to be there for every split of a data set: its files, or its archive. A part of the training set is
@@ -134,7 +135,7 @@ def available(name: str, *, download: bool = False) -> bool:
 
     Parameters
     ----------
-    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters'}
+    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters', 'bidmc'}
         The data set. Of CIFAR-10, a part of the training set and the test set are enough.
     download : bool
         Whether what is missing is downloaded. That is tried once in a process for each set; where it fails,
@@ -153,7 +154,7 @@ def available(name: str, *, download: bool = False) -> bool:
     Traceback (most recent call last):
         ...
     ValueError: name must be one of 'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', \
-'ptb_characters'; got 'minst' (did you mean 'mnist'?)
+'ptb_characters', 'bidmc'; got 'minst' (did you mean 'mnist'?)
     """
     files = FILES[checks.one_of("name", name, FILES)]
     checks.flag("download", download)
@@ -167,8 +168,9 @@ def available(name: str, *, download: bool = False) -> bool:
 def _comes(name: str) -> bool:
     """Return whether a data set that is not here could be downloaded; it is tried once, a failure is said."""
     files = FILES[name]
+    archive, members = files.get("archive"), [file for key, file in files.items() if key != "archive"]
     try:
-        for file in [files["archive"]] if "archive" in files else files.values():
+        for file in [archive] if archive is not None and archive.urls else members:
             fetch(file)
     except (FileNotFoundError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
@@ -185,7 +187,7 @@ def files_read(name: str) -> dict[str, str]:
 
     Parameters
     ----------
-    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters'}
+    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters', 'bidmc'}
         The data set.
 
     Raises
@@ -198,11 +200,14 @@ def files_read(name: str) -> dict[str, str]:
     files = FILES[checks.one_of("name", name, FILES)]
     _named_folder()  # a variable that leads nowhere is refused also where nothing is looked for
     members = [file for key, file in files.items() if key != "archive"]
-    if "archive" in files:
+    archive = files.get("archive")
+    if archive is not None and not archive.urls:
+        members = members if _lying(archive) is None else [archive]
+    elif archive is not None:
         lying = [file for file in members if _lying(file) is not None]
         parts = [{f.path for f in members if key in f.path} for key in _PARTS[name]]
         missing = any(not part & {file.path for file in lying} for part in parts)
-        members = [*lying, files["archive"]] if missing else lying
+        members = [*lying, archive] if missing else lying
     return {file.path: file.checksum for file in members}
 
 

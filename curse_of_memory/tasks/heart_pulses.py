@@ -2,12 +2,15 @@
 
 Algorithm
 ---------
-The rate of a patient, in beats a minute, goes back to a mean of its own while noise drives it, dr = (m − r)/τ
-dt + s √(2/τ) dW with τ of 60 seconds, and its integral is the phase of the heart. Both waves are sums of bumps
-e^{κ (cos 2π(phase − p) − 1)} on that phase, a beat high and narrow in the electrocardiogram, a pulse with a
-second and lower crest in the other wave; size, level, delay and crest are each patient's own. Breathing moves
-the level, and there is white noise. The monitor shows the mean rate of the last eight seconds, rounded, and
-fails one patient for four seconds, as the real one does.
+The rate of a patient, in beats a minute, goes back to a mean of its own while noise drives it,
+
+    dr = (m − r)/τ dt + s √(2/τ) dW,      τ = 60 seconds,
+
+and its integral is the phase φ of the heart. Both waves are sums of bumps e^{κ (cos 2π(φ − p) − 1)}: a beat,
+high and narrow, in the electrocardiogram, a pulse with a second and lower crest in the other wave; size,
+level, delay and crest are each patient's own. Breathing moves the level, and there is white noise. The
+monitor shows the mean rate of the last eight seconds, rounded, and fails one patient for four seconds, as the
+real one does.
 """
 
 import numpy as np

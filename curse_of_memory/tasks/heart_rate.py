@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from curse_of_memory.tasks.data_sets import DataSet
 from curse_of_memory.tasks.heart_pulses import made_recordings
 from curse_of_memory.tasks.heart_recordings import CHANNELS, RATE, Recordings, read_recordings
-from curse_of_memory.tasks.heart_windows import EVERY, LENGTH, PARTS, windows_of
+from curse_of_memory.tasks.heart_windows import DIVISIONS, EVERY, LENGTH, PARTS, windows_of
 from curse_of_memory.tasks.sampling import Batch, Splits, drawn_by, placed
 from curse_of_memory.tools import checks
 
@@ -28,6 +28,7 @@ BIDMC = DataSet(
 """The recordings of all patients, with their stand-in."""
 
 CHUNK = 256  # windows that are cut out at once
+STILL = 1e-6  # the least deviation by which a channel is divided
 
 
 class HeartRate:
@@ -45,6 +46,8 @@ class HeartRate:
         The last so many of the 4000 samples of a window are read.
     averaged : int
         Samples whose mean is one step; it divides `samples`.
+    normalised : bool
+        Whether each channel of each window has mean 0 and deviation 1, over the steps that are read.
     patients_seed : int
         Names the division of patients.
     data : {'real', 'stand-in', 'auto'}
@@ -61,8 +64,9 @@ class HeartRate:
     Notes
     -----
     Inputs are ``(batch, samples / averaged, 2)``, in the units of the files, pulse wave (PLETH) and
-    electrocardiogram (II); targets ``(batch, 1)`` in beats a minute. Neither is normalised. The attribute
-    `windows` says whose each window is, `stand_in` what stands in for what; it is empty for the real data.
+    electrocardiogram (II); targets ``(batch, 1)`` in beats a minute. The public code normalises neither. The
+    attribute `windows` says whose each window is, `stand_in` what stands in for what, and is empty for the
+    real data.
 
     Examples
     --------
@@ -79,13 +83,16 @@ class HeartRate:
         *,
         samples: int = LENGTH,
         averaged: int = 1,
+        normalised: bool = False,
         patients_seed: int = 0,
         data: str = "real",
     ):
+        checks.one_of("division", division, DIVISIONS)
         if checks.positive_int("samples", samples) > LENGTH:
             raise ValueError(f"samples must be at most {LENGTH}, got {samples}")
         if samples % checks.positive_int("averaged", averaged):
             raise ValueError(f"averaged must divide samples, {samples}, got {averaged}")
+        self.normalised = checks.flag("normalised", normalised)
         checks.seed("patients_seed", patients_seed)
         self.samples, self.averaged, self.horizon = samples, averaged, samples // averaged
         source = BIDMC.source(data)
@@ -100,7 +107,7 @@ class HeartRate:
     def __repr__(self) -> str:
         return (
             f"HeartRate({self.division!r}, windows={len(self)}, samples={self.samples}, "
-            f"averaged={self.averaged}, patients_seed={self.patients_seed}"
+            f"averaged={self.averaged}, normalised={self.normalised}, patients_seed={self.patients_seed}"
             f"{', stand-in' if self.stand_in else ''})"
         )
 
@@ -175,9 +182,7 @@ class HeartRate:
             parts.append(self._batch(np.sort(rows), "cpu", dtype))
         return Splits(*parts)
 
-    def _batch(
-        self, rows: NDArray[np.int64], device: torch.device | str, dtype: torch.dtype | None
-    ) -> Batch:
+    def _batch(self, rows: NDArray[np.int64], device: torch.device | str, dtype: torch.dtype | None) -> Batch:
         labels = torch.from_numpy(self.windows.label[rows, None])
         return Batch(
             placed(torch.from_numpy(self._waves(rows)), device, dtype), placed(labels, device, dtype)
@@ -192,4 +197,7 @@ class HeartRate:
             some = slice(start, start + CHUNK)
             waves = every[self.windows.patient[rows[some]], begin[some]]
             made[some] = waves.reshape(*waves.shape[:2], -1, self.averaged).mean(-1).transpose(0, 2, 1)
+        if self.normalised:
+            made -= made.mean(1, keepdims=True)
+            made /= np.maximum(made.std(1, keepdims=True), STILL)
         return made

@@ -77,7 +77,7 @@ def _recordings(signals: str, content: Callable[[str], bytes], where: str = "") 
 def read_table(
     name: str, raw: bytes, columns: tuple[str, ...], rows: int, *, gaps: bool = False
 ) -> NDArray[np.float64]:
-    """Return some columns of a comma-separated table, ``(row, column)``.
+    r"""Return some columns of a comma-separated table, ``(row, column)``.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def read_table(
 
     Examples
     --------
-    >>> read_table("table.csv", b"Time, II, PLETH\\n0, 0.5, 1\\n1, 0.25, 2\\n", ("PLETH", "II"), 2)
+    >>> read_table("table.csv", b"Time, II, PLETH\n0, 0.5, 1\n1, 0.25, 2\n", ("PLETH", "II"), 2)
     array([[1.  , 0.5 ],
            [2.  , 0.25]])
     """

@@ -11,7 +11,7 @@ and 2384 others, and these into 1192 for testing and 1192 for validation, each t
 from the seed 123456. Windows follow each other every three seconds, so that most for testing have a neighbour
 for training, of the same heart, on nearly the same samples. Whole patients are divided instead to see what is
 known of others' hearts. In which order the archive has its windows is not known: here they are patient by
-patient and in the order of time. So the official division is the same draw, not digit by digit the same windows.
+patient and in the order of time. So the official division is the same draw, of other windows perhaps.
 """
 
 from collections.abc import Callable
@@ -93,7 +93,9 @@ def windows_of(recordings: Recordings, division: str, seed: int) -> Windows:
     labels = recordings.rates[:, LABELLED::EVERY][:, :count]
     patient, place = np.nonzero(np.isfinite(labels))
     part = (
-        _divided(len(patient), _official_order) if by_chance else _divided(len(labels), draws.permutation)[patient]
+        _divided(len(patient), _official_order)
+        if by_chance
+        else _divided(len(labels), draws.permutation)[patient]
     )
     return Windows(patient, place, labels[patient, place], part)
 
@@ -104,9 +106,9 @@ def _official_order(count: int) -> NDArray[np.int64]:
 
 
 def _divided(count: int, order: Callable[[int], NDArray[np.int64]]) -> NDArray[np.str_]:
-    """Return the part of each of `count` things: three of ten are put aside, and half of these for testing."""
+    """Return the part of each of `count` things: three of ten are put aside, half of them for testing."""
     aside = 3 * count // 10
-    training, others = np.split(order(count), [count - aside])
+    others = order(count)[count - aside :]
     part = np.full(count, "train", dtype="<U10")
     part[others] = "validation"
     part[others[order(aside)[: -(-aside // 2)]]] = "test"
@@ -144,7 +146,7 @@ def nearest_error(windows: Windows) -> float:
 
 
 def share_beside_training(windows: Windows) -> float:
-    """Return the share of test windows that begin three seconds before or after one of training, or with it."""
+    """Return the share of test windows with a training window of the same patient at most 3 seconds away."""
     _, distance = _nearest_training(windows)
     return float((distance[windows.rows("test")] <= 1).mean())
 

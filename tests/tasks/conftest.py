@@ -1,5 +1,6 @@
 """A machine without real data and without network, and small files in the formats of the real ones."""
 
+import functools
 import gzip
 import hashlib
 import io
@@ -14,7 +15,7 @@ import pooch
 import pytest
 import requests
 
-from curse_of_memory.tasks import data_files
+from curse_of_memory.tasks import data_files, heart_recordings
 from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile
 
 LINES = {
@@ -125,3 +126,41 @@ def small_wikitext_archive(write):
             archive.writestr(f"wikitext-2/wiki.{part}.tokens", text)
     write("wikitext2", "archive", packed.getvalue())
     return LINES
+
+
+PATIENTS, WINDOWS = 7, 14
+ROWS, SECONDS = 4001 + 375 * (WINDOWS - 1), 32 + 3 * (WINDOWS - 1)
+
+
+@functools.cache
+def heart_tables() -> dict[str, bytes]:
+    """Tables as BIDMC has them, of fewer patients and seconds; one monitor has nothing in second 34."""
+    draws = np.random.default_rng(2)
+    tables = {}
+    for patient in range(1, PATIENTS + 1):
+        waves = draws.integers(0, 1000, (ROWS, 2)) / 1000
+        waves[:, 0] += patient
+        rates = draws.integers(60, 120, SECONDS).astype(str)
+        if patient == 3:
+            rates[34] = "NaN"
+        lines = [f"{x:.3f},{y:.3f}" for x, y in waves]
+        tables[f"bidmc_{patient:02d}_PLETH_II.csv"] = "\n".join(["PLETH,II", *lines, ""]).encode()
+        lines = [f"{second},{rate},1,2,3" for second, rate in enumerate(rates)]
+        first = "Time [s], HR, PULSE, RESP, SpO2"
+        tables[f"bidmc_{patient:02d}_Numerics.csv"] = "\n".join([first, *lines, ""]).encode()
+    return tables
+
+
+@pytest.fixture
+def few_patients(monkeypatch):
+    """As if there were few patients, recorded for a short while; returns their tables by name."""
+    for name, value in (("PATIENTS", PATIENTS), ("ROWS", ROWS), ("SECONDS", SECONDS)):
+        monkeypatch.setattr(heart_recordings, name, value)
+    return dict(heart_tables())
+
+
+@pytest.fixture
+def small_bidmc(few_patients, write):
+    """The archive of few patients; returns its tables by name."""
+    write("bidmc", "archive", tar({f"bidmc/{name}": raw for name, raw in few_patients.items()}))
+    return few_patients

@@ -12,6 +12,7 @@ from curse_of_memory.tasks import (
     AttentionApproximation,
     Copying,
     FitzHughNagumo,
+    HeartRate,
     LinearFunctional,
     Lorenz96,
     PennTreebank,
@@ -40,8 +41,10 @@ MAKE = {
     "transformer": (random_transformer, {"width": 4, "heads": 1, "feedforward": 4, "seed": 0}),
     "images": (SequentialImages, {"name": "mnist"}),
     "text": (WikiText2, {}),
+    "heart": (HeartRate, {}),
     "treebank": (PennTreebank, {"level": "words", "data": "stand-in"}),
 }
+FILES_OF = {"images": "small_mnist", "text": "small_wikitext", "heart": "small_bidmc"}
 COUNTS = {
     "adding": ["horizon"],
     "neuron": ["horizon"],
@@ -56,6 +59,7 @@ COUNTS = {
     "transformer": ["width", "heads", "feedforward", "input_size", "output_size"],
     "images": ["size"],
     "text": ["vocabulary", "sequence_length"],
+    "heart": ["samples", "averaged"],
     "treebank": ["size", "vocabulary"],
 }
 NUMBERS = {
@@ -70,14 +74,21 @@ SEEDS = {
     "rnn": ["seed"],
     "transformer": ["seed"],
     "images": ["permuted", "split_seed"],
+    "heart": ["patients_seed"],
 }
-FLAGS = {"attention": ["projected"], "teacher": ["normalized"], "images": ["row_by_row"]}
+FLAGS = {
+    "attention": ["projected"],
+    "teacher": ["normalized"],
+    "images": ["row_by_row"],
+    "heart": ["normalised"],
+}
 WORDS = {
     "linear": ["inputs"],
     "copying": ["encoding", "targets"],
     "rnn": ["activation"],
     "images": ["name", "split"],
     "text": ["split"],
+    "heart": ["division", "data"],
     "treebank": ["level", "split", "data"],
 }
 ILL = {
@@ -116,13 +127,15 @@ MORE = [
     ("pointwise", "function", torch.sum),
     ("teacher", "model", "x"),
     ("attention", "heads", 3),
+    ("heart", "samples", 4001),
+    ("heart", "averaged", 3),
 ]
 
 
 @pytest.mark.parametrize(("task", "name", "value"), CASES + MORE)
 def test_an_ill_argument_is_refused_by_its_name_in_one_line(task, name, value, request):
-    if task in ("images", "text"):
-        request.getfixturevalue({"images": "small_mnist", "text": "small_wikitext"}[task])
+    if task in FILES_OF:
+        request.getfixturevalue(FILES_OF[task])
     make, right = MAKE[task]
     with pytest.raises((TypeError, ValueError)) as refusal:
         make(**(right | {name: value}))
@@ -133,8 +146,8 @@ def test_an_ill_argument_is_refused_by_its_name_in_one_line(task, name, value, r
 @pytest.mark.parametrize("seed", [-1, 0.5, True, "x", None, (), (0, -1), (0, 0.5), (0, True), 2**63])
 @pytest.mark.parametrize("task", [t for t in MAKE if t not in ("rnn", "transformer", "treebank")])
 def test_an_ill_seed_of_a_batch_is_refused(task, seed, request):
-    if task in ("images", "text"):
-        request.getfixturevalue({"images": "small_mnist", "text": "small_wikitext"}[task])
+    if task in FILES_OF:
+        request.getfixturevalue(FILES_OF[task])
     make, right = MAKE[task]
     with pytest.raises((TypeError, ValueError), match=r"^seed must"):
         make(**right).sample(2, seed=seed)

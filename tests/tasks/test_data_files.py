@@ -309,15 +309,31 @@ def test_unknown_data_sets_are_refused():
 
 
 def test_every_file_can_be_had():
-    """Each has a checksum of the length of its kind, and a public address, its own or its archive's."""
+    """Each has a checksum of the length of its kind, and a public address: its own, or its archive's.
+
+    An archive of somebody's own has those of its members.
+    """
     lengths = {"sha256": 64, "md5": 32}
     for files in FILES.values():
+        single = [file for key, file in files.items() if key != "archive"]
         for file in files.values():
             algorithm, _, value = file.checksum.partition(":")
             assert len(value) == lengths[algorithm]
             assert set(value) <= set("0123456789abcdef")
-            assert file.urls or files["archive"].urls
+            assert file.urls or files["archive"].urls or (file not in single and all(f.urls for f in single))
         assert len({file.checksum for file in files.values()}) == len(files)
+
+
+def test_an_archive_without_an_address_is_read_where_it_lies_and_never_asked_for(machine, capfd):
+    files = FILES["bidmc"]
+    first = next(file for key, file in files.items() if key != "archive")
+    assert set(files_read("bidmc")) == {file.path for key, file in files.items() if key != "archive"}
+    assert not available("bidmc", download=True)
+    assert machine.asked == list(first.urls)
+    assert repr(first.path) in capfd.readouterr().err
+    put(machine.data, path=files["archive"].path)
+    assert available("bidmc")
+    assert files_read("bidmc") == {files["archive"].path: files["archive"].checksum}
 
 
 def test_the_files_that_are_read_are_those_that_lie_here_or_the_archive(machine):

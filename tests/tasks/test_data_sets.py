@@ -5,10 +5,11 @@ import torch
 
 from curse_of_memory.tasks import SequentialImages, WikiText2, grammar
 from curse_of_memory.tasks.data_files import FILES
+from curse_of_memory.tasks.heart_rate import BIDMC
 from curse_of_memory.tasks.images import IMAGES
 from curse_of_memory.tasks.text import WIKITEXT2
 
-DATA_SETS = [*IMAGES.values(), WIKITEXT2]
+DATA_SETS = [*IMAGES.values(), WIKITEXT2, BIDMC]
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS, ids=lambda one: one.name)

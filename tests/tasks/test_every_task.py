@@ -13,6 +13,7 @@ from curse_of_memory.tasks import (
     AttentionApproximation,
     Copying,
     FitzHughNagumo,
+    HeartRate,
     LinearFunctional,
     Pointwise,
     SequentialImages,
@@ -55,14 +56,17 @@ NUMBERS = {
     "neuron": lambda: FitzHughNagumo(6),
     "copying digits": lambda: Copying(2, 3, encoding="raw"),
 }
-ONCE = {"adding": lambda: Adding(6)}  # numbers as the answer to a whole sequence
+ONCE = {  # numbers as the answer to a whole sequence
+    "adding": lambda: Adding(6),
+    "heart": lambda: HeartRate(samples=96, averaged=16, normalised=True),
+}
 CLASSES = {
     "copying": lambda: Copying(2, 3),
     "images": lambda: SequentialImages("mnist", row_by_row=True),
     "text": lambda: WikiText2(sequence_length=6),
 }
 EVERY = {**NUMBERS, **ONCE, **CLASSES}
-AT_THE_END = ("adding", "images")
+AT_THE_END = ("adding", "heart", "images")
 
 
 @pytest.mark.parametrize("name", {**NUMBERS, **ONCE, "images": None})
@@ -80,7 +84,7 @@ def test_it_fulfils_the_protocol_and_its_class_does_not(make, name):
 
 
 @pytest.fixture
-def make(small_mnist, small_wikitext):
+def make(small_mnist, small_wikitext, small_bidmc):
     """Make a task by name; the files are small ones."""
     return lambda name: EVERY[name]()
 
