@@ -4,6 +4,7 @@ from curse_of_memory.tasks.adding import Adding
 from curse_of_memory.tasks.attention import AttentionApproximation
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.tasks.data_files import available
+from curse_of_memory.tasks.eigenworms import EigenWorms
 from curse_of_memory.tasks.fitzhugh_nagumo import FitzHughNagumo
 from curse_of_memory.tasks.heart_rate import HeartRate
 from curse_of_memory.tasks.images import SequentialImages
@@ -23,6 +24,7 @@ __all__ = [
     "AttentionApproximation",
     "Batch",
     "Copying",
+    "EigenWorms",
     "FitzHughNagumo",
     "HeartRate",
     "LinearFunctional",

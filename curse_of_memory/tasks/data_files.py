@@ -19,8 +19,19 @@ from typing import Any
 
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.extras import require
+from curse_of_memory.tools.files import checksum
 
-__all__ = ["FILES", "VARIABLE", "DataFile", "available", "cache_folder", "fetch", "files_read", "find"]
+__all__ = [
+    "FILES",
+    "VARIABLE",
+    "DataFile",
+    "available",
+    "cache_folder",
+    "fetch",
+    "fetch_form",
+    "files_read",
+    "find",
+]
 
 VARIABLE = "CURSE_OF_MEMORY_DATA"
 
@@ -30,7 +41,10 @@ DOWNLOAD_SECONDS = 1800.0  # the longest download of one file
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file: `path` in a folder of data, `checksum` as ``"algorithm:hex"``, `urls` to download it from."""
+    """One file: `path` in a folder of data, `checksum` as ``"algorithm:hex"``, `urls` to download it from.
+
+    Of a file whose published checksum is not known this is empty; its reader has to know it by its content.
+    """
 
     path: str
     checksum: str
@@ -63,6 +77,15 @@ _OF_TEXTS = ("train", "valid", "test")
 _PARTS = {"cifar10": ("data_batch", "test_batch"), "wikitext2": _OF_TEXTS}
 _PARTS |= {"ptb_words": _OF_TEXTS, "ptb_characters": _OF_TEXTS}
 
+# Of the sets that come in several forms, each of them enough, the files of each form; the best form first.
+_FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "eigenworms": (
+        ("EigenWorms_TRAIN.ts", "EigenWorms_TEST.ts"),
+        ("EigenWorms_TRAIN.arff", "EigenWorms_TEST.arff"),
+        ("Worms_TRAIN.tsv", "Worms_TEST.tsv"),
+    )
+}
+
 
 def cache_folder() -> Path:
     """Return where downloads are kept: pooch's folder of the operating system for this package."""
@@ -83,7 +106,7 @@ def find(file: DataFile) -> Path | None:
         If the variable CURSE_OF_MEMORY_DATA names no folder.
     """
     path = _lying(file)
-    if path is not None:
+    if path is not None and file.checksum:
         algorithm, _, expected = file.checksum.partition(":")
         with path.open("rb") as content:
             actual = hashlib.file_digest(content, algorithm).hexdigest()
@@ -124,8 +147,9 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
             failures.append(f"{url}: {_reason(error)}")
     names = " or ".join(repr(f.path) for f in (*instead, file))
     named = f"{folder} ({VARIABLE})" if folder else f"the folder of {VARIABLE}, which is not set,"
+    no_download = f"no download ({'; '.join(failures)})" if failures else "no address to download it from"
     raise FileNotFoundError(
-        f"no {names} in {named} or in {cache}, and no download ({'; '.join(failures)}): download it "
+        f"no {names} in {named} or in {cache}, and {no_download}: download it "
         f"elsewhere, put it into a folder as {file.path!r}, and let {VARIABLE} name that folder"
     )
 
@@ -135,8 +159,9 @@ def available(name: str, *, download: bool = False) -> bool:
 
     Parameters
     ----------
-    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters', 'bidmc'}
-        The data set. Of CIFAR-10, a part of the training set and the test set are enough.
+    name : str
+        The data set, one of :data:`FILES`. Of CIFAR-10, a part of the training set and the test set are
+        enough.
     download : bool
         Whether what is missing is downloaded. That is tried once in a process for each set; where it fails,
         one line on the standard error says what is missing and what to do.
@@ -150,14 +175,15 @@ def available(name: str, *, download: bool = False) -> bool:
 
     Examples
     --------
-    >>> available("minst")
+    >>> available("minst")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    ValueError: name must be one of 'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', \
-'ptb_characters', 'bidmc'; got 'minst' (did you mean 'mnist'?)
+    ValueError: name must be one of 'mnist', 'fashion_mnist', ...; got 'minst' (did you mean 'mnist'?)
     """
     files = FILES[checks.one_of("name", name, FILES)]
     checks.flag("download", download)
+    if name in _FORMS:
+        return bool(_lying_form(name)) or (download and _comes(name))
     if "archive" in files and _lying(files["archive"]) is not None:
         return True
     needed = [file for key, file in files.items() if key != "archive" and key not in _OPTIONAL]
@@ -170,7 +196,10 @@ def _comes(name: str) -> bool:
     files = FILES[name]
     archive, members = files.get("archive"), [file for key, file in files.items() if key != "archive"]
     try:
-        for file in [archive] if archive is not None and archive.urls else members:
+        if name in _FORMS:
+            fetch_form(name)
+            return True
+        for file in [files["archive"]] if "archive" in files else files.values():
             fetch(file)
     except (FileNotFoundError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
@@ -178,17 +207,48 @@ def _comes(name: str) -> bool:
     return True
 
 
+def fetch_form(name: str) -> dict[str, Path]:
+    """Return the local paths of the best form of a data set that is here whole, by the names of its files.
+
+    Parameters
+    ----------
+    name : {'eigenworms'}
+        A data set that comes in several forms, each of them enough.
+
+    Raises
+    ------
+    ValueError
+        For another name, or if a file has another checksum.
+    FileNotFoundError
+        If the variable CURSE_OF_MEMORY_DATA names no folder, or no form is here whole; as :func:`fetch`.
+    """
+    *better, last = _FORMS[checks.one_of("name", name, _FORMS)]
+    files = FILES[name]
+    form = _lying_form(name) or last
+    instead = () if form is not last else [files[other[0]] for other in better]
+    return {key: fetch(files[key], *instead) for key in form}
+
+
+def _lying_form(name: str) -> tuple[str, ...]:
+    """Return the best form of a data set that is here whole, whatever is in its files; empty if none is."""
+    for form in _FORMS[name]:
+        if all(_lying(FILES[name][key]) is not None for key in form):
+            return form
+    return ()
+
+
 def files_read(name: str) -> dict[str, str]:
     """Return which files of a data set are read on this machine, with the checksums they must have.
 
     These are the files of the set; where it has an archive, those of its members that lie here, or for a part
     of which none does the archive, whether it is here or would be downloaded. So a download changes nothing
-    in the answer, and a file that comes or goes does.
+    in the answer, and a file that comes or goes does. Of a set in several forms they are those of the best
+    form that is here; a file without published checksum has its own.
 
     Parameters
     ----------
-    name : {'mnist', 'fashion_mnist', 'cifar10', 'wikitext2', 'ptb_words', 'ptb_characters', 'bidmc'}
-        The data set.
+    name : str
+        The data set, one of :data:`FILES`.
 
     Raises
     ------
@@ -207,8 +267,16 @@ def files_read(name: str) -> dict[str, str]:
         lying = [file for file in members if _lying(file) is not None]
         parts = [{f.path for f in members if key in f.path} for key in _PARTS[name]]
         missing = any(not part & {file.path for file in lying} for part in parts)
-        members = [*lying, archive] if missing else lying
-    return {file.path: file.checksum for file in members}
+        members = [*lying, files["archive"]] if missing else lying
+    if name in _FORMS:
+        members = [files[key] for key in _lying_form(name) or _FORMS[name][-1]]
+    return {file.path: file.checksum or _own_checksum(file) for file in members}
+
+
+def _own_checksum(file: DataFile) -> str:
+    """Return the checksum of a file that lies here, of which none is published."""
+    path = _lying(file)
+    return f"sha256:{checksum(path)}" if path is not None else ""
 
 
 def _named_folder() -> Path | None:
