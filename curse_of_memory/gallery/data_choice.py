@@ -56,14 +56,17 @@ def decided(
 
 
 def made_of_real_data(out: Path, notebook: Notebook) -> bool:
-    """Return whether the figure in `out` is of real data, as one with a damaged record may be."""
+    """Return whether the figure in `out` is of real data, as one with a damaged record may be.
+
+    So is one for which other real data stand in.
+    """
     if PARAMETER not in notebook.parameters:
         return False
     try:
         record = find_record(out, notebook)
     except ValueError:
         return True
-    return record is not None and not record.stand_in
+    return record is not None and (not record.stand_in or record.stand_in_is_real)
 
 
 def kept_figures(jobs: Mapping[Path, Iterable[Job]]) -> dict[str, str]:

@@ -48,6 +48,8 @@ class Findings:
     stand_in : str
         What stands in for which data, as a task says it of itself; empty if the data are real, or none are
         read.
+    stand_in_is_real : bool
+        Whether what stands in are real data, too, of another set: then no made ones replace the figure.
     """
 
     table: pd.DataFrame
@@ -57,6 +59,7 @@ class Findings:
     printed: pd.DataFrame | None = None
     spread: Mapping[str, Spread] = field(default_factory=dict)
     stand_in: str = ""
+    stand_in_is_real: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class FigureData:
     ----------
     name, title, source : str
         ``paper/figure``, the title, and where the paper shows it.
-    table, message, headline, paper, printed, spread, stand_in
+    table, message, headline, paper, printed, spread, stand_in, stand_in_is_real
         As in :class:`Findings`. Where data stand in for others, title and message say so, and there are no
         numbers of the paper.
     parameters : mapping
@@ -91,6 +94,7 @@ class FigureData:
     printed: pd.DataFrame | None = None
     spread: Mapping[str, Spread] = field(default_factory=dict)
     stand_in: str = ""
+    stand_in_is_real: bool = False
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
         """Return a table of our numbers, their range over the seeds, and the paper's, to `digits` digits."""
@@ -148,6 +152,7 @@ class FigureData:
             versions=versions | numeric_versions(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             stand_in=self.stand_in,
+            stand_in_is_real=self.stand_in_is_real,
         )
 
 
@@ -208,6 +213,7 @@ def figure_data(
                 spread=dict(findings.spread),
                 parameters={key: value for key, value in bound.arguments.items() if key != "data"},
                 stand_in=note,
+                stand_in_is_real=findings.stand_in_is_real,
                 device=device_name(bound.arguments["device"]),
                 seconds=time.perf_counter() - started,
             )

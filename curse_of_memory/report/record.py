@@ -113,6 +113,8 @@ class Record:
     stand_in : str
         What stands in for which data where the real ones could not be had; nothing is said of the paper's
         numbers then, and `paper` is empty. An empty text if the data are real, or none are read.
+    stand_in_is_real : bool
+        Whether what stands in are real data, too, of another set.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Record:
     versions: Mapping[str, str]
     created: str
     stand_in: str = ""
+    stand_in_is_real: bool = False
 
     def comparison(self) -> list[ComparedNumber]:
         """Return our numbers beside the paper's; those that only the paper has come last."""
@@ -234,8 +237,9 @@ SCHEMA: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool] | None]] 
     "source": (str, None),
     "created": (str, None),
     "stand_in": (str, None),
+    "stand_in_is_real": (bool, None),
 }
-OPTIONAL = {"stand_in": ""}  # fields that a file may lack, and what they are then
+OPTIONAL = {"stand_in": "", "stand_in_is_real": False}  # fields that a file may lack, and what they are then
 
 
 def _checked(content: Mapping[str, Any], what: str) -> Record:
@@ -244,7 +248,8 @@ def _checked(content: Mapping[str, Any], what: str) -> Record:
     for field, (expected, _) in SCHEMA.items():
         if field not in content:
             raise ValueError(f"{what} lacks {field!r}")
-        if not isinstance(content[field], expected) or isinstance(content[field], bool):
+        as_expected = isinstance(content[field], expected)
+        if not as_expected or isinstance(content[field], bool) != (expected is bool):
             raise ValueError(f"{field!r} in {what} has the wrong type: {_short(content[field])}")
     if not math.isfinite(content["seconds"]):
         raise ValueError(f"'seconds' in {what} is {content['seconds']}")

@@ -79,24 +79,37 @@ def draw(
     lines : mapping from str to float
         Test values that are known, by what they are: chance, a constant answer, a published result.
     logged : pandas.DataFrame, optional
-        A log of the public code, ``epoch, validation``.
+        Logs of public code, ``epoch, validation``; of several, ``log`` says whose.
     """
-    looks = dict(zip(MODELS, (LEM_LOOK, *plotting.looks(MODELS[1:]).values()), strict=True))
-    looks = {model: look for model, look in looks.items() if model in set(data.table.model)}
+    looks = _looks(data.table)
     with plotting.style():
         figure, (left, right) = plotting.canvas(2, width=13, height=5.6)
         _draw_curves(left, data.table, quantity, looks)
         if logged is not None:
-            known = quantity.factor * logged.validation
-            plotting.theory(left, logged.epoch, known, lw=1.2, label="log of the public code")
+            _draw_logs(left, logged, quantity)
         _draw_ends(right, selected(data.table), quantity, looks)
-        for (name, value), style in zip(
-            lines.items(), ("--", "-", ":", "-.", (0, (6, 1, 1, 1, 1, 1))), strict=False
-        ):
+        for (name, value), style in zip(lines.items(), LINES, strict=False):
             right.axhline(quantity.factor * value, color="0.35", ls=style, lw=1.3, label=name)
         plotting.joined_legend(figure, [left, right], ncols=4, fontsize=11)
         plotting.say_stand_in(figure, data.stand_in)
     return figure
+
+
+def _looks(table: pd.DataFrame) -> dict[str, plotting.Look]:
+    """Return the look of each model that was trained; those beside :data:`MODELS` are variants of LEM."""
+    trained = list(dict.fromkeys(table.loc[table.epoch.notna()].model))
+    looks = dict(zip(MODELS, (LEM_LOOK, *plotting.looks(MODELS[1:]).values()), strict=True))
+    variants = [model for model in trained if model not in looks]
+    looks |= {model: plotting.Look("darkorange", mark) for model, mark in zip(variants, "dPX", strict=False)}
+    return {model: look for model, look in looks.items() if model in trained}
+
+
+def _draw_logs(axis: Axes, logged: pd.DataFrame, quantity: Quantity) -> None:
+    """Draw what the public code has logged, each log in its own line."""
+    whose = logged.log if "log" in logged else pd.Series("the public code", logged.index)
+    for (name, own), style in zip(logged.groupby(whose, sort=False), ("-", ":"), strict=False):
+        known = quantity.factor * own.validation
+        plotting.theory(axis, own.epoch, known, lw=1.2, ls=style, label=f"log of {name}")
 
 
 def _draw_curves(
