@@ -662,6 +662,11 @@ FUNCTIONS = {
         {"split": "test", "data": "stand-in"},
         {"split": "name", "averaged": "count", "data": "name", "size": "count", "seed": "seed"},
     ),
+    "EigenWorms": (
+        com.tasks.EigenWorms,
+        {"data": "stand-in"},
+        {"division": "name", "horizon": "count", "data": "name"},
+    ),
     "HeartRate": (
         com.tasks.HeartRate,
         {"data": "stand-in"},
@@ -716,6 +721,7 @@ ADMITTED = {
     ("targets.from_formula", "expr"): ("a number",),  # a constant
     ("bias.from_formula", "expr"): ("a number",),
     ("SequenceMap", "input_size"): ("None",),  # the model's own
+    ("EigenWorms", "horizon"): ("None",),  # all steps
     **{
         (task, "size"): ("None",) for task in ("SequentialImages", "UnitImages", "NoisyImages")
     },  # all there are

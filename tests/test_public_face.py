@@ -74,7 +74,7 @@ PUBLIC = {
         "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
     "tasks": {
-        "Adding", "AttentionApproximation", "Batch", "Copying", "FitzHughNagumo", "HeartRate",
+        "Adding", "AttentionApproximation", "Batch", "Copying", "EigenWorms", "FitzHughNagumo", "HeartRate",
         "LinearFunctional", "Lorenz96", "NoisyImages", "PennTreebank", "Pointwise", "SequentialImages",
         "TeacherFilter", "UnitImages", "VolterraFunctional", "WikiText2", "available", "random_rnn",
         "random_transformer",

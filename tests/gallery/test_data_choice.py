@@ -105,7 +105,14 @@ def test_a_damaged_file_is_no_reason_for_a_stand_in(project, here, notebook):
 
 
 @pytest.mark.parametrize(
-    ("record", "real"), [(None, False), ({}, True), ({"stand_in": NOTE}, False), ({"title": 3}, True)]
+    ("record", "real"),
+    [
+        (None, False),
+        ({}, True),
+        ({"stand_in": NOTE}, False),
+        ({"stand_in": NOTE, "stand_in_is_real": True}, True),
+        ({"title": 3}, True),
+    ],
 )
 def test_a_figure_of_real_data_is_known_by_its_record(project, here, notebook, record, real):
     """So also in a fresh clone, where no batch has left its state; a damaged record is no licence."""

@@ -80,6 +80,16 @@ def test_a_figure_of_a_stand_in_says_so_and_has_no_numbers_of_the_paper(tmp_path
     record = schema.read_record(tmp_path / "read.json", "somewhere/read")
     assert record.stand_in == "digits, in place of MNIST"
     assert record.parameters == {"seed": 0, "device": "cpu"}  # what was asked for says nothing of what came
+    assert not record.stand_in_is_real
+
+
+def test_a_figure_says_whether_what_stands_in_is_real(tmp_path):
+    @figure_data("somewhere/read", title="A figure", source="a paper, figure 1")
+    def other(*, seed: int = 0, device: str = "cpu") -> Findings:
+        return Findings(TABLE, "m", {"one": 1.0}, stand_in="UCR Worms", stand_in_is_real=True)
+
+    other().save(tmp_path, drawing())
+    assert schema.read_record(tmp_path / "read.json", "somewhere/read").stand_in_is_real
 
 
 def compute(*, seed: int = 0, device: str = "cpu") -> Findings:

@@ -26,6 +26,21 @@ WHOLE = Record(
 )
 
 
+def test_real_data_may_stand_in_for_others(tmp_path):
+    other = replace(WHOLE, stand_in="UCR Worms, in place of EigenWorms", stand_in_is_real=True)
+    (tmp_path / "a.json").write_text(record_text(other))
+    assert read_record(tmp_path / "a.json", "interest/a").stand_in_is_real is True
+    (tmp_path / "a.json").write_text(record_text(WHOLE))
+    assert read_record(tmp_path / "a.json", "interest/a").stand_in_is_real is False
+    for wrong in ("yes", 1):
+        content = json.loads(record_text(other)) | {"stand_in_is_real": wrong}
+        (tmp_path / "a.json").write_text(json.dumps(content))
+        with pytest.raises(
+            ValueError, match=r"'stand_in_is_real' in a\.json of interest/a has the wrong type"
+        ):
+            read_record(tmp_path / "a.json", "interest/a")
+
+
 def test_a_stand_in_is_said_and_real_data_need_no_word(tmp_path):
     """Records from before there were stand-ins are of real data."""
     assert "stand_in" not in json.loads(record_text(WHOLE))

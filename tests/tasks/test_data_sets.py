@@ -5,11 +5,12 @@ import torch
 
 from curse_of_memory.tasks import SequentialImages, WikiText2, grammar
 from curse_of_memory.tasks.data_files import FILES
+from curse_of_memory.tasks.eigenworms import EIGENWORMS
 from curse_of_memory.tasks.heart_rate import BIDMC
 from curse_of_memory.tasks.images import IMAGES
 from curse_of_memory.tasks.text import WIKITEXT2
 
-DATA_SETS = [*IMAGES.values(), WIKITEXT2, BIDMC]
+DATA_SETS = [*IMAGES.values(), EIGENWORMS, WIKITEXT2, BIDMC]
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS, ids=lambda one: one.name)
@@ -20,7 +21,7 @@ def test_auto_takes_the_files_and_else_the_stand_in(data_set, machine, capfd):
     assert data_set.source("real") == "real"
     for file in FILES[data_set.name].values():
         place = machine.data / file.path
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
     assert data_set.source("auto") == "real"
     assert data_set.source("stand-in") == "stand-in"
