@@ -199,7 +199,7 @@ def _comes(name: str) -> bool:
         if name in _FORMS:
             fetch_form(name)
             return True
-        for file in [files["archive"]] if "archive" in files else files.values():
+        for file in [archive] if archive is not None and archive.urls else members:
             fetch(file)
     except (FileNotFoundError, ModuleNotFoundError) as error:
         print(error, file=sys.stderr)
@@ -267,7 +267,7 @@ def files_read(name: str) -> dict[str, str]:
         lying = [file for file in members if _lying(file) is not None]
         parts = [{f.path for f in members if key in f.path} for key in _PARTS[name]]
         missing = any(not part & {file.path for file in lying} for part in parts)
-        members = [*lying, files["archive"]] if missing else lying
+        members = [*lying, archive] if missing else lying
     if name in _FORMS:
         members = [files[key] for key in _lying_form(name) or _FORMS[name][-1]]
     return {file.path: file.checksum or _own_checksum(file) for file in members}
