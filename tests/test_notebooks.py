@@ -54,13 +54,15 @@ def test_notebooks_name_the_data_they_read(name):
     module = inspect.getmodule(inspect.unwrap(FUNCTIONS[name]))
     assert module is not None
     code = inspect.getsource(module)
-    reads = re.findall(r"\b(SequentialImages|WikiText2|EigenWorms)\(", code)
-    assert bool(NOTEBOOKS[name].needs_data) == bool(reads)
     sets = {
         "EigenWorms": {"eigenworms"},
+        "NoisyImages": {"cifar10"},
         "SequentialImages": {"mnist", "cifar10", "fashion_mnist"},
+        "UnitImages": {"mnist"},
         "WikiText2": {"wikitext2"},
     }
+    reads = re.findall(rf"\b({'|'.join(sets)})\(", code)
+    assert bool(NOTEBOOKS[name].needs_data) == bool(reads)
     assert set(NOTEBOOKS[name].needs_data) <= set().union(*(sets[task] for task in reads))
 
 

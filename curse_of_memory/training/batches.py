@@ -11,6 +11,7 @@ from curse_of_memory.protocols import Task
 from curse_of_memory.tasks import Batch
 from curse_of_memory.tools.random_streams import sample_seed, stream
 from curse_of_memory.training.data_sets import Data, Loader, Sequences, copied, data_set, placed_pair
+from curse_of_memory.training.unread import Unread
 
 __all__ = ["BatchSource", "Batches"]
 
@@ -60,6 +61,9 @@ class Batches:
         FFT, by which tasks answer, and no digits to spare for errors.
     in_epochs : bool
         Whether every sequence of a data set is visited once before any is again.
+    read_late : bool
+        Whether the validation and test sequences of a torch Dataset are read when they are evaluated, and
+        again each time, so that they need not all be in memory.
 
     Attributes
     ----------
@@ -79,12 +83,14 @@ class Batches:
         device: torch.device,
         dtype: torch.dtype,
         in_epochs: bool = False,
+        read_late: bool = False,
     ):
         self._task = data_set("task", task, seed)
         self._unseen = self._task if validation is None else data_set("validation", validation)
         self._seed, self._dtype = seed, dtype
         self._place = {"device": device, "dtype": torch.promote_types(dtype, torch.float32)}
         self._batch_size, self._validation_size = batch_size, validation_size
+        self._read_late = read_late
         if validation is None and isinstance(self._task, Loader):
             raise ValueError(
                 "validation must be given with a DataLoader: a pair, a Dataset or another loader"
@@ -113,27 +119,36 @@ class Batches:
         last = len(self._task) % self._batch_size if isinstance(self._task, Sequences) else 0
         return last or self._batch_size
 
-    def validation(self) -> Batch:
+    def validation(self) -> Batch | Unread:
         """Return the sequences for validation."""
         size = self._validation_size
         if isinstance(self._unseen, Loader):
             return self._rounded(placed_pair(_first_of(self._unseen, size), **self._place))
         seed = sample_seed("validation", self._seed)
+        if isinstance(self._unseen, Sequences):
+            return self._all_of(self._unseen, self._unseen.drawn(size, seed))
         return self._rounded(copied("validation", self._unseen.sample(size, seed=seed, **self._place)))
 
-    def test(self) -> Batch | None:
+    def test(self) -> Batch | Unread | None:
         """Return all sequences of the test data; of a task as many as for validation; None where none are."""
         if self._test is None:
             return None
         if isinstance(self._test, Loader):
             return self._rounded(placed_pair(_first_of(self._test, None), **self._place))
         if isinstance(self._test, Sequences):
-            everything = np.arange(len(self._test))
-            return self._rounded(self._test.in_order(everything, **self._place))
+            return self._all_of(self._test, np.arange(len(self._test)))
         seed = sample_seed("test", self._seed)
         return self._rounded(
             copied("test", self._test.sample(self._validation_size, seed=seed, **self._place))
         )
+
+    def _all_of(self, data: Sequences, order: np.ndarray) -> Batch | Unread:
+        """Return the sequences in an `order`, or what reads them when they are evaluated."""
+
+        def read(some: np.ndarray) -> Batch:
+            return self._rounded(data.in_order(some, **self._place))
+
+        return Unread(read, order) if self._read_late and data.is_read else read(order)
 
     def training(self, step: int) -> Batch:
         """Return the batch of a `step`; a loader gives its next one, whatever the step."""

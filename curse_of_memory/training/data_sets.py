@@ -75,8 +75,16 @@ class Sequences:
 
         Numbers are of the precision of `dtype`, and on `device`; whole numbers stay what they are.
         """
-        rows = drawn_by(seed).choice(self._rows, min(size, len(self)), replace=False)
-        return self._taken(rows, device, dtype)
+        return self.in_order(self.drawn(size, seed), device=device, dtype=dtype)
+
+    def drawn(self, size: int, seed: int | Sequence[int]) -> np.ndarray:
+        """Return the places of the sequences of :meth:`sample`, for :meth:`in_order`."""
+        return drawn_by(seed).choice(len(self), min(size, len(self)), replace=False)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether these are of a data set that is read one by one, not arrays in memory."""
+        return isinstance(self._data, Dataset)
 
     def in_order(
         self,

@@ -29,6 +29,7 @@ from curse_of_memory.training.result import FitResult, verdict
 from curse_of_memory.training.run_state import RunState
 from curse_of_memory.training.schedules import checked_schedule, scheduler_of
 from curse_of_memory.training.settings import checked_settings
+from curse_of_memory.training.unread import Unread, piece
 
 __all__ = ["fit"]
 
@@ -115,7 +116,7 @@ def fit(
     evaluation_size : int, optional
         So many sequences of the validation and test sets are evaluated at a time, by each process; all unless
         given. Metrics are those of the whole set, if `loss`, or what else is asked for by a function, is a
-        mean over sequences.
+        mean over sequences. Of a torch Dataset no more than these are in memory: it is read anew each time.
     metric : {'loss', 'accuracy', 'rmse'} or callable
         By what on the validation set the best weights are selected, and `patience` counts: the loss; the
         share of labels that have the largest of the answers ``(..., class)`` (those that `loss` ignores, −100
@@ -232,6 +233,7 @@ def fit(
         device=place.device,
         dtype=dtype,
         in_epochs=epochs is not None,
+        read_late=evaluation_size is not None,
         **sizes,
     )
     if epochs is not None and batches.epoch is not None:
@@ -273,7 +275,7 @@ def fit(
     def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
         return real_number(loss(answer(inputs), targets))
 
-    def values(pair: Sequence[Tensor], metrics: Sequence[Metric]) -> list[float]:
+    def values(pair: Sequence[Tensor] | Unread, metrics: Sequence[Metric]) -> list[float]:
         network.eval()
         found = evaluated(answer, pair, metrics, place, evaluation_size)
         network.train()
@@ -290,11 +292,11 @@ def fit(
         unseen, tests = place.share(batches.validation()), batches.test()
         tested = None
         if tests is not None:
-            place.check_even("test", len(tests.inputs))
+            place.check_even("test", len(tests) if isinstance(tests, Unread) else len(tests.inputs))
             tests = place.share(tests)
             tested = functools.partial(lambda pair: values(pair, [selects])[0], tests)
         with devices.full_precision(full_precision):
-            check_answers(model, unseen[0][:TRIED], output, place.device)
+            check_answers(model, piece(unseen, slice(TRIED)).inputs, output, place.device)
         started = time.perf_counter() - run.seconds
         steps_of = Steps(model, network, stepper, scheduler, batches, error_of, place, clip, watch)
         hidden = not (progress and place.is_first)

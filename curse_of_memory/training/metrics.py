@@ -14,6 +14,7 @@ from torch import Tensor
 from curse_of_memory.tools import checks
 from curse_of_memory.training.demands import real_number
 from curse_of_memory.training.processes import OneProcess
+from curse_of_memory.training.unread import Unread, piece
 
 __all__ = ["METRICS", "Metric", "evaluated", "metric_of"]
 
@@ -114,7 +115,7 @@ def metric_of(given: str | Measure, loss: Measure) -> Metric:
 
 def evaluated(
     answer: Callable[[Tensor], Tensor],
-    pair: Sequence[Tensor],
+    pair: Sequence[Tensor] | Unread,
     metrics: Sequence[Metric],
     place: OneProcess,
     size: int | None = None,
@@ -125,7 +126,7 @@ def evaluated(
     ----------
     answer : callable
         What the model answers to inputs, in the precision of errors.
-    pair : pair of tensors
+    pair : pair of tensors, or Unread
         Inputs and targets, of which this process has its share. They stay as they are.
     metrics : sequence of Metric
         What is asked for.
@@ -134,13 +135,14 @@ def evaluated(
     size : int, optional
         All sequences at once unless given.
     """
-    inputs, targets = pair
-    step = size or len(inputs)
+    length = len(pair) if isinstance(pair, Unread) else len(pair[0])
+    step = size or length
     means: list[list[float]] = [[] for _ in metrics]
     counts: list[list[int]] = [[] for _ in metrics]
     with torch.no_grad():
-        for start in range(0, len(inputs), step):
-            answers, right = answer(inputs[start : start + step].clone()), targets[start : start + step]
+        for start in range(0, length, step):
+            inputs, right = piece(pair, slice(start, start + step))
+            answers = answer(inputs.clone())
             for metric, seen, counted in zip(metrics, means, counts, strict=True):
                 # whoever measures may work in place
                 seen.append(real_number(metric.mean(answers.clone(), right.clone()), metric.name).item())

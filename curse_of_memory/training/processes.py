@@ -9,12 +9,14 @@ Equation.   With n processes, process r takes every batch B_r, a part of |B|/n s
 """
 
 from collections.abc import Sequence
+from typing import overload
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from curse_of_memory.tools.devices import resolve_device
+from curse_of_memory.training.unread import Unread
 
 __all__ = ["ManyProcesses", "OneProcess", "processes"]
 
@@ -38,7 +40,13 @@ class OneProcess:
         """Return the `model` to call in training, and the `optimizer` to step."""
         return model, optimizer
 
-    def share(self, batch: Sequence[Tensor]) -> Sequence[Tensor]:
+    @overload
+    def share(self, batch: Unread) -> Unread: ...
+
+    @overload
+    def share(self, batch: Sequence[Tensor]) -> Sequence[Tensor]: ...
+
+    def share(self, batch: Sequence[Tensor] | Unread) -> Sequence[Tensor] | Unread:
         """Return this process's part of a `batch`, which all processes have drawn."""
         return batch
 
@@ -88,7 +96,9 @@ class ManyProcesses(OneProcess):
     def share(self, batch):
         """Return this process's part of a `batch`, which all have drawn."""
         count, rank = self._fabric.world_size, self._fabric.global_rank
-        return [tensor[rank * len(tensor) // count :][: len(tensor) // count] for tensor in batch]
+        length = len(batch) if isinstance(batch, Unread) else len(batch[0])
+        own = slice(rank * length // count, rank * length // count + length // count)
+        return batch.part(own) if isinstance(batch, Unread) else [tensor[own] for tensor in batch]
 
     def check_even(self, name, size):
         """Refuse a number of sequences, called `name`, that the processes cannot share evenly."""

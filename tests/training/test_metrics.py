@@ -2,6 +2,7 @@
 
 import csv
 import math
+import weakref
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.nn import GRU, RNN
@@ -191,6 +193,34 @@ def test_evaluation_in_chunks_has_the_same_values_and_no_larger_batch():
     assert max(sizes) == 5
     assert sizes.count(3) == len(chunks.history.test_rmse.dropna())  # 23 = 4 · 5 + 3
     for column in ("validation_loss", "validation_rmse", "test_rmse"):
+        np.testing.assert_allclose(chunks.history[column], whole.history[column], rtol=1e-6)
+
+
+class Counted(Dataset):
+    """Sequences that say how many of them were alive at most since they were last asked for that."""
+
+    def __init__(self, pair):
+        self.pair, self.alive, self.most = pair, weakref.WeakSet(), 0
+
+    def __len__(self):
+        return len(self.pair[0])
+
+    def __getitem__(self, index):
+        x = self.pair[0][index].clone()
+        self.alive.add(x)
+        self.most = max(self.most, len(self.alive))
+        return x, self.pair[1][index]
+
+
+def test_a_data_set_that_is_evaluated_in_chunks_is_never_in_memory_as_a_whole():
+    data, unseen, tests = regression(32), regression(17, seed=1), regression(23, seed=2)
+    common = SETTINGS | {"metric": "rmse", "validation_size": 11}
+    whole = fit(GRU(4, seed=0), data, validation=unseen, test=tests, **common)
+    read = [Counted(pair) for pair in (data, unseen, tests)]
+    # eight of a batch of the training, five when evaluated
+    chunks = fit(GRU(4, seed=0), read[0], validation=read[1], test=read[2], evaluation_size=5, **common)
+    assert [one.most for one in read] == [8, 5, 5]
+    for column in ("training_loss", "validation_loss", "validation_rmse", "test_rmse"):
         np.testing.assert_allclose(chunks.history[column], whole.history[column], rtol=1e-6)
 
 

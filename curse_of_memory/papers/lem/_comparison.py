@@ -1,19 +1,20 @@
 """Trainings of LEM and of models of as many weights on one data set, selected by its validation part."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
 import pandas as pd
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import LEM
 from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
-from curse_of_memory.tasks.sampling import Splits
+from curse_of_memory.tasks.sampling import Batch, Splits
 from curse_of_memory.training import fit
 
 __all__ = ["ACCURACY", "Quantity", "Settings", "compared", "run", "selected"]
@@ -79,13 +80,25 @@ class Settings(TypedDict, total=False):
     kaiming: bool
 
 
+Parts = Splits | tuple[Dataset, Dataset, Dataset]
+"""Sequences for training, for validation and for testing: in memory, or data sets that are read."""
+
+
+def _size(part: Batch | Dataset) -> int:
+    """Return the number of sequences."""
+    if isinstance(part, Batch):
+        return len(part.inputs)
+    assert isinstance(part, Sized)  # or it could not be gone through in epochs
+    return len(part)
+
+
 def _last(answers: Tensor) -> Tensor:
     """Return the answers ``(batch, channel)`` after the last step, also of models that answer every step."""
     return answers if answers.ndim == 2 else answers[:, -1]
 
 
 def compared(
-    splits: Splits,
+    splits: Parts,
     *,
     output_size: int,
     quantity: Quantity,
@@ -99,7 +112,7 @@ def compared(
 
     Parameters
     ----------
-    splits : Splits
+    splits : Splits, or three torch Datasets
         Inputs ``(sequence, time, channel)``; targets classes ``(sequence,)`` or numbers
         ``(sequence, channel)``.
     output_size : int
@@ -125,7 +138,7 @@ def compared(
 def run(
     model: str,
     seed: int,
-    splits: Splits,
+    splits: Parts,
     output_size: int,
     quantity: Quantity,
     *,
@@ -169,14 +182,15 @@ def run(
         Columns ``epoch, validation, test, weights, status``: the test value stands where the validation is
         better than ever before, so that the last of them is the one by which the training counts.
     """
-    sequences = splits.train.inputs
+    train, validation, test = splits
+    first, _ = train[0] if isinstance(train, Dataset) else (train.inputs[0], None)
     network = made(
         model,
         width,
         dt=dt,
         memory=memory,
         seed=seed,
-        input_size=sequences.shape[-1],
+        input_size=first.shape[-1],
         output_size=output_size,
         pooling="last",
     )
@@ -185,15 +199,15 @@ def run(
             network.readout.reset_parameters()
     result = fit(
         network,
-        splits.train,
+        train,
         loss=quantity.loss,
         output=_last,
-        validation=splits.validation,
-        test=splits.test,
+        validation=validation,
+        test=test,
         metric=quantity.metric,
         epochs=epochs,
-        batch_size=min(batch_size, len(sequences)),
-        validation_size=len(splits.validation.inputs),
+        batch_size=min(batch_size, _size(train)),
+        validation_size=_size(validation),
         evaluation_size=evaluation_size,
         learning_rate=learning_rate,
         schedule=list(falls) if falls else "constant",

@@ -1,5 +1,6 @@
 """What trainings of LEM and of other models come to: in numbers, in words, in a table and in a picture."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -67,7 +68,12 @@ def printed(table: pd.DataFrame, quantity: Quantity, known: Mapping[str, float])
 
 
 def draw(
-    data: FigureData, quantity: Quantity, lines: Mapping[str, float], *, logged: pd.DataFrame | None = None
+    data: FigureData,
+    quantity: Quantity,
+    lines: Mapping[str, float],
+    *,
+    logged: pd.DataFrame | None = None,
+    note: str = "",
 ) -> Figure:
     """Draw validation by epoch, and the test value of each training beside lines for what is known.
 
@@ -80,6 +86,8 @@ def draw(
         Test values that are known, by what they are: chance, a constant answer, a published result.
     logged : pandas.DataFrame, optional
         Logs of public code, ``epoch, validation``; of several, ``log`` says whose.
+    note : str
+        Written above the whole figure, such as that its scale is reduced.
     """
     looks = _looks(data.table)
     with plotting.style():
@@ -91,6 +99,8 @@ def draw(
         for (name, value), style in zip(lines.items(), LINES, strict=False):
             right.axhline(quantity.factor * value, color="0.35", ls=style, lw=1.3, label=name)
         plotting.joined_legend(figure, [left, right], ncols=4, fontsize=11)
+        if note:
+            figure.suptitle(textwrap.fill(note, 130), fontsize=11)
         plotting.say_stand_in(figure, data.stand_in)
     return figure
 

@@ -1,0 +1,15 @@
+"""LEM (2110.04744) on sequential MNIST: digits are read as 784 pixels, one a step."""
+
+from matplotlib.figure import Figure
+
+from curse_of_memory.papers.lem._images import draw_accuracies, pixels_of
+from curse_of_memory.report.figure import FigureData
+
+__all__ = ["data", "plot"]
+
+data = pixels_of("smnist", title="Sequential MNIST", permuted=False, step=0.21, rate=0.02, norm=1.0)
+
+
+def plot(data: FigureData) -> Figure:
+    """Draw accuracies by epoch, and of each training at its best validation, beside published ones."""
+    return draw_accuracies("smnist", data)

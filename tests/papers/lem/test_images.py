@@ -1,0 +1,200 @@
+"""Figures of sMNIST, psMNIST, noisy CIFAR-10: sizes, sources of numbers, words, runs that go on."""
+
+import importlib
+import math
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+mpl.use("agg")
+
+from curse_of_memory.papers.lem import _images, noisy_cifar10, psmnist, smnist
+from curse_of_memory.papers.lem._comparison import ACCURACY, run, selected
+from curse_of_memory.papers.lem._equal_weights import number_of_weights
+from curse_of_memory.papers.lem._models import MODELS, made
+from curse_of_memory.report.reference_numbers import reference
+from curse_of_memory.tasks import NoisyImages, UnitImages, available
+from curse_of_memory.training import fit
+
+FIGURES = {"smnist": smnist, "psmnist": psmnist, "noisy_cifar10": noisy_cifar10}
+DATA = {"smnist": "mnist", "psmnist": "mnist", "noisy_cifar10": "cifar10"}
+TINY: dict[str, Any] = {"train_images": 20, "validation_images": 10, "test_images": 10, "width": 4}
+TINY |= {"batch_size": 10, "epochs": 2, "seeds": 2, "models": ("LEM", "GRU"), "device": "cpu"}
+
+
+@pytest.fixture(scope="module", params=FIGURES)
+def made_of_stand_ins(request):
+    small = {"horizon": 40} if request.param == "noisy_cifar10" else {"averaged": 7}
+    return request.param, FIGURES[request.param].data(data="stand-in", **small, **TINY)
+
+
+def presets() -> dict[str, dict[str, Any]]:
+    paper = importlib.resources.files("curse_of_memory.papers.lem") / "paper.yaml"
+    return yaml.safe_load(paper.read_text(encoding="utf-8"))["presets"]["paper"]
+
+
+def test_stand_ins_are_beside_chance_alone_and_said_to_be_stand_ins(made_of_stand_ins):
+    name, data = made_of_stand_ins
+    assert "stand-in" in data.title
+    assert "Reduced scale: train images 20 for " in data.message
+    assert data.paper == {}
+    assert data.printed.model.tolist() == ["LEM", "GRU", "chance"]
+    assert selected(data.table)[["model", "seed"]].values.tolist() == [
+        ["LEM", 0], ["LEM", 1], ["GRU", 0], ["GRU", 1],
+    ]  # fmt: skip
+    figure = FIGURES[name].plot(data)
+    above = figure.get_suptitle()
+    assert "Reduced scale" in above
+    assert "Stand-in data" in above
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["LEM", "GRU", "chance"]
+
+
+@pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
+def test_real_images_stand_beside_numbers_with_their_sources():
+    data = psmnist.data(data="real", averaged=7, **TINY)
+    assert "stand-in" not in data.title
+    assert data.paper == {"LEM: test accuracy (%)": 96.6}
+    shown = data.printed.set_index("model").test
+    assert shown["UnICORNN (log of the public code)"] == "98.40 %"
+    figure = psmnist.plot(data)
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert "UnICORNN at full scale, README" in legend
+    assert "log of the public code" not in legend
+
+
+def test_the_presets_are_the_recipes_of_the_public_code():
+    steps = {"smnist": 0.21, "psmnist": 0.31, "noisy_cifar10": 0.44}
+    rates = {"smnist": 0.0018, "psmnist": 0.0073, "noisy_cifar10": 0.00322}
+    norms = {"smnist": 1.0, "psmnist": 1.1}
+    for name in FIGURES:
+        preset = presets()[name]
+        assert _images.reduced(name, preset) == ""
+        assert (preset["dt"], preset["learning_rate"]) == (steps[name], rates[name])
+        assert preset["falls"] == [100]
+        assert preset.get("clip") == norms.get(name)
+        assert "clip" not in presets()["noisy_cifar10"]
+    smaller = presets()["noisy_cifar10"] | {"train_images": 9600}
+    assert _images.reduced("noisy_cifar10", smaller) == "Reduced scale: train images 9600 for 48000"
+
+
+@pytest.mark.parametrize(("name", "channels", "weights"), [
+    ("smnist", 1, 68_362), ("psmnist", 1, 68_362), ("noisy_cifar10", 96, 117_002),
+])  # fmt: skip
+def test_at_full_scale_models_have_the_published_number_of_weights_or_nearly(name, channels, weights):
+    """4h(m + h) + 8h of the cell and o(h + 1) of the readout."""
+    preset = presets()[name]
+    sizes = {"dt": preset["dt"], "memory": 784, "seed": 0, "input_size": channels, "output_size": 10}
+    counts = {model: number_of_weights(made(model, preset["width"], **sizes)) for model in MODELS}
+    assert counts["LEM"] == counts["LSTM"] == counts["chrono LSTM"] == weights
+    assert all(abs(count / weights - 1) < 0.01 for count in counts.values())
+
+
+def test_the_tables_of_published_numbers_agree_with_the_logs():
+    """The log's last line is the test value; the README rounds it."""
+    results = reference("lem/image_results")
+    for (experiment, model), own in results.groupby(["experiment", "model"]):
+        by_source = own.set_index("source").test_accuracy_percent
+        if _images.LOG in by_source:
+            assert abs(by_source[_images.LOG] - by_source[_images.README]) <= 0.05 + 1e-9, (experiment, model)
+    logs = reference("lem/image_logs")
+    lem = logs[logs.model == "LEM"].set_index(["experiment", "epoch"]).valid_accuracy_percent
+    best = {name: (lem[name].max(), int(lem[name].idxmax()), len(lem[name])) for name in FIGURES}
+    assert best == {
+        "smnist": (99.43, 117, 120), "psmnist": (96.77, 119, 120), "noisy_cifar10": (63.15, 103, 120),
+    }  # fmt: skip
+
+
+def test_the_log_is_drawn_where_all_sizes_are_its_own_and_nowhere_else():
+    preset = presets()["smnist"]
+    table = pd.DataFrame(
+        [("LEM", 0, e, 0.9 + e / 50, 0.9 + e / 50, 68_362, "finished") for e in range(3)],
+        columns=["model", "seed", "epoch", "validation", "test", "weights", "status"],
+    )
+    for sizes, drawn in ((preset, True), (preset | {"epochs": 119}, False)):
+        data = _as_figure(_images.accuracies("smnist", table, sizes, stand_in=""), sizes)
+        legend = [t.get_text() for t in _images.draw_accuracies("smnist", data).legends[0].get_texts()]
+        assert ("log of the public code" in legend) == drawn
+        assert ("LEM, README" in legend) == drawn
+        assert data.message.startswith("Reduced scale: epochs 119 for 120.") != drawn
+
+
+def _as_figure(findings, sizes):
+    from curse_of_memory.report.figure import FigureData
+
+    return FigureData(
+        name="lem/smnist", title="", table=findings.table, message=findings.message,
+        headline=findings.headline, parameters=sizes, device="cpu", seconds=1.0,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_fixed_noise_can_be_in_the_data_or_in_the_batch():
+    """A training that reads the data set is that on its sequences in memory, to the last bit."""
+    from curse_of_memory.tasks.sampling import Batch, Splits
+
+    parts = [
+        NoisyImages(split, horizon=40, size=size, data="stand-in")
+        for split, size in (("train", 30), ("validation", 10), ("test", 10))
+    ]
+    whole = Splits(*(Batch(*map(torch.stack, zip(*part, strict=True))) for part in parts))
+    settings = {"width": 4, "dt": 0.4, "memory": 40, "batch_size": 10, "epochs": 2, "learning_rate": 0.01}
+    tables = [
+        run("LEM", 0, some, 10, ACCURACY, **settings, evaluation_size=4, device="cpu")
+        for some in (tuple(parts), whole)
+    ]
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["psmnist", "noisy_cifar10"])
+def test_a_run_killed_within_an_epoch_goes_on_to_the_identical_result(name, tmp_path):
+    if name == "psmnist":
+        parts = [
+            UnitImages(s, permuted=True, averaged=7, size=24, data="stand-in") for s in ("train", "test")
+        ]
+    else:
+        parts = [NoisyImages(s, horizon=40, size=24, data="stand-in") for s in ("train", "test")]
+    train, unseen = parts
+    stop_at = 11  # of 6 updates in each of 3 epochs: the last but one of the second
+    file = tmp_path / "run.pt"
+    options: dict[str, Any] = {"loss": torch.nn.CrossEntropyLoss(), "validation": unseen, "test": unseen}
+    options |= {"epochs": 3, "batch_size": 4, "metric": "accuracy", "schedule": [1], "evaluation_size": 7}
+    options |= {"clip": 1.1 if name == "psmnist" else math.inf, "device": "cpu", "seed": 5}
+
+    def model():
+        sizes = {"input_size": train.input_size, "output_size": 10, "pooling": "last"}
+        return made("LEM", 4, dt=0.4, memory=40, seed=1, **sizes)
+
+    class Killed(Exception):  # noqa: N818  (a kill is no error)
+        pass
+
+    class Ends(torch.nn.CrossEntropyLoss):
+        """Ends the process, as far as a test can, at one update."""
+
+        calls = 0
+
+        def forward(self, answers, targets):
+            self.calls += answers.requires_grad
+            if self.calls == stop_at:
+                raise Killed
+            return super().forward(answers, targets)
+
+        def __repr__(self):
+            return "CrossEntropyLoss()"
+
+    whole_model, again_model = model(), model()
+    whole = fit(whole_model, train, **options)
+    with pytest.raises(Killed):
+        fit(model(), train, **(options | {"loss": Ends()}), checkpoint=file, checkpoint_every=2)
+    assert file.exists()
+    again = fit(again_model, train, **options, checkpoint=file, checkpoint_every=2)
+    pd.testing.assert_frame_equal(again.history, whole.history, check_exact=True)
+    for one, other in zip(whole_model.parameters(), again_model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert np.isfinite(whole.history.training_loss[1:]).all()
