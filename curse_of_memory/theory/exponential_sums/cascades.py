@@ -44,7 +44,7 @@ class Cascade(RealRates):
         digits = range(self._doublings, int(lags.max()).bit_length())
         self._bits = [np.flatnonzero(lags >> bit & 1) for bit in digits]
 
-    def _matrix(self, theta):
+    def _matrix(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the order of θ, fast rates first, and the matrix with gains above its diagonal."""
         rates = self.rates(theta)
         # of rates far apart the later column is then almost the slower exponential alone
@@ -54,7 +54,7 @@ class Cascade(RealRates):
         gains = -np.expm1(-rates) + 1 / (1 + self.lags.max())
         return order, np.diag(np.exp(-rates)) + np.diag(gains[1:], 1)
 
-    def basis(self, theta):
+    def basis(self, theta: np.ndarray) -> np.ndarray:
         """Return the basis, one column each, shape (n, m)."""
         _, Z = self._matrix(theta)
         rows = np.eye(1, theta.size)
@@ -67,7 +67,7 @@ class Cascade(RealRates):
             Z = Z @ Z
         return rows
 
-    def slopes(self, theta) -> Iterator[tuple[slice, np.ndarray]]:
+    def slopes(self, theta: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield for each θ the columns it changes and their derivatives, modulo the span of the basis."""
         order, Z = self._matrix(theta)
         m = theta.size
@@ -92,7 +92,9 @@ class Cascade(RealRates):
             yield slice(i, None), slopes[:, i, i:]
 
 
-def _advanced(rows, slopes, Z, moved):
+def _advanced(
+    rows: np.ndarray, slopes: np.ndarray, Z: np.ndarray, moved: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows r Z and the derivatives r' Z + r Z', one after the other in each row."""
     m = len(Z)
     ahead = (slopes.reshape(-1, m) @ Z).reshape(-1, m * m)
