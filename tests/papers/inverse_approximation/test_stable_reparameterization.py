@@ -14,7 +14,7 @@ from curse_of_memory.report.reference_numbers import reference
 
 @pytest.fixture(scope="module")
 def stable():
-    return iat.data(widths=(1, 2, 3), horizon=300, draws=20, budget=4)
+    return iat.data(widths=(1, 2, 3), horizon=300, draws=8, budget=4)
 
 
 def errors(table, parameterization, column):
