@@ -690,6 +690,11 @@ FUNCTIONS = {
             "seed": "seed",
         },
     ),
+    "Keywords": (
+        com.tasks.Keywords,
+        {"split": "speakers", "clips_per_class": 4, "data": "stand-in"},
+        {"split": "name", "clips_per_class": "count", "split_seed": "seed", "data": "name"},
+    ),
     "WikiText2": (
         com.tasks.WikiText2,
         {"split": "train", "data": "stand-in"},
@@ -722,6 +727,7 @@ ADMITTED = {
     ("bias.from_formula", "expr"): ("a number",),
     ("SequenceMap", "input_size"): ("None",),  # the model's own
     ("EigenWorms", "horizon"): ("None",),  # all steps
+    ("Keywords", "clips_per_class"): ("None",),  # all clips
     **{
         (task, "size"): ("None",) for task in ("SequentialImages", "UnitImages", "NoisyImages")
     },  # all there are

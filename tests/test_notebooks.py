@@ -56,6 +56,7 @@ def test_notebooks_name_the_data_they_read(name):
     code = inspect.getsource(module)
     sets = {
         "EigenWorms": {"eigenworms"},
+        "Keywords": {"speech_commands"},
         "NoisyImages": {"cifar10"},
         "SequentialImages": {"mnist", "cifar10", "fashion_mnist"},
         "UnitImages": {"mnist"},

@@ -8,6 +8,7 @@ from curse_of_memory.tasks.eigenworms import EigenWorms
 from curse_of_memory.tasks.fitzhugh_nagumo import FitzHughNagumo
 from curse_of_memory.tasks.heart_rate import HeartRate
 from curse_of_memory.tasks.images import SequentialImages
+from curse_of_memory.tasks.keywords import Keywords
 from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
 from curse_of_memory.tasks.noisy_images import NoisyImages
@@ -27,6 +28,7 @@ __all__ = [
     "EigenWorms",
     "FitzHughNagumo",
     "HeartRate",
+    "Keywords",
     "LinearFunctional",
     "Lorenz96",
     "NoisyImages",

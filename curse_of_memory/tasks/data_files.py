@@ -12,6 +12,7 @@ import hashlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ __all__ = [
     "fetch_form",
     "files_read",
     "find",
+    "lying_folder",
 ]
 
 VARIABLE = "CURSE_OF_MEMORY_DATA"
@@ -69,13 +71,17 @@ checksum. An archive without an address is somebody's own: it is taken where it 
 """
 
 # What has to be there for every split of a data set: its files, or its archive. A part of the training set is
-# enough for CIFAR-10.
-_OPTIONAL = ("data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5")
+# enough for CIFAR-10, and some of the clips of Speech Commands.
+_OPTIONAL = (
+    *("data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"),
+    *("whole", "testing_list", "validation_list"),
+)
 
 # Of the sets with an archive, the parts that are read on their own, by what the names of their files share.
 _OF_TEXTS = ("train", "valid", "test")
 _PARTS = {"cifar10": ("data_batch", "test_batch"), "wikitext2": _OF_TEXTS}
 _PARTS |= {"ptb_words": _OF_TEXTS, "ptb_characters": _OF_TEXTS}
+_PARTS |= {"speech_commands": ("per_class",)}
 
 # Of the sets that come in several forms, each of them enough, the files of each form; the best form first.
 _FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -161,7 +167,7 @@ def available(name: str, *, download: bool = False) -> bool:
     ----------
     name : str
         The data set, one of :data:`FILES`. Of CIFAR-10, a part of the training set and the test set are
-        enough.
+        enough; of Speech Commands a hundred clips of each class.
     download : bool
         Whether what is missing is downloaded. That is tried once in a process for each set; where it fails,
         one line on the standard error says what is missing and what to do.
@@ -301,15 +307,29 @@ def _named_folder() -> Path | None:
     return folder
 
 
+def lying_folder(name: str) -> Path | None:
+    """Return where a folder of that name lies in the folder of data or in the cache; None if in neither.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the variable CURSE_OF_MEMORY_DATA names no folder.
+    """
+    return next((path for path in _places(name) if path.is_dir()), None)
+
+
 def _lying(file: DataFile) -> Path | None:
     """Return the local path of a file of that name, whatever is in it."""
+    return next((path for path in _places(file.path) if path.is_file()), None)
+
+
+def _places(path: str) -> Iterator[Path]:
+    """Yield where something may lie: in the folder that the variable names, and in the cache."""
     named = _named_folder()
-    if named is not None and (path := named / file.path).is_file():
-        return path
+    if named is not None:
+        yield named / path
     with suppress(ModuleNotFoundError):  # then nothing was ever downloaded
-        if (path := cache_folder() / file.path).is_file():
-            return path
-    return None
+        yield cache_folder() / path
 
 
 def _downloaded(url: str, file: DataFile, place: Path) -> Path:

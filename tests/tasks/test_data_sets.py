@@ -8,9 +8,10 @@ from curse_of_memory.tasks.data_files import FILES
 from curse_of_memory.tasks.eigenworms import EIGENWORMS
 from curse_of_memory.tasks.heart_rate import BIDMC
 from curse_of_memory.tasks.images import IMAGES
+from curse_of_memory.tasks.keywords import KEYWORDS
 from curse_of_memory.tasks.text import WIKITEXT2
 
-DATA_SETS = [*IMAGES.values(), EIGENWORMS, WIKITEXT2, BIDMC]
+DATA_SETS = [*IMAGES.values(), EIGENWORMS, KEYWORDS, WIKITEXT2, BIDMC]
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS, ids=lambda one: one.name)

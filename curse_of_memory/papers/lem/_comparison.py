@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence, Sized
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypedDict, Unpack
 
@@ -15,9 +16,10 @@ from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
 from curse_of_memory.tasks.sampling import Batch, Splits
-from curse_of_memory.training import fit
+from curse_of_memory.tools.devices import torch_draws
+from curse_of_memory.training import FitResult, fit
 
-__all__ = ["ACCURACY", "Quantity", "Settings", "compared", "run", "selected"]
+__all__ = ["ACCURACY", "Quantity", "Settings", "compared", "run", "selected", "trained"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Settings(TypedDict, total=False):
     evaluation_size: int
     device: str
     kaiming: bool
+    input_dropout: float
 
 
 Parts = Splits | tuple[Dataset, Dataset, Dataset]
@@ -125,7 +128,7 @@ def compared(
     other_seeds : int, optional
         Trainings of each of the others; as many unless given.
     settings
-        Of :func:`run`.
+        Of :func:`trained`.
     """
     wanted = []
     for model in models:
@@ -136,6 +139,40 @@ def compared(
 
 
 def run(
+    model: str,
+    seed: int,
+    splits: Parts,
+    output_size: int,
+    quantity: Quantity,
+    **settings: Unpack[Settings],
+) -> pd.DataFrame:
+    """Train one model as :func:`trained` does, and return its numbers by epoch.
+
+    Parameters
+    ----------
+    model, seed, splits, output_size, quantity, settings
+        Of :func:`trained`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``epoch, validation, test, weights, status``: the test value stands where the validation is
+        better than ever before, so that the last of them is the one by which the training counts.
+    """
+    network, result = trained(model, seed, splits, output_size, quantity, **settings)
+    history = result.history
+    return pd.DataFrame(
+        {
+            "epoch": history.epoch.astype(int),
+            "validation": history[f"validation_{quantity.metric}"],
+            "test": history[f"test_{quantity.metric}"],
+            "weights": number_of_weights(network),
+            "status": result.status,
+        }
+    )
+
+
+def trained(
     model: str,
     seed: int,
     splits: Parts,
@@ -153,7 +190,8 @@ def run(
     evaluation_size: int = 500,
     device: str = "auto",
     kaiming: bool = True,
-) -> pd.DataFrame:
+    input_dropout: float = 0.0,
+) -> tuple[nn.Module, FitResult]:
     """Train one model by the official recipe: Adam, epochs over all sequences, selection by validation.
 
     Parameters
@@ -175,12 +213,15 @@ def run(
     device : str
     kaiming : bool
         Whether LEM's readout starts as most of the public code has it; else as torch's own.
+    input_dropout : float
+        Probability with which each number of an input is dropped while a model of any sort is trained; the
+        seed names which.
 
     Returns
     -------
-    pandas.DataFrame
-        Columns ``epoch, validation, test, weights, status``: the test value stands where the validation is
-        better than ever before, so that the last of them is the one by which the training counts.
+    network : torch.nn.Module
+        At its best validation.
+    result : FitResult
     """
     train, validation, test = splits
     first, _ = train[0] if isinstance(train, Dataset) else (train.inputs[0], None)
@@ -197,34 +238,27 @@ def run(
     if isinstance(network, LEM) and network.readout is not None and not kaiming:
         with seeded(seed):
             network.readout.reset_parameters()
-    result = fit(
-        network,
-        train,
-        loss=quantity.loss,
-        output=_last,
-        validation=validation,
-        test=test,
-        metric=quantity.metric,
-        epochs=epochs,
-        batch_size=min(batch_size, _size(train)),
-        validation_size=_size(validation),
-        evaluation_size=evaluation_size,
-        learning_rate=learning_rate,
-        schedule=list(falls) if falls else "constant",
-        clip=clip,
-        seed=seed,
-        device=device,
-    )
-    history = result.history
-    return pd.DataFrame(
-        {
-            "epoch": history.epoch.astype(int),
-            "validation": history[f"validation_{quantity.metric}"],
-            "test": history[f"test_{quantity.metric}"],
-            "weights": number_of_weights(network),
-            "status": result.status,
-        }
-    )
+    whole = nn.Sequential(nn.Dropout(input_dropout), network) if input_dropout else network
+    with torch_draws(seed) if input_dropout else nullcontext():
+        result = fit(
+            whole,
+            train,
+            loss=quantity.loss,
+            output=_last,
+            validation=validation,
+            test=test,
+            metric=quantity.metric,
+            epochs=epochs,
+            batch_size=min(batch_size, _size(train)),
+            validation_size=_size(validation),
+            evaluation_size=evaluation_size,
+            learning_rate=learning_rate,
+            schedule=list(falls) if falls else "constant",
+            clip=clip,
+            seed=seed,
+            device=device,
+        )
+    return network, result
 
 
 def selected(table: pd.DataFrame) -> pd.DataFrame:

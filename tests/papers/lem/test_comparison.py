@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from curse_of_memory.nn import LEM
-from curse_of_memory.papers.lem._comparison import ACCURACY, Quantity, compared, run, selected
+from curse_of_memory.papers.lem._comparison import ACCURACY, Quantity, compared, run, selected, trained
 from curse_of_memory.papers.lem._comparison_report import printed, told
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
@@ -68,6 +68,24 @@ def test_the_readout_starts_as_that_of_torch_where_the_public_code_leaves_it(mon
         with pytest.raises(InterruptedError):
             run("LEM", 0, signs(True), 2, ACCURACY, **SETTINGS | {"width": 64}, kaiming=kaiming)
     assert starts[0].abs().max() > 1 / 8 >= starts[1].abs().max()
+
+
+@pytest.mark.parametrize("name", ["LEM", "GRU"])
+def test_inputs_are_dropped_in_training_alone_and_which_is_named_by_the_seed(name):
+    common = {"output_size": 2, "quantity": ACCURACY, "device": "cpu", **SETTINGS, "epochs": 1}
+
+    def weights_of(dropout, seed=3, draws=0):
+        torch.manual_seed(draws)
+        network, result = trained(name, seed, signs(True), **common, input_dropout=dropout)
+        answers = network(signs(True).validation.inputs)
+        classes = (answers if answers.ndim == 2 else answers[:, -1]).argmax(1)
+        share = (classes == signs(True).validation.targets).double().mean().item()
+        assert share == result.history.validation_accuracy.max()  # without dropout
+        return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+    first = weights_of(0.4)
+    assert torch.equal(first, weights_of(0.4, draws=1))
+    assert not torch.allclose(first, weights_of(0.0), atol=1e-3)
 
 
 @pytest.mark.slow
