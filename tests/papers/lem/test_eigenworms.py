@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from curse_of_memory.papers.lem import eigenworms as figure
-from curse_of_memory.papers.lem._models import MODELS
+from curse_of_memory.papers.lem._equal_weights import number_of_weights
+from curse_of_memory.papers.lem._models import MODELS, made
 from curse_of_memory.tasks import Batch
 from curse_of_memory.tasks.eigenworms import STEPS, EigenWorms
 from curse_of_memory.tasks.sampling import Splits
@@ -49,6 +50,12 @@ def test_every_training_is_in_the_table_and_the_largest_class_beside_it(worms):
     spread = worms.spread["LEM: test accuracy (%)"]
     assert spread.runs == 2
     assert worms.headline["LEM: test accuracy (%)"] == pytest.approx((spread.low + spread.high) / 2)
+
+
+def test_of_the_official_size_lem_has_as_many_weights_as_the_public_code():
+    """4h(m + h) + 8h of the cell and o(h + 1) of the readout, for h 32, m 6, o 5."""
+    model = made("LEM", 32, dt=0.00017, memory=9, seed=0, input_size=6, output_size=5, pooling="last")
+    assert number_of_weights(model) == 5285
 
 
 def test_a_stand_in_is_said_everywhere_and_published_numbers_are_not(worms):
