@@ -31,6 +31,18 @@ OFFICIAL = {
 }
 """Sizes of the public code, by experiment and by the name of the parameter."""
 
+SAID = {
+    "train_images": "{} images for training",
+    "validation_images": "{} for validation",
+    "test_images": "{} for testing",
+    "averaged": "mean of squares of side {}",
+    "horizon": "{} steps",
+    "width": "{} units",
+    "epochs": "{} epochs",
+    "batch_size": "batches of {}",
+}
+"""The sizes in words."""
+
 DRAWN = ("LEM", "coRNN", "UnICORNN")  # whose published results are lines
 README, LOG = "README of the public code", "log of the public code"
 
@@ -38,13 +50,12 @@ README, LOG = "README of the public code", "log of the public code"
 def reduced(experiment: str, sizes: Mapping[str, object]) -> str:
     """Return which `sizes` are not those of the public code, in words; an empty text if all are."""
     official = OFFICIAL[experiment]
-    names = {"averaged": "side of the squares that are averaged"}
     other = [
-        f"{names.get(name, name.replace('_', ' '))} {sizes[name]} for {official[name]}"
+        f"{SAID[name].format(sizes[name])} ({official[name]})"
         for name in official
         if sizes[name] != official[name]
     ]
-    return f"Reduced scale: {', '.join(other)}" if other else ""
+    return f"Reduced scale, sizes of the public code in brackets: {', '.join(other)}" if other else ""
 
 
 def published(experiment: str) -> dict[str, float]:
@@ -89,16 +100,16 @@ def accuracies(
 
 
 def draw_accuracies(experiment: str, data: FigureData) -> Figure:
-    """Draw the trainings, chance and the published results; the public log where the sizes are its own."""
+    """Draw the trainings, chance and published results; logs of public codes where the sizes are theirs."""
     scale = reduced(experiment, _sizes(data))
     lines = {"chance": CHANCE}
     if not data.stand_in:
         at = " at full scale" if scale else ""
         results = published(experiment)
         lines |= {f"{m}{at}, README": results[k] for m in DRAWN if (k := f"{m} ({README})") in results}
-    log = rows(reference("lem/image_logs"), experiment=experiment, model="LEM")
-    log = log.assign(validation=log.valid_accuracy_percent / 100)
-    return draw(data, SHARE, lines, logged=None if scale or data.stand_in else log, note=scale)
+    logs = rows(reference("lem/image_logs"), experiment=experiment)
+    logs = logs.assign(validation=logs.valid_accuracy_percent / 100, log=logs.model)
+    return draw(data, SHARE, lines, logged=None if scale or data.stand_in else logs, note=scale)
 
 
 def pixels_of(
