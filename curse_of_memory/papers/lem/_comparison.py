@@ -83,6 +83,8 @@ class Settings(TypedDict, total=False):
     input_dropout: float
 
 
+CHECKPOINT_EVERY = 20  # updates: within an epoch, since one of them may take minutes
+
 Parts = Splits | tuple[Dataset, Dataset, Dataset]
 """Sequences for training, for validation and for testing: in memory, or data sets that are read."""
 
@@ -255,6 +257,7 @@ def trained(
             learning_rate=learning_rate,
             schedule=list(falls) if falls else "constant",
             clip=clip,
+            checkpoint_every=CHECKPOINT_EVERY,
             seed=seed,
             device=device,
         )

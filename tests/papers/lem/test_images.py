@@ -1,5 +1,7 @@
 """Figures of sMNIST, psMNIST, noisy CIFAR-10: sizes, sources of numbers, words, runs that go on."""
 
+import hashlib
+import json
 import math
 from importlib import resources
 from typing import Any
@@ -13,7 +15,7 @@ import yaml
 
 mpl.use("agg")
 
-from curse_of_memory.papers.lem import _images, noisy_cifar10, psmnist, smnist
+from curse_of_memory.papers.lem import _comparison, _images, noisy_cifar10, psmnist, smnist
 from curse_of_memory.papers.lem._comparison import ACCURACY, run, selected
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
@@ -21,7 +23,8 @@ from curse_of_memory.report.figure import FigureData, Findings
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import Batch, NoisyImages, UnitImages, available
 from curse_of_memory.tasks.sampling import Splits
-from curse_of_memory.training import fit
+from curse_of_memory.tools.run_notes import KEEP_IN
+from curse_of_memory.training import fit, kept_runs, own_checkpoints
 
 FIGURES = {"smnist": smnist, "psmnist": psmnist, "noisy_cifar10": noisy_cifar10}
 DATA = {"smnist": "mnist", "psmnist": "mnist", "noisy_cifar10": "cifar10"}
@@ -212,3 +215,47 @@ def test_a_run_killed_within_an_epoch_goes_on_to_the_identical_result(name, tmp_
     for one, other in zip(whole_model.parameters(), again_model.parameters(), strict=True):
         assert torch.equal(one, other)
     assert np.isfinite(whole.history.training_loss[1:]).all()
+
+
+@pytest.mark.slow
+def test_in_a_batch_a_run_killed_within_an_epoch_goes_on_from_there(tmp_path, monkeypatch):
+    parts = [
+        NoisyImages(split, horizon=40, size=size, data="stand-in")
+        for split, size in (("train", 24), ("validation", 8), ("test", 8))
+    ]
+    settings: dict[str, Any] = {"width": 4, "dt": 0.4, "memory": 40, "batch_size": 4, "epochs": 3}
+    settings |= {"learning_rate": 0.01, "device": "cpu"}
+
+    def trained() -> pd.DataFrame:
+        return run("LEM", 0, (parts[0], parts[1], parts[2]), 10, ACCURACY, **settings)
+
+    whole = trained()
+    files = {file.relative_to(kept_runs.PACKAGE).as_posix(): file for file in kept_runs.PACKAGE.rglob("*.py")}
+    package = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    (tmp_path / "made_from.json").write_text(json.dumps({"package": package}))
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setenv(KEEP_IN, str(tmp_path))
+    monkeypatch.setattr(own_checkpoints, "WRITE_EVERY", 0.0)
+    monkeypatch.setattr(_comparison, "CHECKPOINT_EVERY", 2)
+    updates, dies_at = [], [11]  # of 18: the last but one of the second epoch
+    error = torch.nn.functional.cross_entropy
+
+    def counted(answers, *arguments, **options):
+        if answers.requires_grad:
+            updates.append(1)
+            if len(updates) == dies_at[0]:
+                raise KeyboardInterrupt
+        return error(answers, *arguments, **options)
+
+    monkeypatch.setattr(torch.nn.functional, "cross_entropy", counted)
+    kept_runs.kept_runs.cache_clear()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trained()
+        dies_at[0] = 0
+        updates.clear()
+        kept_runs.kept_runs.cache_clear()
+        pd.testing.assert_frame_equal(trained(), whole, check_exact=True)
+        assert len(updates) == 18 - 10
+    finally:
+        kept_runs.kept_runs.cache_clear()
