@@ -1,8 +1,8 @@
 """Spans trained on their exact loss: gradient descent on E(e) + αe, many trainings at once.
 
-A step is e ← e + η (force − α), force = (2/R²) Σ_{e<s<e+R} w_s (s − e). With the inverse curvature on the
-ramp, η = R²/(2 Σ_{e<s<e+R} w_s), it goes where the gradient flow goes, from below never past its end, and in
-few steps, however flat the loss is.
+A step is e ← e + η (force − α), force = (2/R²) Σ_{e<s<e+R} w_s (s − e). With nearly the inverse curvature on
+the ramp, η = 0.999 R²/(2 Σ_{e<s<e+R} w_s), it goes where the gradient flow goes, from below never past its
+end, not even by rounding, and in few steps, however flat the loss is.
 """
 
 import numpy as np
@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from curse_of_memory.theory.expiry import SpanLoss
 
 __all__ = ["descended", "ramp_sums"]
+
+_BELOW = 0.999  # of the inverse curvature
 
 
 def ramp_sums(loss: SpanLoss, spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +43,8 @@ def descended(
     e, price = (np.array(a, float) for a in np.broadcast_arrays(start, alpha))
     for _ in range(steps):
         force, total = ramp_sums(loss, e)
-        # where nothing is on the ramp there is no curvature, and the price alone pulls, by a ramp at most
-        rate = loss.ramp**2 / np.maximum(2 * total, price * loss.ramp + 1e-300) if step is None else step
+        rate = step
+        if rate is None:  # where nothing is on the ramp the price alone pulls, by a ramp at most
+            rate = _BELOW * loss.ramp**2 / np.maximum(2 * total, price * loss.ramp + 1e-300)
         e = np.maximum(e + rate * (force - price), 0.0)
     return e

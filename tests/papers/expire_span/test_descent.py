@@ -29,7 +29,7 @@ def test_from_below_descent_ends_where_the_flow_does_and_never_beyond(w, ramp, s
         limit = learnt_span(loss, start, alpha)
         path = [float(descended(loss, start, alpha, steps=steps)) for steps in (1, 2, 5, 20)]
         if limit >= start:
-            assert max(path) <= limit + 1e-9
+            assert max(path) <= limit * (1 + 1e-12)
             assert float(descended(loss, start, alpha, steps=200)) == pytest.approx(limit, abs=1e-6)
 
 
@@ -44,6 +44,6 @@ def test_prices_and_starts_are_trainings_side_by_side():
 def test_nothing_on_the_ramp_leaves_the_price_alone():
     loss = span_loss([1.0, 1.0], 4)
     assert descended(loss, 30.0, steps=50) == 30
-    assert descended(loss, 30.0, 0.5, steps=3) == 18  # by a ramp a step
+    assert descended(loss, 30.0, 0.5, steps=3) == pytest.approx(18, rel=1e-3)  # by a ramp a step
     assert descended(loss, 30.0, 0.5, steps=50) == 0
     assert descended(loss, 0.5, step=safe_step(loss), steps=500) == pytest.approx(1.0)
