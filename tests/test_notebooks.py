@@ -58,6 +58,7 @@ def test_notebooks_name_the_data_they_read(name):
         "EigenWorms": {"eigenworms"},
         "Keywords": {"speech_commands"},
         "NoisyImages": {"cifar10"},
+        "PennTreebank": {"ptb_words", "ptb_characters"},
         "SequentialImages": {"mnist", "cifar10", "fashion_mnist"},
         "UnitImages": {"mnist"},
         "WikiText2": {"wikitext2"},

@@ -26,7 +26,7 @@ from curse_of_memory.nn.recurrence.nonlinear.recurrence import naive_recurrence
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
 
-__all__ = ["CELLS", "Dropouts", "TokenModel", "trained_weights"]
+__all__ = ["CELLS", "Dropouts", "TokenModel"]
 
 CUT = 2.0  # standard deviations at which a normal is cut
 CUT_DEVIATION = 0.87962566103423978  # of what is left of it, over that of the whole
@@ -220,11 +220,6 @@ class TokenModel(nn.Module):
             return None
         kept = torch.rand(len(like), width) >= probability
         return kept.to(like.device, like.dtype) / (1 - probability)
-
-
-def trained_weights(model: nn.Module) -> int:
-    """Return how many numbers a model learns; those that are fixed do not count."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _weights(layer: nn.RNNBase) -> list[nn.Parameter]:

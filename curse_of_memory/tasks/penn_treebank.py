@@ -3,10 +3,11 @@
 Its files may be read for research and not be given away: nothing here prints or keeps a word of them.
 """
 
+import copy
 import gzip
 import tarfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -146,9 +147,9 @@ class PennTreebank:
             checks.positive_int("vocabulary", vocabulary)
             if level != "words":
                 raise ValueError(f"vocabulary must be None for {level}, all of which are told apart")
-        source = data_set.source(data)
-        self.stand_in = data_set.note(source)
-        training = data_set.content("train", source)
+        self._source = data_set.source(data)
+        self.stand_in = data_set.note(self._source)
+        training = data_set.content("train", self._source)
         known = [token for token, _ in Counter(training).most_common()]
         if vocabulary is not None:
             known = [UNKNOWN, *(word for word in known if word != UNKNOWN)]
@@ -156,10 +157,38 @@ class PennTreebank:
                 raise ValueError(f"vocabulary must be at most {len(known)}, got {vocabulary}")
             known = known[:vocabulary]
         self.vocabulary = len(known)
-        number = {token: place for place, token in enumerate(known)}
-        own = training if split == "train" else data_set.content(split, source)
-        what = f"the {split} part of {data_set.title}"
-        self.tokens = _encoded(own, number, what, others=vocabulary is not None)[:size].clone()
+        self._number = {token: place for place, token in enumerate(known)}
+        self._others = vocabulary is not None
+        own = training if split == "train" else data_set.content(split, self._source)
+        self.tokens = self._encoded(own, split, size)
+
+    def part(self, split: str, size: int | None = None) -> "PennTreebank":
+        """Return another part, or `size` tokens of it, with the numbers of this one.
+
+        Parameters
+        ----------
+        split, size
+            As for :class:`PennTreebank`, which this spares to read the training part once more.
+        """
+        if size is not None:
+            checks.positive_int("size", size)
+        other = copy.copy(self)
+        other.split = checks.one_of("split", split, PARTS)
+        other.tokens = self._encoded(LEVELS[self.level].content(split, self._source), split, size)
+        return other
+
+    def _encoded(self, tokens: Sequence[str], split: str, size: int | None) -> Tensor:
+        """Return the numbers ``(size,)`` of the tokens of a part; others than the known ones are 0."""
+        what = f"the {split} part of {LEVELS[self.level].title}"
+        if not tokens:
+            raise ValueError(f"{what} must have tokens, got none")
+        number = self._number
+        if not self._others and (strange := set(tokens).difference(number)):
+            raise ValueError(
+                f"{what} must have no tokens that the training part lacks, got {len(strange)} of them"
+            )
+        few = tokens[:size]
+        return torch.from_numpy(np.fromiter((number.get(token, 0) for token in few), np.int64, len(few)))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -169,15 +198,3 @@ class PennTreebank:
             f"PennTreebank({self.level!r}, {self.split!r}, vocabulary={self.vocabulary}, "
             f"tokens={len(self)}{', stand-in' if self.stand_in else ''})"
         )
-
-
-def _encoded(tokens: Sequence[str], number: Mapping[str, int], what: str, *, others: bool) -> Tensor:
-    """Return the numbers ``(len(tokens),)`` of the tokens of `what`; if there are `others`, these are 0."""
-    if not tokens:
-        raise ValueError(f"{what} must have tokens, got none")
-    strange = set(tokens).difference(number)
-    if strange and not others:
-        raise ValueError(
-            f"{what} must have no tokens that the training part lacks, got {len(strange)} of them"
-        )
-    return torch.from_numpy(np.fromiter((number.get(token, 0) for token in tokens), np.int64, len(tokens)))

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from curse_of_memory.experiments.token_models import CELLS, Dropouts, TokenModel, trained_weights
+from curse_of_memory.experiments.token_models import CELLS, Dropouts, TokenModel
 from curse_of_memory.nn import LEM
+from curse_of_memory.papers.lem._equal_weights import number_of_weights
 
 TOKENS = torch.randint(0, 11, (3, 9), generator=torch.Generator().manual_seed(0))
 
@@ -24,13 +25,13 @@ def direction_of(one):
 def test_the_numbers_of_weights_are_the_published_ones():
     """Those of LEM in the public code: the tied model of words, and the untied one of characters."""
     words = TokenModel("LEM", 10_000, 256, seed=0)
-    assert trained_weights(words.cell) == 525_312
+    assert number_of_weights(words.cell) == 525_312
     assert words.embed.weight.numel() == 2_560_000
-    assert trained_weights(words) == 525_312 + 2_560_000 + 10_000
+    assert number_of_weights(words) == 525_312 + 2_560_000 + 10_000
     characters = TokenModel("LEM", 50, 1024, embedding=200, seed=0)
-    assert trained_weights(characters.cell) == 5_017_600
-    assert trained_weights(characters) == 5_017_600 + 50 * 200 + (1024 + 1) * 50
-    assert trained_weights(TokenModel("LSTM", 10_000, 256, seed=0)) == trained_weights(words)
+    assert number_of_weights(characters.cell) == 5_017_600
+    assert number_of_weights(characters) == 5_017_600 + 50 * 200 + (1024 + 1) * 50
+    assert number_of_weights(TokenModel("LSTM", 10_000, 256, seed=0)) == number_of_weights(words)
 
 
 def test_the_start_is_a_cut_normal_of_variance_one_over_the_inputs():

@@ -51,6 +51,21 @@ def test_tokens_are_numbered_by_their_frequency_in_training(put, archive):
     assert (train.stand_in, len(train)) == ("", 27)
 
 
+def test_other_parts_have_the_numbers_of_one(put):
+    put("words", LINES)
+    for vocabulary in (None, 2):
+        train = PennTreebank("words", vocabulary=vocabulary)
+        for split in ("train", "validation", "test"):
+            own, other = PennTreebank("words", split, vocabulary=vocabulary), train.part(split)
+            assert torch.equal(other.tokens, own.tokens)
+            assert repr(other) == repr(own)
+        assert torch.equal(train.part("test", 2).tokens, train.part("test").tokens[:2])
+    with pytest.raises(ValueError, match="did you mean 'validation'"):
+        train.part("valid")
+    with pytest.raises(ValueError, match="size must be at least 1"):
+        train.part("test", 0)
+
+
 def test_a_lone_blank_at_the_end_of_a_file_of_characters_is_no_line(put):
     put("characters", SPELT)
     a, blank, b, end, c = range(5)
@@ -146,7 +161,8 @@ def no_text(level):
 def test_the_real_text(level):
     """The published numbers of tokens, with one <eos> a line, and the size of the vocabulary."""
     counts, vocabulary = COUNTS[level]
-    parts = {split: PennTreebank(level, split) for split in counts}
+    train = PennTreebank(level)
+    parts = {split: train.part(split) for split in counts}
     assert {split: len(part) for split, part in parts.items()} == counts
     assert {part.vocabulary for part in parts.values()} == {vocabulary}
     assert len(parts["train"].tokens.unique()) == vocabulary

@@ -9,8 +9,8 @@ __all__ = ["number_of_weights", "of_as_many_weights"]
 
 
 def number_of_weights(model: nn.Module) -> int:
-    """Return how many numbers a model learns."""
-    return sum(p.numel() for p in model.parameters())
+    """Return how many numbers a model learns; those that are fixed do not count."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def of_as_many_weights(made: Callable[[int], nn.Module], count: int) -> nn.Module:
