@@ -14,7 +14,7 @@ from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData
 from curse_of_memory.report.long_table import rows
 
-__all__ = ["draw", "printed", "told"]
+__all__ = ["draw", "draw_curves", "draw_ends", "looks_of", "printed", "told"]
 
 LEM_LOOK = plotting.Look("crimson", "D")
 LINES = ("--", "-", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
@@ -89,13 +89,13 @@ def draw(
     note : str
         Written above the whole figure, such as that its scale is reduced.
     """
-    looks = _looks(data.table)
+    looks = looks_of(data.table)
     with plotting.style():
         figure, (left, right) = plotting.canvas(2, width=13, height=5.6)
-        _draw_curves(left, data.table, quantity, looks)
+        draw_curves(left, data.table, quantity, looks)
         if logged is not None:
             _draw_logs(left, logged, quantity)
-        _draw_ends(right, selected(data.table), quantity, looks)
+        draw_ends(right, selected(data.table), quantity, looks)
         for (name, value), style in zip(lines.items(), LINES, strict=False):
             right.axhline(quantity.factor * value, color="0.35", ls=style, lw=1.3, label=name)
         plotting.joined_legend(figure, [left, right], ncols=4, fontsize=11)
@@ -105,7 +105,7 @@ def draw(
     return figure
 
 
-def _looks(table: pd.DataFrame) -> dict[str, plotting.Look]:
+def looks_of(table: pd.DataFrame) -> dict[str, plotting.Look]:
     """Return the look of each model that was trained; those beside :data:`MODELS` are variants of LEM."""
     trained = list(dict.fromkeys(table.loc[table.epoch.notna()].model))
     looks = dict(zip(MODELS, (LEM_LOOK, *plotting.looks(MODELS[1:]).values()), strict=True))
@@ -122,9 +122,10 @@ def _draw_logs(axis: Axes, logged: pd.DataFrame, quantity: Quantity) -> None:
         plotting.theory(axis, own.epoch, known, lw=1.2, ls=style, label=f"log of {name}")
 
 
-def _draw_curves(
+def draw_curves(
     axis: Axes, table: pd.DataFrame, quantity: Quantity, looks: Mapping[str, plotting.Look]
 ) -> None:
+    """Draw the validation value by epoch: the median over the trainings of each model, and their range."""
     for model, look in looks.items():
         own = rows(table, model=model).pivot(index="seed", columns="epoch", values="validation")
         values = quantity.factor * own
@@ -132,9 +133,10 @@ def _draw_curves(
     axis.set(xlabel="epoch", ylabel=f"{quantity.label}, validation", title="(a) While training")
 
 
-def _draw_ends(
+def draw_ends(
     axis: Axes, ends: pd.DataFrame, quantity: Quantity, looks: Mapping[str, plotting.Look]
 ) -> None:
+    """Draw the test value of each training, a row each of `ends`."""
     for place, (model, look) in enumerate(looks.items()):
         own = quantity.factor * rows(ends, model=model).test
         spots = place + np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else [place]
