@@ -56,6 +56,7 @@ def test_notebooks_name_the_data_they_read(name):
     code = inspect.getsource(module)
     sets = {
         "EigenWorms": {"eigenworms"},
+        "HeartRate": {"bidmc"},
         "Keywords": {"speech_commands"},
         "NoisyImages": {"cifar10"},
         "PennTreebank": {"ptb_words", "ptb_characters"},

@@ -133,9 +133,7 @@ def draw_curves(
     axis.set(xlabel="epoch", ylabel=f"{quantity.label}, validation", title="(a) While training")
 
 
-def draw_ends(
-    axis: Axes, ends: pd.DataFrame, quantity: Quantity, looks: Mapping[str, plotting.Look]
-) -> None:
+def draw_ends(axis: Axes, ends: pd.DataFrame, quantity: Quantity, looks: Mapping[str, plotting.Look]) -> None:
     """Draw the test value of each training, a row each of `ends`."""
     for place, (model, look) in enumerate(looks.items()):
         own = quantity.factor * rows(ends, model=model).test
