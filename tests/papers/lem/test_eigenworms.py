@@ -45,6 +45,7 @@ def test_every_training_is_in_the_table_and_the_largest_class_beside_it(worms):
     task = EigenWorms(data="stand-in")
     assert lines.model.tolist() == [figure.LARGEST]
     assert lines.test.tolist() == [task.largest_class()]
+    assert worms.printed is not None
     assert worms.printed.model.tolist() == [*MODELS, figure.OFFICIAL_STEP, figure.LARGEST]
     assert worms.printed.weights[0] == str(4 * 2 * (1 + 2) + 8 * 2 + 5 * 3)  # 4h(m + h) + 8h and the readout
     spread = worms.spread["LEM: test accuracy (%)"]
@@ -96,7 +97,7 @@ def test_shorter_series_take_the_same_time_and_the_whole_ones_the_official_step(
     assert (official["dt"], official["models"]) == (0.00017, ["LEM"])
     assert every["models"] == list(MODELS)
     asked.clear()
-    figure.data(**SMALL | {"horizon": STEPS})
+    figure.data(**SMALL | dict[str, Any](horizon=STEPS))
     (only,) = asked
     assert only["dt"] == 0.00017
 
@@ -104,6 +105,7 @@ def test_shorter_series_take_the_same_time_and_the_whole_ones_the_official_step(
 @pytest.mark.parametrize("division", ["official", "archive"])
 def test_published_numbers_stand_beside_the_official_test_series_alone(asked, division):
     found = figure.data(**SMALL | {"horizon": STEPS, "division": division})
+    assert found.printed is not None
     drawn = figure.plot(found)
     labels = {text.get_text() for text in drawn.legends[0].get_texts()}
     logs = {"log of LEM", "log of UnICORNN"}
@@ -117,7 +119,8 @@ def test_published_numbers_stand_beside_the_official_test_series_alone(asked, di
     assert labels >= logs | set(figure.PUBLISHED)
     curves = {line.get_label(): line for line in drawn.axes[0].lines}
     assert [len(np.asarray(curves[log].get_xdata())) for log in sorted(logs)] == [50, 50]
-    heights = {line.get_ydata()[0] for line in drawn.axes[1].lines if line.get_label() in figure.PUBLISHED}
+    lines = [line for line in drawn.axes[1].lines if line.get_label() in figure.PUBLISHED]
+    heights = {float(np.asarray(line.get_ydata())[0]) for line in lines}
     assert heights == {100 * value for value in figure.PUBLISHED.values()}
 
 
