@@ -695,6 +695,11 @@ FUNCTIONS = {
         {"split": "speakers", "clips_per_class": 4, "data": "stand-in"},
         {"split": "name", "clips_per_class": "count", "split_seed": "seed", "data": "name"},
     ),
+    "PennTreebank": (
+        com.tasks.PennTreebank,
+        {"level": "words", "data": "stand-in"},
+        {"level": "name", "split": "name", "data": "name", "size": "count", "vocabulary": "count"},
+    ),
     "WikiText2": (
         com.tasks.WikiText2,
         {"split": "train", "data": "stand-in"},
@@ -715,6 +720,38 @@ FUNCTIONS = {
         {"model": rnn()},
         {"model": "thing", "input_size": "count", "token": "seed"},
     ),
+    "fit_stream": (
+        com.training.fit_stream,
+        {
+            "model": com.nn.CausalTransformer(4, 1, heads=1, vocabulary=3, seed=0),
+            "text": torch.arange(40) % 3,
+            "validation": torch.arange(9) % 3,
+            "steps": 1,
+            "rows": 2,
+            "chunk": 4,
+        },
+        {
+            "model": "thing",
+            "text": "thing",
+            "validation": "thing",
+            "steps": "count",
+            "rows": "count",
+            "chunk": "count",
+            "schedule": "name",
+            "validate_every": "count",
+            "validation_rows": "count",
+            "learning_rate": "positive",
+            "seed": "seed",
+        },
+    ),
+    "text_losses": (
+        com.training.text_losses,
+        {
+            "model": com.nn.CausalTransformer(4, 1, heads=1, vocabulary=3, seed=0),
+            "text": torch.arange(9) % 3,
+        },
+        {"model": "thing", "text": "thing", "rows": "count", "chunk": "count"},
+    ),
     "run_all": (
         com.training.run_all,
         {"function": abs, "arguments": []},
@@ -726,6 +763,8 @@ ADMITTED = {
     ("targets.from_formula", "expr"): ("a number",),  # a constant
     ("bias.from_formula", "expr"): ("a number",),
     ("SequenceMap", "input_size"): ("None",),  # the model's own
+    ("PennTreebank", "size"): ("None",),  # all tokens
+    ("PennTreebank", "vocabulary"): ("None",),  # all words
     ("EigenWorms", "horizon"): ("None",),  # all steps
     ("Keywords", "clips_per_class"): ("None",),  # all clips
     **{
