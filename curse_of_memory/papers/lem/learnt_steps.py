@@ -1,4 +1,4 @@
-"""The steps that a LEM (2110.04744) learns to take on FitzHugh-Nagumo neurons of several time scales."""
+"""The steps that a LEM (2110.04744) learns to take on neurons of many time scales, and on keywords."""
 
 from collections.abc import Mapping, Sequence
 from typing import Unpack
@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import LEM
+from curse_of_memory.papers.lem import _comparison
 from curse_of_memory.papers.lem._neuron import Settings, root_mean_square, trained
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import curve, rows
-from curse_of_memory.tasks import FitzHughNagumo
+from curse_of_memory.tasks import FitzHughNagumo, Keywords
 from curse_of_memory.tasks.fitzhugh_nagumo import autoregression_error, persistence_error
 from curse_of_memory.tasks.sampling import Splits
 
@@ -24,13 +25,14 @@ __all__ = ["data", "plot"]
 SAMPLED = 0.4  # time between two steps, as in the public data
 SHARES = np.geomspace(1e-4, 1, 41)  # bins of the steps, over dt
 TAIL = 0.001  # of all steps on each side, outside of what is called their range
+LOW = 0.1  # which is called a small step
 LINES = ("persistence", "AR(10)", "noise floor")
 STATES = {"z": r"$\Delta t_n$, of $z$", "y": r"$\overline{\Delta t}_n$, of $y$"}
 
 
 @figure_data(
     title="The time steps that LEM learns",
-    source="Long Expressive Memory (2110.04744): its two adaptive time steps, on FitzHugh-Nagumo",
+    source="Long Expressive Memory (2110.04744): its two adaptive steps, on FitzHugh-Nagumo and Google12",
 )
 def data(
     *,
@@ -45,7 +47,14 @@ def data(
     epochs: int = 30,
     learning_rate: float = 0.00904,
     dt: float = 1.0,
+    keyword_width: int = 20,
+    keyword_batch_size: int = 20,
+    keyword_epochs: int = 5,
+    keyword_falls: Sequence[int] = (4,),
+    keyword_learning_rate: float = 0.015,
+    clips_per_class: int = 40,
     seeds: int = 2,
+    data: str = "auto",
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -57,6 +66,9 @@ def data(
     - *steps*: shares of Δt_n and Δ̄t_n over all units, times and test series of 1/ε = `watched`, before and
       after training, a curve for each of `seeds`: by bins of Δt_n, ten a decade.
     - *quantiles*: the same by levels, a thousandth, a half, and all but a thousandth.
+    - *keywords*, *keyword quantiles*: the same of the test clips of twelve spoken keywords, as in
+      `lem/google12`, of LEMs of `keyword_width` units; `data` and `clips_per_class` as for
+      :class:`curse_of_memory.tasks.Keywords`, divided by speakers.
     - *along*: v of one test series of `watched`, and over the units of a seed the median and the tenth and
       ninetieth percentile of the two steps, by time.
 
@@ -77,6 +89,22 @@ def data(
     }
     wanted = product_of(scale=scales, seed=range(seed, seed + seeds))
     found = run_grid(_trained_on, wanted, {"sets": sets, "watched": watched, **settings})
+    words = Keywords(clips_per_class=clips_per_class, data=data)
+    learning: _comparison.Settings = {
+        "width": keyword_width,
+        "dt": dt,
+        "memory": words.horizon,
+        "batch_size": keyword_batch_size,
+        "epochs": keyword_epochs,
+        "falls": keyword_falls,
+        "learning_rate": keyword_learning_rate,
+        "input_dropout": 0.03,
+        "kaiming": False,
+        "device": device,
+    }
+    heard = run_grid(
+        _trained_on_keywords, product_of(seed=range(seed, seed + seeds)), {"splits": words.splits, **learning}
+    )
     lines = []
     for ratio, task in tasks.items():
         values = (
@@ -88,8 +116,8 @@ def data(
             curve([ratio], [value], panel="error", curve=name)
             for name, value in zip(LINES, values, strict=True)
         ]
-    table = pd.concat([found.drop(columns="scale"), *lines], ignore_index=True)
-    return _findings(table, scales, watched, epochs)
+    table = pd.concat([found.drop(columns="scale"), heard, *lines], ignore_index=True)
+    return _findings(table, scales, watched, epochs, words.stand_in)
 
 
 def _trained_on(
@@ -108,13 +136,29 @@ def _trained_on(
     if scale == watched:
         start = LEM(settings["width"], dt=settings["dt"], seed=seed)
         for when, one in (("before", start), ("trained", model)):
-            parts += _distributions(one, series.test.inputs, when)
+            parts += _distributions(one, series.test.inputs, when, ("steps", "quantiles"))
         parts += _along(model, series.test.inputs[:1])
     return pd.concat(parts, ignore_index=True)
 
 
+def _trained_on_keywords(
+    seed: int, *, splits: Splits, **settings: Unpack[_comparison.Settings]
+) -> pd.DataFrame:
+    """Train on keywords; return the steps on the test clips before and after, and the test accuracy."""
+    classes = Keywords.output_size
+    model, result = _comparison.trained("LEM", seed, splits, classes, _comparison.ACCURACY, **settings)
+    assert isinstance(model, LEM)
+    assert isinstance(model.time_step, float)  # none that is learnt
+    best = result.history.test_accuracy.dropna().iloc[-1]
+    parts = [curve([0.0], [best], panel="accuracy", curve="LEM")]
+    start = LEM(model.width, dt=model.time_step, input_size=Keywords.input_size, seed=seed)
+    for when, one in (("before", start), ("trained", model)):
+        parts += _distributions(one, splits.test.inputs, when, ("keywords", "keyword quantiles"))
+    return pd.concat(parts, ignore_index=True)
+
+
 @torch.no_grad()
-def _distributions(model: LEM, x: torch.Tensor, when: str) -> list[pd.DataFrame]:
+def _distributions(model: LEM, x: torch.Tensor, when: str, panels: tuple[str, str]) -> list[pd.DataFrame]:
     """Return the shares of steps by bins, and their quantiles, for both states."""
     steps = model.steps(x.to(next(model.parameters()).device))
     tables = []
@@ -122,9 +166,9 @@ def _distributions(model: LEM, x: torch.Tensor, when: str) -> list[pd.DataFrame]
         values = getattr(steps, name).double().flatten().cpu().numpy()
         counts = np.histogram(np.clip(values, SHARES[0], SHARES[-1]), SHARES)[0]
         middle = np.sqrt(SHARES[:-1] * SHARES[1:])
-        tables.append(curve(middle, counts / len(values), panel="steps", curve=f"{name}, {when}"))
+        tables.append(curve(middle, counts / len(values), panel=panels[0], curve=f"{name}, {when}"))
         levels = [TAIL, 0.5, 1 - TAIL]
-        tables.append(curve(levels, np.quantile(values, levels), panel="quantiles", curve=f"{name}, {when}"))
+        tables.append(curve(levels, np.quantile(values, levels), panel=panels[1], curve=f"{name}, {when}"))
     return tables
 
 
@@ -141,7 +185,9 @@ def _along(model: LEM, x: torch.Tensor) -> list[pd.DataFrame]:
     return tables
 
 
-def _findings(table: pd.DataFrame, scales: Sequence[float], watched: float, epochs: int) -> Findings:
+def _findings(
+    table: pd.DataFrame, scales: Sequence[float], watched: float, epochs: int, stand_in: str
+) -> Findings:
     lem = rows(table, panel="error", curve="LEM")
     runs = {f"error, epsilon = 1/{ratio:g}": rows(lem, x=ratio).y.to_numpy() for ratio in scales}
     quantiles = rows(table, panel="quantiles")
@@ -150,6 +196,11 @@ def _findings(table: pd.DataFrame, scales: Sequence[float], watched: float, epoc
         runs[f"steps of {name}: {TAIL:.1%} are below"] = rows(own, x=TAIL).y.to_numpy()
         runs[f"steps of {name}: median"] = rows(own, x=0.5).y.to_numpy()
         runs[f"steps of {name}: {TAIL:.1%} are above"] = rows(own, x=1 - TAIL).y.to_numpy()
+    runs["keywords: test accuracy (%)"] = 100 * rows(table, panel="accuracy").y.to_numpy()
+    for name in STATES:
+        own = rows(table, panel="keywords", curve=f"{name}, trained")
+        low = own.loc[own.x < LOW].groupby("seed").y.sum()
+        runs[f"keywords, steps of {name}: {LOW:g} is above (%)"] = 100 * low.to_numpy()
     headline = {label: float(np.median(values)) for label, values in runs.items()}
     errors = [headline[f"error, epsilon = 1/{ratio:g}"] for ratio in scales]
     least, most = (headline[f"steps of z: {TAIL:.1%} are {where}"] for where in ("below", "above"))
@@ -157,21 +208,26 @@ def _findings(table: pd.DataFrame, scales: Sequence[float], watched: float, epoc
         f"After {epochs} epochs LEMs of one width have median errors from {min(errors):.2g} to "
         f"{max(errors):.2g} over ratios of the time scales from {min(scales):g} to {max(scales):g}. "
         f"At {watched:g} the steps of z that they take range over a factor of {most / least:.2g}, a "
-        "thousandth on either side left aside."
+        "thousandth on either side left aside. Of LEMs that tell spoken keywords apart, at a reduced scale, "
+        f"{headline[f'keywords, steps of z: {LOW:g} is above (%)']:.2g} of 100 steps of z are below {LOW:g}."
     )
-    return Findings(table, message, headline, spread=spreads(runs))
+    return Findings(table, message, headline, spread=spreads(runs), stand_in=stand_in)
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw the distributions of the steps, the steps along a series, and the error by 1/ε."""
+    """Draw the steps on neurons, along a series, the error by 1/ε, and the steps on keywords."""
     watched = data.parameters["watched"]
     with plotting.style():
-        figure, (left, middle, right) = plotting.canvas(3, width=15, height=5)
+        figure, axes = plotting.canvas(2, 2, width=13, height=9.5)
+        left, middle, right, words = axes.flat
         _draw_steps(left, rows(data.table, panel="steps"))
         left.set(title=rf"(a) Steps, $\varepsilon=1/{watched:g}$")
         _draw_along(middle, rows(data.table, panel="along", seed=float(data.parameters["seed"])))
         _draw_errors(right, rows(data.table, panel="error"))
+        _draw_steps(words, rows(data.table, panel="keywords"))
+        words.set(title="(d) Steps, spoken keywords (reduced scale)")
         plotting.joined_legend(figure, [left, middle, right], ncols=5, fontsize=11)
+        plotting.say_stand_in(figure, data.stand_in)
     return figure
 
 

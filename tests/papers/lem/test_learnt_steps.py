@@ -9,7 +9,7 @@ import torch
 from curse_of_memory.nn import LEM
 from curse_of_memory.papers.lem import learnt_steps as figure
 from curse_of_memory.report.long_table import rows
-from curse_of_memory.tasks import FitzHughNagumo
+from curse_of_memory.tasks import FitzHughNagumo, Keywords
 from curse_of_memory.tasks.fitzhugh_nagumo import persistence_error
 
 SMALL: dict[str, Any] = {
@@ -21,6 +21,16 @@ SMALL: dict[str, Any] = {
     "validation": 3,
 }
 SMALL |= {"test": 4, "batch_size": 4, "epochs": 2, "seeds": 2, "device": "cpu"}
+SMALL |= {
+    "keyword_width": 12,
+    "keyword_epochs": 8,
+    "keyword_batch_size": 8,
+    "clips_per_class": 12,
+    "data": "stand-in",
+}
+
+
+WHEN = "before", "trained"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +77,24 @@ def test_shares_add_up_to_one(learnt):
     np.testing.assert_allclose(shares, 1, rtol=1e-12)
 
 
+def test_steps_on_keywords_begin_as_those_of_untrained_weights_on_the_test_clips(learnt):
+    x = Keywords(clips_per_class=12, data="stand-in").splits.test.inputs
+    quantiles = rows(learnt.table, panel="keyword quantiles")
+    changed = []
+    for seed in (0, 1):
+        steps = LEM(12, dt=1.0, input_size=80, seed=seed).steps(x)
+        for name in ("z", "y"):
+            exact = np.quantile(getattr(steps, name).detach().double(), [0.001, 0.5, 0.999])
+            before, after = (rows(quantiles, curve=f"{name}, {when}", seed=seed).y for when in WHEN)
+            np.testing.assert_allclose(before, exact, rtol=1e-5)
+            changed.append(not np.allclose(after, exact, rtol=1e-3))
+    assert any(changed)  # not all, where the best epoch is the first
+    shares = rows(learnt.table, panel="keywords").groupby(["curve", "seed"]).y.sum()
+    assert len(shares) == 8
+    np.testing.assert_allclose(shares, 1, rtol=1e-12)
+    assert learnt.stand_in.endswith("in place of Speech Commands")
+
+
 def test_errors_stand_beside_those_of_the_same_series(learnt):
     errors = rows(learnt.table, panel="error")
     assert len(rows(errors, curve="LEM")) == 4
@@ -97,8 +125,8 @@ def test_training_changes_the_steps(learnt):
 
 
 def test_the_picture_has_both_states_before_and_after(learnt):
-    left, middle, right = figure.plot(learnt).axes
-    assert len(left.lines) == 4
+    left, middle, right, words = figure.plot(learnt).axes
+    assert len(left.lines) == len(words.lines) == 4
     assert len(right.lines) == 1 + len(figure.LINES)
     assert len(middle.lines) == 4
 
