@@ -54,7 +54,8 @@ def _rates(draws: np.random.Generator) -> NDArray[np.float64]:
     kept = np.exp(-1 / (RETURN * RATE))
     noise = draws.standard_normal((PATIENTS, ROWS))
     noise[:, 1:] *= np.sqrt(1 - kept**2)  # so that the deviation is the same at all times
-    return np.clip(mean + WITHIN * lfilter([1.0], [1.0, -kept], noise), LEAST, LARGEST)
+    walks = np.asarray(lfilter([1.0], [1.0, -kept], noise))
+    return np.clip(mean + WITHIN * walks, LEAST, LARGEST)
 
 
 def _bumps(phase: NDArray[np.float64], sharpness: float) -> NDArray[np.float64]:

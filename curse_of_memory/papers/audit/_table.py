@@ -1,4 +1,8 @@
-"""Rows of an audit: one disagreement between a paper, its README and its public code, run both ways."""
+"""Rows of an audit: one disagreement between a paper, its README and its public code, run both ways.
+
+Where the text of a paper is not at hand, the public code is held against a plain reading of what it says to
+measure.
+"""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +12,22 @@ import pandas as pd
 
 from curse_of_memory.report.figure import Spread, spreads
 
-__all__ = ["Row", "both_ways", "over_draws", "printed"]
+__all__ = ["Headings", "Row", "both_ways", "over_draws", "printed"]
 
-AS_PAPER, AS_CODE = "as in the paper", "as in the code"
+AS_CODE = "as in the code"
+
+
+@dataclass(frozen=True)
+class Headings:
+    """What the columns of a table of rows are called: both ways, and their numbers."""
+
+    paper: str = "paper"
+    code: str = "README, code or logs"
+    as_paper: str = "as in the paper"
+    as_code: str = AS_CODE
+
+
+PAPER_AND_CODE = Headings()
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,7 @@ class Row:
         return self.as_code / self.as_paper if self.as_paper else math.nan
 
 
-def printed(rows: Sequence[Row]) -> pd.DataFrame:
+def printed(rows: Sequence[Row], headings: Headings = PAPER_AND_CODE) -> pd.DataFrame:
     """Return the rows as a table of texts, one line a row, with the facts as its index.
 
     Examples
@@ -56,11 +73,11 @@ def printed(rows: Sequence[Row]) -> pd.DataFrame:
     """
     cells = [
         {
-            "paper": row.paper,
-            "README, code or logs": row.code,
+            headings.paper: row.paper,
+            headings.code: row.code,
             "number": row.quantity,
-            AS_PAPER: _number(row.as_paper),
-            AS_CODE: _number(row.as_code),
+            headings.as_paper: _number(row.as_paper),
+            headings.as_code: _number(row.as_code),
             "factor": _number(row.factor),
         }
         for row in rows
@@ -68,12 +85,12 @@ def printed(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(cells, index=pd.Index([row.what for row in rows], name="what"), dtype=str)
 
 
-def both_ways(rows: Sequence[Row]) -> dict[str, float]:
+def both_ways(rows: Sequence[Row], headings: Headings = PAPER_AND_CODE) -> dict[str, float]:
     """Return the headline of an audit: both numbers of each row, labelled by fact, quantity and way."""
     return {
         _label(row, way): float(value)
         for row in rows
-        for way, value in ((AS_PAPER, row.as_paper), (AS_CODE, row.as_code))
+        for way, value in ((headings.as_paper, row.as_paper), (headings.as_code, row.as_code))
     }
 
 

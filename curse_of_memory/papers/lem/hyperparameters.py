@@ -124,9 +124,8 @@ def _printed(table: pd.DataFrame) -> pd.DataFrame:
     printed = table[names].astype(object)
     for name in names[1:]:
         printed[name] = ["—" if pd.isna(value) else f"{value:.6g}" for value in table[name]]
-    return printed.rename(columns=SHORT | {"time_step": r"$\Delta t$", "Ndt": r"$N\Delta t$"}).set_index(
-        "task"
-    )
+    printed.columns = [SHORT.get(name, name) for name in names]
+    return printed.set_index("task")
 
 
 def plot(data: FigureData) -> Figure:

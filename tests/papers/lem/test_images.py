@@ -1,9 +1,8 @@
-"""Figures of sMNIST, psMNIST, noisy CIFAR-10: sizes, sources of numbers, words, runs that go on."""
+"""What the figures of sMNIST, psMNIST, noisy CIFAR-10 share: sizes, numbers, words, runs that go on."""
 
 import hashlib
 import json
 import math
-from importlib import resources
 from typing import Any
 
 import matplotlib as mpl
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 mpl.use("agg")
 
@@ -19,28 +17,20 @@ from curse_of_memory.papers.lem import _comparison, _images, noisy_cifar10, psmn
 from curse_of_memory.papers.lem._comparison import ACCURACY, run, selected
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
-from curse_of_memory.report.figure import FigureData, Findings
 from curse_of_memory.report.reference_numbers import reference
-from curse_of_memory.tasks import Batch, NoisyImages, UnitImages, available
-from curse_of_memory.tasks.sampling import Splits
+from curse_of_memory.tasks import NoisyImages, UnitImages
 from curse_of_memory.tools.run_notes import KEEP_IN
 from curse_of_memory.training import fit, kept_runs, own_checkpoints
+from tests.papers.lem.image_figures import TINY, presets
 
 FIGURES = {"smnist": smnist, "psmnist": psmnist, "noisy_cifar10": noisy_cifar10}
 DATA = {"smnist": "mnist", "psmnist": "mnist", "noisy_cifar10": "cifar10"}
-TINY: dict[str, Any] = {"train_images": 20, "validation_images": 10, "test_images": 10, "width": 4}
-TINY |= {"batch_size": 10, "epochs": 2, "seeds": 2, "models": ("LEM", "GRU"), "device": "cpu"}
 
 
 @pytest.fixture(scope="module", params=FIGURES)
 def made_of_stand_ins(request):
     small = {"horizon": 40} if request.param == "noisy_cifar10" else {"averaged": 7}
     return request.param, FIGURES[request.param].data(data="stand-in", **small, **TINY)
-
-
-def presets() -> dict[str, dict[str, Any]]:
-    paper = resources.files("curse_of_memory.papers.lem") / "paper.yaml"
-    return yaml.safe_load(paper.read_text(encoding="utf-8"))["presets"]["paper"]
 
 
 def test_stand_ins_are_beside_chance_alone_and_said_to_be_stand_ins(made_of_stand_ins):
@@ -58,20 +48,6 @@ def test_stand_ins_are_beside_chance_alone_and_said_to_be_stand_ins(made_of_stan
     assert "Stand-in data" in above
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["LEM", "GRU", "chance"]
-
-
-@pytest.mark.skipif(not available("mnist"), reason="no MNIST files on this machine")
-def test_real_images_stand_beside_numbers_with_their_sources():
-    data = psmnist.data(data="real", averaged=7, **TINY)
-    assert "stand-in" not in data.title
-    assert data.paper == {"LEM: test accuracy (%)": 96.6}
-    assert data.printed is not None
-    shown = data.printed.set_index("model").test
-    assert shown["UnICORNN (log of the public code)"] == "98.40 %"
-    figure = psmnist.plot(data)
-    legend = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "UnICORNN at full scale, README" in legend
-    assert not [label for label in legend if label.startswith("log of")]
 
 
 def test_the_presets_are_the_recipes_of_the_public_code():
@@ -121,50 +97,6 @@ def test_the_tables_of_published_numbers_agree_with_the_logs():
     assert best == {
         "smnist": (99.43, 117, 120), "psmnist": (96.77, 119, 120), "noisy_cifar10": (63.15, 103, 120),
     }  # fmt: skip
-
-
-def test_the_log_is_drawn_where_all_sizes_are_its_own_and_nowhere_else():
-    preset = presets()["smnist"]
-    table = pd.DataFrame(
-        [("LEM", 0, e, 0.9 + e / 50, 0.9 + e / 50, 68_362, "finished") for e in range(3)],
-        columns=["model", "seed", "epoch", "validation", "test", "weights", "status"],
-    )
-    for sizes, drawn in ((preset, True), (preset | {"epochs": 119}, False)):
-        data = _as_figure(_images.accuracies("smnist", table, sizes, stand_in=""), sizes)
-        legend = [t.get_text() for t in _images.draw_accuracies("smnist", data).legends[0].get_texts()]
-        assert ("log of LEM" in legend) == ("log of coRNN" in legend) == drawn
-        assert ("LEM, README" in legend) == drawn
-        assert ("in brackets: 119 epochs (120). Test" in data.message) != drawn
-
-
-def _as_figure(findings: Findings, sizes: dict[str, Any]) -> FigureData:
-    return FigureData(
-        name="lem/smnist", title="", table=findings.table, message=findings.message,
-        headline=findings.headline, parameters=sizes, device="cpu", seconds=1.0,
-    )  # fmt: skip
-
-
-@pytest.mark.slow
-def test_fixed_noise_can_be_in_the_data_or_in_the_batch():
-    """A training that reads the data set is that on its sequences in memory, to the last bit."""
-    parts = [
-        NoisyImages(split, horizon=40, size=size, data="stand-in")
-        for split, size in (("train", 30), ("validation", 10), ("test", 10))
-    ]
-    whole = Splits(*(Batch(*map(torch.stack, zip(*part, strict=True))) for part in parts))
-    settings: dict[str, Any] = {
-        "width": 4,
-        "dt": 0.4,
-        "memory": 40,
-        "batch_size": 10,
-        "epochs": 2,
-        "learning_rate": 0.01,
-    }
-    read, held = (
-        run("LEM", 0, some, 10, ACCURACY, **settings, evaluation_size=4, device="cpu")
-        for some in ((parts[0], parts[1], parts[2]), whole)
-    )
-    pd.testing.assert_frame_equal(read, held, check_exact=True)
 
 
 @pytest.mark.slow
