@@ -76,6 +76,13 @@ ALLOWED = {
     "tools/devices.py": 2,  # what torch draws by the seed of a model or of a loader, on a CPU and on CUDA
     "tasks/digits.py": 2,  # the one split and order of images that stand in for others, which has no seed
     "tasks/fitzhugh_nagumo.py": 1,  # the stream of the public code, by its seed
+    "tasks/public_stream.py": 1,  # another stream of the public code, by its seed
+    "tasks/heart_windows.py": 1,  # the one division of the public code
+    "tasks/eigenworms.py": 2,  # the one division of series into parts, which has no seed
+    # what stands in for real data, which has no seed
+    "tasks/crawling.py": 1,
+    "tasks/heart_pulses.py": 1,
+    "tasks/synthetic_words.py": 1,
     "tasks/grammar.py": 1,  # the sentences of a text, by its seed
     # weights, by the seed of a model or of a task that has some
     "theory/plateau/gradient_flow.py": 1,
@@ -84,7 +91,11 @@ ALLOWED = {
     "papers/audit/perturbation.py": 1,
     "papers/audit/_public_probes.py": 2,
     "papers/inverse_approximation/non_decaying_memory.py": 1,
+    "papers/audit/what_is_tested.py": 2,
+    "papers/expire_span/look_ahead.py": 2,
+    "papers/expire_span/price_of_memory.py": 2,
     "papers/lem/_theorems.py": 4,
+    "papers/lem/hyperparameters.py": 1,
     "papers/lem/cell.py": 1,
     "papers/lem/training_time.py": 1,
     "papers/tour/measure_your_model.py": 1,

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.nn import LEM
-from curse_of_memory.papers.lem import _comparison
+from curse_of_memory.papers.lem._comparison import ACCURACY
+from curse_of_memory.papers.lem._comparison import Settings as Recipe
+from curse_of_memory.papers.lem._comparison import trained as trained_by_recipe
 from curse_of_memory.papers.lem._neuron import Settings, root_mean_square, trained
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -90,7 +92,7 @@ def data(
     wanted = product_of(scale=scales, seed=range(seed, seed + seeds))
     found = run_grid(_trained_on, wanted, {"sets": sets, "watched": watched, **settings})
     words = Keywords(clips_per_class=clips_per_class, data=data)
-    learning: _comparison.Settings = {
+    learning: Recipe = {
         "width": keyword_width,
         "dt": dt,
         "memory": words.horizon,
@@ -141,12 +143,10 @@ def _trained_on(
     return pd.concat(parts, ignore_index=True)
 
 
-def _trained_on_keywords(
-    seed: int, *, splits: Splits, **settings: Unpack[_comparison.Settings]
-) -> pd.DataFrame:
+def _trained_on_keywords(seed: int, *, splits: Splits, **settings: Unpack[Recipe]) -> pd.DataFrame:
     """Train on keywords; return the steps on the test clips before and after, and the test accuracy."""
     classes = Keywords.output_size
-    model, result = _comparison.trained("LEM", seed, splits, classes, _comparison.ACCURACY, **settings)
+    model, result = trained_by_recipe("LEM", seed, splits, classes, ACCURACY, **settings)
     assert isinstance(model, LEM)
     assert isinstance(model.time_step, float)  # none that is learnt
     best = result.history.test_accuracy.dropna().iloc[-1]

@@ -71,8 +71,11 @@ class LogitNormalSpans:
         spans : array_like
             x, in steps, of any sign.
         """
-        share = np.clip(checks.finite_array("spans", spans) / self.max_span, 0.0, 1.0)
-        return special.ndtr((self.mean - special.logit(share)) / self.std)[()]
+        x = np.clip(checks.finite_array("spans", spans), 0.0, self.max_span)
+        with np.errstate(divide="ignore"):
+            # L − x is exact near L, where 1 − x/L would have lost its digits
+            logit = np.log(x / self.max_span) - np.log((self.max_span - x) / self.max_span)
+        return special.ndtr((self.mean - logit) / self.std)[()]
 
 
 @dataclass(frozen=True, eq=False)
