@@ -12,8 +12,8 @@ READY := $(VENV)/.ready
 .PHONY: help figures test quick types oldest newest bench lab check lock clean
 
 # Processes take whole files, in the order of collection: types and long notebooks first (notebooks/conftest.py),
-# so that none is left alone with one at the end.
-PYTEST = -m pytest --numprocesses $(JOBS) --dist loadscope --no-loadscope-reorder
+# so that none is left alone with one at the end. There is one more than jobs, since some tests wait for others.
+PYTEST = -m pytest --numprocesses $(shell expr $(JOBS) + 1) --dist loadscope --no-loadscope-reorder
 QUICK = -m 'not slow and not notebook' --no-header tests curse_of_memory README.md
 
 help:  ## say what there is

@@ -28,7 +28,7 @@ quad: Callable[..., Any] = mpmath.quad
 steady = settings(derandomize=True, deadline=None, max_examples=60)
 
 FORMULAS = [
-    "exp(-t)*cos(10*t)",
+    "exp(-t)*cos(5*t)",
     "exp(-(t - 16)**2/18)",
     "t**2*exp(-t/3)",
     "sqrt(t)*exp(-t)",

@@ -134,7 +134,7 @@ def any_weight(kind, size, draws):
 
 
 @pytest.mark.slow
-@settings(derandomize=True, deadline=None, max_examples=int(os.environ.get("CURSE_OF_MEMORY_PROBLEMS", "25")))
+@settings(derandomize=True, deadline=None, max_examples=int(os.environ.get("CURSE_OF_MEMORY_PROBLEMS", "12")))
 @given(
     kind=st.sampled_from(KINDS),
     weight=st.sampled_from(["none", "power", "falling", "rising", "wild", "gaps"]),
