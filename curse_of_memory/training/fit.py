@@ -1,31 +1,27 @@
 """Training one model on sampled batches, with early stopping and checkpoints."""
 
 import functools
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
-from curse_of_memory.nn.recurrence.compiled.subnormals import subnormals_flushed
 from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks, devices
-from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.training.batches import Batches
 from curse_of_memory.training.checkpoints import identity, weights_of
+from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.data_sets import Data
 from curse_of_memory.training.demands import check_answers, real_number, trained_dtype
 from curse_of_memory.training.log import Log
-from curse_of_memory.training.loop import Ends, Steps, train
+from curse_of_memory.training.loop import Ends, Steps
 from curse_of_memory.training.metrics import Metric, evaluated, metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
-from curse_of_memory.training.result import FitResult, verdict
+from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
 from curse_of_memory.training.schedules import checked_schedule, scheduler_of
 from curse_of_memory.training.settings import checked_settings
@@ -240,7 +236,6 @@ def fit(
         count = epochs * batches.epoch
         place.check_even("batch_size at the end of an epoch", batches.shortest)
     settings["validate_every"] = validate_every or batches.epoch or VALIDATE_EVERY
-    modes = {part: part.training for part in model.modules()}
     model.to(place.device)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
@@ -286,9 +281,7 @@ def fit(
             return 2 * values(unseen, [selects])
         return values(unseen, [metric_of("loss", loss), selects])
 
-    try:
-        model.train()
-        run.resume()
+    with in_training(model, run):
         unseen, tests = place.share(batches.validation()), batches.test()
         tested = None
         if tests is not None:
@@ -297,38 +290,15 @@ def fit(
             tested = functools.partial(lambda pair: values(pair, [selects])[0], tests)
         with devices.full_precision(full_precision):
             check_answers(model, piece(unseen, slice(TRIED)).inputs, output, place.device)
-        started = time.perf_counter() - run.seconds
-        steps_of = Steps(model, network, stepper, scheduler, batches, error_of, place, clip, watch)
-        hidden = not (progress and place.is_first)
-        with (
-            devices.full_precision(full_precision),
-            subnormals_flushed(),
-            tqdm(total=count, initial=run.step, disable=hidden, desc="training") as bar,
-        ):
-            status = train(
-                run,
-                Ends(count, stop_below, patience),
-                steps_of,
-                validate,
-                tested,
-                checkpoint_every=checkpoint_every,
-                bar=bar,
-                notes=run_notes(),
-            )
-        if status != "diverged":
-            run.leave()
-        model.load_state_dict(run.best)
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-        run.give_generators_back()
-    first, last = (run.history[k]["validation_loss"] for k in (0, -1))
-    return FitResult(
-        verdict(status, first, last, improved=run.improved),
-        run.best_loss,
-        run.step,
-        pd.DataFrame(run.history),
-        time.perf_counter() - started,
-        run.best_score,
-        run.test,
-    )
+        return complete(
+            model,
+            run,
+            Ends(count, stop_below, patience),
+            Steps(model, network, stepper, scheduler, batches, error_of, place, clip, watch),
+            validate,
+            tested,
+            place=place,
+            full_precision=full_precision,
+            progress=progress,
+            checkpoint_every=checkpoint_every,
+        )

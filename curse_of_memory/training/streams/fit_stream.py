@@ -1,29 +1,25 @@
 """Training one model on one long text, through whose rows its state is handed on."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from curse_of_memory.nn.recurrence.compiled.subnormals import subnormals_flushed
 from curse_of_memory.tasks.sampling import fingerprint
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import stream
-from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.training.averaged_weights import AveragedWeights
 from curse_of_memory.training.checkpoints import identity, weights_of
+from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.demands import check_answers, trained_dtype
 from curse_of_memory.training.log import Log
-from curse_of_memory.training.loop import Ends, Steps, train
+from curse_of_memory.training.loop import Ends, Steps
 from curse_of_memory.training.metrics import metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
-from curse_of_memory.training.result import FitResult, verdict
+from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
 from curse_of_memory.training.schedules import checked_schedule, scheduler_of
 from curse_of_memory.training.settings import checked_settings
@@ -181,7 +177,6 @@ def fit_stream(
 
     place = processes(fabric, device, rows=rows, validation_rows=validation_rows)
     source = Rows(text, rows, chunk, seed=seed, place=place)
-    modes = {part: part.training for part in model.modules()}
     model.to(place.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     scheduler = scheduler_of(falls, optimizer, steps=count, epoch=1, decay_patience=PLATEAU)
@@ -221,14 +216,11 @@ def fit_stream(
         network.train()
         return 2 * losses
 
-    try:
-        model.train()
-        run.resume()
+    with in_training(model, run):
         seen = place.share(side_by_side(unseen, validation_rows))
         with devices.full_precision(full_precision):
             check_answers(model, source.training(0).inputs[:TRIED], None, place.device)
-        started = time.perf_counter() - run.seconds
-        steps_of = Steps(
+        of_adam = Steps(
             model,
             network,
             stepper,
@@ -241,34 +233,14 @@ def fit_stream(
             penalty=penalty,
             average=average,
         )
-        hidden = not (progress and place.is_first)
-        with (
-            devices.full_precision(full_precision),
-            subnormals_flushed(),
-            tqdm(total=count, initial=run.step, disable=hidden, desc="training") as bar,
-        ):
-            status = train(
-                run,
-                Ends(count, None, None),
-                steps_of,
-                validate,
-                checkpoint_every=checkpoint_every,
-                bar=bar,
-                notes=run_notes(),
-            )
-        if status != "diverged":
-            run.leave()
-        model.load_state_dict(run.best)
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
-        run.give_generators_back()
-    first, last = (run.history[k]["validation_loss"] for k in (0, -1))
-    return FitResult(
-        verdict(status, first, last, improved=run.improved),
-        run.best_loss,
-        run.step,
-        pd.DataFrame(run.history),
-        time.perf_counter() - started,
-        run.best_score,
-    )
+        return complete(
+            model,
+            run,
+            Ends(count, None, None),
+            of_adam,
+            validate,
+            place=place,
+            full_precision=full_precision,
+            progress=progress,
+            checkpoint_every=checkpoint_every,
+        )
