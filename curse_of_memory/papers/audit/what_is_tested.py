@@ -125,8 +125,8 @@ def _keyword_shares() -> dict[str, float]:
 def _keyword_rows(shares: Mapping[str, float], seed: int) -> list[Row]:
     fact = "classes of the test set", "twelve of one size", "official testing list, its words as they are"
     equal = 1 / len(shares)
-    accuracy = [Row(*fact, "accuracy of always saying unknown", equal, shares["unknown"])]
-    silence = [Row(*fact, "share of silence", equal, shares["silence"])]
+    accuracy = Row(*fact, "accuracy of always saying unknown", equal, shares["unknown"])
+    silence = Row(*fact, "share of silence", equal, shares["silence"])
     short = np.random.default_rng(seed).integers(-(2**12), 2**12, RATE // 2).astype(np.int16)
     filled = [float(keyword_features([short], filling=value)[0, -20:].mean()) for value in (-80.0, 0.0)]
     loud = Row(
@@ -139,7 +139,7 @@ def _keyword_rows(shares: Mapping[str, float], seed: int) -> list[Row]:
         "frames at the ends", "librosa from 0.9 on: zeros beyond the ends", "librosa 0.8.1: mirrored",
         f"mean level of the first frame of a tone, {HOP} samples a frame (dB)", *first,
     )  # fmt: skip
-    return [*accuracy, *silence, loud, frames]
+    return [accuracy, silence, loud, frames]
 
 
 def _image_rows(seed: int) -> list[Row]:

@@ -19,7 +19,7 @@ from curse_of_memory.tasks.sampling import Batch, Splits
 from curse_of_memory.tools.devices import torch_draws
 from curse_of_memory.training import FitResult, fit
 
-__all__ = ["ACCURACY", "Quantity", "Settings", "compared", "run", "selected", "trained"]
+__all__ = ["ACCURACY", "Quantity", "Settings", "compared", "last_answers", "run", "selected", "trained"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _size(part: Batch | Dataset) -> int:
     return len(part)
 
 
-def _last(answers: Tensor) -> Tensor:
+def last_answers(answers: Tensor) -> Tensor:
     """Return the answers ``(batch, channel)`` after the last step, also of models that answer every step."""
     return answers if answers.ndim == 2 else answers[:, -1]
 
@@ -246,7 +246,7 @@ def trained(
             whole,
             train,
             loss=quantity.loss,
-            output=_last,
+            output=last_answers,
             validation=validation,
             test=test,
             metric=quantity.metric,

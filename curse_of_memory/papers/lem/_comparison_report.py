@@ -30,19 +30,14 @@ def told(table: pd.DataFrame, quantity: Quantity) -> tuple[dict[str, float], dic
     runs = {model: quantity.factor * rows(ends, model=model).test.to_numpy() for model in ends.model.unique()}
     by_seed = {f"{model}: test {quantity.label}": values for model, values in runs.items()}
     headline = {label: float(np.median(values)) for label, values in by_seed.items()}
-    shown = [
-        f"{model} {_shown(quantity, np.median(values))} ({_shown(quantity, values.min())} to "
-        f"{_shown(quantity, values.max())})"
-        for model, values in runs.items()
-    ]
+    shown = []
+    for model, values in runs.items():
+        low, middle, high = (quantity.shown.format(np.quantile(values, q)) for q in (0.0, 0.5, 1.0))
+        shown.append(f"{model} {middle} ({low} to {high})")
     least = min(map(len, runs.values()))
     number = f"{least} trainings" if least > 1 else "1 training"
     words = f"Test {quantity.label} at the best validation, median and range of {number}: {', '.join(shown)}."
     return headline, by_seed, words
-
-
-def _shown(quantity: Quantity, value: float) -> str:
-    return quantity.shown.format(value)
 
 
 def printed(table: pd.DataFrame, quantity: Quantity, known: Mapping[str, float]) -> pd.DataFrame:

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.nn import GRU, LEM, LSTM, S4D, SequenceStack
+from curse_of_memory.papers.lem._comparison import last_answers
 from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -37,11 +38,6 @@ OTHERS: dict[str, Callable[[int, int, int], nn.Module]] = {
     ),
 }
 """What stands beside LEM, by name: a model of some width, for sequences of some length."""
-
-
-def _last(answers: Tensor) -> Tensor:
-    """Return the answers after the last step."""
-    return answers[:, -1]
 
 
 @figure_data(
@@ -125,7 +121,7 @@ def _errors(
         network,
         Adding(horizon),
         loss=nn.MSELoss(),
-        output=_last,
+        output=last_answers,
         steps=steps,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -41,7 +41,9 @@ def data(
     checks.positive_int("networks", networks)
     table = reference("lem/settings")
     table["Ndt"] = table.steps * table.time_step
-    table["weights"] = [weights(*row) for row in zip(table.figure, *_sizes(table), strict=True)]
+    table["weights"] = [
+        weights(row.figure, row.inputs, row.width, row.outputs) for _, row in table.iterrows()
+    ]
     runs = []
     for _, task in table.iterrows():
         for k in range(seed, seed + networks):
@@ -60,10 +62,6 @@ def data(
         f"recurrent weights keep e^(−N Δt/2)."
     )
     return Findings(found, message, headline, {}, _printed(table))
-
-
-def _sizes(table: pd.DataFrame) -> tuple[pd.Series, pd.Series, pd.Series]:
-    return table.inputs, table.width, table.outputs
 
 
 def _order(found: pd.DataFrame, task: str) -> str:
