@@ -95,6 +95,15 @@ def test_ill_states_are_refused_in_one_line_that_names_them(name):
 
 
 @pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_that_is_called_with_a_state_says_what_chunks_are_for(name):
+    layer, x = BUILD[name](seed=0), noise(0)
+    state = layer.run(x).last
+    for call in (lambda: layer(x, state), lambda: layer(x, None), lambda: layer(x, state=state)):
+        with pytest.raises(TypeError, match=r"^\w+ takes whole .* alone; chunks .* go to run\(x, state\)$"):
+            call()
+
+
+@pytest.mark.parametrize("name", LAYERS)
 def test_no_steps_and_no_sequences_have_empty_answers(name):
     layer = BUILD[name](seed=0)
     width = layer(noise(0)).shape[2]

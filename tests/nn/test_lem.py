@@ -285,9 +285,9 @@ def test_gradients_are_those_of_differences(engine, layers, bidirectional, learn
 
     def run(x, state, *weights):
         full = dict(zip(names, weights, strict=True))
-        return tuple(torch.func.functional_call(layer, full, (x, state), tie_weights=False))
+        return tuple(torch.func.functional_call(layer, full, ((x, state),), tie_weights=False))
 
-    layer.forward = layer.run  # with a state, and with the last ones
+    layer.forward = lambda chunk: layer.run(*chunk)  # with a state, and with the last ones
     leaves = [t.detach().clone().requires_grad_() for t in (x, state, *layer.parameters())]
     assert torch.autograd.gradcheck(run, leaves)
 

@@ -1,6 +1,6 @@
 """Layers that run step by step: the step of a layer that runs in chunks of time."""
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
@@ -15,11 +15,18 @@ State = TypeVar("State")
 class Streaming(nn.Module, Generic[State]):
     """A layer that runs in chunks of time, and so in single steps: chunks of one."""
 
-    if TYPE_CHECKING:  # torch says of its modules that they answer with anything
+    def __call__(self, x: Tensor, *state: Any, **settings: Any) -> Tensor:
+        """Return the answer to the whole sequences `x`, from the state at rest.
 
-        def __call__(self, x: Tensor) -> Tensor:
-            """Return the answer to the whole sequences `x`, from the state at rest."""
-            ...
+        Raises
+        ------
+        TypeError
+            For a state beside them, as torch's own recurrent layers take it: with one, :meth:`run` goes on.
+        """
+        if state or "state" in settings:
+            name = type(self).__name__
+            raise TypeError(f"{name} takes whole sequences x alone; chunks with a state go to run(x, state)")
+        return super().__call__(x, **settings)
 
     def run(self, x: Tensor, state: State | None = None) -> Outputs[State]:
         """Return the answers to a chunk of time, and the state after it."""

@@ -219,7 +219,8 @@ def fit_stream(
     with in_training(model, run):
         seen = place.share(side_by_side(unseen, validation_rows))
         with devices.full_precision(full_precision):
-            check_answers(model, source.training(0).inputs[:TRIED], None, place.device)
+            tried = source.training(0).inputs[:TRIED]
+            check_answers(model, tried, None, place.device, ask=lambda x: run_chunk(model, x, None)[0])
         of_adam = Steps(
             model,
             network,
