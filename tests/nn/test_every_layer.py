@@ -159,7 +159,8 @@ MEANT = {
     "horizon": {None}, "dilations": {None}, "discretization": {None}, "dropout": {0}, "seed": {0, None},
     "device": {None}, "dtype": {None}, "bias": {True}, "skip": {True}, "diagonal": {True}, "rotary": {True},
     "residual": {True}, "weight_norm": {True}, "CausalTransformer.output_size": {None},
-    "bidirectional": {True}, "LEM.output_size": {None}, "chrono": {2.5, None},
+    "forgetting": {None}, "sees_itself": {True}, "zero_memories": {0}, "deletes": {None},
+    "attention_bias": {True}, "scaled_residuals": {True}, "bidirectional": {True}, "LEM.output_size": {None}, "chrono": {2.5, None},
 }  # fmt: skip
 
 

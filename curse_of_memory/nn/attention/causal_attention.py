@@ -7,25 +7,36 @@ Equation.   One head of width w answers at step t
             several heads work side by side on w = width / heads channels each, and y_t = O [a^{(1)}_t … ].
             The memory has no fixed end: every past step is weighed by what it holds.
 
+            With a law of forgetting (``nn.forgetting``), log m_ts <= 0 is added to the scores, and only
+            memories with m > 0 are kept; steps may not see themselves, s < t.
+
 Algorithm.  ``scaled_dot_product_attention`` of torch. For streaming, keys and values of all past steps are
-            kept: the cache grows by one row a step, and a step costs in proportion.
+            kept: the cache grows by one row a step, and a step costs in proportion. With a law of forgetting
+            sequences are read in blocks, and the dead are deleted after each (``nn.attention.remembering``).
 """
 
+import copy
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from curse_of_memory.nn.attention.positions import rotated
+from curse_of_memory.nn.attention.remembered import Remembered
+from curse_of_memory.nn.attention.remembering import Reading, remember, start_of
 from curse_of_memory.nn.building import inputs
-from curse_of_memory.nn.building.many_models import affine, of_each_model, without_dropout
+from curse_of_memory.nn.building.many_models import affine, of_each_model, one_by_one, without_dropout
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
+from curse_of_memory.nn.forgetting.law import Law
+from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
 
 __all__ = ["Cache", "CausalSelfAttention"]
+
+KEPT = ("states", "keys")
 
 
 class Cache(NamedTuple):
@@ -41,7 +52,7 @@ class Cache(NamedTuple):
     values: Tensor
 
 
-class CausalSelfAttention(Streaming[Cache]):
+class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
     """Softmax attention of every step to itself and to the past, with one or more heads.
 
     Parameters
@@ -56,6 +67,23 @@ class CausalSelfAttention(Streaming[Cache]):
         Whether the maps to q, k, v and to the output have biases.
     dropout : float
         Probability with which an attention weight is dropped, in training mode.
+    forgetting : Law, optional
+        How memories are forgotten, one of :mod:`curse_of_memory.nn.forgetting` or of your own. The layer
+        takes a copy.
+    sees_itself : bool
+        Whether a step is among the memories that it looks at. Only with a law of forgetting it may be not.
+    zero_memories : int
+        With a law of forgetting: how many zero vectors are memories before the first step. Without any, a
+        first step that does not see itself sees nothing, and answers zero.
+    block : int
+        With a law of forgetting: how many steps are read at a time. It changes the time and room that this
+        takes, and nothing else.
+    kept : {'states', 'keys'}
+        With a law of forgetting: what a state holds of memories. "states", for training: keys and spans of
+        old memories are made anew by the weights at that time. "keys", for inference: they are not. May be
+        changed later.
+    deletes : bool, optional
+        Whether dead memories are deleted, as wherever the law has a date of death unless said otherwise.
     seed : int, optional
         Seeds the initial weights by themselves; without it torch's global generator draws them.
     device, dtype
@@ -64,7 +92,8 @@ class CausalSelfAttention(Streaming[Cache]):
     Raises
     ------
     ValueError, TypeError
-        For sizes below one, a width that the heads do not divide, or a dropout outside of [0, 1).
+        For sizes below one, a width that the heads do not divide, a dropout outside of [0, 1), or an option
+        that is for laws of forgetting, without one; if a law that has no date of death is to delete.
 
     Notes
     -----
@@ -86,6 +115,12 @@ class CausalSelfAttention(Streaming[Cache]):
         rotary: bool = False,
         bias: bool = True,
         dropout: float = 0.0,
+        forgetting: Law | None = None,
+        sees_itself: bool = True,
+        zero_memories: int = 0,
+        block: int = 128,
+        kept: str = "states",
+        deletes: bool | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -99,29 +134,102 @@ class CausalSelfAttention(Streaming[Cache]):
         if self.rotary and width // heads % 2:
             raise ValueError(f"width / heads must be even for rotary positions, got {width // heads}")
         self.dropout = inputs.dropout_probability(dropout)
+        self.sees_itself = checks.flag("sees_itself", sees_itself)
+        self.zero_memories = checks.whole_number("zero_memories", zero_memories, least=0)
+        self.block = checks.positive_int("block", block)
+        self.kept = checks.one_of("kept", kept, KEPT)
+        if forgetting is None and (not sees_itself or zero_memories or deletes is not None):
+            raise ValueError(
+                "forgetting must be a law where sees_itself, zero_memories or deletes is given; "
+                "without one every step sees itself and the whole past"
+            )
+        if forgetting is not None and not isinstance(forgetting, Law):
+            raise TypeError(f"forgetting must be a law of forgetting, got {checks.shown(forgetting)}")
         with seeded(seed):
             self.project = nn.Linear(width, 3 * width, bias=bias, **DRAWN)
             self.out = nn.Linear(width, width, bias=bias, **DRAWN)
+            self.forgetting = copy.deepcopy(forgetting)
+            if self.forgetting is not None:
+                self.forgetting.attach(width, heads, 0 if sees_itself else 1)
+        self.deletes = self._may_delete(deletes)
         place(self, device, dtype)
+
+    def _may_delete(self, deletes: bool | None) -> bool:
+        """Return whether dead memories are deleted; refuse it to a law that never says when they are."""
+        law = self.forgetting
+        if law is None:
+            return False
+        notes = law.notes(torch.zeros(1, 1, self.input_size, **DRAWN), torch.zeros(1, 1, dtype=torch.int64))
+        dated = law.last_ages(notes) is not None
+        if deletes is None:
+            return dated
+        if checks.flag("deletes", deletes) and not dated:
+            raise ValueError(f"deletes must be False: by {type(law).__name__} memories never die")
+        return deletes
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the answers to whole sequences `x`; both have shape ``(batch, time, width)``."""
-        return self.run(x).y
+        if self.forgetting is None:
+            return self.run(x).y
+        return self._remembering(x, None, Reading(keep=False)).y
 
-    @inputs.guarded
-    def run(self, x: Tensor, state: Cache | None = None) -> Outputs[Cache]:
+    def run(
+        self, x: Tensor, state: Cache | KeptStates | KeptKeys | None = None
+    ) -> Outputs[Cache | KeptStates | KeptKeys]:
         """Return the answers to a chunk of time, ``(batch, time, width)``, that sees itself and the past.
 
         Returns
         -------
         Outputs
-            ``y`` of the shape of `x`, and ``last``, the :class:`Cache` with this chunk in it.
+            ``y`` of the shape of `x`, and ``last``: the :class:`Cache` with this chunk in it, or with a law
+            of forgetting the memories that are alive. These are cut off from their gradients: a gradient
+            ends where the chunk begins.
 
         Raises
         ------
-        ValueError
-            If a shape does not fit.
+        ValueError, TypeError
+            If a shape does not fit, or a state is none of this layer.
         """
+        if self.forgetting is None:
+            return cast(Outputs, self._run(x, cast(Cache | None, state)))
+        remembered = self.remember(x, cast(KeptStates | KeptKeys | None, state))
+        assert remembered.last is not None
+        return Outputs(remembered.y, remembered.last)
+
+    def remember(self, x: Tensor, state: KeptStates | KeptKeys | None = None) -> Remembered:
+        """Return what :meth:`run` does, with the price of memory, and how many memories each step sees.
+
+        Parameters
+        ----------
+        x : Tensor of shape ``(batch, time, width)``
+            A chunk of time, of any length.
+        state : KeptStates or KeptKeys, optional
+            Memories of the steps before.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no law of forgetting, a shape does not fit, or a state is none of this layer.
+        """
+        if self.forgetting is None:
+            raise ValueError("remember() needs a law of forgetting: this attention forgets nothing")
+        cut = None
+        if self.training and self.forgetting.shortens:
+            cut = float(torch.rand(()))
+        return self._remembering(x, state, Reading(cut=cut))
+
+    def start(self, batch: int) -> KeptStates:
+        """Return the state of `batch` sequences before their first step, with a law of forgetting."""
+        if self.forgetting is None:
+            raise ValueError("start() needs a law of forgetting: this attention starts with None")
+        return start_of(self, checks.positive_int("batch", batch))
+
+    @inputs.guarded
+    def _remembering(self, x: Tensor, state: KeptStates | KeptKeys | None, reading: Reading) -> Remembered:
+        return remember(self, x, state, reading)
+
+    @inputs.guarded
+    def _run(self, x: Tensor, state: Cache | None = None) -> Outputs[Cache]:
         batch, steps, width = x.shape
         shape = batch, steps, 3, self.heads, width // self.heads
         q, k, v = self.project(x).view(shape).permute(2, 0, 3, 1, 4)
@@ -147,7 +255,10 @@ class CausalSelfAttention(Streaming[Cache]):
     @property
     def architecture(self) -> tuple:
         """What :meth:`run_many` uses of this layer beside weights: class, heads, rotary or not, dropout."""
-        return type(self), self.heads, self.rotary, self.dropout
+        if self.forgetting is None:
+            return type(self), self.heads, self.rotary, self.dropout
+        own = self.sees_itself, self.zero_memories, self.forgetting.architecture
+        return type(self), self.heads, self.rotary, self.dropout, *own
 
     def run_many(self, parameters: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Return the answers of many layers that differ from this one in their weights only.
@@ -170,6 +281,8 @@ class CausalSelfAttention(Streaming[Cache]):
         """
         without_dropout(self, self.dropout)
         p, x = inputs.many_models(self, parameters, x)
+        if self.forgetting is not None:
+            return one_by_one(self, p, x).to(parameters["project.weight"].dtype)
         x = of_each_model(p, x)
         models, batch, steps, width = x.shape
         shape = models * batch, steps, 3, self.heads, width // self.heads

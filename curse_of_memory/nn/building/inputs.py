@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn._torch_private import is_traced, is_transformed
 from curse_of_memory.nn.building.own_precision import first_weight, under_autocast, widened
-from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
 
 __all__ = [
@@ -28,6 +27,7 @@ __all__ = [
     "many_models",
     "many_of_tokens",
     "nan_where",
+    "refuse_nan",
     "sequence",
     "state_of_each",
     "tensor",
@@ -173,7 +173,8 @@ def guarded(method: Method) -> Method:
     Parameters
     ----------
     method : callable
-        Returns a tensor ``(batch, time, channel)`` or ``(batch, channel)``, or ``Outputs``.
+        Returns a tensor ``(batch, time, channel)`` or ``(batch, channel)``, or ``Outputs``, or another named
+        tuple of ``y``, ``last`` and more.
     """
 
     @functools.wraps(method)
@@ -186,9 +187,10 @@ def guarded(method: Method) -> Method:
         # who reads from both ends has seen it at every step
         reached = lost.any(1, keepdim=True).expand_as(lost) if _both_ways(layer) else lost.cumsum(1) > 0
         answer = method(layer, x.where(finite, 0), *arguments, **options)
-        if isinstance(answer, Outputs):
+        if not isinstance(answer, Tensor):  # Outputs, or such with more in them
             reached_y = reached if answer.y.ndim == 3 else reached[:, -1]
-            return Outputs(nan_where(reached_y, answer.y), _state_nan_where(reached[:, -1], answer.last))
+            last = _state_nan_where(reached[:, -1], answer.last)
+            return answer._replace(y=nan_where(reached_y, answer.y), last=last)
         return nan_where(reached if answer.ndim == 3 else reached[:, -1], answer)
 
     return cast(Method, wrapped)
@@ -221,6 +223,20 @@ def nan_where(reached: Tensor, y: Tensor) -> Tensor:
     """Return `y` with NaN where `reached`, a mask of its first dimensions; gradients pass unchanged."""
     unknown = y.new_zeros(()).expand(reached.shape).masked_fill(reached, torch.nan)
     return y + unknown.reshape(*reached.shape, *[1] * (y.ndim - reached.ndim))
+
+
+def refuse_nan(name: str, t: Tensor) -> None:
+    """Refuse a tensor with NaN or inf in it, where there are numbers to look at.
+
+    Raises
+    ------
+    ValueError
+        If one is found. In what torch traces or transforms nobody looks.
+    """
+    if torch.compiler.is_compiling() or is_transformed(t) or t.device.type == "meta" or all_finite(t):
+        return
+    if not t.isfinite().all():
+        raise ValueError(f"{name} must be finite numbers, got NaN or inf")
 
 
 def _state_nan_where(reached: Tensor, state):

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-__all__ = ["affine", "by_vmap", "looked_up", "normed", "of_each_model", "weights_of_part", "without_dropout"]
+__all__ = [
+    "affine",
+    "by_vmap",
+    "looked_up",
+    "normed",
+    "of_each_model",
+    "one_by_one",
+    "weights_of_part",
+    "without_dropout",
+]
 
 Weights = Mapping[str, Tensor]
 
@@ -67,3 +76,18 @@ def by_vmap(layer: nn.Module, weights: Weights, x: Tensor) -> Tensor:
     return torch.func.vmap(
         lambda own, x: torch.func.functional_call(layer, own, (x,)), in_dims=(0, None if x.ndim == 3 else 0)
     )(dict(weights), x)
+
+
+def one_by_one(layer: nn.Module, weights: Weights, x: Tensor, ndim: int = 3) -> Tensor:
+    """Return what a `layer` answers with the `weights` of every model, one after the other.
+
+    For layers that do by their numbers one thing or another, such as to delete what is dead.
+    """
+    inputs = of_each_model(weights, x, ndim)
+    models = range(len(inputs))
+    return torch.stack(
+        [
+            torch.func.functional_call(layer, {name: w[i] for name, w in weights.items()}, (inputs[i],))
+            for i in models
+        ]
+    )

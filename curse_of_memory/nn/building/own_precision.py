@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from curse_of_memory.nn._torch_private import own_weights
 from curse_of_memory.protocols import Outputs
 
-__all__ = ["first_weight", "in_own_precision", "under_autocast", "widened"]
+__all__ = ["SHORT", "first_weight", "in_own_precision", "under_autocast", "widened"]
 
 SHORT = (torch.float16, torch.bfloat16)
+"""Dtypes of half precision."""
 
 Method = TypeVar("Method", bound=Callable)
 

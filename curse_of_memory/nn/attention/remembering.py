@@ -1,0 +1,262 @@
+"""Attention over the memories that a law of forgetting leaves alive, block by block.
+
+Algorithm.  A sequence is read in blocks of M steps. The queries of a block attend to what is stored and to
+            the block itself, in one call of ``scaled_dot_product_attention`` with the bias log m, the same
+            for all heads if the law says so. After it, memories that no later query sees are deleted: for
+            each sequence its own, and rows are padded to the fullest. What is deleted would have the weight
+            zero, so answers and gradients are those of attention to everything, and do not depend on M.
+
+Cost.       Of a block: its projections, and M times the memories that are alive.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory.nn._torch_private import is_transformed
+from curse_of_memory.nn.attention.positions import rotated_to
+from curse_of_memory.nn.attention.remembered import Remembered
+from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.own_precision import SHORT
+from curse_of_memory.nn.forgetting.law import Law
+from curse_of_memory.nn.forgetting.store import PADDING, KeptKeys, KeptStates, alive_columns
+from curse_of_memory.tools import checks
+
+__all__ = ["Reading", "remember", "start_of"]
+
+
+class Reading(NamedTuple):
+    """How memories are read, by an attention that belongs to a block of a transformer.
+
+    Attributes
+    ----------
+    norm : callable, optional
+        What states go through before they are projected, such as the layer norm of a pre-norm block.
+    positions : Tensor of shape ``(width / heads, steps)``, optional
+        Learnt vectors p; q · p is added to the scores of memories of the ages from `steps` to 1, in this
+        order. Older ones have no position, and neither has a step that sees itself.
+    cut : float, optional
+        The share u at which spans are cut in this pass.
+    keep : bool
+        Whether memories are asked for after the last step.
+    """
+
+    norm: Callable[[Tensor], Tensor] | None = None
+    positions: Tensor | None = None
+    cut: float | None = None
+    keep: bool = True
+
+
+class _Memories(NamedTuple):
+    """What a pass works with: keys, values and notes, and the states too if they are to be kept."""
+
+    keys: Tensor  # (batch, heads, memory, channel)
+    values: Tensor
+    notes: Tensor  # (batch, memory, note)
+    ages: Tensor  # (batch, memory)
+    states: Tensor | None  # (batch, memory, width)
+
+    def joined(self, later: "_Memories") -> "_Memories":
+        states = None
+        if self.states is not None and later.states is not None:
+            states = torch.cat([self.states, later.states], 1)
+        return _Memories(
+            torch.cat([self.keys, later.keys], 2),
+            torch.cat([self.values, later.values], 2),
+            torch.cat([self.notes, later.notes], 1),
+            torch.cat([self.ages, later.ages], 1),
+            states,
+        )
+
+    def chosen(self, columns: Tensor, alive: Tensor) -> "_Memories":
+        """Return the memories of these `columns`; those that are not `alive` become padding."""
+
+        def of_heads(part: Tensor) -> Tensor:
+            return part.gather(2, columns[:, None, :, None].expand(-1, part.shape[1], -1, part.shape[3]))
+
+        def of_rows(part: Tensor) -> Tensor:
+            return part.gather(1, columns[..., None].expand(-1, -1, part.shape[2]))
+
+        ages = self.ages.masked_fill(~alive, PADDING).gather(1, columns)
+        states = None if self.states is None else of_rows(self.states)
+        return _Memories(of_heads(self.keys), of_heads(self.values), of_rows(self.notes), ages, states)
+
+
+def start_of(attention, batch: int) -> KeptStates:
+    """Return the memories of an attention before the first step: its zero vectors, if it begins with any."""
+    weight, count = attention.project.weight, attention.zero_memories
+    ages = torch.arange(count, 0, -1, device=weight.device).expand(batch, count)
+    steps = torch.zeros(batch, dtype=torch.int64, device=weight.device)
+    return KeptStates(weight.new_zeros(batch, count, attention.input_size), ages, steps)
+
+
+def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading: Reading) -> Remembered:
+    """Return the answers of an attention with a law of forgetting to a chunk of time, and what it remembers.
+
+    Parameters
+    ----------
+    attention : CausalSelfAttention
+        Has a law of forgetting.
+    x : Tensor of shape ``(batch, time, width)``
+    state : KeptStates or KeptKeys, optional
+        Memories of the steps before; :func:`start_of` without.
+    reading : Reading
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the state is no memory of this attention, or a state or note is NaN.
+    """
+    law: Law = attention.forgetting
+    if state is None:
+        state = start_of(attention, len(x))
+    _check(attention, x, state)
+    keeps_states = reading.keep and attention.kept == "states"
+    if keeps_states and isinstance(state, KeptKeys):
+        raise TypeError('state has keys and values, but this attention keeps states: set kept = "keys"')
+    memories = _stored(attention, law, state, reading, keeps_states)
+    # what torch.func transforms has no numbers to decide by; masks alone answer the same
+    deletes = attention.deletes and not is_transformed(x)
+    answers, lives, spans, charges = [], [], [], []
+    read = state.steps
+    for block in x.split(attention.block, 1) if x.shape[1] else [x]:
+        queries, own = _projected(attention, law, block, read, reading, keeps_states)
+        memories = memories.joined(own)
+        y, live = _attended(attention, law, queries, memories, reading)
+        answers.append(y)
+        lives.append(live)
+        own_spans = law.spans(own.notes)
+        if own_spans is not None:
+            spans.append(own_spans)
+        used = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
+        charge = law.charge(memories.ages, used, block.shape[1])
+        if charge is not None:
+            charges.append(charge)
+        read = read + block.shape[1]
+        memories = memories._replace(ages=memories.ages + block.shape[1])
+        if deletes:
+            memories = _without_dead(law, memories)
+    last = None
+    if reading.keep:
+        if memories.states is not None:
+            last = KeptStates(memories.states.detach(), memories.ages, read)
+        else:
+            kept = memories.keys.detach(), memories.values.detach(), memories.notes.detach()
+            last = KeptKeys(*kept, memories.ages, read)
+    price = torch.stack(charges).sum(0).mean() / max(x.shape[1], 1) if charges else x.new_zeros(())
+    return Remembered(
+        torch.cat(answers, 1), last, price, torch.cat(lives, 1), torch.cat(spans, 1) if spans else None
+    )
+
+
+def _check(attention, x: Tensor, state: KeptStates | KeptKeys) -> None:
+    """Refuse what is no memory of this attention."""
+    if not isinstance(state, KeptStates | KeptKeys):
+        raise TypeError(f"state must be memories (KeptStates or KeptKeys), got {checks.shown(state)}")
+    weight, count = attention.project.weight, state.ages.shape[-1]
+    heads = attention.heads
+    shapes = {
+        "states": (len(x), count, attention.input_size),
+        "keys": (len(x), heads, count, attention.input_size // heads),
+        "values": (len(x), heads, count, attention.input_size // heads),
+        "ages": (len(x), count),
+        "steps": (len(x),),
+    }
+    for name, part in state._asdict().items():
+        expected = shapes.get(name, (len(x), count, part.shape[-1] if isinstance(part, Tensor) else 0))
+        inputs.tensor(f"state.{name}", part, f"shape {expected}")
+        if part.shape != expected:
+            raise ValueError(f"state must have {name} of shape {expected}, got {tuple(part.shape)}")
+        if part.device != weight.device:
+            raise ValueError(
+                f"state must be on the device of the weights, {weight.device}, got {part.device}"
+            )
+        if name in ("ages", "steps"):
+            if part.dtype != torch.int64:
+                raise TypeError(f"state must have {name} of dtype torch.int64, got {part.dtype}")
+        elif part.dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
+            raise TypeError(f"state must have dtype {weight.dtype}, got {part.dtype}")
+        else:
+            inputs.refuse_nan(f"state must have memories of which the {name}", part)
+
+
+def _stored(
+    attention, law: Law, state: KeptStates | KeptKeys, reading: Reading, keeps_states: bool
+) -> _Memories:
+    """Return what a state holds as keys, values and notes of the weights as they are now."""
+    if isinstance(state, KeptKeys):
+        return _Memories(state.keys, state.values, state.notes, state.ages, None)
+    h = state.states if reading.norm is None else reading.norm(state.states)
+    at = state.steps[:, None] - state.ages
+    weight, bias = attention.project.weight, attention.project.bias
+    width = attention.input_size
+    kv = nn.functional.linear(h, weight[width:], None if bias is None else bias[width:])
+    k, v = kv.unflatten(-1, (2, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    if attention.rotary:
+        k = rotated_to(k, at)
+    return _Memories(k, v, _notes(law, h, at), state.ages, state.states if keeps_states else None)
+
+
+def _projected(
+    attention, law: Law, x: Tensor, read: Tensor, reading: Reading, keeps_states: bool
+) -> tuple[Tensor, _Memories]:
+    """Return queries of a block, and the memories that it writes."""
+    h = x if reading.norm is None else reading.norm(x)
+    j = torch.arange(x.shape[1], device=x.device)
+    at = read[:, None] + j
+    q, k, v = attention.project(h).unflatten(-1, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    if attention.rotary:
+        q, k = rotated_to(q, at), rotated_to(k, at)
+    ages = -j.expand(at.shape)
+    return q, _Memories(k, v, _notes(law, h, at), ages, x.detach() if keeps_states else None)
+
+
+def _notes(law: Law, h: Tensor, at: Tensor) -> Tensor:
+    notes = law.notes(h, at)
+    inputs.refuse_nan(f"what {type(law).__name__} notes of memories", notes.detach())
+    # ages beyond 256 are no numbers of bfloat16
+    return notes.float() if notes.dtype in SHORT else notes
+
+
+def _attended(attention, law: Law, q: Tensor, memories: _Memories, reading: Reading) -> tuple[Tensor, Tensor]:
+    """Return what the queries of a block answer, and how many memories each of them sees."""
+    steps = q.shape[2]
+    notes = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
+    bias = law.log_mask(memories.ages, notes, steps)
+    age = memories.ages[:, None, None, :] + torch.arange(steps, device=q.device)[:, None]
+    bias = bias.to(q.dtype).masked_fill(age < law.first_age, -torch.inf)
+    sees = bias > -torch.inf
+    live = sees.any(1).sum(-1)
+    empty = ~sees.any(-1, keepdim=True)
+    if reading.positions is not None:
+        bias = _with_positions(bias, q, age, reading.positions)
+    # softmax of nothing is NaN: such a row answers zero
+    bias = bias.masked_fill(empty, 0.0)
+    dropout = attention.dropout if attention.training else 0.0
+    a = nn.functional.scaled_dot_product_attention(q, memories.keys, memories.values, bias, dropout)
+    a = a.masked_fill(empty, 0.0)
+    return attention.out(a.transpose(1, 2).flatten(2)), live
+
+
+def _with_positions(bias: Tensor, q: Tensor, age: Tensor, positions: Tensor) -> Tensor:
+    """Return the bias of every head with q · p / √w added for memories that have a position."""
+    reach = positions.shape[1]
+    recent = min(age.shape[-1], reach + age.shape[-2])  # older columns have none
+    age = age[..., age.shape[-1] - recent :]
+    scores = q @ positions / math.sqrt(q.shape[-1])
+    column = (reach - age).clamp(0, reach - 1)
+    own = scores.gather(-1, column.expand(-1, q.shape[1], -1, -1))
+    own = own.masked_fill((age < 1) | (age > reach), 0.0)
+    return bias + nn.functional.pad(own, (bias.shape[-1] - recent, 0))
+
+
+def _without_dead(law: Law, memories: _Memories) -> _Memories:
+    """Return the memories that a later query may see."""
+    last = law.last_ages(memories.notes)
+    assert last is not None  # an attention whose law has no such age does not delete
+    alive = (memories.ages <= last) & (memories.ages > 0)
+    columns = alive_columns(alive)
+    return memories if columns is None else memories.chosen(columns, alive)

@@ -1,0 +1,146 @@
+"""What a law of forgetting says of memories: how much each counts for a query, and when it is dead for good.
+
+Equation.   A law has a mask 0 <= m(query, memory) <= 1, and attention weighs the value v_i of a memory by
+
+                m_ti e^{s_ti} / Σ_j m_tj e^{s_tj}  =  softmax_i(s_ti + log m_ti) ,
+
+            with scores s_ti = q_t · k_i / √w. That is all that forgetting is: log m <= 0 is added to scores.
+
+Ages.       A memory that was written at step i has the age s = t − i for the query at t, in whole steps.
+            Where a law is asked for a block of queries, it is given the ages for the first of them: those of
+            memories of the block itself are 0, −1, …, and count from the query on that is their own.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Law", "ages_at_queries", "law_of_each"]
+
+
+class Law(nn.Module):
+    """Base of all laws of forgetting: one of your own says :meth:`log_mask`, and maybe :meth:`last_ages`.
+
+    One law belongs to one attention, which makes its weights for its own width and heads by :meth:`attach`;
+    a transformer takes a copy for each of its layers.
+
+    Attributes
+    ----------
+    first_age : int
+        Age of the youngest memory that a query sees: 0 if a step sees itself, else 1.
+
+    Examples
+    --------
+    Memories of even age only, none of them older than eight steps:
+
+    >>> class Even(Law):
+    ...     def log_mask(self, ages, notes, queries):
+    ...         age = ages_at_queries(ages, queries)
+    ...         return torch.zeros(age.shape).masked_fill((age % 2 == 1) | (age > 8), -torch.inf)
+    ...
+    ...     def last_ages(self, notes):
+    ...         return torch.full(notes.shape[:2], 8)
+    >>> from curse_of_memory.nn import CausalSelfAttention
+    >>> CausalSelfAttention(4, forgetting=Even())(torch.ones(1, 20, 4)).shape
+    torch.Size([1, 20, 4])
+    """
+
+    first_age: int = 1
+
+    def attach(self, width: int, heads: int, first_age: int) -> None:
+        """Make what the law learns for an attention of `width` channels and `heads` heads."""
+        self.first_age = first_age
+
+    def notes(self, states: Tensor, steps: Tensor) -> Tensor:
+        """Return the numbers that the law keeps of each memory, ``(batch, memory, note)``; none unless said.
+
+        Parameters
+        ----------
+        states : Tensor of shape ``(batch, memory, width)``
+            What keys and values are made of.
+        steps : Tensor of shape ``(batch, memory)``
+            Whole numbers: the step of its sequence at which each was written.
+        """
+        return states.new_zeros(*states.shape[:2], 0)
+
+    def log_mask(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor:
+        """Return log m for a block of queries, ``(batch, heads or 1, query, memory)``; −inf is dead.
+
+        Parameters
+        ----------
+        ages : Tensor of shape ``(batch, memory)``
+            Whole numbers: the age of each memory for the first query of the block.
+        notes : Tensor of shape ``(batch, memory, note)``
+            Of each memory; the last `queries` of them are those of the block itself.
+        queries : int
+            How many steps the block has.
+
+        Notes
+        -----
+        What it says of memories that are younger than `first_age` is not looked at.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say log_mask(ages, notes, queries)")
+
+    def last_ages(self, notes: Tensor) -> Tensor | None:
+        """Return the largest age at which each memory may have m > 0, ``(batch, memory)``, in whole steps.
+
+        It is dead for good from the age after that on. None, if memories never die, as unless said otherwise.
+        """
+        return None
+
+    def shortened(self, notes: Tensor, share: float | Tensor) -> Tensor:
+        """Return the `notes` of memories whose spans are cut for training; as they are unless said."""
+        return notes
+
+    @property
+    def shortens(self) -> bool:
+        """Whether spans are cut at random in training."""
+        return False
+
+    def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
+        """Return the price of memory of a block of queries, ``(batch,)``; None if memory is free."""
+        return None
+
+    def spans(self, notes: Tensor) -> Tensor | None:
+        """Return the span of each memory, ``(batch, memory)``, in steps; None if the law has none."""
+        return None
+
+    @property
+    def architecture(self) -> tuple:
+        """The law without the values of its weights: two of equal architecture have the same m."""
+        settings = {k: v for k, v in vars(self).items() if not k.startswith("_") and k != "training"}
+        return type(self), tuple(sorted(settings.items()))
+
+
+def ages_at_queries(ages: Tensor, queries: int) -> Tensor:
+    """Return the age of every memory for every query of a block, ``(batch, 1, query, memory)``.
+
+    Parameters
+    ----------
+    ages : Tensor of shape ``(batch, memory)``
+        For the first query.
+    queries : int
+        How many there are.
+
+    Examples
+    --------
+    >>> ages_at_queries(torch.tensor([[2, 1, 0]]), 2).tolist()
+    [[[[2, 1, 0], [3, 2, 1]]]]
+    """
+    return ages[:, None, None, :] + torch.arange(queries, device=ages.device)[:, None]
+
+
+def law_of_each(forgetting: Law | Sequence[Law] | None, layers: int) -> list[Any]:
+    """Return a law for each of the `layers`: copies of one, or those that were given, or None for each."""
+    if forgetting is None:
+        return [None] * layers
+    if isinstance(forgetting, Law):
+        return [copy.deepcopy(forgetting) for _ in range(layers)]
+    if not isinstance(forgetting, list | tuple) or not all(isinstance(law, Law) for law in forgetting):
+        raise TypeError(f"forgetting must be a law of forgetting, or a list of them, got {forgetting!r:.60}")
+    if len(forgetting) != layers:
+        raise ValueError(f"forgetting must be one law for each of {layers} layers, got {len(forgetting)}")
+    return [copy.deepcopy(law) for law in forgetting]

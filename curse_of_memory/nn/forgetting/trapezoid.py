@@ -1,0 +1,61 @@
+"""The trapezoid m(s) = min(1, max(0, 1 + (e − s)/R)) of a span e and a ramp of R steps, for torch."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["log_trapezoid", "ramp_charge"]
+
+
+def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tensor:
+    """Return log m(s) of memories with spans e for a block of queries, ``(batch, heads, query, memory)``.
+
+    Parameters
+    ----------
+    ages : Tensor of shape ``(batch, memory)``
+        Whole numbers: ages for the first query.
+    spans : Tensor of shape ``(batch, heads, memory)``
+        e >= 0, in steps; sizes of one are shared.
+    ramp : int
+        R >= 1, in steps.
+    queries : int
+        Of the block.
+
+    Notes
+    -----
+    m is computed as (e − (s − R))/R, which is zero for s >= e + R alone, also in floats (see
+    :func:`curse_of_memory.theory.expiry.mask`). Its derivative by e is 1/R on the ramp and nothing elsewhere.
+    """
+    j = torch.arange(queries, device=ages.device, dtype=spans.dtype)
+    past_ramp = (ages - ramp).to(spans.dtype)[:, None, None, :] + j[:, None]
+    m = ((spans[:, :, None, :] - past_ramp) / ramp).clamp(0, 1)
+    dead = m == 0  # log 0 has no gradient to multiply by zero
+    return m.masked_fill(dead, 1.0).log().masked_fill(dead, -torch.inf)
+
+
+def ramp_charge(ages: Tensor, spans: Tensor, ramp: int, queries: int, first_age: int) -> Tensor:
+    """Return Σ (e − s) over all queries for which a memory is on its ramp, 0 < m(s) < 1, ``(batch,)``.
+
+    Parameters
+    ----------
+    ages, spans : Tensor of shape ``(batch, memory)``
+        Ages for the first query, and e >= 0.
+    ramp : int
+        R >= 1, in steps.
+    queries : int
+        Of the block.
+    first_age : int
+        Age of the youngest memory that a query sees.
+
+    Notes
+    -----
+    Ages on the ramp are the whole numbers with e < s < e + R, in closed form: from ⌊e⌋ + 1 to ⌈e⌉ + R − 1, as
+    far as the block has them. No query is looked at.
+    """
+    e = spans.detach()
+    youngest = ages.clamp(min=first_age)
+    first = torch.maximum(youngest, e.floor().long() + 1)
+    last = torch.minimum(ages + (queries - 1), e.ceil().long() + (ramp - 1))
+    count = (last - first + 1).clamp(min=0)
+    # (first + last) is odd only if the count is even
+    summed = (first + last) * count // 2
+    return (count * spans - summed * (count > 0)).sum(-1)
