@@ -160,7 +160,8 @@ MEANT = {
     "device": {None}, "dtype": {None}, "bias": {True}, "skip": {True}, "diagonal": {True}, "rotary": {True},
     "residual": {True}, "weight_norm": {True}, "CausalTransformer.output_size": {None},
     "forgetting": {None}, "sees_itself": {True}, "zero_memories": {0}, "deletes": {None},
-    "attention_bias": {True}, "scaled_residuals": {True}, "bidirectional": {True}, "LEM.output_size": {None}, "chrono": {2.5, None},
+    "attention_bias": {True}, "scaled_residuals": {True}, "bidirectional": {True},
+    "LEM.output_size": {None}, "chrono": {2.5, None},
 }  # fmt: skip
 
 
