@@ -107,7 +107,7 @@ def find(file: DataFile) -> Path | None:
     Raises
     ------
     ValueError
-        If a file of that name has another checksum.
+        If a file of that name has another checksum, or what has its name is no file.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder.
     """
@@ -137,7 +137,7 @@ def fetch(file: DataFile, *instead: DataFile) -> Path:
     Raises
     ------
     ValueError
-        If a file of that name has another checksum.
+        If a file of that name has another checksum, or what has its name is no file.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder, or the file is nowhere; the message says in one
         line where it was looked for, and what to do.
@@ -175,7 +175,8 @@ def available(name: str, *, download: bool = False) -> bool:
     Raises
     ------
     ValueError
-        For another name, or a download that finds a file with another checksum in its place.
+        For another name, what has the name of a file and is none, or a download that finds a file with
+        another checksum in its place.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder.
 
@@ -224,7 +225,7 @@ def fetch_form(name: str) -> dict[str, Path]:
     Raises
     ------
     ValueError
-        For another name, or if a file has another checksum.
+        For another name, or if a file has another checksum or is none.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder, or no form is here whole; as :func:`fetch`.
     """
@@ -259,7 +260,7 @@ def files_read(name: str) -> dict[str, str]:
     Raises
     ------
     ValueError
-        For another name.
+        For another name, or what has the name of a file and is none.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder.
     """
@@ -312,19 +313,47 @@ def lying_folder(name: str) -> Path | None:
 
     Raises
     ------
+    ValueError
+        If something of that name is no folder, such as a link that leads nowhere.
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder.
     """
-    return next((path for path in _places(name) if path.is_dir()), None)
+    path = next(_places(name), None)
+    if path is not None and not path.is_dir():
+        raise ValueError(f"{path} must be a folder, but is {_kind(path)}: remove it, or put one in its place")
+    return path
 
 
 def _lying(file: DataFile) -> Path | None:
-    """Return the local path of a file of that name, whatever is in it."""
-    return next((path for path in _places(file.path) if path.is_file()), None)
+    """Return the local path of a file of that name, whatever is in it.
+
+    Raises
+    ------
+    ValueError
+        If something of that name is no file: it was meant to be one, and nothing is read in its place.
+    """
+    path = next(_places(file.path), None)
+    if path is not None and not path.is_file():
+        raise ValueError(f"{path} must be a file, but is {_kind(path)}: remove it, or put one in its place")
+    return path
+
+
+def _kind(path: Path) -> str:
+    """Return what is at a place, for whom it is not what it should be."""
+    if path.is_dir():
+        return "a folder"
+    if path.is_file():
+        return "a file"
+    return "a link that leads nowhere" if path.is_symlink() else "neither file nor folder"
 
 
 def _places(path: str) -> Iterator[Path]:
-    """Yield where something may lie: in the folder that the variable names, and in the cache."""
+    """Yield where something lies: in the folder that the variable names, and in the cache."""
+    return (place for place in _candidates(path) if os.path.lexists(place))
+
+
+def _candidates(path: str) -> Iterator[Path]:
+    """Yield where something may lie."""
     named = _named_folder()
     if named is not None:
         yield named / path

@@ -6,8 +6,8 @@ the heart rate in beats a minute. They are read from the published tables, or fr
 """
 
 import io
-import lzma
 import tarfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from curse_of_memory.tasks.archives import member_of, opened_tar, text_of
 from curse_of_memory.tasks.data_files import FILES, fetch, find
 from curse_of_memory.tools import checks
 
@@ -95,7 +96,8 @@ def read_table(
     Raises
     ------
     ValueError
-        If a column, rows or numbers are missing.
+        If a column, rows or numbers are missing, or there are more: a column of that name twice, or rows with
+        more numbers than columns; if a number is infinite or none.
 
     Examples
     --------
@@ -103,19 +105,31 @@ def read_table(
     array([[1.  , 0.5 ],
            [2.  , 0.25]])
     """
+    first = text_of(raw, name).removeprefix("\ufeff").partition("\n")[0]
+    has = [column.strip() for column in first.split(",")]
+    for column in columns:
+        if (count := has.count(column)) != 1:
+            once = " once" if count else ""
+            raise ValueError(
+                f"{name} must have the column {column!r}{once}, got {checks.shown(', '.join(has))}"
+            )
     try:
-        table = pd.read_csv(io.BytesIO(raw), skipinitialspace=True)
-    except ValueError as error:  # of pandas' own kinds
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # of rows with more numbers than columns
+            table = pd.read_csv(
+                io.BytesIO(raw),
+                skipinitialspace=True,
+                index_col=False,
+                dtype=dict.fromkeys(columns, "float64"),
+            )
+    except (ValueError, pd.errors.ParserWarning) as error:  # of pandas' own kinds
         raise ValueError(f"{name} must be a table of numbers, but {checks.first_line(error)}") from None
-    if missing := [column for column in columns if column not in table.columns]:
-        has = ", ".join(map(str, table.columns))
-        raise ValueError(f"{name} must have the column {missing[0]!r}, got {checks.shown(has)}")
     if len(table) != rows:
         raise ValueError(f"{name} must have {rows} rows below its first line, got {len(table)}")
-    try:
-        values = table[list(columns)].to_numpy(np.float64)
-    except ValueError as error:
-        raise ValueError(f"{name} must hold numbers in {columns}, but {checks.first_line(error)}") from None
+    values = table[list(columns)].to_numpy(np.float64)
+    if np.isinf(values).any():
+        row, column = np.argwhere(np.isinf(values))[0]
+        raise ValueError(f"{name} must have finite numbers, got {values[row, column]} in row {row + 1}")
     there = np.isfinite(values)
     if gaps and not there.any(0).all():
         raise ValueError(f"{name} must have a number of {columns[0]} in some row, got none")
@@ -134,17 +148,15 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
     Raises
     ------
     ValueError
-        If it is no archive, or the table of a patient is missing.
+        If it is no archive, or the table of a patient is missing or in it twice.
     """
-    content = {}
-    try:
-        with tarfile.open(archive) as members:
-            for member in members:
-                file = members.extractfile(member)
-                if file is not None:
-                    content[PurePosixPath(member.name).name] = file.read()
-    except (tarfile.TarError, lzma.LZMAError, EOFError, OSError) as error:
-        raise ValueError(f"{archive} must be a whole tar archive, but {checks.first_line(error)}") from None
+    content: dict[str, bytes] = {}
+    with opened_tar(archive) as members:
+        for member in filter(tarfile.TarInfo.isfile, members):
+            name = PurePosixPath(member.name).name
+            if name in content:
+                raise ValueError(f"{archive} must have {name} once, got it twice")
+            content[name] = member_of(members, member)
     for patient in range(PATIENTS):
         for table in ("PLETH_II", "Numerics"):
             name = f"bidmc_{patient + 1:02d}_{table}.csv"

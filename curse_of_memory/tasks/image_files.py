@@ -1,12 +1,12 @@
 """The published formats of MNIST (idx) and of CIFAR-10 (pickles), read as arrays."""
 
-import gzip
 import io
 import pickle
-import tarfile
+from pathlib import Path
 
 import numpy as np
 
+from curse_of_memory.tasks.archives import named_member_of, opened_tar, unpacked
 from curse_of_memory.tasks.data_files import FILES, fetch, find
 
 __all__ = ["ArraysOnly", "read_images"]
@@ -36,15 +36,15 @@ def read_images(name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         return _read_cifar(part)
     prefix = "train" if part == "train" else "t10k"
     pixels, labels = (
-        _read_idx(fetch(FILES[name][f"{prefix}-{content}-ubyte.gz"]).read_bytes())
+        _read_idx(fetch(FILES[name][f"{prefix}-{content}-ubyte.gz"]))
         for content in ("images-idx3", "labels-idx1")
     )
     return pixels.reshape(len(pixels), -1, 1), labels.astype(np.int64)
 
 
-def _read_idx(packed: bytes) -> np.ndarray:
+def _read_idx(path: Path) -> np.ndarray:
     """Return the array in a gzipped idx file of bytes: 0 0 8 and the rank, big-endian sizes, values."""
-    raw = gzip.decompress(packed)
+    raw = unpacked(path)
     rank = raw[3]
     shape = np.frombuffer(raw, ">u4", count=rank, offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * rank).reshape(shape)
@@ -56,20 +56,12 @@ def _read_cifar(part: str) -> tuple[np.ndarray, np.ndarray]:
     names = ["test_batch"] if part == "test" else [f"data_batch_{k}" for k in range(1, 6)]
     raw = [path.read_bytes() for name in names if (path := find(files[name])) is not None]
     if not raw:
-        archive = fetch(files["archive"], files[names[0]])
-        with tarfile.open(archive) as members:
-            raw = [_member(members, files[name].path) for name in names]
+        with opened_tar(fetch(files["archive"], files[names[0]])) as members:
+            raw = [named_member_of(members, files[name].path) for name in names]
     batches = [ArraysOnly(io.BytesIO(file), encoding="bytes").load() for file in raw]
     pixels = np.concatenate([batch[b"data"] for batch in batches])
     labels = np.concatenate([np.asarray(batch[b"labels"], dtype=np.int64) for batch in batches])
     return pixels.reshape(len(pixels), 3, -1).transpose(0, 2, 1), labels
-
-
-def _member(archive: tarfile.TarFile, path: str) -> bytes:
-    member = archive.extractfile(path)
-    if member is None:
-        raise ValueError(f"{path!r} in the archive must be a file")
-    return member.read()
 
 
 def _dtype(name: str, align: int, copied: int) -> np.dtype:

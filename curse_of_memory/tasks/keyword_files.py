@@ -1,9 +1,8 @@
 """The published files of Speech Commands: their archives, their lists, and what names of clips say."""
 
-import lzma
 import re
 import tarfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from curse_of_memory.tasks.archives import member_of, opened_tar, text_of
 from curse_of_memory.tasks.data_files import FILES, fetch, find, lying_folder
 from curse_of_memory.tasks.wave_files import read_wave
-from curse_of_memory.tools import checks
 
 __all__ = [
     *("CLASSES", "LISTS", "SILENCE", "UNKNOWN", "Clips", "Collection"),
@@ -27,6 +26,8 @@ UNKNOWN, SILENCE = 0, 1
 WORDS = CLASSES[2:]
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
 """The lists by which the whole collection is divided; what is in neither is for training."""
+
+PUBLISHED = {"validation": 9981, "test": 11_005, "train": 84_843 + 6}  # clips of each part, and six of noise
 
 NOISE = "_background_noise_"
 SET = "speech_commands"
@@ -104,17 +105,33 @@ def speaker_of(name: str) -> str:
     return told[1]
 
 
-def listed(content: bytes) -> list[str]:
+def listed(content: bytes, name: str) -> list[str]:
     r"""Return the names of clips in a list of the collection, one a line; the last line may have no end.
 
     The public code takes the last character off each line, and so breaks a last name that has no end.
 
+    Parameters
+    ----------
+    content : bytes
+        Of the list.
+    name : str
+        What it is called in error messages.
+
+    Raises
+    ------
+    ValueError
+        If it is no text, or has a name twice.
+
     Examples
     --------
-    >>> listed(b"yes/a_nohash_0.wav\nno/b_nohash_0.wav")
+    >>> listed(b"yes/a_nohash_0.wav\nno/b_nohash_0.wav", "testing_list.txt")
     ['yes/a_nohash_0.wav', 'no/b_nohash_0.wav']
     """
-    return content.decode("utf-8").split()
+    names = text_of(content, name).split()
+    if len(set(names)) < len(names):
+        twice, _ = Counter(names).most_common(1)[0]
+        raise ValueError(f"{name} must name each clip once, got {twice!r} twice")
+    return names
 
 
 def read_clips(part: str = "all") -> Clips:
@@ -133,9 +150,9 @@ def read_clips(part: str = "all") -> Clips:
     """
     files = FILES[SET]
     path = find(files["clips"]) or fetch(files["archive"], files["clips"])
-    with _open_archive(path) as archive:
+    with opened_tar(path) as archive:
         content = {
-            _name(member): _bytes_of(archive, member)
+            _name(member): member_of(archive, member)
             for member in archive
             if member.isfile() and member.name.endswith(".wav")
         }
@@ -174,9 +191,9 @@ def opened_collection() -> Iterator[Collection]:
         names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
         yield Collection(str(path), names, lambda name: (path / name).read_bytes())
         return
-    with _open_archive(path) as archive:
+    with opened_tar(path) as archive:
         members = {_name(member): member for member in archive if member.isfile()}
-        yield Collection(str(path), list(members), lambda name: _bytes_of(archive, members[name]))
+        yield Collection(str(path), list(members), lambda name: member_of(archive, members[name]))
 
 
 def divided(collection: Collection) -> dict[str, list[str]]:
@@ -188,41 +205,29 @@ def divided(collection: Collection) -> dict[str, list[str]]:
     Raises
     ------
     ValueError
-        If there is no such list, one names a clip that is not there, or a part has no clips.
+        If there is no such list, one names a clip that is not there or is in the other list, or a part has
+        not as many clips as the published one.
     """
     left = dict.fromkeys(name for name in collection.names if name.endswith(".wav"))
     parts: dict[str, list[str]] = {"train": []}
     for part, list_name in LISTS.items():
         if list_name not in collection.names:
             raise ValueError(f"{collection.place} must have the list {list_name!r}, and has none")
-        parts[part] = listed(collection.content(list_name))
+        where = f"{list_name!r} of {collection.place}"
+        parts[part] = listed(collection.content(list_name), where)
         for name in parts[part]:
             if name not in left:
-                raise ValueError(f"{list_name!r} of {collection.place} names {name!r}, which is not there")
+                why = "is in the other list, too" if name in collection.names else "is not there"
+                raise ValueError(f"{where} names {name!r}, which {why}")
             del left[name]
     parts["train"] = list(left)
-    for part, names in parts.items():
-        if not names:
-            raise ValueError(f"the part {part!r} of {collection.place} must have clips, got none")
+    for part, count in PUBLISHED.items():
+        if len(parts[part]) != count:  # such as of a list or a folder that was not copied whole
+            raise ValueError(
+                f"the part {part!r} of {collection.place} must have {count} clips, got {len(parts[part])}"
+            )
     return parts
-
-
-@contextmanager
-def _open_archive(path: Path) -> Iterator[tarfile.TarFile]:
-    """Open an archive for as long as it is read; what is wrong with it is said in one line."""
-    try:
-        with tarfile.open(path) as archive:
-            yield archive
-    except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error) as error:
-        reason = checks.first_line(error)
-        raise ValueError(f"{path} must be a whole archive, but cannot be read: {reason}") from None
 
 
 def _name(member: tarfile.TarInfo) -> str:
     return member.name.removeprefix("./")
-
-
-def _bytes_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = archive.extractfile(member)
-    assert file is not None  # of members that are files
-    return file.read()

@@ -172,7 +172,8 @@ def listed_shares(part: str) -> dict[str, float]:
     """
     checks.one_of("part", part, LISTS)
     file = FILES[KEYWORDS.name][LISTS[part].removesuffix(".txt")]
-    labels = [class_of(name) for name in listed(fetch(file).read_bytes())]
+    path = fetch(file)
+    labels = [class_of(name) for name in listed(path.read_bytes(), str(path))]
     counts = np.bincount(labels, minlength=len(CLASSES))
     return dict(zip(CLASSES, (counts / counts.sum()).tolist(), strict=True))
 

@@ -8,7 +8,10 @@ from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["FRAMES", "LOUDEST", "MEL_BANDS", "RATE", "keyword_features", "mel_decibels", "mel_filters"]
+__all__ = [
+    *("FRAMES", "LOUDEST", "MEL_BANDS", "RATE", "SHORTEST"),
+    *("keyword_features", "mel_decibels", "mel_filters"),
+]
 
 RATE = 16_000
 """Samples a second."""
@@ -18,11 +21,15 @@ FRAMES = 126
 """Frames of a clip of one second, 16 000/128 + 1."""
 
 WINDOW, HOP = 1024, 128  # samples
+SHORTEST = WINDOW // 2 + 1
+"""Samples of the shortest sound: half a window, which is seen in a mirror, and one more."""
+
 LOWEST, HIGHEST = 40.0, 8000.0  # Hz
 LEAST_MAGNITUDE, RANGE = 1e-10, 80.0  # below which there is no sound; dB below the loudest value
 LOUDEST = 0.0
 """Decibels with which the public code fills up short clips: those of the loudest value that there is."""
 
+PADDINGS = ("reflect", "constant")
 AT_ONCE = 100  # clips whose spectra are in memory together
 
 
@@ -78,13 +85,18 @@ def mel_decibels(sounds: Tensor, *, padding: str = "reflect") -> Tensor:
 
     Raises
     ------
-    ValueError
-        For other shapes, shorter sounds, or another padding.
+    ValueError, TypeError
+        For other shapes, shorter sounds, what is no tensor of finite real numbers, or another padding.
     """
-    checks.one_of("padding", padding, ("reflect", "constant"))
-    if sounds.ndim != 2 or sounds.shape[1] <= WINDOW // 2:
+    checks.one_of("padding", padding, PADDINGS)
+    if not isinstance(sounds, Tensor) or not sounds.is_floating_point():
+        what = sounds.dtype if isinstance(sounds, Tensor) else type(sounds).__name__
+        raise TypeError(f"sounds must be a tensor of real numbers, got {what}")
+    if sounds.ndim != 2 or sounds.shape[1] < SHORTEST or not len(sounds):
         shape = tuple(sounds.shape)
         raise ValueError(f"sounds must be (sound, time) of more than {WINDOW // 2} samples, got {shape}")
+    if not sounds.isfinite().all():
+        raise ValueError("sounds must be finite, but hold NaN or infinity")
     x = sounds.double()
     window = torch.hann_window(WINDOW, dtype=x.dtype)
     spectra = torch.stft(x, WINDOW, HOP, window=window, pad_mode=padding, return_complex=True)
@@ -112,7 +124,8 @@ def keyword_features(
         Samples in int16, at 16 000 a second, of any lengths above 512. Of those of one length many are
         transformed at once.
     filling : float
-        Decibels with which short sounds are filled up: the public code takes 0, which is the loudest value.
+        Decibels with which short sounds are filled up, from −80 to 0: the public code takes 0, which is the
+        loudest value.
     padding : {'reflect', 'constant'}
         As for :func:`mel_decibels`.
 
@@ -123,10 +136,15 @@ def keyword_features(
 
     Raises
     ------
-    ValueError
-        As :func:`mel_decibels` does.
+    ValueError, TypeError
+        For sounds of another form or type, another padding, or a filling that no sound has.
     """
-    filling = checks.real("filling", filling)
+    checks.one_of("padding", padding, PADDINGS)
+    if not -RANGE <= checks.real("filling", filling) <= LOUDEST:
+        raise ValueError(f"filling must be from {-RANGE:g} to {LOUDEST:g} decibels, got {filling!r}")
+    if isinstance(sounds, str) or not isinstance(sounds, Sequence):
+        raise TypeError(f"sounds must be a list of arrays, got {type(sounds).__name__}")
+    sounds = [_checked(f"sounds[{row}]", sound) for row, sound in enumerate(sounds)]
     features = torch.empty(len(sounds), FRAMES, MEL_BANDS)
     rows: dict[int, list[int]] = {}
     for row, sound in enumerate(sounds):
@@ -140,3 +158,13 @@ def keyword_features(
             deviation, mean = torch.std_mean(whole, (1, 2), keepdim=True)
             features[some] = (whole - mean) / torch.where(deviation > 0, deviation, 1.0)
     return features
+
+
+def _checked(name: str, sound: np.ndarray) -> np.ndarray:
+    """Return a sound, called `name`, if it is one."""
+    if not isinstance(sound, np.ndarray) or sound.dtype != np.int16:
+        what = f"an array of {sound.dtype}" if isinstance(sound, np.ndarray) else type(sound).__name__
+        raise TypeError(f"{name} must be an array of int16, got {what}")
+    if sound.ndim != 1 or len(sound) < SHORTEST:
+        raise ValueError(f"{name} must be (time,) of more than {WINDOW // 2} samples, got {sound.shape}")
+    return sound

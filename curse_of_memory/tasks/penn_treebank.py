@@ -4,8 +4,6 @@ Its files may be read for research and not be given away: nothing here prints or
 """
 
 import copy
-import gzip
-import tarfile
 from collections import Counter
 from collections.abc import Sequence
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.tasks import grammar
+from curse_of_memory.tasks.archives import named_member_of, opened_tar, text_of, unpacked
 from curse_of_memory.tasks.data_files import FILES, fetch, find
 from curse_of_memory.tasks.data_sets import DataSet
 from curse_of_memory.tools import checks
@@ -32,18 +31,20 @@ def _read(level: str, split: str) -> list[str]:
     packed = files[f"{name}.gz"]
     path = find(packed)
     if path is not None:
-        raw = gzip.decompress(path.read_bytes())
+        raw = unpacked(path)
     else:
-        with tarfile.open(fetch(files["archive"], packed)) as archive:
-            member = archive.extractfile(f"./simple-examples/data/{name}")
-            assert member is not None  # of an archive whose checksum is right
-            raw = member.read()
-    return _tokens(raw.decode("utf-8"))
+        path = fetch(files["archive"], packed)
+        with opened_tar(path) as archive:
+            raw = named_member_of(archive, f"./simple-examples/data/{name}")
+    return _tokens(text_of(raw, f"{name} of {path}"))
 
 
 def _tokens(text: str) -> list[str]:
-    """Return the tokens of all lines; what follows the last line break is no line, even if it is a blank."""
-    return [token for line in text.split("\n")[:-1] for token in (*line.split(), END_OF_LINE)]
+    """Return the tokens of all lines; a blank that follows the last line break is no line."""
+    lines = text.split("\n")
+    if not lines[-1].strip():
+        lines.pop()
+    return [token for line in lines for token in (*line.split(), END_OF_LINE)]
 
 
 def _made(level: str, split: str) -> list[str]:
@@ -155,10 +156,8 @@ class PennTreebank:
             known = [UNKNOWN, *(word for word in known if word != UNKNOWN)]
             if vocabulary > len(known) and not self.stand_in:
                 raise ValueError(f"vocabulary must be at most {len(known)}, got {vocabulary}")
-            known = known[:vocabulary]
-        self.vocabulary = len(known)
-        self._number = {token: place for place, token in enumerate(known)}
-        self._others = vocabulary is not None
+        self.vocabulary = len(known[:vocabulary])
+        self._number = {token: place if place < self.vocabulary else 0 for place, token in enumerate(known)}
         own = training if split == "train" else data_set.content(split, self._source)
         self.tokens = self._encoded(own, split, size)
 
@@ -178,17 +177,17 @@ class PennTreebank:
         return other
 
     def _encoded(self, tokens: Sequence[str], split: str, size: int | None) -> Tensor:
-        """Return the numbers ``(size,)`` of the tokens of a part; others than the known ones are 0."""
+        """Return the numbers ``(size,)`` of the tokens of a part: 0 for words that are not told apart."""
         what = f"the {split} part of {LEVELS[self.level].title}"
         if not tokens:
             raise ValueError(f"{what} must have tokens, got none")
         number = self._number
-        if not self._others and (strange := set(tokens).difference(number)):
+        if strange := set(tokens).difference(number):
             raise ValueError(
                 f"{what} must have no tokens that the training part lacks, got {len(strange)} of them"
             )
         few = tokens[:size]
-        return torch.from_numpy(np.fromiter((number.get(token, 0) for token in few), np.int64, len(few)))
+        return torch.from_numpy(np.fromiter((number[token] for token in few), np.int64, len(few)))
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -1,7 +1,5 @@
 """WikiText-2 as a stream of words, of which each next one is predicted."""
 
-import gzip
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -10,6 +8,7 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.tasks import grammar
+from curse_of_memory.tasks.archives import text_of, unpacked, zipped
 from curse_of_memory.tasks.data_files import FILES, fetch, find
 from curse_of_memory.tasks.data_sets import DataSet
 from curse_of_memory.tasks.sampling import Batch, drawn_by
@@ -29,11 +28,11 @@ def _read(split: str) -> list[str]:
     packed = files[f"{name}.gz"]
     path = find(packed)
     if path is not None:
-        raw = gzip.decompress(path.read_bytes())
+        raw = unpacked(path)
     else:
-        with zipfile.ZipFile(fetch(files["archive"], packed)) as archive:
-            raw = archive.read(f"wikitext-2/{name}")
-    return raw.decode("utf-8").replace("\n", f" {END_OF_LINE} ").split()
+        path = fetch(files["archive"], packed)
+        raw = zipped(path, f"wikitext-2/{name}")
+    return text_of(raw, f"{name} of {path}").replace("\n", f" {END_OF_LINE} ").split()
 
 
 def _made(split: str) -> list[str]:

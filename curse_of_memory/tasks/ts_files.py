@@ -59,9 +59,9 @@ def read_ts(path: str | Path) -> SeriesFile:
     """
     number, words, header, read = 0, {}, None, []
     try:
-        with Path(path).open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):  # noqa: B007  (used in the refusals below)
-                if not (line := line.strip()) or line[0] in "#%":
+        with Path(path).open("rb") as lines:  # decoded one by one, so that it is known which is no text
+            for number, raw in enumerate(lines, 1):  # noqa: B007  (used in the refusals below)
+                if not (line := raw.decode("utf-8").strip()) or line[0] in "#%":
                     continue
                 if header is not None:
                     series, label = header.read(line)
@@ -76,7 +76,7 @@ def read_ts(path: str | Path) -> SeriesFile:
                 f"expected {'@data' if header is None else 'a series'}, got the end of the file"
             )
     except UnicodeDecodeError:
-        raise ValueError(f"{path}, line {number + 1}: expected text in UTF-8") from None
+        raise ValueError(f"{path}, line {number}: expected text in UTF-8") from None
     except _UnfitError as unfit:
         raise ValueError(f"{path}, line {number}: {unfit}") from None
     assert header is not None  # for a series was read
@@ -86,6 +86,7 @@ def read_ts(path: str | Path) -> SeriesFile:
 
 FLAGS = ("timestamps", "missing", "univariate", "equallength", "targetlabel")
 COUNTS = ("dimensions", "serieslength")
+DIGITS = 18  # of a count: so that it is below 2⁶³
 WORDS = ("problemname", *FLAGS, *COUNTS, "dimension", "classlabel")
 
 
@@ -101,13 +102,17 @@ def _read_word(line: str, words: dict[str, list[str]]) -> None:
         raise _UnfitError(f"expected each word of the header once, got {name} twice")
     if word in FLAGS and [value.lower() for value in values] not in (["true"], ["false"]):
         raise _UnfitError(f"expected {name} true or false, got {checks.shown(' '.join(values))}")
-    if word in COUNTS and not (len(values) == 1 and values[0].isdecimal() and int(values[0]) > 0):
+    if word in COUNTS and not (len(values) == 1 and _is_count(values[0])):
         raise _UnfitError(f"expected {name} and a whole number from 1, got {checks.shown(' '.join(values))}")
     if word == "classlabel" and not _are_classes(values):
         raise _UnfitError(
             f"expected {name} false, or true and different classes, got {checks.shown(' '.join(values))}"
         )
     words[word] = values
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= DIGITS and int(text) > 0
 
 
 def _are_classes(values: list[str]) -> bool:

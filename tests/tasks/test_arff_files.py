@@ -42,7 +42,7 @@ def read(tmp_path):
     """Write a text to a file and read it."""
 
     def reader(content):
-        (tmp_path / "small.arff").write_text(content)
+        (tmp_path / "small.arff").write_bytes(content if isinstance(content, bytes) else content.encode())
         return read_arff(tmp_path / "small.arff")
 
     return reader
@@ -65,6 +65,21 @@ def test_of_one_channel_attributes_are_its_steps(read):
     assert file.classes == ()
 
 
+@pytest.mark.parametrize("class_", ["up there", "up,there"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_classes_may_have_blanks_and_commas_in_quotes(class_, end, read):
+    quoted = f"'{class_}'"
+    nested = NESTED.replace("{up,", f"{{{quoted},").replace("',up", f"',{quoted}")
+    flat = FLAT.replace("target numeric", f"target {{{quoted},down}}")
+    flat = flat.replace("0.5", quoted).replace("-7", "down")
+    for content in (nested, flat):
+        file = read(content.replace("\n", end))
+        assert file.labels is not None
+        assert file.labels.tolist() == [class_, "down"]
+        assert file.classes == (class_, "down")
+        assert len(file.series) == 2
+
+
 ILL = {
     "nothing": ("", "expected a header and data"),
     "no data": (NESTED.partition("@data")[0], "expected a header and data"),
@@ -80,6 +95,12 @@ ILL = {
     "a channel too few": (NESTED.replace("\\n4,5,6", ""), r"as many channels in every series, got \[1, 2\]"),
     "cut in a label": (NESTED[:-3], "do value not in"),
     "cut in the data": (NESTED[:-12], "expected"),
+    "no class": (NESTED.replace(",up", ",?"), r"expected a class of every series, got '\?'"),
+    "no target": (FLAT.replace("0.5", "?"), r"expected a number as target of every series, got \?"),
+    "an infinite target": (FLAT.replace("-7", "inf"), "expected a number as target of every series"),
+    "an infinite value": (NESTED.replace("4,5", "1e400,5"), r"got an infinite one in series 2"),
+    "a number with a sign": (NESTED.replace("1e3", "1_0"), "line 14: expected numbers, got one with a _"),
+    "not text": (NESTED.encode().replace(b"'Small'", b"'Gr\xfcn'"), "expected a header and data that fit it"),
     "no series but words": (FLAT.replace("att0 numeric", "att0 {1,3}"), "in one relational or in numeric"),
 }
 

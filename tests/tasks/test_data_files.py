@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import io
+import os
 import socket
 import sys
 import threading
@@ -14,7 +15,16 @@ import pytest
 import requests
 
 from curse_of_memory.tasks import available, data_files, image_files
-from curse_of_memory.tasks.data_files import FILES, VARIABLE, DataFile, fetch, fetch_form, files_read, find
+from curse_of_memory.tasks.data_files import (
+    FILES,
+    VARIABLE,
+    DataFile,
+    fetch,
+    fetch_form,
+    files_read,
+    find,
+    lying_folder,
+)
 
 FORMS = data_files._FORMS
 CONTENT = b"these are the published bytes\n" * 100
@@ -110,6 +120,47 @@ def test_a_variable_that_names_no_folder_is_refused_in_one_line(machine, monkeyp
     with pytest.raises(FileNotFoundError, match=rf"{VARIABLE} must name a folder, got '{named}'") as refusal:
         use(FILE)
     assert "\n" not in str(refusal.value)
+
+
+NO_FILES = {
+    "folder": (lambda place: place.mkdir(), "a folder"),
+    "link to nothing": (lambda place: place.symlink_to("nowhere"), "a link that leads nowhere"),
+    "link to itself": (lambda place: place.symlink_to(place.name), "a link that leads nowhere"),
+    "pipe": (os.mkfifo, "neither file nor folder"),
+}
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+@pytest.mark.parametrize("where", ["data", "cache"])
+def test_what_stands_in_the_place_of_a_file_and_is_none_is_refused_by_name(machine, what, where):
+    """Else the file would be taken for absent, and another one read or a stand-in taken."""
+    make, told = NO_FILES[what]
+    place = getattr(machine, where) / FILES["mnist"]["t10k-labels-idx1-ubyte.gz"].path
+    part = getattr(machine, where) / FILES["cifar10"]["data_batch_2"].path
+    for path in (place, part):
+        path.parent.mkdir(parents=True)
+        make(path)
+    for use, path in (
+        (lambda: find(FILES["mnist"]["t10k-labels-idx1-ubyte.gz"]), place),
+        (lambda: fetch(FILES["mnist"]["t10k-labels-idx1-ubyte.gz"]), place),
+        (lambda: files_read("cifar10"), part),
+        (lambda: image_files.read_images("cifar10", "train"), part),
+    ):
+        with pytest.raises(ValueError, match=f"must be a file, but is {told}: remove it") as refusal:
+            use()
+        assert str(refusal.value).startswith(str(path))
+        assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+def test_what_stands_in_the_place_of_a_folder_and_is_none_is_refused_by_name(machine, what):
+    make, told = NO_FILES[what]
+    make(machine.data / "some")
+    if what == "folder":
+        assert lying_folder("some") == machine.data / "some"
+        return
+    with pytest.raises(ValueError, match=f"must be a folder, but is {told}"):
+        lying_folder("some")
 
 
 # --- downloads, from this machine to itself -----------------------------------------------------

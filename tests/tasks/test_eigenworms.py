@@ -125,8 +125,21 @@ def test_both_formats_are_one_set(put, whole):
         (
             "EigenWorms_TEST.ts",
             ts(TEST[:-1], LABELS[128:-1]),
-            "259 series together, got 128 to train and 130",
+            r"EigenWorms_TEST\.ts is not of EigenWorms: expected 131 series to test, got 130",
         ),
+        (  # the other part
+            "EigenWorms_TRAIN.ts",
+            ts(TEST, LABELS[128:]),
+            r"EigenWorms_TRAIN\.ts is not of EigenWorms: expected 128 series to train, got 131",
+        ),
+        (
+            "EigenWorms_TEST.ts",
+            ts(TEST, [f"{label}.0" for label in LABELS[128:]]).replace(
+                b" 1 2 3 4 5", b" 1.0 2.0 3.0 4.0 5.0"
+            ),
+            "must name the same 5 classes, got '1 1.0 2 2.0",
+        ),
+        ("EigenWorms_TRAIN.ts", ts(TRAIN, LABELS[:128]).replace(b":0.10", b":1e39"), "or more than float32"),
         ("EigenWorms_TEST.ts", b"", "line 0: expected @data"),
     ],
 )

@@ -10,7 +10,7 @@ import torch
 from curse_of_memory.tasks import HeartRate, available
 from curse_of_memory.tasks.data_files import FILES, find
 from curse_of_memory.tasks.heart_pulses import made_recordings
-from curse_of_memory.tasks.heart_recordings import RATE, read_recordings
+from curse_of_memory.tasks.heart_recordings import RATE, read_recordings, read_table
 from curse_of_memory.tasks.heart_windows import (
     DIVISIONS,
     PARTS,
@@ -79,6 +79,14 @@ def test_published_tables_do_as_well_and_their_columns_are_found_by_name(few_pat
     check_recordings(read_recordings(), few_patients)
 
 
+def test_tables_may_have_the_signs_of_windows():
+    plain = b"Time, HR\n0, 80\n1, NaN\n"
+    for raw in (plain, plain.replace(b"\n", b"\r\n"), b"\xef\xbb\xbf" + plain[:-1]):
+        np.testing.assert_array_equal(
+            read_table("t", raw, ("HR", "Time"), 2, gaps=True), [[80, 0], [np.nan, 1]]
+        )
+
+
 def without(table, line):
     lines = table.splitlines(keepends=True)
     return b"".join(lines[:line] + lines[line + 1 :])
@@ -103,7 +111,11 @@ ILL = {
         lambda t: t[: t.rstrip().rindex(b",")],
         "must have finite numbers in every row, got nan as II in row 8876",
     ),
-    "a word": ("01_PLETH_II", lambda t: t.replace(t.splitlines()[9], b"low,0"), "must hold numbers in"),
+    "a word": (
+        "01_PLETH_II",
+        lambda t: t.replace(t.splitlines()[9], b"low,0"),
+        "must be a table of numbers, but could not convert",
+    ),
     "truncated": (
         "06_PLETH_II",
         lambda t: without(t, 5),
@@ -114,7 +126,28 @@ ILL = {
         lambda t: without(t, 9),
         "must have 71 rows below its first line, got",
     ),
-    "nothing": ("05_PLETH_II", lambda t: b"", "must be a table of numbers, but No columns"),
+    "nothing": ("05_PLETH_II", lambda t: b"", "must have the column 'PLETH', got ''"),
+    "a column twice": (
+        "02_Numerics",
+        lambda t: t.replace(b" PULSE", b" HR"),
+        "must have the column 'HR' once, got 'Time \\[s\\], HR, HR, RESP",
+    ),
+    "a column without a name": (  # else all names would stand over the next column
+        "02_Numerics",
+        lambda t: t.replace(FIRST, b"HR, PULSE, RESP, SpO2"),
+        "must be a table of numbers, but Length of header or names does not match length of data",
+    ),
+    "a number with a sign": (
+        "01_PLETH_II",
+        lambda t: t.replace(t.splitlines()[9], b"1_0,0"),
+        "must be a table of numbers, but cannot safely convert",
+    ),
+    "an infinite heart rate": (
+        "01_Numerics",
+        lambda t: t.replace(t.splitlines()[9], b"8,1e400,1,2,3"),
+        "must have finite numbers, got inf in row 9",
+    ),
+    "no text": ("01_Numerics", lambda t: t.replace(b"[s]", b"[\xb5s]"), ", line 1: expected text in UTF-8"),
 }
 
 
@@ -126,7 +159,7 @@ def test_an_ill_table_is_refused_in_one_line_that_names_it(what, few_patients, w
     archive = write("bidmc", "archive", formats.tar(few_patients))
     with pytest.raises(ValueError, match=expected) as refusal:
         read_recordings()
-    assert str(refusal.value).startswith(f"{name} in {archive} must")
+    assert str(refusal.value).startswith(f"{name} in {archive}")
     assert "\n" not in str(refusal.value)
 
 
@@ -140,10 +173,18 @@ def test_an_archive_without_one_recording_is_refused(few_patients, write, format
     assert str(refusal.value).startswith(str(archive))
 
 
+def test_an_archive_with_two_tables_of_one_name_is_refused(few_patients, write, formats):
+    twice = {f"{folder}/{name}": raw for name, raw in few_patients.items() for folder in ("new", "old")}
+    archive = write("bidmc", "archive", formats.tar(twice))
+    with pytest.raises(ValueError, match=r"must have bidmc_01_PLETH_II\.csv once, got it twice") as refusal:
+        read_recordings()
+    assert str(refusal.value).startswith(str(archive))
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive", None])
 def test_what_is_no_archive_is_refused(content, few_patients, write, formats):
     archive = write("bidmc", "archive", formats.tar(few_patients)[:5000] if content is None else content)
-    with pytest.raises(ValueError, match="must be a whole tar archive, but") as refusal:
+    with pytest.raises(ValueError, match="must be a whole archive, but cannot be read") as refusal:
         HeartRate()
     assert str(refusal.value).startswith(str(archive))
     assert "\n" not in str(refusal.value)

@@ -4,13 +4,14 @@ import gzip
 import io
 import lzma
 import tarfile
+import wave as standard
 
 import numpy as np
 import pytest
 import torch
 from scipy.io import wavfile
 
-from curse_of_memory.tasks import Keywords, available
+from curse_of_memory.tasks import Keywords, available, keyword_files
 from curse_of_memory.tasks.data_files import FILES, find
 from curse_of_memory.tasks.keyword_files import (
     CLASSES,
@@ -123,13 +124,51 @@ def test_a_name_without_a_speaker_is_refused():
 
 def test_the_last_line_of_a_list_may_lack_its_end():
     names = ["yes/a_nohash_0.wav", "no/b_nohash_1.wav"]
-    assert listed("\n".join(names).encode()) == listed(("\r\n".join(names) + "\r\n").encode()) == names
+    for text in ("\n".join(names), "\r\n".join(names) + "\r\n"):
+        assert listed(text.encode(), "some.txt") == names
 
 
-def test_samples_are_those_that_were_written():
-    samples = noise(0)
-    found = read_wave(wave(samples), "one.wav")
-    assert found.dtype == np.int16
+def chunk(name, content):
+    return name + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2)
+
+
+def with_chunks(plain, before=b"", behind=b""):
+    """A wav file with other chunks before its samples and behind them, as programs for sounds write them."""
+    body = plain[8:36] + before + plain[36:] + behind
+    return chunk(b"RIFF", body)
+
+
+def with_sizes(plain, whole=None, data=None):
+    """A wav file with other sizes in its header, of all and of the samples."""
+    whole = plain[4:8] if whole is None else whole.to_bytes(4, "little")
+    return plain[:4] + whole + plain[8:40] + (data or 0).to_bytes(4, "little") + plain[44:]
+
+
+def by_the_standard_library(samples):
+    packed = io.BytesIO()
+    with standard.open(packed, "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", "not compressed"))
+        file.writeframes(samples.tobytes())
+    return packed.getvalue()
+
+
+WRITTEN = {
+    "scipy": wave,
+    "the standard library": by_the_standard_library,
+    "the other order of bytes": lambda samples: wave(samples.astype(">i2")),
+    "what scipy knows": lambda samples: with_chunks(wave(samples), chunk(b"LIST", b"INFOICMT")),
+    "what scipy does not know": lambda samples: with_chunks(
+        wave(samples), chunk(b"bext", b"a" * 600), chunk(b"cue ", b"\0" * 5)
+    ),
+    "some bytes behind a long sound": lambda samples: wave(samples) + b"TAG of a player",
+}
+
+
+@pytest.mark.parametrize("by", WRITTEN)
+def test_samples_are_those_that_were_written(by):
+    samples = noise(0, 16_000)
+    found = read_wave(WRITTEN[by](samples), "one.wav")
+    assert found.dtype == np.dtype(np.int16)
     np.testing.assert_array_equal(found, samples)
 
 
@@ -142,6 +181,12 @@ def test_samples_are_those_that_were_written():
         (wave(noise(0))[:-700], "one.wav must be a whole wav file"),
         (wave(noise(0))[:20], "one.wav must be a whole wav file"),
         (b"", "one.wav must be a whole wav file"),
+        (wave(noise(0, 512)), "one.wav must have 513 samples at least, got 512"),
+        (wave(noise(0, 0)), "one.wav must have 513 samples at least, got 0"),
+        (with_sizes(wave(noise(0)), 236, 200), "its header does not fit: 100 samples in 2444 bytes"),
+        (with_sizes(wave(noise(0)), data=200), "one.wav must be a whole wav file"),
+        (with_sizes(wave(noise(0)), 36, 0), "its header does not fit: 0 samples in 2444 bytes"),
+        (with_sizes(wave(noise(0)), 2**32 - 1, 2**32 - 1), "one.wav must be a whole wav file"),
         (b"not a sound at all", "one.wav must be a whole wav file"),
     ],
 )
@@ -203,8 +248,9 @@ def test_features_and_classes_are_those_of_the_clips_of_a_part(small_set):
 
 
 @pytest.fixture(params=["packed", "unpacked"])
-def collection(request, machine, write):
-    """Puts the whole collection where it is looked for."""
+def collection(request, machine, write, monkeypatch):
+    """Puts the whole collection where it is looked for; it is smaller than published."""
+    monkeypatch.setattr(keyword_files, "PUBLISHED", {"validation": 3, "test": 3, "train": 4})
 
     def putter(members):
         if request.param == "packed":
@@ -240,7 +286,26 @@ def test_lists_name_what_validates_and_what_is_tested_and_all_else_is_for_traini
             {"testing_list.txt": b"yes/c_nohash_0.wav\nno/z_nohash_0.wav"},
             "names 'no/z_nohash_0.wav', which is not",
         ),
-        ({"validation_list.txt": b"\n"}, "the part 'validation' of .* must have clips, got none"),
+        ({"validation_list.txt": b"\n"}, "the part 'validation' of .* must have 3 clips, got 0"),
+        (  # a list that was cut between two lines: the others would be for training
+            {"testing_list.txt": b"yes/c_nohash_0.wav\n"},
+            "the part 'test' of .* must have 3 clips, got 1",
+        ),
+        ({"cat/a_nohash_0.wav": None}, "the part 'train' of .* must have 4 clips, got 3"),
+        ({"notes.wav": wave(noise(1))}, "the part 'train' of .* must have 4 clips, got 5"),
+        (
+            {"testing_list.txt": b"yes/c_nohash_0.wav\ngo/c_nohash_0.wav\nyes/c_nohash_0.wav"},
+            "'testing_list.txt' of .* must name each clip once, got 'yes/c_nohash_0.wav' twice",
+        ),
+        (
+            {"testing_list.txt": b"yes/b_nohash_0.wav"},
+            "'testing_list.txt' of .* names 'yes/b_nohash_0.wav', which is in the other list, too",
+        ),
+        (
+            {"testing_list.txt": b"yes/c_nohash_0.wav\n\xfc"},
+            "'testing_list.txt' of .*, line 2: expected text in UTF-8",
+        ),
+        ({"cat/a_nohash_0.wav": wave(noise(1, 500))}, "'cat/a_nohash_0.wav' of .* must have 513 samples"),
         ({"testing_list.txt": None}, "must have the list 'testing_list.txt', and has none"),
         ({"cat/a_nohash_0.wav": wave(noise(1), 8000)}, "'cat/a_nohash_0.wav' of .* must have 16000 samples"),
     ],

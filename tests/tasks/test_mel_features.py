@@ -166,15 +166,46 @@ def test_a_clip_does_not_see_others():
     assert not torch.allclose(alone, other, atol=0.1)
 
 
+REAL = torch.zeros(1, 4000)
+
+
 @pytest.mark.parametrize(
-    ("sound", "settings", "message"),
+    ("sounds", "settings", "message"),
     [
-        (np.zeros(512), {}, r"sounds must be \(sound, time\) of more than 512 samples, got \(1, 512\)"),
-        (np.zeros(4000), {"padding": "mirror"}, "padding must be one of 'reflect', 'constant'"),
+        (torch.zeros(1, 512), {}, r"sounds must be \(sound, time\) of more than 512 samples, got \(1, 512\)"),
+        (torch.zeros(0, 4000), {}, r"sounds must be \(sound, time\) .*, got \(0, 4000\)"),
+        (torch.zeros(4000), {}, r"sounds must be \(sound, time\) .*, got \(4000,\)"),
+        (torch.full((1, 4000), math.nan), {}, "sounds must be finite, but hold NaN or infinity"),
+        (REAL.numpy(), {}, "sounds must be a tensor of real numbers, got ndarray"),
+        (REAL.to(torch.complex64), {}, "sounds must be a tensor of real numbers, got torch.complex64"),
+        (REAL.long(), {}, "sounds must be a tensor of real numbers, got torch.int64"),
+        (REAL, {"padding": "mirror"}, "padding must be one of 'reflect', 'constant'"),
     ],
 )
-def test_bad_sounds_are_refused(sound, settings, message):
-    with pytest.raises(ValueError, match=message):
-        mel_decibels(torch.from_numpy(sound)[None], **settings)
-    with pytest.raises(ValueError, match="filling must be"):
-        keyword_features([clip(0)], filling=math.nan)
+def test_bad_sounds_are_refused(sounds, settings, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        mel_decibels(sounds, **settings)
+
+
+@pytest.mark.parametrize(
+    ("sounds", "settings", "message"),
+    [
+        (3, {}, "sounds must be a list of arrays, got int"),
+        (
+            [clip(0), clip(0, 512)],
+            {},
+            r"sounds\[1\] must be \(time,\) of more than 512 .*, got \(512,\)",
+        ),
+        ([clip(0)[None]], {}, r"sounds\[0\] must be \(time,\) of more than 512 samples, got \(1, 16000\)"),
+        ([clip(0) / 2**15], {}, r"sounds\[0\] must be an array of int16, got an array of float64"),
+        ([torch.from_numpy(clip(0))], {}, r"sounds\[0\] must be an array of int16, got Tensor"),
+        ([clip(0)], {"filling": math.nan}, "filling must be finite"),
+        ([clip(0)], {"filling": "quiet"}, "filling must be a real number"),
+        ([clip(0)], {"filling": 1.0}, "filling must be from -80 to 0 decibels, got 1.0"),
+        ([clip(0)], {"filling": -1e300}, "filling must be from -80 to 0 decibels"),
+        ([clip(0)], {"padding": "mirror"}, "padding must be one of 'reflect', 'constant'"),
+    ],
+)
+def test_bad_sounds_of_clips_are_refused(sounds, settings, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        keyword_features(sounds, **settings)

@@ -81,6 +81,14 @@ def test_of_fewer_words_the_others_are_one(put):
     assert "vocabulary=3, tokens=4)" in repr(few)
 
 
+def test_a_last_line_without_its_end_is_one_and_lines_may_end_as_windows_has_them(put):
+    put("words", {part: text.rstrip() for part, text in LINES.items()})
+    assert PennTreebank("words").tokens.tolist() == [0, 1, 0, 2, 1, 3, 0, 4, 2] * 3
+    put("words", {part: text.replace("\n", "\r\n") for part, text in LINES.items()})
+    assert PennTreebank("words").tokens.tolist() == [0, 1, 0, 2, 1, 3, 0, 4, 2] * 3
+
+
+@pytest.mark.parametrize("vocabulary", [None, 3])
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
@@ -92,10 +100,13 @@ def test_of_fewer_words_the_others_are_one(put):
         ({**LINES, "train": ""}, "the test part .* lacks, got 4 of them"),
     ],
 )
-def test_a_text_without_its_vocabulary_or_without_tokens_is_refused(put, texts, message):
+def test_a_text_without_its_vocabulary_or_without_tokens_is_refused(put, texts, message, vocabulary):
+    """Words that are not told apart are those of the training part, too: an empty one has ``<unk>`` alone."""
     put("words", texts)
+    if vocabulary and not texts["train"]:
+        message = "vocabulary must be at most 1, got 3"
     with pytest.raises(ValueError, match=message) as refused:
-        PennTreebank("words", "test")
+        PennTreebank("words", "test", vocabulary=vocabulary)
     assert "\n" not in str(refused.value)
 
 
@@ -108,6 +119,21 @@ def test_damaged_and_missing_files_are_refused(machine, put):
     with pytest.raises(ValueError, match=r"ptb\.train\.txt\.gz is not the published file") as refused:
         PennTreebank("words")
     assert "\n" not in str(refused.value)
+
+
+def test_what_is_wrong_inside_of_a_file_is_told_with_its_name(put, write, machine):
+    put("words", LINES)
+    path = write("ptb_words", "ptb.train.txt.gz", gzip.compress(b"a b\n c \xe9 d\n"))
+    with pytest.raises(ValueError, match=r"^ptb\.train\.txt of .*\.gz, line 2: expected text in UTF-8$"):
+        PennTreebank("words")
+    write("ptb_words", "ptb.train.txt.gz", path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match="must be a whole gzip file, but cannot be read: Compressed file"):
+        PennTreebank("words")
+    for name in LINES:
+        (machine.data / FILES["ptb_words"][f"ptb.{name}.txt.gz"].path).unlink()
+    write("ptb_words", "archive", tar({"simple-examples/data/ptb.train.txt": b"a b\n"}))
+    with pytest.raises(ValueError, match=r"tgz must have the file '\./simple-examples/data/ptb\.train\.txt'"):
+        PennTreebank("words")
 
 
 @pytest.mark.parametrize(
