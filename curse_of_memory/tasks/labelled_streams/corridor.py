@@ -44,8 +44,8 @@ class Corridor:
     >>> stream = task.stream(1000, seed=0)
     >>> stream.inputs.shape, int(stream.asked.sum()), int(stream.ages.max())
     (torch.Size([1000]), 11, 172)
-    >>> task.age_law.floor(128)  # half of the corridors of 128 to 200 steps
-    0.18434343434343434
+    >>> round(task.age_law.floor(128), 10)  # half of the corridors of 128 to 200 steps, 73 of 198
+    0.1843434343
     """
 
     def __init__(self, longest: int = 200, *, shortest: int = 3, colours: int = 2, noise: int = 4):
