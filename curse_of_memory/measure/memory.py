@@ -1,9 +1,11 @@
 """The memory function of any sequence model: the response to an input over the lag since it."""
 
+import contextlib
 import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from curse_of_memory.measure.guards import ROWS
 from curse_of_memory.measure.passes import answer_bytes, passes, sequences_at_once
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sequence_map import SequenceMap
+from curse_of_memory.protocols import Freezable
 from curse_of_memory.theory.targets.lagged import lag_grid
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.random_streams import stream
@@ -23,6 +26,7 @@ from curse_of_memory.tools.random_streams import stream
 __all__ = ["PROBES", "memory_function"]
 
 PROBES = ("heaviside", "impulse", "reversed")
+FORGETTING = ("free", "frozen")
 EVERY_SIGN_UP_TO = 8  # input channels; beyond, 2^d sign vectors are too many and a sample is taken
 REPEATED = 4  # inputs that are measured again, rounded otherwise, to see the noise
 
@@ -35,6 +39,8 @@ def memory_function(
     radii: Sequence[float] = (1.0,),
     closed_form: bool | None = None,
     warmup: int | None = None,
+    start: int = 0,
+    forgetting: str = "free",
     dt: float | None = None,
     input_size: int | None = None,
     output: Callable | None = None,
@@ -84,6 +90,13 @@ def memory_function(
     warmup : int, optional
         Steps the reversed probe waits before the input ends, 4 · horizon unless given. The measured
         value at lag t then is |ρ(t) − ρ(t + warmup dt)| for a linear model: `truncation` bounds what is cut.
+    start : int
+        Steps of zero input before an impulse or a step comes, for models that change in time: attention
+        shares its weight among all memories so far. None, unless given; not for the reversed probe.
+    forgetting : {'free', 'frozen'}
+        Of models whose memories say for how long they are needed (``nn.forgetting``). "free": another input
+        changes that, too. "frozen": it is held as it is at the zero input, so that what is measured is the
+        memory alone. The model must have ``frozen_at``; see :class:`curse_of_memory.protocols.Freezable`.
     dt : float, optional
         Time step; the model's attribute ``dt`` unless given, else 1. Needed where that is no number.
     input_size : int, optional
@@ -128,14 +141,15 @@ def memory_function(
     ValueError, TypeError
         For an unknown probe, bad numbers, a model that answers in another shape or with NaN, that is not
         causal, mixes the sequences of a batch, is random or keeps state, or fails (in one line, with torch's
-        own error as its cause), or a closed form asked of a model that has none.
+        own error as its cause), a closed form asked of a model that has none, or frozen forgetting of one
+        that cannot.
 
     Notes
     -----
     "Inverse approximation theory" (2305.19190), Definition 3.1 and appendices F and G. The norm on
     outputs of several channels is the Euclidean one. The public code differs: one random input, no
     supremum, no division by |x|_∞ or dt. For a model that changes in time (learned positions), M is
-    that of an input at its first step; for the reversed probe, after `warmup`.
+    that of an input at the step `start`; for the reversed probe, after `warmup`.
 
     Examples
     --------
@@ -152,6 +166,9 @@ def memory_function(
     if not (sizes > 0).all():
         raise ValueError(f"radii must be positive, got {list(radii)!r}")
     wait = 4 * horizon if warmup is None else checks.positive_int("warmup", warmup)
+    if checks.whole_number("start", start, least=0) and probe == "reversed":
+        raise ValueError("start must be 0 for the reversed probe, which waits for warmup steps")
+    frozen = checks.one_of("forgetting", forgetting, FORGETTING) == "frozen"
     checks.positive_int("draws", draws)
     if chunk is not None:
         checks.positive_int("chunk", chunk)
@@ -167,6 +184,10 @@ def memory_function(
         )
     if not (closed_form is None or closed_form):
         own_kernel = None
+    if frozen and not callable(getattr(model, "frozen_at", None)):
+        raise TypeError(
+            f"forgetting may be frozen if the model has frozen_at(), but {type(model).__name__} has none"
+        )
 
     with probing(model, device, dtype=dtype) as place:
         directions = _directions(system, draws, seed)
@@ -179,11 +200,13 @@ def memory_function(
             values = torch.linalg.vector_norm(answers, dim=-1).amax(0).numpy()
             noise = torch.finfo(precision).eps * values.max()
         else:
-            experiment = _Experiment(system, precision, probe, horizon, wait, dt, place, chunk, progress)
-            follows = experiment.check(sizes, seed)
+            first = wait if probe == "reversed" else start
+            experiment = _Experiment(system, precision, probe, horizon, first, dt, place, chunk, progress)
             inputs = torch.cat([r * directions for r in sizes.tolist()])
-            values, truncation = experiment.supremum(inputs), experiment.truncation(inputs)
-            noise = experiment.noise(inputs)
+            with experiment.frozen() if frozen else contextlib.nullcontext():
+                follows = experiment.check(sizes, seed)
+                values, truncation = experiment.supremum(inputs), experiment.truncation(inputs)
+                noise = experiment.noise(inputs)
     if not np.isfinite(values).all():
         lag = dt * int(np.flatnonzero(~np.isfinite(values))[0])
         raise ValueError(f"model answers with NaN or infinity from lag {lag:g} on: it is unstable")
@@ -229,7 +252,7 @@ class _Experiment:
         dtype: torch.dtype,
         probe: str,
         horizon: int,
-        wait: int,
+        first: int,
         dt: float,
         place: torch.device,
         chunk: int | None,
@@ -237,9 +260,9 @@ class _Experiment:
     ):
         self.system, self.probe, self.dt, self.place = system, probe, dt, place
         self.dtype, self.chunk, self.progress = dtype, chunk, progress
-        self.first = wait if probe == "reversed" else 0
-        self.length = self.first + horizon
-        self.on = {"heaviside": slice(None), "impulse": slice(0, 1), "reversed": slice(0, wait)}[probe]
+        self.first, self.length = first, first + horizon
+        steps = {"heaviside": (first, None), "impulse": (first, first + 1), "reversed": (0, first)}
+        self.on = slice(*steps[probe])
 
     @functools.cached_property
     def rows(self) -> int:
@@ -249,6 +272,16 @@ class _Experiment:
 
     def placed(self, x: Tensor) -> Tensor:
         return x.to(device=self.place, dtype=self.dtype)
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """Return a context inside which the model forgets as it does at the zero input."""
+        system = self.system
+        assert checks.fulfils(system.model, Freezable)
+        if system.words is not None:
+            reference = torch.full((1, self.length), system.words.token, device=self.place)
+        else:
+            reference = self.placed(torch.zeros(1, self.length, system.input_size))
+        return system.model.frozen_at(reference)
 
     def check(self, sizes: np.ndarray, seed: int) -> bool:
         count = ROWS if self.chunk is None else min(ROWS, max(3, self.chunk + 1))

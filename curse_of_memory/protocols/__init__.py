@@ -1,6 +1,7 @@
 """What this package asks of things that somebody hands in: of layers, of tasks, and of losses."""
 
 from curse_of_memory.protocols.layers import (
+    Freezable,
     Kindred,
     LinearMemory,
     ManyModels,
@@ -14,6 +15,7 @@ from curse_of_memory.protocols.layers import (
 from curse_of_memory.protocols.tasks import LinearError, LinearLoss, LinearTask, Task
 
 __all__ = [
+    "Freezable",
     "Kindred",
     "LinearError",
     "LinearLoss",

@@ -9,6 +9,7 @@ ManyModels          ``run_many``                                perturbed copies
 Stackable           ``run_many`` and ``architecture``           sweeps, which find out who can run with whom
 Kindred             ``run_each`` and ``family``, beside those   sweeps over maps of recurrent weights
 Modal               ``multipliers``                             the rate at which memories decay
+Freezable           ``frozen_at``                               memories by themselves, without their dates
 ==================  ==========================================  ==============================================
 
 Nobody has to inherit from them. Whether a module that a user hands in fulfils one is said by
@@ -19,6 +20,7 @@ isinstance does not see those that it wraps or hides.
 
 import numbers
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Generic, NamedTuple, Protocol, TypeGuard, TypeVar
 
 import numpy as np
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 from curse_of_memory.tools import checks
 
 __all__ = [
+    "Freezable",
     "Kindred",
     "LinearMemory",
     "ManyModels",
@@ -159,6 +162,20 @@ class Modal(Protocol):
 
     def multipliers(self, parameters: Mapping[str, Tensor] | None = None) -> tuple[Tensor, Tensor]:
         """Return z and φ of all modes, real or complex, with other `parameters` if given."""
+        ...
+
+
+class Freezable(Protocol):
+    """A model that reads off its input how long it remembers what, and can be held to that of another."""
+
+    def frozen_at(self, reference: Tensor) -> AbstractContextManager[None]:
+        """Return a context inside which memories are forgotten as for `reference`, whatever is read.
+
+        Parameters
+        ----------
+        reference : Tensor of shape ``(1, time, input)``, or tokens of shape ``(1, time)``
+            One input, of as many steps as what is read inside the context has at most.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ Algorithm.  ``scaled_dot_product_attention`` of torch. For streaming, keys and v
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import NamedTuple, cast
 
 import torch
@@ -29,6 +30,7 @@ from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.many_models import affine, of_each_model, one_by_one, without_dropout
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
+from curse_of_memory.nn.forgetting.frozen import frozen_at
 from curse_of_memory.nn.forgetting.law import Law
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
@@ -217,6 +219,13 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         if self.training and self.forgetting.shortens:
             cut = float(torch.rand(()))
         return self._remembering(x, state, Reading(cut=cut))
+
+    def frozen_at(self, reference: Tensor) -> AbstractContextManager[None]:
+        """Return a context inside which memories are forgotten as for `reference`, whatever is read.
+
+        See :func:`curse_of_memory.nn.forgetting.frozen_at`.
+        """
+        return frozen_at(self, reference)
 
     def start(self, batch: int) -> KeptStates:
         """Return the state of `batch` sequences before their first step, with a law of forgetting."""

@@ -14,6 +14,7 @@ Algorithm.  Blocks in turn, each with the cache of its attention (``causal_atten
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import cast
 
 import torch
@@ -37,6 +38,7 @@ from curse_of_memory.nn.building.many_models import (
 )
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
+from curse_of_memory.nn.forgetting.frozen import frozen_at
 from curse_of_memory.nn.forgetting.law import Law, law_of_each
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
@@ -311,6 +313,13 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
             cut = float(torch.rand(()))
         inputs.state_of_each(state, len(self.blocks), "blocks")
         return self._remember(x, cast(Sequence[KeptStates | KeptKeys] | None, state), cut=cut)
+
+    def frozen_at(self, reference: Tensor) -> AbstractContextManager[None]:
+        """Return a context inside which memories are forgotten as for `reference`, whatever is read.
+
+        See :func:`curse_of_memory.nn.forgetting.frozen_at`.
+        """
+        return frozen_at(self, reference)
 
     def start(self, batch: int) -> tuple[KeptStates, ...]:
         """Return the state of `batch` sequences before their first step, with a law of forgetting.

@@ -15,7 +15,17 @@ law                  what it keeps                                              
 
 from curse_of_memory.nn.forgetting.expire_span import ExpireSpan
 from curse_of_memory.nn.forgetting.forget_gate import ForgetGate
+from curse_of_memory.nn.forgetting.frozen import frozen_at
 from curse_of_memory.nn.forgetting.law import Law, ages_at_queries
 from curse_of_memory.nn.forgetting.windows import AdaptiveSpan, Sinks, Window
 
-__all__ = ["AdaptiveSpan", "ExpireSpan", "ForgetGate", "Law", "Sinks", "Window", "ages_at_queries"]
+__all__ = [
+    "AdaptiveSpan",
+    "ExpireSpan",
+    "ForgetGate",
+    "Law",
+    "Sinks",
+    "Window",
+    "ages_at_queries",
+    "frozen_at",
+]
