@@ -71,8 +71,8 @@ class _Memories(NamedTuple):
             states,
         )
 
-    def chosen(self, columns: Tensor, alive: Tensor) -> "_Memories":
-        """Return the memories of these `columns`; those that are not `alive` become padding."""
+    def chosen(self, columns: Tensor) -> "_Memories":
+        """Return the memories of these `columns`, ``(batch, memory)``, in their order."""
 
         def of_heads(part: Tensor) -> Tensor:
             return part.gather(2, columns[:, None, :, None].expand(-1, part.shape[1], -1, part.shape[3]))
@@ -80,7 +80,7 @@ class _Memories(NamedTuple):
         def of_rows(part: Tensor) -> Tensor:
             return part.gather(1, columns[..., None].expand(-1, -1, part.shape[2]))
 
-        ages = self.ages.masked_fill(~alive, PADDING).gather(1, columns)
+        ages = self.ages.gather(1, columns)
         states = None if self.states is None else of_rows(self.states)
         return _Memories(of_heads(self.keys), of_heads(self.values), of_rows(self.notes), ages, states)
 
@@ -258,5 +258,7 @@ def _without_dead(law: Law, memories: _Memories) -> _Memories:
     last = law.last_ages(memories.notes)
     assert last is not None  # an attention whose law has no such age does not delete
     alive = (memories.ages <= last) & (memories.ages > 0)
+    # also where they stay, as padding of a shorter row: other weights would bring them back to life
+    memories = memories._replace(ages=memories.ages.masked_fill(~alive, PADDING))
     columns = alive_columns(alive)
-    return memories if columns is None else memories.chosen(columns, alive)
+    return memories if columns is None else memories.chosen(columns)

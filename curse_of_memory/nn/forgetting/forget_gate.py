@@ -46,7 +46,7 @@ class ForgetGate(Law):
 
     def log_mask(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor:
         """Return Σ log f_l over the steps after each memory, up to each query."""
-        before, own = notes[:, :-queries], notes[:, -queries:]
+        before, own = notes.split([notes.shape[1] - queries, queries], 1)
         # counted from the first query on, so that sums of far memories do not round those of near ones
         since = own.cumsum(1)
         after = before.flip(1).cumsum(1).flip(1) - before

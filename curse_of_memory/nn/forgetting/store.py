@@ -181,16 +181,20 @@ def trimmed(store: Store) -> Store:
 
 
 def alive_columns(alive: Tensor) -> Tensor | None:
-    """Return which memories stay, ``(batch, fullest row)``, the dead of shorter rows first; None if all do.
+    """Return which memories stay, ``(batch, fullest row)``: the living of each row, padded on the left.
 
     Parameters
     ----------
     alive : Tensor of bool, shape ``(batch, memory)``
+
+    Returns
+    -------
+    Tensor of int or None
+        Columns in their order; None if all may stay where they are.
     """
     if not alive.numel():
         return None
-    fullest = int(alive.sum(1).max())
-    if fullest == alive.shape[1]:
+    spare = alive.shape[1] - int(alive.sum(1).max())
+    if not spare and not (alive[:, :-1] & ~alive[:, 1:]).any():
         return None
-    order = alive.to(torch.uint8).argsort(stable=True, dim=1)
-    return order[:, alive.shape[1] - fullest :]
+    return alive.to(torch.uint8).argsort(stable=True, dim=1)[:, spare:]

@@ -22,14 +22,15 @@ def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tenso
 
     Notes
     -----
-    m is computed as (e − (s − R))/R, which is zero for s >= e + R alone, also in floats (see
+    m is computed as (e − (s − R))/R, and zero for s >= e + R alone, also in floats (see
     :func:`curse_of_memory.theory.expiry.mask`). Its derivative by e is 1/R on the ramp and nothing elsewhere.
     """
     j = torch.arange(queries, device=ages.device, dtype=spans.dtype)
     past_ramp = (ages - ramp).to(spans.dtype)[:, None, None, :] + j[:, None]
-    m = ((spans[:, :, None, :] - past_ramp) / ramp).clamp(0, 1)
-    dead = m == 0  # log 0 has no gradient to multiply by zero
-    return m.masked_fill(dead, 1.0).log().masked_fill(dead, -torch.inf)
+    left = spans[:, :, None, :] - past_ramp
+    # of the smallest numbers a part of R is zero, and no logarithm
+    m = (left / ramp).clamp(torch.finfo(left.dtype).tiny, 1)
+    return m.log().masked_fill(left <= 0, -torch.inf)
 
 
 def ramp_charge(ages: Tensor, spans: Tensor, ramp: int, queries: int, first_age: int) -> Tensor:

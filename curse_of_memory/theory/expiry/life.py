@@ -26,6 +26,8 @@ from curse_of_memory.tools import checks
 
 __all__ = ["last_reached", "life", "mask", "ramp_steps", "reach", "serves_next_step", "span_kernel"]
 
+_LEAST = float(np.nextafter(0.0, 1.0))
+
 
 def mask(ages: ArrayLike, spans: ArrayLike, ramp: int) -> np.ndarray:
     """Return m(s) = min(1, max(0, 1 + (e − s)/R)), the factor on the weight of a memory of age s.
@@ -53,7 +55,8 @@ def mask(ages: ArrayLike, spans: ArrayLike, ramp: int) -> np.ndarray:
     -----
     Computed as (e − (s − R))/R, which is zero for s >= e + R alone, also in floats: s − R is exact, and a
     difference of two floats is zero only if they are equal. 1 + (e − s)/R rounds to zero too early: for
-    R = 1 and e <= 2⁻⁵⁴ already at s = 1, so that rows of attention would be empty.
+    R = 1 and e <= 2⁻⁵⁴ already at s = 1, so that rows of attention would be empty. A part of R that is too
+    small for a float is the smallest one.
 
     Examples
     --------
@@ -61,7 +64,8 @@ def mask(ages: ArrayLike, spans: ArrayLike, ramp: int) -> np.ndarray:
     [1.0, 1.0, 0.833, 0.5, 0.167, 0.0]
     """
     s, e, R = checked_ages("ages", ages), checked_spans("spans", spans), checks.positive_int("ramp", ramp)
-    return np.clip((e - (s - R)) / R, 0.0, 1.0)[()]
+    left = e - (s - R)
+    return np.where(left > 0, np.clip(left / R, _LEAST, 1.0), 0.0)[()]
 
 
 def life(spans: ArrayLike, ramp: int) -> np.ndarray:
