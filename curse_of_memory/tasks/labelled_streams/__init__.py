@@ -1,29 +1,37 @@
 """Long streams with answers that are asked at some of their steps, and the exact floor of any window.
 
-========================  ======================================================  ==========================
+========================  ======================================================  ===========================
 task                      what is asked                                           floor of a window
-========================  ======================================================  ==========================
+========================  ======================================================  ===========================
 :class:`Corridor`         a colour, at the end of a corridor                      closed form
 :class:`Portal`           which exit leads on, in rooms that were seen before     closed form
 :class:`DistantCopy`      symbols, after a long text                              closed form
 :class:`ObjectCollision`  where two colours last met                              of the ages that are drawn
-========================  ======================================================  ==========================
+:class:`Instructions`     who sent a message, in a text world                     none
+========================  ======================================================  ===========================
 """
 
 from curse_of_memory.tasks.labelled_streams.corridor import Corridor
 from curse_of_memory.tasks.labelled_streams.distant_copy import DistantCopy
+from curse_of_memory.tasks.labelled_streams.instructions import Instructions
+from curse_of_memory.tasks.labelled_streams.light_world import LIGHT, World, part_of, words_of
 from curse_of_memory.tasks.labelled_streams.object_collision import CollisionSteps, ObjectCollision
 from curse_of_memory.tasks.labelled_streams.portal import Portal
 from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, AgeLaw, LabelledStream, law_of_ages
 
 __all__ = [
+    "LIGHT",
     "NOT_ASKED",
     "AgeLaw",
     "CollisionSteps",
     "Corridor",
     "DistantCopy",
+    "Instructions",
     "LabelledStream",
     "ObjectCollision",
     "Portal",
+    "World",
     "law_of_ages",
+    "part_of",
+    "words_of",
 ]
