@@ -24,27 +24,10 @@ from curse_of_memory.tools import checks
 __all__ = ["Instructions"]
 
 SAYS, MOVES = 26 / 101, 50 / 101
-SPOKEN = [
-    "you",
-    "are",
-    "in",
-    "the",
-    ".",
-    "is",
-    "here",
-    "arrives",
-    "leaves",
-    "says",
-    "can",
-    "tell",
-    "that",
-    "wants",
-    "to",
-    "see",
-    "them",
-    "?",
-    "!",
-]
+SPOKEN = (
+    *("you", "are", "is", "in", "the", "here", "arrives", "leaves", "says", "can", "tell", "that"),
+    *("wants", "to", "see", "them", ".", "?", "!"),
+)
 
 
 class Instructions:

@@ -17,7 +17,9 @@ __all__ = ["LIGHT", "World", "part_of", "words_of"]
 
 FILE = "complex_world_2020-09-04.json"
 MADE_ROOMS, MADE_AGENTS, MADE_WORDS = 36, 18, 40
-FILLER = [
+KINDS = ("hall", "cave", "tower", "garden", "cellar", "bridge", "mill", "chapel")
+TRADES = ("baker", "smith", "miller", "weaver", "fisher", "hunter", "carter", "mason")
+FILLER = (
     "old",
     "dark",
     "stone",
@@ -27,14 +29,10 @@ FILLER = [
     "cold",
     "bright",
     "dusty",
-    "broken",
     "high",
     "low",
-    "grey",
-    "green",
     "wall",
-    "door",
-]
+)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Instructions: what is asked can be read off the text, and the world is the published one."""
 
+import itertools
 import json
 import re
 
@@ -60,7 +61,7 @@ def test_who_walks_is_where_the_ways_lead():
         if words[t : t + 4] == ["you", "are", "in", "the"]
     ]
     assert len(visited) > 500
-    assert all(b in world.exits[a] for a, b in zip(visited, visited[1:], strict=False))
+    assert all(b in world.exits[a] for a, b in itertools.pairwise(visited))
     assert set(visited) == set(range(12))
 
 
@@ -84,10 +85,8 @@ def test_the_stand_in_has_the_size_of_the_world():
     assert len({*world.rooms, *world.agents}) == 54
     assert all(a in world.exits[b] for a, exits in enumerate(world.exits) for b in exits)
     assert len(part_of(world, 36, 18).rooms) == 36  # all can be reached
-    assert (
-        Instructions(data="stand-in").stand_in
-        == "a made world of the same size, in place of the world of LIGHT"
-    )
+    note = "a made world of the same size, in place of the world of LIGHT"
+    assert Instructions(data="stand-in").stand_in == note
 
 
 def test_words_are_cut_at_marks():
