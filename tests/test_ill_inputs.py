@@ -734,6 +734,7 @@ FUNCTIONS = {
             "model": "thing",
             "text": "thing",
             "validation": "thing",
+            "metric": "name",
             "steps": "count",
             "rows": "count",
             "chunk": "count",
@@ -743,6 +744,14 @@ FUNCTIONS = {
             "learning_rate": "positive",
             "seed": "seed",
         },
+    ),
+    "evaluate_stream": (
+        com.training.evaluate_stream,
+        {
+            "model": com.nn.CausalTransformer(4, 1, heads=1, vocabulary=3, seed=0),
+            "text": torch.arange(9) % 3,
+        },
+        {"model": "thing", "text": "thing", "rows": "count", "chunk": "count"},
     ),
     "text_losses": (
         com.training.text_losses,
@@ -836,8 +845,8 @@ def test_an_ill_input_is_refused_in_one_line_that_names_the_argument(name, argum
 MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
     "EquispacedError", "ExponentialFit", "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories",
-    "SpanLoss", "FitResult", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds", "LowerBound",
-    "LyapunovNorm",
+    "SpanLoss", "FitResult", "StreamEvaluation", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds",
+    "LowerBound", "LyapunovNorm",
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip
 

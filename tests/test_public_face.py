@@ -80,7 +80,8 @@ PUBLIC = {
         "random_transformer",
     },
     "training": {
-        "ExpectedLoss", "FitResult", "fit", "fit_expected", "fit_stream", "run_all", "sweep", "text_losses",
+        "ExpectedLoss", "FitResult", "StreamEvaluation", "evaluate_stream", "fit", "fit_expected",
+        "fit_stream", "run_all", "sweep", "text_losses",
     },
     "measure": {
         "SequenceMap", "StabilityMargin", "gradient_norms", "linearised_rate", "memory_function",
@@ -88,7 +89,8 @@ PUBLIC = {
     },
     "protocols": {
         "LinearError", "LinearLoss", "LinearMemory", "LinearTask", "ManyModels", "Modal", "Outputs",
-        "SequenceLayer", "Stackable", "Task", "can_run_chunks", "has_linear_memory",
+        "PricedOutputs", "Remembering", "SequenceLayer", "Stackable", "Task", "can_run_chunks",
+        "has_linear_memory", "remembers",
     },
 }  # fmt: skip
 

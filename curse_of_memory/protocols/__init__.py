@@ -7,10 +7,13 @@ from curse_of_memory.protocols.layers import (
     ManyModels,
     Modal,
     Outputs,
+    PricedOutputs,
+    Remembering,
     SequenceLayer,
     Stackable,
     can_run_chunks,
     has_linear_memory,
+    remembers,
 )
 from curse_of_memory.protocols.tasks import LinearError, LinearLoss, LinearTask, Task
 
@@ -24,9 +27,12 @@ __all__ = [
     "ManyModels",
     "Modal",
     "Outputs",
+    "PricedOutputs",
+    "Remembering",
     "SequenceLayer",
     "Stackable",
     "Task",
     "can_run_chunks",
     "has_linear_memory",
+    "remembers",
 ]

@@ -10,6 +10,7 @@ Stackable           ``run_many`` and ``architecture``           sweeps, which fi
 Kindred             ``run_each`` and ``family``, beside those   sweeps over maps of recurrent weights
 Modal               ``multipliers``                             the rate at which memories decay
 Freezable           ``frozen_at``                               memories by themselves, without their dates
+Remembering         ``remember``, of a priced memory            trainings, which add the price to the loss
 ==================  ==========================================  ==============================================
 
 Nobody has to inherit from them. Whether a module that a user hands in fulfils one is said by
@@ -35,10 +36,13 @@ __all__ = [
     "ManyModels",
     "Modal",
     "Outputs",
+    "PricedOutputs",
+    "Remembering",
     "SequenceLayer",
     "Stackable",
     "can_run_chunks",
     "has_linear_memory",
+    "remembers",
 ]
 
 State = TypeVar("State")
@@ -177,6 +181,51 @@ class Freezable(Protocol):
             One input, of as many steps as what is read inside the context has at most.
         """
         ...
+
+
+class PricedOutputs(Protocol):
+    """The answer of a layer to a chunk of time, the state to go on from, and what its memories cost."""
+
+    @property
+    def y(self) -> Tensor:
+        """The answer, ``(batch, time, output)``."""
+        ...
+
+    @property
+    def last(self) -> Any:
+        """The state after the last step, as the layer wants it back."""
+        ...
+
+    @property
+    def price(self) -> Tensor:
+        """What is to be added to the loss: a mean over steps and sequences, summed over layers."""
+        ...
+
+    @property
+    def live(self) -> Tensor:
+        """How many memories each step sees, ``(batch, time)``, or with a dimension of layers in front."""
+        ...
+
+    @property
+    def spans(self) -> Tensor | Sequence[Tensor | None] | None:
+        """For how many steps each step is kept, ``(batch, time)``, or that for each layer; None without."""
+        ...
+
+
+class Remembering(Protocol):
+    """A layer or model whose memories have a price, and which says it: one with a law of forgetting."""
+
+    def remember(self, x: Tensor, state: Any = None) -> PricedOutputs:
+        """Return the answer to a chunk `x` that follows on `state`, as ``run`` does, and the price of it."""
+        ...
+
+
+def remembers(model: object) -> TypeGuard[Remembering]:
+    """Return whether a `model` is :class:`Remembering` as it stands.
+
+    One that has ``remember``, but forgets by a law only if it was given one, says so by ``forgets``.
+    """
+    return checks.fulfils(model, Remembering) and bool(getattr(model, "forgets", True))
 
 
 def can_run_chunks(layer: object) -> TypeGuard[SequenceLayer]:

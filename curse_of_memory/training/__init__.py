@@ -7,11 +7,13 @@ from curse_of_memory.training.fit import fit
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.runs import run_all
 from curse_of_memory.training.streams.fit_stream import fit_stream
-from curse_of_memory.training.streams.text_loss import text_losses
+from curse_of_memory.training.streams.text_loss import StreamEvaluation, evaluate_stream, text_losses
 
 __all__ = [
     "ExpectedLoss",
     "FitResult",
+    "StreamEvaluation",
+    "evaluate_stream",
     "fit",
     "fit_expected",
     "fit_stream",

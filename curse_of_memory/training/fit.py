@@ -17,7 +17,7 @@ from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.data_sets import Data
 from curse_of_memory.training.demands import check_answers, real_number, trained_dtype
 from curse_of_memory.training.log import Log
-from curse_of_memory.training.loop import Ends, Steps
+from curse_of_memory.training.loop import BatchLoss, Ends, Steps
 from curse_of_memory.training.metrics import Metric, evaluated, metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
@@ -267,8 +267,8 @@ def fit(
         wide = torch.promote_types(answers.dtype, torch.float32)  # errors of short numbers are not short
         return answers.to(wide)
 
-    def error_of(inputs: Tensor, targets: Tensor) -> Tensor:
-        return real_number(loss(answer(inputs), targets))
+    def loss_of(inputs: Tensor, targets: Tensor) -> BatchLoss:
+        return BatchLoss(real_number(loss(answer(inputs), targets)))
 
     def values(pair: Sequence[Tensor] | Unread, metrics: Sequence[Metric]) -> list[float]:
         network.eval()
@@ -294,7 +294,7 @@ def fit(
             model,
             run,
             Ends(count, stop_below, patience),
-            Steps(model, network, stepper, scheduler, batches, error_of, place, clip, watch),
+            Steps(model, network, stepper, scheduler, batches, loss_of, place, clip, watch),
             validate,
             tested,
             place=place,

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,25 @@ from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.run_state import RunState
 from curse_of_memory.training.untouched import untouched
 
-__all__ = ["Ends", "Steps", "train"]
+__all__ = ["BatchLoss", "Ends", "Steps", "train"]
+
+
+class BatchLoss(NamedTuple):
+    """The loss of one batch.
+
+    Attributes
+    ----------
+    error : Tensor of shape ``()``
+        What answers are held to, and what is told of the training.
+    price : Tensor of shape ``()``, or None
+        What memory costs; it is descended, too, and not told.
+    asked : bool
+        Whether there was anything to answer; else the error is zero, and not told.
+    """
+
+    error: Tensor
+    price: Tensor | None = None
+    asked: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class Steps:
         Sets the learning rate at each step, unless it is that of a plateau.
     batches : BatchSource
         Where they come from.
-    error_of : callable
+    loss_of : callable
         The loss of inputs and targets.
     place : OneProcess
         Where the run takes place.
@@ -83,7 +102,7 @@ class Steps:
         stepper: Optimizer,
         scheduler: LRScheduler,
         batches: BatchSource,
-        error_of: Callable[[Tensor, Tensor], Tensor],
+        loss_of: Callable[[Tensor, Tensor], BatchLoss],
         place: OneProcess,
         clip: float,
         watch: Callable[[nn.Module], Mapping[str, float]] | None,
@@ -92,17 +111,17 @@ class Steps:
         average: AveragedWeights | None = None,
     ):
         self._model, self._network, self._stepper, self._scheduler = model, network, stepper, scheduler
-        self._batches, self._error_of, self._place = batches, error_of, place
+        self._batches, self._loss_of, self._place = batches, loss_of, place
         self._clip, self._watch = clip, watch
         self._penalty, self._average = penalty, average
 
     def make(self, run: RunState, *, watched: bool) -> bool:
         """Make the next step of a `run`, `watched` or not; return False where its numbers are not finite."""
         self._stepper.zero_grad()
-        error = self._error_of(*self._place.share(self._batches.training(run.step)))
+        error, price, asked = self._loss_of(*self._place.share(self._batches.training(run.step)))
         if not error.requires_grad:
             raise TypeError("model cuts the gradient between its weights and its answer (detach?)")
-        self._place.backward(error)
+        self._place.backward(error if price is None else error + price)
         if self._penalty:
             for weight in self._model.parameters():
                 if weight.grad is not None:
@@ -111,8 +130,11 @@ class Steps:
             with untouched(self._model, self._place.device):
                 run.watched = numbers_by_name("watch", self._watch(self._model), run.columns)
         norm = self._place.clip(self._network, self._stepper, self._clip)
-        run.training_loss = self._place.mean(error)
-        if not (math.isfinite(run.training_loss) and torch.isfinite(norm)):
+        told = self._place.mean(error)
+        if asked:
+            run.training_loss = told
+        paid = 0.0 if price is None else self._place.mean(price)
+        if not (math.isfinite(told) and math.isfinite(paid) and torch.isfinite(norm)):
             return False
         self._stepper.step()
         if not isinstance(self._scheduler, ReduceLROnPlateau):

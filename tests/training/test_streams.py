@@ -21,6 +21,7 @@ from curse_of_memory.training import fit_stream, text_losses
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.streams.carried import CarriedState
 from curse_of_memory.training.streams.rows import Rows, side_by_side
+from curse_of_memory.training.streams.stream import checked_stream
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -74,6 +75,10 @@ def small(changes: dict[str, Any]) -> dict[str, Any]:
     return SMALL | changes
 
 
+def tokens(text):
+    return checked_stream("text", text, None, torch.float64)
+
+
 def weights(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -83,7 +88,7 @@ def weights(model):
 
 def test_chunks_follow_each_other_through_the_rows_and_the_rows_through_the_text():
     text, place = torch.arange(103), OneProcess(CPU)
-    rows = Rows(text, 3, 4, seed=5, place=place)
+    rows = Rows(tokens(text), 3, 4, seed=5, place=place)
     assert rows.epoch == 102 // 12
     starts = set()
     for walk in range(20):
@@ -99,10 +104,11 @@ def test_chunks_follow_each_other_through_the_rows_and_the_rows_through_the_text
 
 
 def test_a_whole_text_in_rows_has_every_next_token_once():
-    x, y = side_by_side(torch.arange(12), 3)
+    x, y, read = side_by_side(tokens(torch.arange(12)), 3)
     assert x.shape == (3, 4)
     assert torch.equal(x.flatten()[:11], torch.arange(11))
     assert y.flatten().tolist() == [*range(1, 12), -100]
+    assert read.flatten().tolist() == [True] * 11 + [False]
 
 
 # --- losses of whole texts ----------------------------------------------------------------------

@@ -198,6 +198,11 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         assert remembered.last is not None
         return Outputs(remembered.y, remembered.last)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether there is a law of forgetting."""
+        return self.forgetting is not None
+
     def remember(self, x: Tensor, state: KeptStates | KeptKeys | None = None) -> Remembered:
         """Return what :meth:`run` does, with the price of memory, and how many memories each step sees.
 

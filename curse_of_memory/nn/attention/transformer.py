@@ -280,6 +280,11 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
         self._check_tokens(x)
         return cast(Outputs, self._run(x, caches))
 
+    @property
+    def forgets(self) -> bool:
+        """Whether there is a law of forgetting."""
+        return self._attention.forgetting is not None
+
     def remember(
         self,
         x: Tensor,

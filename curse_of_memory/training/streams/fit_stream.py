@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.tasks.sampling import fingerprint
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import stream
 from curse_of_memory.training.averaged_weights import AveragedWeights
@@ -15,16 +14,18 @@ from curse_of_memory.training.checkpoints import identity, weights_of
 from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.demands import check_answers, trained_dtype
 from curse_of_memory.training.log import Log
-from curse_of_memory.training.loop import Ends, Steps
+from curse_of_memory.training.loop import BatchLoss, Ends, Steps
 from curse_of_memory.training.metrics import metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
-from curse_of_memory.training.processes import processes
+from curse_of_memory.training.processes import OneProcess, processes
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
 from curse_of_memory.training.schedules import checked_schedule, scheduler_of
 from curse_of_memory.training.settings import checked_settings
-from curse_of_memory.training.streams.rows import Rows, checked_text, side_by_side
-from curse_of_memory.training.streams.text_loss import check_run, losses_of_rows, run_chunk, token_loss
+from curse_of_memory.training.streams.chunks import ChunkAnswer, Chunks, answer_chunk, check_run
+from curse_of_memory.training.streams.rows import Rows, side_by_side
+from curse_of_memory.training.streams.stream import IGNORED, checked_stream
+from curse_of_memory.training.streams.text_loss import evaluated_rows, token_loss
 from curse_of_memory.training.untouched import untouched
 
 __all__ = ["fit_stream"]
@@ -33,15 +34,7 @@ TRIED = 4  # rows that the model is tried on before it is trained
 PLATEAU = 10  # validations in a row without a better one
 
 
-class _Chunks(nn.Module):
-    """A model as processes call it: its answer to a chunk, and the state to go on from."""
-
-    def __init__(self, model: nn.Module):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return run_chunk(self.model, x, state)
+METRICS = ("loss", "accuracy")
 
 
 def fit_stream(
@@ -49,6 +42,8 @@ def fit_stream(
     text: Tensor,
     validation: Tensor,
     *,
+    labels: Tensor | None = None,
+    validation_labels: Tensor | None = None,
     steps: int = 1000,
     rows: int = 64,
     chunk: int = 70,
@@ -58,6 +53,7 @@ def fit_stream(
     clip: float = 0.5,
     validate_every: int = 200,
     validation_rows: int = 1,
+    metric: str = "loss",
     average_after: int | None = None,
     average_from: int | None = None,
     seed: int = 0,
@@ -75,14 +71,25 @@ def fit_stream(
     of them, from the state that the step before has left, which hands on no gradient. At the end of the rows
     a new walk begins, from a state at rest, and some tokens further on or back.
 
+    In place of the next token, labels may be asked for, where there are any; and the text may be a sequence
+    of real vectors. A model whose memories have a price, as those with an
+    :class:`~curse_of_memory.nn.forgetting.ExpireSpan` have, is charged for them: the price is added to what
+    is descended.
+
     Parameters
     ----------
     model : torch.nn.Module
         Has ``run(x, state)``: maps tokens ``(rows, time)`` and a state, None at rest, to logits
-        ``(rows, time, token)`` and the next state, tensors or tuples, lists and dictionaries of them. It is
-        moved to `device`.
-    text, validation : Tensor of shape ``(tokens,)``
-        Whole numbers: what it learns, and the text by which the best weights are selected.
+        ``(rows, time, token)`` and the next state, tensors or tuples, lists and dictionaries of them. Or
+        ``remember(x, state)``, which says the price of memory, too
+        (:class:`curse_of_memory.protocols.Remembering`). It is moved to `device`.
+    text, validation : Tensor of shape ``(tokens,)``, or with labels also ``(steps, channel)``
+        Whole numbers, or real vectors: what it learns, and the text by which the best weights are selected.
+    labels, validation_labels : Tensor of shape ``(steps,)``, optional
+        Both or none: the class that is to be answered after each step of `text` and of `validation`, −100
+        where nothing is asked. The loss is a mean over the steps that ask for something, in a chunk or in
+        the whole validation text, and zero in a chunk without any; the price of memory is a mean over all
+        steps, however few of them ask.
     steps : int
         Number of updates.
     rows, chunk : int
@@ -101,6 +108,10 @@ def fit_stream(
     validation_rows : int
         Pieces into which the text of the validation is cut, each read from a state at rest; one is the text
         as it stands, more are faster.
+    metric : {'loss', 'accuracy'}
+        By what on the validation text the best weights are selected: its loss; or the share of the steps
+        asked at which the right answer is the most probable, for which there is a column, too. The least
+        loss, or the largest share; of equal ones the first.
     average_after, average_from : int, optional
         From the step on that follows so many validations in a row without a better one, or from this step on
         at the latest, the mean of the weights over all steps since is what is evaluated and kept. Training
@@ -128,16 +139,19 @@ def fit_stream(
     Returns
     -------
     FitResult
-        Losses are cross-entropies per token, in nats. The history has columns ``step, epoch, training_loss,
-        validation_loss, learning_rate``; an epoch is a walk.
+        Losses are cross-entropies per token, in nats, without any price. The history has columns ``step,
+        epoch, training_loss, validation_loss, learning_rate``; an epoch is a walk, and the training loss that
+        of the last chunk in which anything was asked. Then come ``validation_accuracy``, if it selects; and
+        for each layer l of a model that remembers ``live_l``, the mean number of memories that a step of the
+        validation text sees, and if it has spans ``span_l``, for how many steps they are kept in the mean.
 
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, what is no text, a text without a chunk for each row, a model without weights to
-        train or without ``run``, or one that in evaluation is random, keeps state between calls or mixes
-        rows; a checkpoint that is damaged, foreign or of another run; or rows that processes cannot share
-        evenly.
+        For bad numbers, what is no text, a text without a chunk for each row, labels that do not fit it or
+        ask for nothing, a model without weights to train or without ``run``, or one that in evaluation is
+        random, keeps state between calls or mixes rows; a checkpoint that is damaged, foreign or of another
+        run; or rows that processes cannot share evenly.
 
     Examples
     --------
@@ -147,6 +161,18 @@ def fit_stream(
     >>> result = fit_stream(model, text, text[:50], steps=40, rows=4, chunk=8, validate_every=20)
     >>> result.status, result.history.epoch.round(2).tolist()
     ('finished', [0.0, 1.67, 3.33])
+
+    A memory that pays for its length; every tenth step is asked for the token of four steps ago:
+
+    >>> from curse_of_memory.nn.forgetting import ExpireSpan
+    >>> law = ExpireSpan(max_span=32, ramp=4, price=1e-3)
+    >>> model = CausalTransformer(8, 1, heads=2, vocabulary=3, forgetting=law, seed=0)
+    >>> text, labels = torch.randint(3, (400,)), torch.full((400,), -100)
+    >>> labels[9::10] = text[5::10]
+    >>> asked = {"labels": labels, "validation_labels": labels, "metric": "accuracy"}
+    >>> result = fit_stream(model, text, text, **asked, steps=20, rows=4, chunk=8, validate_every=20)
+    >>> list(result.history.columns)[3:]
+    ['validation_loss', 'learning_rate', 'validation_accuracy', 'live_0', 'span_0']
     """
     count = checks.positive_int("steps", steps)
     settings = checked_settings(
@@ -168,15 +194,22 @@ def fit_stream(
     learning_rate = checks.positive("learning_rate", learning_rate)
     seed = checks.seed("seed", seed)
     falls = checked_schedule(schedule)
-    text, unseen = checked_text("text", text), checked_text("validation", validation)
-    if validation_rows >= len(unseen):
-        raise ValueError(f"validation_rows must be below {len(unseen)}, its tokens, got {validation_rows}")
-    trained_dtype(model)
+    selects = metric_of(checks.one_of("metric", metric, METRICS), token_loss)
+    if (labels is None) != (validation_labels is None):
+        missing = "labels" if labels is None else "validation_labels"
+        raise ValueError(f"{missing} must be given, too, or neither of labels and validation_labels")
+    dtype = trained_dtype(model)
     check_run(model)
+    learnt = checked_stream("text", text, labels, dtype)
+    unseen = checked_stream("validation", validation, validation_labels, dtype)
+    if validation_rows > len(unseen):
+        most = f"below {len(unseen) + 1}, its tokens"
+        most = f"at most {len(unseen)}, its steps" if unseen.labelled else most
+        raise ValueError(f"validation_rows must be {most}, got {validation_rows}")
     lines = Log(log, checkpoint)
 
     place = processes(fabric, device, rows=rows, validation_rows=validation_rows)
-    source = Rows(text, rows, chunk, seed=seed, place=place)
+    source = Rows(learnt, rows, chunk, seed=seed, place=place)
     model.to(place.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     scheduler = scheduler_of(falls, optimizer, steps=count, epoch=1, decay_patience=PLATEAU)
@@ -185,49 +218,53 @@ def fit_stream(
     settings |= {"seed": seed, "learning_rate": learning_rate, "penalty": penalty}
     settings |= {name: value for name, value in begins.items() if value is not None}
     settings |= {"model": identity(model), "shapes": weights_of(model), "text": source.names["task"]}
-    settings |= {"validation": fingerprint([unseen.numpy()]), "schedule": falls}
+    settings |= {"validation": unseen.name, "schedule": falls}
     settings |= {"steps": count} if falls == "cosine" else {}
-    decides = {"text": text, "validation": unseen, "steps": count, "schedule": falls}
+    settings |= {} if metric == "loss" else {"metric": metric}
+    decides = {"text": learnt, "validation": unseen, "steps": count, "schedule": falls, "metric": metric}
     decides |= {"full_precision": full_precision, "device": place.device}
     alone = fabric is None
     file = checkpoint_of(
         checkpoint, "a fit of a stream", settings, [model], decides, place.device, alone=alone
     )
-    by_loss = metric_of("loss", token_loss)
-    run = RunState(model, optimizer, scheduler, source, validate_every, file, place, by_loss, lines, average)
-    network, stepper = place.set_up(_Chunks(model), optimizer)
+    run = RunState(model, optimizer, scheduler, source, validate_every, file, place, selects, lines, average)
+    network, stepper = place.set_up(Chunks(model), optimizer)
 
-    def error_of(x: Tensor, y: Tensor) -> Tensor:
+    def loss_of(x: Tensor, y: Tensor) -> BatchLoss:
         def like_the_last() -> Any:
             with untouched(model, place.device), torch.no_grad():
-                return network(x, None)[1]
+                return network(x, None).last
 
         state = None if source.begins(run.step) else source.carried.state(like_the_last)
         draws = stream("draws of a model", seed, run.step, place.rank).integers(2**63)
         with devices.torch_draws(int(draws), place.device):
-            logits, last = network(x, state)
-        source.carried.hand_on(last)
-        return token_loss(logits, y)
+            answer: ChunkAnswer = network(x, state)
+        source.carried.hand_on(answer.last)
+        return _asked_loss(answer, y, place)
 
     def validate() -> Sequence[float]:
         network.eval()
         with average.in_place():
-            losses = losses_of_rows(network, seen, chunk, place)
+            own = None if selects.name == "loss" else selects
+            losses, means, score = evaluated_rows(network, seen, chunk, place, metric=own)
         network.train()
-        return 2 * losses
+        run.watched = {f"live_{layer}": value for layer, value in enumerate(means.live(place))}
+        spans = enumerate(means.spans(place))
+        run.watched |= {f"span_{layer}": value for layer, value in spans if value is not None}
+        return losses[0], score
 
     with in_training(model, run):
         seen = place.share(side_by_side(unseen, validation_rows))
         with devices.full_precision(full_precision):
             tried = source.training(0).inputs[:TRIED]
-            check_answers(model, tried, None, place.device, ask=lambda x: run_chunk(model, x, None)[0])
+            check_answers(model, tried, None, place.device, ask=lambda x: answer_chunk(model, x, None).y)
         of_adam = Steps(
             model,
             network,
             stepper,
             scheduler,
             source,
-            error_of,
+            loss_of,
             place,
             clip,
             None,
@@ -245,3 +282,12 @@ def fit_stream(
             progress=progress,
             checkpoint_every=checkpoint_every,
         )
+
+
+def _asked_loss(answer: ChunkAnswer, targets: Tensor, place: OneProcess) -> BatchLoss:
+    """Return the mean loss over the steps of a chunk that ask for something, those of all processes."""
+    own = int((targets != IGNORED).sum())
+    asked = place.mean(torch.tensor(float(own), dtype=torch.float64))  # a mean, too
+    nothing = answer.y.flatten()[:0].sum()  # zero, with a gradient of zeros
+    error = token_loss(answer.y, targets) * (own / asked) if own else nothing
+    return BatchLoss(error, answer.price, bool(asked))

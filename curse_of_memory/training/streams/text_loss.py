@@ -1,33 +1,26 @@
-"""The loss per token of a model on a whole text, read in rows through which its state is handed on."""
+"""The loss of a model on a whole text or stream, read in rows through which its state is handed on."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.protocols import can_run_chunks
 from curse_of_memory.tools import checks, devices
+from curse_of_memory.training.metrics import Metric, metric_of
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.streams.carried import CarriedState
-from curse_of_memory.training.streams.rows import IGNORED, checked_text, side_by_side
+from curse_of_memory.training.streams.chunks import ChunkAnswer, answer_chunk, check_run
+from curse_of_memory.training.streams.memory_means import MemoryMeans
+from curse_of_memory.training.streams.rows import side_by_side
+from curse_of_memory.training.streams.stream import IGNORED, Stream, checked_stream
 
-__all__ = ["check_run", "losses_of_rows", "run_chunk", "text_losses", "token_loss"]
+__all__ = ["StreamEvaluation", "evaluate_stream", "evaluated_rows", "text_losses", "token_loss"]
 
-Chunks = Callable[[Tensor, Any], tuple[Tensor, Any]]
-
-
-def check_run(model: nn.Module) -> None:
-    """Refuse a `model` that cannot read chunks of a text."""
-    if not can_run_chunks(model):
-        raise TypeError(f"model must have run(x, state), got {type(model).__name__}")
-
-
-def run_chunk(model: nn.Module, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """Return the answer of a `model` to a chunk `x` that follows on `state`, and the next state."""
-    assert can_run_chunks(model)  # as check_run has seen
-    return model.run(x, state)
+Chunks = Callable[[Tensor, Any], ChunkAnswer]
 
 
 def token_loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
@@ -43,10 +36,89 @@ def token_loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tens
     )
 
 
+@dataclass(frozen=True)
+class StreamEvaluation:
+    """What a model says of a whole stream, in evaluation mode.
+
+    Attributes
+    ----------
+    loss : float
+        Cross-entropy per step that is asked, in nats.
+    accuracy : float
+        Share of these steps at which the right answer is the most probable.
+    live : tuple of float
+        The mean number of memories that a step sees, of each layer; empty if the model does not say.
+    spans : tuple of float or None
+        The mean number of steps for which a memory is kept, of each layer; None of a layer without spans.
+    """
+
+    loss: float
+    accuracy: float
+    live: tuple[float, ...]
+    spans: tuple[float | None, ...]
+
+
+def evaluate_stream(
+    model: nn.Module,
+    text: Tensor,
+    *,
+    labels: Tensor | None = None,
+    rows: int = 1,
+    chunk: int = 128,
+    device: torch.device | str = "auto",
+) -> StreamEvaluation:
+    """Return the loss and accuracy of `model` on a whole stream, and what it remembers on the way.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        As for :func:`curse_of_memory.training.fit_stream`. It is moved to `device`, and evaluated as if in
+        evaluation mode.
+    text : Tensor of shape ``(tokens,)``, or with labels also ``(steps, channel)``
+        Whole numbers, or real vectors.
+    labels : Tensor of shape ``(steps,)``, optional
+        The answer to each step, −100 where nothing is asked; the next token unless given.
+    rows : int
+        Pieces that are read side by side, each from a state at rest: one is the text as it stands.
+    chunk : int
+        Steps that are read at a time, which changes nothing but time and memory.
+    device : str or torch.device
+        ``"auto"`` is CUDA where there is one.
+
+    Returns
+    -------
+    StreamEvaluation
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers, what is no stream, or a model that answers otherwise.
+
+    Examples
+    --------
+    >>> from curse_of_memory.nn import CausalTransformer
+    >>> from curse_of_memory.nn.forgetting import Window
+    >>> model = CausalTransformer(8, 2, vocabulary=3, forgetting=Window(4), seed=0)
+    >>> evaluate_stream(model, torch.arange(101) % 3, chunk=10, device="cpu").live
+    (3.94, 3.94)
+    """
+    check_run(model)
+    stream = checked_stream("text", text, labels, _dtype_of(model))
+    _check_sizes(stream, rows, chunk)
+    place = OneProcess(devices.resolve_device(device))
+    accuracy = metric_of("accuracy", token_loss)
+    with _in_evaluation(model, place.device):
+        read = functools.partial(answer_chunk, model)
+        pieces = side_by_side(stream, rows)
+        (loss,), means, right = evaluated_rows(read, pieces, chunk, place, metric=accuracy)
+    return StreamEvaluation(loss, right, means.live(place), means.spans(place))
+
+
 def text_losses(
     model: nn.Module,
     text: Tensor,
     *,
+    labels: Tensor | None = None,
     rows: int = 1,
     chunk: int = 128,
     factors: Sequence[float] = (1.0,),
@@ -59,8 +131,10 @@ def text_losses(
     model : torch.nn.Module
         Has ``run(x, state)``, which returns logits ``(rows, time, token)`` and the next state. It is moved to
         `device`, and evaluated as if in evaluation mode.
-    text : Tensor of shape ``(tokens,)``
-        Whole numbers. All but the first are predicted.
+    text : Tensor of shape ``(tokens,)``, or with labels also ``(steps, channel)``
+        Whole numbers, of which all but the first are predicted; or real vectors.
+    labels : Tensor of shape ``(steps,)``, optional
+        What is asked in place of the next token, −100 where nothing is; the loss is one per step asked.
     rows : int
         Pieces that are read side by side, each from a state at rest: one is the text as it stands.
     chunk : int
@@ -92,53 +166,96 @@ def text_losses(
     True
     """
     check_run(model)
-    text = checked_text("text", text)
-    checks.positive_int("chunk", chunk)
-    if checks.positive_int("rows", rows) >= len(text):
-        raise ValueError(f"rows must be below {len(text)}, the number of tokens, got {rows}")
+    stream = checked_stream("text", text, labels, _dtype_of(model))
+    _check_sizes(stream, rows, chunk)
     several = checks.several("factors", factors, checks.positive)
     place = OneProcess(devices.resolve_device(device))
+    with _in_evaluation(model, place.device):
+        read = functools.partial(answer_chunk, model)
+        return evaluated_rows(read, side_by_side(stream, rows), chunk, place, several)[0]
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """Return the dtype of the real numbers that a `model` reads."""
+    weights = (p.dtype.to_real() for p in model.parameters() if p.is_floating_point() or p.is_complex())
+    return next(weights, torch.get_default_dtype())
+
+
+def _check_sizes(stream: Stream, rows: int, chunk: int) -> None:
+    checks.positive_int("chunk", chunk)
+    if checks.positive_int("rows", rows) > len(stream):
+        most = f"below {len(stream) + 1}, the number of tokens"
+        most = f"at most {len(stream)}, the number of steps" if stream.labelled else most
+        raise ValueError(f"rows must be {most}, got {rows}")
+
+
+@contextlib.contextmanager
+def _in_evaluation(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Have a `model` on the device, in evaluation mode and in full precision, inside this context."""
     modes = {part: part.training for part in model.modules()}
-    model.to(place.device).eval()
+    model.to(device).eval()
     try:
         with devices.full_precision():
-            pieces = side_by_side(text, rows)
-            return losses_of_rows(functools.partial(run_chunk, model), pieces, chunk, place, several)
+            yield
     finally:
         for part, mode in modes.items():
             part.training = mode
 
 
 @torch.no_grad()
-def losses_of_rows(
-    run: Chunks, rows: Sequence[Tensor], chunk: int, place: OneProcess, factors: Sequence[float] = (1.0,)
-) -> list[float]:
-    """Return the losses per token on rows of a text, for each factor of the logits.
+def evaluated_rows(
+    read: Chunks,
+    rows: Sequence[Tensor],
+    chunk: int,
+    place: OneProcess,
+    factors: Sequence[float] = (1.0,),
+    metric: Metric | None = None,
+) -> tuple[list[float], MemoryMeans, float]:
+    """Return what a model says of a whole stream in rows.
 
     Parameters
     ----------
-    run : callable
-        Returns logits and the next state for tokens and a state.
-    rows : pair of tensors
-        Tokens and the next ones, ``(rows, time)``, this process's share of them.
+    read : callable
+        Returns what a model answers to a chunk from a state.
+    rows : sequence of three tensors
+        Inputs, targets, and which steps there are, ``(rows, time)``: this process's share of
+        :func:`.side_by_side`.
     chunk : int
         Steps that are read at a time.
     place : OneProcess
         Where they are evaluated.
     factors : sequence of float
         By which logits are multiplied.
+    metric : Metric, optional
+        What else is asked for.
+
+    Returns
+    -------
+    losses : list of float
+        Per step asked, for each factor.
+    means : MemoryMeans
+        Of what is remembered.
+    score : float
+        Value of the metric; the first loss without one.
     """
-    inputs, targets = rows
-    carried, sums = CarriedState(), [0.0] * len(factors)
+    inputs, targets, _ = rows
+    carried, sums, means = CarriedState(), [0.0] * len(factors), MemoryMeans()
+    scores: list[float] = []
+    counts: list[int] = []
     for start in range(0, inputs.shape[1], chunk):
-        x, y = (part[:, start : start + chunk].to(place.device) for part in (inputs, targets))
-        logits, last = run(x, carried.state(lambda: None))
-        carried.hand_on(last)
+        x, y, there = (part[:, start : start + chunk].to(place.device) for part in rows)
+        answer = read(x, carried.state(lambda: None))
+        carried.hand_on(answer.last)
+        means.add(answer.live, answer.spans, there)
         for k, factor in enumerate(factors):
-            scaled = logits if factor == 1 else factor * logits
+            scaled = answer.y if factor == 1 else factor * answer.y
             sums[k] += token_loss(scaled, y, "sum").item()
+        if metric is not None:
+            scores.append(metric.mean(answer.y, y).item())
+            counts.append(metric.count(y))
     counted = place.mean(_number((targets != IGNORED).sum().item()))
-    return [place.mean(_number(total)) / counted for total in sums]
+    losses = [place.mean(_number(total)) / counted for total in sums]
+    return losses, means, losses[0] if metric is None else metric.over(scores, counts, place)
 
 
 def _number(value: float) -> Tensor:
