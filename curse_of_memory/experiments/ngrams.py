@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curse_of_memory.tools import checks
+from curse_of_memory.training.streams.stream import checked_text
 
 __all__ = ["ngram_losses"]
 
@@ -35,7 +36,7 @@ def ngram_losses(training: Tensor, unseen: Tensor, vocabulary: int, order: int) 
     Raises
     ------
     ValueError, TypeError
-        For bad numbers.
+        For bad numbers, or what is no text of tokens below `vocabulary`.
 
     Examples
     --------
@@ -46,7 +47,8 @@ def ngram_losses(training: Tensor, unseen: Tensor, vocabulary: int, order: int) 
     """
     checks.positive_int("vocabulary", vocabulary)
     checks.positive_int("order", order)
-    w, u = training.numpy(), unseen.numpy()
+    w = checked_text("training", training, below=vocabulary, least=1).cpu().numpy()
+    u = checked_text("unseen", unseen, below=vocabulary, least=1).cpu().numpy()
     probability = np.full(len(u), 1 / vocabulary)
     of_w, of_u = np.zeros(len(w), np.int64), np.zeros(len(u), np.int64)
     losses = []
@@ -55,13 +57,16 @@ def ngram_losses(training: Tensor, unseen: Tensor, vocabulary: int, order: int) 
         grams, place, counts = np.unique(
             of_w[known] * vocabulary + w[known], return_inverse=True, return_counts=True
         )
-        followers = np.bincount(grams // vocabulary)
-        occurrences = np.bincount(of_w[known])
-        places = _places(grams, of_u * vocabulary + u, of_u != UNKNOWN)
-        seen = np.where(places == UNKNOWN, 0, counts[places])
-        different, all_ = followers[of_u], occurrences[of_u]  # of an unknown context whatever they are
-        better = (seen + different * probability) / (all_ + different)
-        probability = np.where(of_u == UNKNOWN, probability, better)
+        contexts = max(of_w.max(), of_u.max()) + 1  # the last one of a text is followed by nothing
+        followers = np.bincount(grams // vocabulary, minlength=contexts)
+        occurrences = np.bincount(of_w[known], minlength=contexts)
+        had = of_u != UNKNOWN
+        had[had] = occurrences[of_u[had]] > 0
+        places = np.full(len(u), UNKNOWN)
+        places[had] = _places(grams, of_u[had] * vocabulary + u[had])
+        seen = np.where(places[had] == UNKNOWN, 0, counts[places[had]])
+        different, all_ = followers[of_u[had]], occurrences[of_u[had]]
+        probability[had] = (seen + different * probability[had]) / (all_ + different)
         losses.append(float(-np.log(probability).mean()))
         of_next = np.full(len(w), UNKNOWN)
         of_next[known] = place
@@ -69,10 +74,10 @@ def ngram_losses(training: Tensor, unseen: Tensor, vocabulary: int, order: int) 
     return losses
 
 
-def _places(grams: NDArray, wanted: NDArray, there: NDArray) -> NDArray:
-    """Return where `wanted` are among the sorted `grams`; unknown are those that are not, or not `there`."""
+def _places(grams: NDArray, wanted: NDArray) -> NDArray:
+    """Return where `wanted` are among the sorted `grams`; those that are not there are unknown."""
     places = np.minimum(np.searchsorted(grams, wanted), len(grams) - 1)
-    return np.where(there & (grams[places] == wanted), places, UNKNOWN)
+    return np.where(grams[places] == wanted, places, UNKNOWN)
 
 
 def _shifted(ends: NDArray) -> NDArray:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.nn import LEM
+from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.nn.recurrence.nonlinear.cells import GATED
 from curse_of_memory.nn.recurrence.nonlinear.recurrence import naive_recurrence
@@ -143,7 +144,10 @@ class TokenModel(nn.Module):
     Raises
     ------
     ValueError, TypeError
-        For an unknown cell, bad sizes, or a probability outside of [0, 1).
+        For an unknown cell, bad sizes, or a probability outside of [0, 1); later for what are no tokens
+        ``(batch, time)``.
+    IndexError
+        Later for a token that is not below `vocabulary`.
 
     Examples
     --------
@@ -167,14 +171,17 @@ class TokenModel(nn.Module):
         self.name, self.dropouts = cell, dropouts
         checks.positive_int("vocabulary", vocabulary)
         self.width = checks.positive_int("width", width)
-        inputs = width if embedding is None else checks.positive_int("embedding", embedding)
+        read = width if embedding is None else checks.positive_int("embedding", embedding)
+        if not isinstance(dropouts, Dropouts):
+            what = type(dropouts).__name__
+            raise TypeError(f"dropouts must be Dropouts(embedding, state, output), got {what}")
         for name, probability in dropouts._asdict().items():
             if not 0 <= checks.real(name, probability) < 1:
                 raise ValueError(f"{name} of dropouts must be in [0, 1), got {probability!r}")
         with seeded(seed):
-            self.embed = nn.Embedding(vocabulary, inputs)
-            _truncated(self.embed.weight, inputs)
-            self.cell = kind(width, inputs)
+            self.embed = nn.Embedding(vocabulary, read)
+            _truncated(self.embed.weight, read)
+            self.cell = kind(width, read)
             untied = None if embedding is None else nn.Parameter(torch.empty(vocabulary, width))
             if untied is not None:
                 _start(untied)
@@ -200,7 +207,7 @@ class TokenModel(nn.Module):
         state
             What the chunk before has left; None at rest.
         """
-        read = self.embed(x)
+        read = inputs.rows_of(self.embed, inputs.tokens(x, self.embed.weight))
         drop = self.dropouts if self.training else NO_DROPOUT
         of_embedding = self._mask(drop.embedding, read, read.shape[-1])
         of_state = self._mask(drop.state, read, self.width)

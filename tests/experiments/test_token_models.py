@@ -138,10 +138,27 @@ def test_gradients_of_the_masked_way_are_right(cell):
         ({"vocabulary": 0}, "vocabulary must be at least 1"),
         ({"width": 0}, "width must be at least 1"),
         ({"embedding": 0}, "embedding must be at least 1"),
+        ({"dropouts": (0.1, 0.2, 0.3)}, r"dropouts must be Dropouts\(embedding, state, output\), got tuple"),
+        ({"dropouts": None}, r"dropouts must be Dropouts\(.*\), got NoneType"),
         ({"dropouts": Dropouts(state=1.0)}, r"state of dropouts must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_input_is_refused(change, message):
     given = {"cell": "LEM", "vocabulary": 3, "width": 2, "seed": 0} | change
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         TokenModel(given.pop("cell"), given.pop("vocabulary"), given.pop("width"), **given)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (TOKENS + 3, "x must be tokens from 0 to 10"),
+        (TOKENS - 1, "x must be tokens from 0 to 10"),
+        (TOKENS.float(), "x must be tokens of dtype torch.int64, got torch.float32"),
+        (TOKENS[0], r"x must be tokens of shape \(batch, time\), got \(9,\)"),
+    ],
+)
+def test_what_are_no_tokens_is_refused(cell, x, message):
+    with pytest.raises((ValueError, TypeError, IndexError), match=message):
+        model(cell)(x)

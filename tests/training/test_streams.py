@@ -299,6 +299,16 @@ class Short(Tiny):
         ({"text": TEXT[None]}, r"text must be two tokens or more, \(tokens,\), got \(1, 700\)"),
         ({"validation": TEXT[:0]}, r"validation must be two tokens or more, .* got \(0,\)"),
         ({"validation": TEXT.double()}, "validation must be whole numbers, got float64"),
+        ({"text": TEXT == 1}, "text must be whole numbers, got bool"),
+        ({"text": TEXT.numpy().astype(str)}, "text must be a tensor of tokens, got an array of <U"),
+        ({"text": TEXT.numpy() / 2}, "text must be whole numbers, got float64"),
+        ({"text": TEXT + 1}, r"text must be tokens from 0 to 4, as .* logits, got 5"),
+        ({"text": TEXT - 1}, "text must be tokens from 0, got -1"),
+        ({"validation": UNSEEN + 3}, r"validation must be tokens from 0 to 4, as .* logits, got 7"),
+        (
+            {"validation": torch.where(UNSEEN == 4, -100, UNSEEN)},
+            "validation must be tokens from 0, got -100",
+        ),
         ({"text": TEXT[:24]}, "text must have more than 3 x 8 tokens, rows and chunk, got 24"),
         ({"rows": 0}, "rows must be at least 1"),
         ({"chunk": 1.5}, "chunk must be a whole number"),
@@ -318,6 +328,47 @@ def test_bad_input_is_refused_in_one_line(change, message):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.uint64, ">i4"])
+def test_texts_may_be_of_any_whole_numbers_and_of_any_order_in_memory(dtype):
+    known = text_losses(Tiny(), UNSEEN, device="cpu")
+    backwards = UNSEEN.numpy()[::-1].astype(dtype)
+    assert text_losses(Tiny(), backwards[::-1], device="cpu") == known  # pyright: ignore[reportArgumentType]
+    if np.dtype(dtype).isnative:
+        assert text_losses(Tiny(), torch.from_numpy(backwards[::-1].copy()), device="cpu") == known
+
+
+class Answers(nn.Module):
+    """Returns what it is given to return."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer, self.weight = answer, nn.Parameter(torch.zeros(TOKENS))
+
+    def run(self, x, state=None):
+        return self.answer(self.weight.expand(*x.shape, TOKENS))
+
+
+@pytest.mark.parametrize(
+    "use", [lambda m: fit_stream(m, TEXT, UNSEEN, **SMALL), lambda m: text_losses(m, UNSEEN, device="cpu")]
+)
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda y: None, r"run\(x, state\) of model must return logits and a state, got NoneType"),
+        (lambda y: y, r"run\(x, state\) of model must return logits and a state, got Tensor"),
+        (lambda y: (y, None, None), r"run\(x, state\) of model must return logits and a state, got tuple"),
+        (lambda y: (y[0], None), r"with logits \(rows, time, token\), real numbers, got \(1, 5\)"),
+        (lambda y: (y.long(), None), r"real numbers, got \(1, 1, 5\) of int64"),
+        (lambda y: (y.to(torch.complex64), None), r"real numbers, got \(1, 1, 5\) of complex64"),
+        (lambda y: y.view(7), "model does not answer a chunk of one step: "),
+    ],
+)
+def test_a_model_that_answers_otherwise_is_refused_in_one_line(use, answer, message):
+    with pytest.raises((ValueError, TypeError), match=message) as refused:
+        use(Answers(answer))
+    assert "\n" not in str(refused.value)
+
+
 def test_bad_arguments_of_a_loss_are_refused():
     refused: list[tuple[dict[str, Any], str]] = [
         ({"rows": 90}, "rows must be below 90"),
@@ -328,6 +379,13 @@ def test_bad_arguments_of_a_loss_are_refused():
     for change, message in refused:
         with pytest.raises(ValueError, match=message):
             text_losses(Tiny(), UNSEEN, device="cpu", **change)
+    labels = torch.where(UNSEEN == 3, 5, -100)
+    with pytest.raises(
+        ValueError, match="labels of text must be from 0 to 4, as the model has logits, got 5"
+    ):
+        text_losses(Tiny(), UNSEEN, labels=labels, device="cpu")
+    with pytest.raises(ValueError, match=r"text must be tokens from 0 to 4, as .* logits, got 6"):
+        text_losses(Tiny(), UNSEEN + 2, device="cpu")
 
 
 # --- in several processes -----------------------------------------------------------------------

@@ -360,11 +360,7 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
         inputs.tokens(x, self.embed.weight)
 
     def _embedded(self, x: Tensor) -> Tensor:
-        try:
-            return self.embed(x)
-        except IndexError:
-            assert isinstance(self.embed, nn.Embedding)
-            raise IndexError(f"x must be tokens from 0 to {self.embed.num_embeddings - 1}") from None
+        return inputs.rows_of(self.embed, x) if isinstance(self.embed, nn.Embedding) else self.embed(x)
 
     @inputs.guarded
     def _remember_sequence(

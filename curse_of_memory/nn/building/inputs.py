@@ -28,6 +28,7 @@ __all__ = [
     "many_of_tokens",
     "nan_where",
     "refuse_nan",
+    "rows_of",
     "sequence",
     "state_of_each",
     "tensor",
@@ -114,6 +115,14 @@ def tokens(x: Tensor, table: Tensor) -> Tensor:
         raise TypeError(f"x must be tokens of dtype torch.int64, got {x.dtype}")
     _same_device("x", x, table)
     return x
+
+
+def rows_of(embed: nn.Embedding, x: Tensor) -> Tensor:
+    """Return the rows of an embedding for checked tokens `x`; refuse numbers that it has not."""
+    try:
+        return embed(x)
+    except IndexError:
+        raise IndexError(f"x must be tokens from 0 to {embed.num_embeddings - 1}") from None
 
 
 def initial_state(state: Tensor | None, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -55,7 +55,11 @@ def answer_chunk(model: nn.Module, x: Tensor, state: Any) -> ChunkAnswer:
     """Return the answer of a `model` to a chunk `x` that follows on `state`."""
     if not remembers(model):
         assert can_run_chunks(model)  # as check_run has seen
-        return ChunkAnswer(*model.run(x, state))
+        answer = model.run(x, state)
+        if not (isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], Tensor)):
+            what = type(answer).__name__
+            raise TypeError(f"run(x, state) of model must return logits and a state, got {what}")
+        return ChunkAnswer(*answer)
     known = model.remember(x, state)
     live, spans = known.live.detach(), known.spans
     several = (spans,) if spans is None or isinstance(spans, Tensor) else spans

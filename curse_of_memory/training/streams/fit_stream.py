@@ -25,7 +25,7 @@ from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.streams.chunks import ChunkAnswer, Chunks, answer_chunk, check_run
 from curse_of_memory.training.streams.rows import Rows, side_by_side
 from curse_of_memory.training.streams.stream import IGNORED, checked_stream
-from curse_of_memory.training.streams.text_loss import evaluated_rows, token_loss
+from curse_of_memory.training.streams.text_loss import check_targets, evaluated_rows, token_loss
 from curse_of_memory.training.untouched import untouched
 
 __all__ = ["fit_stream"]
@@ -149,9 +149,9 @@ def fit_stream(
     ------
     ValueError, TypeError
         For bad numbers, what is no text, a text without a chunk for each row, labels that do not fit it or
-        ask for nothing, a model without weights to train or without ``run``, or one that in evaluation is
-        random, keeps state between calls or mixes rows; a checkpoint that is damaged, foreign or of another
-        run; or rows that processes cannot share evenly.
+        ask for nothing, a token or label of which the model has no logit, a model without weights to train or
+        without ``run``, or one that in evaluation is random, keeps state between calls or mixes rows; a
+        checkpoint that is damaged, foreign or of another run; or rows that processes cannot share evenly.
 
     Examples
     --------
@@ -211,6 +211,7 @@ def fit_stream(
     place = processes(fabric, device, rows=rows, validation_rows=validation_rows)
     source = Rows(learnt, rows, chunk, seed=seed, place=place)
     model.to(place.device)
+    check_targets(model, place.device, text=learnt, validation=unseen)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     scheduler = scheduler_of(falls, optimizer, steps=count, epoch=1, decay_patience=PLATEAU)
     average = AveragedWeights(model, average_after, average_from)

@@ -12,8 +12,6 @@ __all__ = ["IGNORED", "Stream", "checked_stream", "checked_text"]
 
 IGNORED = -100  # a target that does not count
 
-WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8)
-
 
 @dataclass(frozen=True)
 class Stream:
@@ -43,18 +41,32 @@ class Stream:
         return fingerprint([part.cpu().numpy() for part in (self.inputs, targets)])
 
 
-def checked_text(name: str, given: Tensor) -> Tensor:
-    """Return a text, called `name`, if it is one: ``(tokens,)``, whole numbers, two at least.
+def checked_text(name: str, given: Tensor, *, below: int | None = None, least: int = 2) -> Tensor:
+    """Return a text, called `name`, if it is one: ``(tokens,)``, whole numbers from 0.
+
+    Parameters
+    ----------
+    name : str
+        For the errors.
+    given : Tensor or ndarray of shape ``(tokens,)``
+    below : int, optional
+        How many tokens are told apart.
+    least : int
+        How many tokens a text must have.
 
     Raises
     ------
     ValueError, TypeError
-        If it is another thing.
+        If it is another thing, or a token is not `below` that.
     """
     text = _tensor(name, given, "tokens")
-    if text.ndim != 1 or len(text) < 2:
-        raise ValueError(f"{name} must be two tokens or more, (tokens,), got {tuple(text.shape)}")
-    return _whole(name, text)
+    if text.ndim != 1 or len(text) < least:
+        count = "two tokens" if least == 2 else "one token"
+        raise ValueError(f"{name} must be {count} or more, (tokens,), got {tuple(text.shape)}")
+    text = _tokens(name, text)
+    if below is not None and (last := int(text.max())) >= below:
+        raise ValueError(f"{name} must be tokens from 0 to {below - 1}, got {last}")
+    return text
 
 
 def checked_stream(name: str, text: Tensor, labels: Tensor | None, dtype: torch.dtype) -> Stream:
@@ -94,7 +106,7 @@ def checked_stream(name: str, text: Tensor, labels: Tensor | None, dtype: torch.
     else:
         if inputs.ndim != 1 or not inputs.numel():
             raise ValueError(f"{name} must be tokens (steps,), got {tuple(inputs.shape)}")
-        inputs = _whole(name, inputs)
+        inputs = _tokens(name, inputs)
     own = "labels" if name == "text" else f"{name}_labels"
     targets = _tensor(own, labels, "labels")
     if targets.shape != inputs.shape[:1]:
@@ -111,6 +123,10 @@ def checked_stream(name: str, text: Tensor, labels: Tensor | None, dtype: torch.
 
 def _tensor(name: str, given: object, what: str) -> Tensor:
     if isinstance(given, np.ndarray):
+        kind = given.dtype.kind
+        if kind not in "iufb":
+            raise TypeError(f"{name} must be a tensor of {what}, got an array of {given.dtype}")
+        given = given.astype(np.int64) if kind in "iu" else np.ascontiguousarray(given)  # of any byte order
         given = torch.from_numpy(given)
     if not isinstance(given, Tensor):
         raise TypeError(f"{name} must be a tensor of {what}, got {type(given).__name__}")
@@ -118,6 +134,13 @@ def _tensor(name: str, given: object, what: str) -> Tensor:
 
 
 def _whole(name: str, given: Tensor) -> Tensor:
-    if given.dtype not in WHOLE:
+    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise TypeError(f"{name} must be whole numbers, got {str(given.dtype).removeprefix('torch.')}")
     return given.long()
+
+
+def _tokens(name: str, given: Tensor) -> Tensor:
+    text = _whole(name, given)
+    if (first := int(text.min())) < 0:  # one of −100 would be a target that does not count
+        raise ValueError(f"{name} must be tokens from 0, got {first}")
+    return text

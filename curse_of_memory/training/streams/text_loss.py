@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.training.metrics import Metric, metric_of
 from curse_of_memory.training.processes import OneProcess
@@ -17,23 +18,56 @@ from curse_of_memory.training.streams.chunks import ChunkAnswer, answer_chunk, c
 from curse_of_memory.training.streams.memory_means import MemoryMeans
 from curse_of_memory.training.streams.rows import side_by_side
 from curse_of_memory.training.streams.stream import IGNORED, Stream, checked_stream
+from curse_of_memory.training.untouched import untouched
 
-__all__ = ["StreamEvaluation", "evaluate_stream", "evaluated_rows", "text_losses", "token_loss"]
+__all__ = [
+    *("StreamEvaluation", "check_targets", "evaluate_stream", "evaluated_rows"),
+    *("text_losses", "token_loss"),
+]
 
 Chunks = Callable[[Tensor, Any], ChunkAnswer]
 
 
 def token_loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tensor:
     """Return the cross-entropy in nats of `targets` ``(rows, time)`` and `logits` ``(rows, time, token)``."""
-    if logits.ndim != 3 or logits.shape[:2] != targets.shape:
-        raise ValueError(
-            f"model must answer tokens {tuple(targets.shape)} with logits (rows, time, token), "
-            f"got {tuple(logits.shape)}"
-        )
+    _check_logits(logits, targets.shape)
     wide = torch.promote_types(logits.dtype, torch.float32)
     return nn.functional.cross_entropy(
         logits.to(wide).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction=reduction
     )
+
+
+def _check_logits(logits: Tensor, steps: tuple[int, ...]) -> None:
+    if logits.ndim != 3 or logits.shape[:2] != steps or not logits.is_floating_point():
+        raise ValueError(
+            f"model must answer tokens {tuple(steps)} with logits (rows, time, token), real numbers, "
+            f"got {tuple(logits.shape)} of {str(logits.dtype).removeprefix('torch.')}"
+        )
+
+
+def check_targets(model: nn.Module, device: torch.device, **streams: Stream) -> None:
+    """Refuse `streams`, by their names, that ask for what a `model` on `device` has no logit of.
+
+    Without labels these are tokens that are read, too. Else an embedding would tell of it in the middle of a
+    run, or on CUDA the end of the process.
+    """
+    step = next(iter(streams.values())).inputs[:1]
+    try:
+        with untouched(model, device), torch.no_grad():
+            model.eval()
+            logits = answer_chunk(model, torch.zeros_like(step, device=device)[None], None).y
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of any kind: it is a stranger's
+        refusal = TypeError if isinstance(error, TypeError) else ValueError
+        raise refusal(f"model does not answer a chunk of one step: {in_one_line(error)}") from error
+    _check_logits(logits, (1, 1))
+    count = logits.shape[-1]
+    for name, stream in streams.items():
+        read = stream.targets if stream.labelled else torch.cat([stream.inputs[:1], stream.targets])
+        if (last := int(read.max())) >= count:
+            what = f"labels of {name} must be" if stream.labelled else f"{name} must be tokens"
+            raise ValueError(f"{what} from 0 to {count - 1}, as the model has logits, got {last}")
 
 
 @dataclass(frozen=True)
@@ -92,7 +126,8 @@ def evaluate_stream(
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, what is no stream, or a model that answers otherwise.
+        For bad numbers, what is no stream, an answer of which the model has no logit, or a model that answers
+        otherwise.
 
     Examples
     --------
@@ -108,6 +143,7 @@ def evaluate_stream(
     place = OneProcess(devices.resolve_device(device))
     accuracy = metric_of("accuracy", token_loss)
     with _in_evaluation(model, place.device):
+        check_targets(model, place.device, text=stream)
         read = functools.partial(answer_chunk, model)
         pieces = side_by_side(stream, rows)
         (loss,), means, right = evaluated_rows(read, pieces, chunk, place, metric=accuracy)
@@ -140,7 +176,7 @@ def text_losses(
     chunk : int
         Steps that are read at a time, which changes nothing but time and memory.
     factors : sequence of float
-        By which logits are multiplied, such as 0.9: inverse temperatures of the softmax.
+        By which logits are multiplied, such as 0.9: inverse temperatures of the softmax, no two alike.
     device : str or torch.device
         ``"auto"`` is CUDA where there is one.
 
@@ -152,7 +188,8 @@ def text_losses(
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, what is no text, or a model that answers otherwise.
+        For bad numbers, what is no text, a token of which the model has no logit, or a model that answers
+        otherwise.
 
     Examples
     --------
@@ -171,6 +208,7 @@ def text_losses(
     several = checks.several("factors", factors, checks.positive)
     place = OneProcess(devices.resolve_device(device))
     with _in_evaluation(model, place.device):
+        check_targets(model, place.device, text=stream)
         read = functools.partial(answer_chunk, model)
         return evaluated_rows(read, side_by_side(stream, rows), chunk, place, several)[0]
 
