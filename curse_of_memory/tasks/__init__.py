@@ -2,6 +2,7 @@
 
 from curse_of_memory.tasks.adding import Adding
 from curse_of_memory.tasks.attention import AttentionApproximation
+from curse_of_memory.tasks.characters import Characters
 from curse_of_memory.tasks.copying import Copying
 from curse_of_memory.tasks.data_files import available
 from curse_of_memory.tasks.eigenworms import EigenWorms
@@ -24,6 +25,7 @@ __all__ = [
     "Adding",
     "AttentionApproximation",
     "Batch",
+    "Characters",
     "Copying",
     "EigenWorms",
     "FitzHughNagumo",

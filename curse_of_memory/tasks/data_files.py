@@ -89,7 +89,8 @@ _FORMS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("EigenWorms_TRAIN.ts", "EigenWorms_TEST.ts"),
         ("EigenWorms_TRAIN.arff", "EigenWorms_TEST.arff"),
         ("Worms_TRAIN.tsv", "Worms_TEST.tsv"),
-    )
+    ),
+    "enwik8": (("enwik8",), ("enwik8.zip",), ("enwik8.first4000000.gz",)),
 }
 
 
@@ -219,7 +220,7 @@ def fetch_form(name: str) -> dict[str, Path]:
 
     Parameters
     ----------
-    name : {'eigenworms'}
+    name : {'eigenworms', 'enwik8'}
         A data set that comes in several forms, each of them enough.
 
     Raises
@@ -229,10 +230,11 @@ def fetch_form(name: str) -> dict[str, Path]:
     FileNotFoundError
         If the variable CURSE_OF_MEMORY_DATA names no folder, or no form is here whole; as :func:`fetch`.
     """
-    *better, last = _FORMS[checks.one_of("name", name, _FORMS)]
-    files = FILES[name]
+    forms, files = _FORMS[checks.one_of("name", name, _FORMS)], FILES[name]
+    # downloaded is the last one that has addresses
+    last = ([form for form in forms if all(files[key].urls for key in form)] or forms)[-1]
     form = _lying_form(name) or last
-    instead = () if form is not last else [files[other[0]] for other in better]
+    instead = () if form != last else [files[other[0]] for other in forms if other != last]
     return {key: fetch(files[key], *instead) for key in form}
 
 

@@ -305,7 +305,7 @@ def test_of_a_set_in_several_forms_one_is_enough_and_all_of_it(machine, name):
 def test_what_has_no_address_is_said_to_have_none(machine, capfd):
     assert not available("eigenworms", download=True)
     assert "and no address to download it from: download it elsewhere" in capfd.readouterr().err
-    with pytest.raises(ValueError, match="name must be one of 'eigenworms'; got 'mnist'"):
+    with pytest.raises(ValueError, match="name must be one of 'eigenworms', 'enwik8'; got 'mnist'"):
         fetch_form("mnist")
 
 
