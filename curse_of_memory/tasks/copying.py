@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
+from curse_of_memory.tasks.sampling import Batch, drawn_by, moved, placed
 from curse_of_memory.tools import checks
 
 __all__ = ["Accuracy", "Copying"]
@@ -125,7 +125,7 @@ class Copying:
         one_hot = self.encoding == "one_hot"
         x = functional.one_hot(shown, self.symbols + 2) if one_hot else shown[..., None]
         if self.targets == "classes":
-            return Batch(placed(x, device, dtype), asked.to(device))
+            return Batch(placed(x, device, dtype), moved(asked, device))
         return Batch(placed(x, device, dtype), placed(asked[..., None], device, dtype))
 
     def accuracy(self, answers: Tensor, targets: Tensor) -> Accuracy:

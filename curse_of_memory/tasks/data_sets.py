@@ -60,6 +60,7 @@ class DataSet(Generic[Content]):
 
     def content(self, part: str, source: str) -> Content:
         """Return a part of what :meth:`source` said."""
+        checks.one_of("source", source, (REAL, STAND_IN))
         return self.make(part) if source == STAND_IN else self.read(part)
 
     def note(self, source: str) -> str:

@@ -17,7 +17,7 @@ from curse_of_memory.tasks.arff_files import read_arff
 from curse_of_memory.tasks.crawling import crawling_worms
 from curse_of_memory.tasks.data_files import fetch_form
 from curse_of_memory.tasks.data_sets import DataSet
-from curse_of_memory.tasks.sampling import Batch, Splits, drawn_by, placed
+from curse_of_memory.tasks.sampling import Batch, Splits, drawn_by, moved, placed
 from curse_of_memory.tasks.ts_files import read_ts
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.data_sources import STAND_IN
@@ -183,7 +183,7 @@ class EigenWorms:
         if checks.positive_int("size", size) > len(inputs):
             raise ValueError(f"size must be at most the {len(inputs)} training series, got {size}")
         rows = torch.from_numpy(drawn_by(seed).choice(len(inputs), size, replace=False))
-        return Batch(placed(inputs[rows], device, dtype), targets[rows].to(device))
+        return Batch(placed(inputs[rows], device, dtype), moved(targets[rows], device))
 
 
 Rows = tuple[Tensor, Tensor, Tensor]

@@ -1,8 +1,12 @@
 """Choices among published images: the names of the splits, and as many of each class."""
 
+import operator
+
 import numpy as np
 
-__all__ = ["SPLITS", "balanced"]
+from curse_of_memory.tools import checks
+
+__all__ = ["SPLITS", "balanced", "place_among"]
 
 SPLITS = ("train", "validation", "test")
 
@@ -39,3 +43,22 @@ def balanced(labels: np.ndarray, rows: np.ndarray, size: int | None, *, fewer: b
         members = np.flatnonzero(classes == one)
         rank[members] = np.arange(len(members))
     return rows[np.lexsort((classes, rank))[:size]]
+
+
+def place_among(index: int, count: int) -> int:
+    """Return the `index` of one of so many images as an int; from the end if it is negative.
+
+    Raises
+    ------
+    TypeError
+        If it is no whole number, such as a slice.
+    IndexError
+        If there are not so many.
+    """
+    try:
+        place = operator.index(index)
+    except TypeError:
+        raise TypeError(f"index must be a whole number, got {checks.shown(index)}") from None
+    if not -count <= place < count:
+        raise IndexError(f"index must be from {-count} to {count - 1}, got {place}")
+    return place

@@ -12,7 +12,7 @@ from curse_of_memory.tasks.data_sets import DataSet
 from curse_of_memory.tasks.digits import coloured_digits, grey_digits
 from curse_of_memory.tasks.image_choice import SPLITS, balanced
 from curse_of_memory.tasks.image_files import read_images
-from curse_of_memory.tasks.sampling import Batch, drawn_by, placed
+from curse_of_memory.tasks.sampling import Batch, drawn_by, moved, placed
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.data_sources import STAND_IN
 
@@ -213,7 +213,7 @@ class SequentialImages:
 
     def _batch(self, rows: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Batch:
         values = (self.images[rows].double() / 255 - self._mean) / self._std
-        return Batch(placed(values, device, dtype), self.labels[rows].to(device))
+        return Batch(placed(values, device, dtype), moved(self.labels[rows], device))
 
     def _chosen(self, labels: np.ndarray, data_set: _Published, size: int | None) -> np.ndarray:
         """Return which of the published images these are, in order."""

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from curse_of_memory.tasks.image_choice import place_among
 from curse_of_memory.tasks.public_images import public_images
 from curse_of_memory.tasks.public_stream import SEED, PublicStream
 from curse_of_memory.tasks.sampling import drawn_by
@@ -101,6 +102,7 @@ class NoisyImages(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        index = place_among(index, len(self))
         image = self._images[index].float().div(255)
         noise = self._own(int(self._rows[index])) if self._noise is None else self._noise
         return torch.cat([image, noise]), self.labels[index]

@@ -50,4 +50,5 @@ class PublicStream:
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers, ``torch.randn(*shape)``."""
-        return torch.randn(*shape, generator=self._generator)
+        sizes = [checks.positive_int("shape", size) for size in shape]
+        return torch.randn(sizes, generator=self._generator)

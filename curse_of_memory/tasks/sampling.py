@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory.tools import checks
+from curse_of_memory.tools import checks, devices
 
-__all__ = ["Batch", "Splits", "WhiteInputTask", "drawn_by", "fingerprint", "placed", "white_noise"]
+__all__ = ["Batch", "Splits", "WhiteInputTask", "drawn_by", "fingerprint", "moved", "placed", "white_noise"]
 
 
 class Batch(NamedTuple):
@@ -103,9 +103,18 @@ def white_noise(size: int, horizon: int, channels: int, *, variance: float, seed
 
 def placed(x: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
     """Return `x` on the device and in the dtype asked for; torch's default dtype if none is."""
-    if isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex):
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be a torch.dtype, got {checks.shown(dtype)}")
+    if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
         raise ValueError(f"dtype must be a floating-point or complex one, got {dtype}")
-    return x.to(device=device, dtype=dtype or torch.get_default_dtype())
+    return moved(x, device).to(dtype or torch.get_default_dtype())
+
+
+def moved(x: Tensor, device: torch.device | str) -> Tensor:
+    """Return `x` as it is, on the device asked for."""
+    if device == "auto":
+        raise ValueError("device must be 'cpu' or 'cuda[:n]', got 'auto'")
+    return x.to(devices.resolve_device(device))
 
 
 def fingerprint(arrays: Iterable[np.ndarray]) -> str:

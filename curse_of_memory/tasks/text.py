@@ -11,7 +11,7 @@ from curse_of_memory.tasks import grammar
 from curse_of_memory.tasks.archives import text_of, unpacked, zipped
 from curse_of_memory.tasks.data_files import FILES, fetch, find
 from curse_of_memory.tasks.data_sets import DataSet
-from curse_of_memory.tasks.sampling import Batch, drawn_by
+from curse_of_memory.tasks.sampling import Batch, drawn_by, moved
 from curse_of_memory.tools import checks
 
 __all__ = ["WIKITEXT2", "WikiText2"]
@@ -181,5 +181,5 @@ class WikiText2:
             yield self._pieces(some, device)
 
     def _pieces(self, starts: Tensor, device: torch.device | str) -> Batch:
-        pieces = self.tokens[starts[:, None] + torch.arange(self.horizon + 1)].to(device)
+        pieces = moved(self.tokens[starts[:, None] + torch.arange(self.horizon + 1)], device)
         return Batch(pieces[:, :-1], pieces[:, 1:])

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
+from curse_of_memory.tasks.image_choice import place_among
 from curse_of_memory.tasks.public_images import public_images
 from curse_of_memory.tasks.public_stream import SEED, PublicStream
 from curse_of_memory.tasks.sampling import Batch
@@ -87,6 +88,7 @@ class UnitImages(Dataset):
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        index = place_among(index, len(self))
         return self._read(self._pixels[index][None])[0], self.labels[index]
 
     def __repr__(self) -> str:

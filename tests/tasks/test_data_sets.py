@@ -30,6 +30,8 @@ def test_auto_takes_the_files_and_else_the_stand_in(data_set, machine, capfd):
     assert data_set.note("stand-in").endswith(f"in place of {data_set.title}")
     with pytest.raises(ValueError, match="data must be one of 'auto', 'real', 'stand-in'"):
         data_set.source("reel")
+    with pytest.raises(ValueError, match="source must be one of 'real', 'stand-in'; got 'auto'"):
+        data_set.content("train", "auto")
 
 
 @pytest.mark.parametrize("name", IMAGES)

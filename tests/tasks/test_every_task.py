@@ -76,6 +76,22 @@ def test_numbers_are_not_cut_to_whole_ones(make, name):
 
 
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("device", ["nowhere", "auto", 3.5])
+def test_a_device_that_is_none_is_refused_in_one_line(make, name, device):
+    with pytest.raises(
+        ValueError, match=r"^device must be '(auto', ')?cpu'.*got '?(nowhere|auto|3\.5)"
+    ) as refusal:
+        make(name).sample(2, seed=0, device=device)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", {**NUMBERS, **ONCE, "images": None})
+def test_a_dtype_that_is_none_is_refused_in_one_line(make, name):
+    with pytest.raises(TypeError, match=r"^dtype must be a torch\.dtype, got 'float32'$"):
+        make(name).sample(2, seed=0, dtype="float32")
+
+
+@pytest.mark.parametrize("name", EVERY)
 def test_it_fulfils_the_protocol_and_its_class_does_not(make, name):
     task = make(name)
     assert checks.fulfils(task, Task)

@@ -226,3 +226,23 @@ def test_stand_ins_have_the_same_form(make, machine):
 def test_bad_input_is_refused(call, message, small_mnist, small_cifar):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_an_image_is_asked_for_by_one_number(small_mnist, small_cifar):
+    """Of a slice of 784 images and more the permutation of the pixels would be taken for one of images."""
+    for images in (UnitImages("test", permuted=True), NoisyImages("test", horizon=40)):
+        count = len(images)
+        (last, label), (same, _) = images[-1], images[torch.tensor(count - 1)]
+        assert torch.equal(last, images[count - 1][0])
+        assert torch.equal(last, same)
+        assert label == images[np.int64(count - 1)][1]
+        assert len(list(images)) == count
+        for index in (slice(0, 3), "a", [1, 2], 1.0, None):
+            with pytest.raises(TypeError, match="index must be a whole number, got "):
+                images[index]
+        for index in (count, -count - 1):
+            with pytest.raises(IndexError, match=f"index must be from -{count} to {count - 1}, got {index}"):
+                images[index]
+    for shape in ((0,), (3, -1), (2.5,)):
+        with pytest.raises((ValueError, TypeError), match="shape must be"):
+            PublicStream().normal(*shape)

@@ -202,7 +202,14 @@ def test_biases_pickle_and_compare():
 
 # --- every size of power, lag and horizon --------------------------------------------------------
 
-mpmath.mp.dps = 40
+
+@pytest.fixture(autouse=True, scope="module")
+def forty_digits():
+    """What is exact has 40 digits, in this module alone."""
+    with mpmath.workdps(40):
+        yield
+
+
 LARGEST, SMALLEST = np.finfo(float).max, np.finfo(float).tiny
 
 
