@@ -25,7 +25,9 @@ def probing(
     `dtype` its weights are in that precision; with `gradients` they can be taken, of recurrent layers on
     CUDA, too; with the device None it stays where it is. The device is yielded. Afterwards the model has its
     own tensors again, with their values, and each of its parts its own mode; torch's own random numbers are
-    those that they were.
+    those that they were. Parts that delete dead memories (``deletes``, as our attention has it) keep them
+    inside, where they count for nothing: else sequences would be padded to the fullest of a batch, and round
+    with it.
     """
     tensors = [*model.parameters(), *model.buffers()]
     target = None if device is None else resolve_device(device)
@@ -35,6 +37,7 @@ def probing(
     if dtype is not None and any(t.is_complex() for t in tensors):
         raise TypeError("dtype must be None for a model with complex weights: convert the model yourself")
     modes = {part: part.training for part in model.modules() if hasattr(part, "training")}
+    deleting = [part for part in model.modules() if getattr(part, "deletes", False) is True]
     weights = [(p, p.data, p.grad) for p in model.parameters()]
     buffers = [
         (part, name, b, b.detach().clone())
@@ -50,6 +53,8 @@ def probing(
         if target is not None or dtype is not None:
             model.to(device=target, dtype=dtype)
         model.eval()
+        for part in deleting:
+            part.deletes = False
         torch.backends.cudnn.enabled = cudnn and not gradients
         seen = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
         with torch.random.fork_rng(seen), full_precision(), torch.set_grad_enabled(gradients):
@@ -66,3 +71,5 @@ def probing(
                     buffer.copy_(values)
         for part, training in modes.items():
             part.training = training
+        for part in deleting:
+            part.deletes = True

@@ -76,6 +76,16 @@ def test_a_model_of_tokens_is_frozen_at_its_token():
     assert np.abs(found - memory_function(model, 10, **options)).max() > 1e-3
 
 
+def test_deleted_memories_leave_no_trace_of_the_batch_in_the_rounding():
+    """Rows whose spans react are padded to the fullest of the batch, which is no mixing."""
+    model = CausalTransformer(16, 2, heads=2, forgetting=ExpireSpan(40, 4), block=20, seed=0)
+    for block in model.blocks:
+        predictor = block.attention.forgetting.predictor.weight
+        torch.nn.init.normal_(predictor, generator=torch.Generator().manual_seed(3))
+    memory_function(model, 50, probe="impulse", start=40, dtype=torch.float64, device="cpu")
+    assert all(block.attention.deletes for block in model.blocks)
+
+
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
