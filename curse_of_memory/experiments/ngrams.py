@@ -49,6 +49,8 @@ def ngram_losses(training: Tensor, unseen: Tensor, vocabulary: int, order: int) 
     checks.positive_int("order", order)
     w = checked_text("training", training, below=vocabulary, least=1).cpu().numpy()
     u = checked_text("unseen", unseen, below=vocabulary, least=1).cpu().numpy()
+    if vocabulary * (len(w) + 1) >= 2**63:  # a context and a token are one number
+        raise ValueError(f"vocabulary must be below {2**63 // (len(w) + 1)}, got {vocabulary}")
     probability = np.full(len(u), 1 / vocabulary)
     of_w, of_u = np.zeros(len(w), np.int64), np.zeros(len(u), np.int64)
     losses = []

@@ -58,6 +58,7 @@ TOKENS = torch.tensor([0, 1, 2, 1])
     [
         ({"order": 0}, "order must be at least 1"),
         ({"vocabulary": 0}, "vocabulary must be at least 1"),
+        ({"vocabulary": 2**62}, f"vocabulary must be below {2**63 // 5}, got {2**62}"),
         ({"training": TOKENS + 1}, "training must be tokens from 0 to 2, got 3"),
         ({"unseen": TOKENS + 5}, "unseen must be tokens from 0 to 2, got 7"),
         ({"unseen": TOKENS - 1}, "unseen must be tokens from 0, got -1"),

@@ -8,6 +8,7 @@ import pytest
 from curse_of_memory.gallery import execution
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.estimates import check_cost, cost, ending_within, in_words, read_duration
+from curse_of_memory.gallery.figure_files import find_record
 from curse_of_memory.gallery.notebooks import find_notebooks
 from curse_of_memory.gallery.parameters import Parameter
 from curse_of_memory.gallery.placement import all_parameters
@@ -176,6 +177,27 @@ def test_every_full_scale_of_this_package_costs_more_than_its_reduced_figure():
         parameters = found[name].parameters
         full = all_parameters(found[name], catalogue.presets["paper"][name])
         assert cost(formula, full) > cost(formula, {key: p.default for key, p in parameters.items()}), name
+
+
+# one LEM by the official recipe on two idle cores, and how many times that all trainings of a figure take: of
+# five models, of which those of torch are up to twice as slow, by three seeds; of three cells on texts
+HOURS = {"smnist": (4, 21), "psmnist": (4, 21), "noisy_cifar10": (7, 21), "heart_rate": (11, 21)}
+HOURS |= {"ptb_words": (30, 3), "ptb_characters": (6 * 24, 3)}
+
+
+@pytest.mark.parametrize("stem", HOURS)
+def test_the_long_trainings_of_lem_are_told_as_what_is_known_of_them(stem):
+    """Within four times: the clock of the reduced figure, from which they are told, is a busy machine's."""
+    name, (hours, times) = f"lem/{stem}", HOURS[stem]
+    notebook, catalogue = find_notebooks(ROOT)[name], read_catalogue()
+    record = find_record(ROOT / "figures", notebook)
+    assert record is not None
+    full, reduced = (
+        cost(catalogue.costs[name], all_parameters(notebook, given))
+        for given in (catalogue.presets["paper"][name], record.parameters)
+    )
+    told = record.seconds * full / reduced / 3600
+    assert hours * times / 4 < told < 4 * hours * times
 
 
 def test_the_batch_passes_on_what_the_estimate_chose(timed, runs, monkeypatch):
