@@ -15,8 +15,9 @@ import curse_of_memory as com
 # Frozen: removing or renaming one of these breaks other people's code and must be meant.
 PUBLIC = {
     "": {
-        "SequenceMap", "balanced_truncation", "bias", "decay", "exponential_sums", "fit", "fit_expected",
-        "fit_exponential_sum", "gradient_norms", "hankel_singular_values", "losses", "measure",
+        "SequenceMap", "add_expire_span", "balanced_truncation", "bias", "decay", "exponential_sums", "fit",
+        "fit_expected", "fit_exponential_sum", "gradient_norms", "hankel_singular_values",
+        "load_expire_span", "losses", "measure",
         "memory_function", "memory_report", "nn", "papers", "perturbation_curve", "plateau_time",
         "reparameterizations", "stability_margin", "stability_radius", "sweep", "targets", "tasks",
         "training", "weighted_lower_bound", "worst_case_curve", "worst_case_error",
@@ -73,6 +74,8 @@ PUBLIC = {
         "CausalConvolution", "CausalSelfAttention", "CausalTransformer", "ElmanRNN", "GRU", "LEM", "LSTM",
         "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
+    "nn.seats.expire_span": {"add_expire_span", "load_expire_span"},
+    "nn.seats.seat": {"Seat"},
     "tasks": {
         "Adding", "AttentionApproximation", "Batch", "Copying", "EigenWorms", "FitzHughNagumo", "HeartRate",
         "LinearFunctional", "Lorenz96", "NoisyImages", "PennTreebank", "Pointwise", "SequentialImages",
