@@ -10,8 +10,8 @@ from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, 
 LAWS = {
     "window": Window(5),
     "sinks": Sinks(2, 3),
-    "adaptive": AdaptiveSpan(12, 3),
-    "expire": ExpireSpan(12, 3),
+    "adaptive": AdaptiveSpan(64, 3),
+    "expire": ExpireSpan(64, 3),
     "gates": ForgetGate(),
 }
 

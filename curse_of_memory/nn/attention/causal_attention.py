@@ -31,7 +31,7 @@ from curse_of_memory.nn.building.many_models import affine, of_each_model, one_b
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.forgetting.frozen import frozen_at
-from curse_of_memory.nn.forgetting.law import Law
+from curse_of_memory.nn.forgetting.law import Law, block_for
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -77,9 +77,9 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
     zero_memories : int
         With a law of forgetting: how many zero vectors are memories before the first step. Without any, a
         first step that does not see itself sees nothing, and answers zero.
-    block : int
-        With a law of forgetting: how many steps are read at a time. It changes the time and room that this
-        takes, and nothing else.
+    block : int, optional
+        With a law of forgetting: how many steps are read at a time, at most the longest span. It changes the
+        time and room that this takes, and nothing else. 128 unless given, or the longest span if it is less.
     kept : {'states', 'keys'}
         With a law of forgetting: what a state holds of memories. "states", for training: keys and spans of
         old memories are made anew by the weights at that time. "keys", for inference: they are not. May be
@@ -120,7 +120,7 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         forgetting: Law | None = None,
         sees_itself: bool = True,
         zero_memories: int = 0,
-        block: int = 128,
+        block: int | None = None,
         kept: str = "states",
         deletes: bool | None = None,
         seed: int | None = None,
@@ -138,7 +138,6 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         self.dropout = inputs.dropout_probability(dropout)
         self.sees_itself = checks.flag("sees_itself", sees_itself)
         self.zero_memories = checks.whole_number("zero_memories", zero_memories, least=0)
-        self.block = checks.positive_int("block", block)
         self.kept = checks.one_of("kept", kept, KEPT)
         if forgetting is None and (not sees_itself or zero_memories or deletes is not None):
             raise ValueError(
@@ -147,6 +146,7 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
             )
         if forgetting is not None and not isinstance(forgetting, Law):
             raise TypeError(f"forgetting must be a law of forgetting, got {checks.shown(forgetting)}")
+        self.block = block_for([forgetting], block)
         with seeded(seed):
             self.project = nn.Linear(width, 3 * width, bias=bias, **DRAWN)
             self.out = nn.Linear(width, width, bias=bias, **DRAWN)

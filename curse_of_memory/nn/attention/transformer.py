@@ -39,7 +39,7 @@ from curse_of_memory.nn.building.many_models import (
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.forgetting.frozen import frozen_at
-from curse_of_memory.nn.forgetting.law import Law, law_of_each
+from curse_of_memory.nn.forgetting.law import Law, block_for, law_of_each
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -148,7 +148,7 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
         forgetting: Law | Sequence[Law] | None = None,
         sees_itself: bool = True,
         zero_memories: int = 0,
-        block: int = 128,
+        block: int | None = None,
         kept: str = "states",
         deletes: bool | None = None,
         seed: int | None = None,
@@ -159,6 +159,7 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
         self.width = checks.positive_int("width", width)
         checks.positive_int("layers", layers)
         laws = law_of_each(forgetting, layers)
+        at_once = block_for(laws, block)
         checks.flag("attention_bias", attention_bias)
         feedforward = 4 * width if feedforward is None else checks.positive_int("feedforward", feedforward)
         self.positions = checks.one_of("positions", positions, ALL_POSITIONS)
@@ -195,7 +196,7 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
                     forgetting=law,
                     sees_itself=sees_itself,
                     zero_memories=zero_memories,
-                    block=block,
+                    block=at_once,
                     kept=kept,
                     deletes=deletes,
                     **DRAWN,
@@ -209,7 +210,7 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
             self.readout = nn.Linear(width, self.output_size, **DRAWN)
             self.places_back = None
             if positions == "block":
-                self.places_back = nn.Embedding(width // heads, block, **DRAWN)
+                self.places_back = nn.Embedding(width // heads, at_once, **DRAWN)
         if scaled_residuals:
             with torch.no_grad():
                 for part in cast(Iterable[Block], self.blocks):

@@ -17,12 +17,11 @@ Source.     Equations 3 to 7 and appendix A of "Not All Memories are Created Equ
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from curse_of_memory.nn.building.seeding import DRAWN
 from curse_of_memory.nn.forgetting.law import Law
-from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid, ramp_charge
+from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid, ramp_charge, spans_of
 from curse_of_memory.tools import checks
 
 __all__ = ["ExpireSpan"]
@@ -98,7 +97,7 @@ class ExpireSpan(Law):
         """Return the spans e_i, ``(batch, memory, 1)``."""
         if self.pre_divide != 1:
             states = states / self.pre_divide
-        return self.max_span * torch.sigmoid(self.predictor(states))
+        return spans_of(self.predictor(states), self.max_span, self.ramp)
 
     def shortened(self, notes: Tensor, share: float | Tensor) -> Tensor:
         """Return spans of at most u · L for the `share` u."""

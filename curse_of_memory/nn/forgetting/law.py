@@ -18,7 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Law", "ages_at_queries", "law_of_each"]
+from curse_of_memory.tools import checks
+
+__all__ = ["Law", "ages_at_queries", "block_for", "law_of_each"]
+
+_BLOCK = 128
 
 
 class Law(nn.Module):
@@ -31,6 +35,8 @@ class Law(nn.Module):
     ----------
     first_age : int
         Age of the youngest memory that a query sees: 0 if a step sees itself, else 1.
+    max_span : int or None
+        L, the limit of its spans in steps, if it has spans.
 
     Examples
     --------
@@ -49,6 +55,7 @@ class Law(nn.Module):
     """
 
     first_age: int = 1
+    max_span: int | None = None
 
     def attach(self, width: int, heads: int, first_age: int) -> None:
         """Make what the law learns for an attention of `width` channels and `heads` heads."""
@@ -144,3 +151,20 @@ def law_of_each(forgetting: Law | Sequence[Law] | None, layers: int) -> list[Any
     if len(forgetting) != layers:
         raise ValueError(f"forgetting must be one law for each of {layers} layers, got {len(forgetting)}")
     return [copy.deepcopy(law) for law in forgetting]
+
+
+def block_for(laws: Sequence[Law | None], block: int | None) -> int:
+    """Return how many steps attentions with these laws read at a time: `block`, or what suits their spans.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `block` is no whole number from one to the limit of all spans.
+    """
+    limits = [law.max_span for law in laws if law is not None and law.max_span is not None]
+    if block is None:
+        return min([_BLOCK, *limits])
+    steps = checks.positive_int("block", block)
+    if limits and min(limits) < steps:
+        raise ValueError(f"max_span must be at least block = {steps}, got {min(limits)}")
+    return steps

@@ -3,7 +3,27 @@
 import torch
 from torch import Tensor
 
-__all__ = ["log_trapezoid", "ramp_charge"]
+from curse_of_memory.nn.building.own_precision import SHORT
+
+__all__ = ["log_trapezoid", "ramp_charge", "spans_of"]
+
+
+def spans_of(logits: Tensor, max_span: int, ramp: int) -> Tensor:
+    """Return spans L σ(b) of `logits` b, in float32 at least: short floats are too coarse for ages.
+
+    Raises
+    ------
+    ValueError
+        If L + R goes beyond the whole numbers of its dtype: ages could not be told from each other.
+    """
+    if logits.dtype in SHORT:
+        logits = logits.float()
+    largest = round(2 / torch.finfo(logits.dtype).eps)
+    if max_span + ramp > largest:
+        raise ValueError(
+            f"max_span + ramp must be at most {largest} steps in {logits.dtype}, got {max_span + ramp}"
+        )
+    return max_span * logits.sigmoid()
 
 
 def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tensor:

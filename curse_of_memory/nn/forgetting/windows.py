@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn.building.seeding import DRAWN
 from curse_of_memory.nn.forgetting.law import Law, ages_at_queries
-from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid
+from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid, spans_of
 from curse_of_memory.tools import checks
 
 __all__ = ["AdaptiveSpan", "Sinks", "Window"]
@@ -148,7 +148,7 @@ class AdaptiveSpan(Law):
     @property
     def span_of_heads(self) -> Tensor:
         """The spans z_h = L σ(b_h), ``(heads or 1,)``, in steps."""
-        return self.max_span * self.logits.sigmoid()
+        return spans_of(self.logits, self.max_span, self.ramp)
 
     def log_mask(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor:
         """Return the logarithm of the trapezoid of every head."""

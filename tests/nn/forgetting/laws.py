@@ -64,9 +64,10 @@ def inputs_for(law, seed, batch, steps, width=6):
     return x
 
 
-def attention(law, seed=1, width=6, heads=2, **options):
+def attention(law, seed=1, width=6, heads=2, block=None, **options):
     """Return an attention with a `law`, of which no weight is special."""
     layer = CausalSelfAttention(width, heads, forgetting=law, seed=seed, dtype=torch.float64, **options)
+    layer.block = layer.block if block is None else block  # blocks longer than all spans are right, too
     draw = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for w in layer.forgetting.parameters():
