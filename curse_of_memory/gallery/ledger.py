@@ -85,7 +85,8 @@ def status(figure: FigureStanding, needs: str = "", *, own: bool = False, stand_
         return f"needs {needs}" if needs else "not yet"
     stand_in = stand_in or bool(figure.record and figure.record.stand_in)
     word = STAND_IN if stand_in else "ours" if own else REPRODUCED
-    return word if figure.preset == FULL_SCALE else f"{word} at reduced scale"
+    whole = figure.preset == FULL_SCALE and not figure.data_part
+    return word if whole else f"{word} at reduced scale"
 
 
 def statuses(figures: Mapping[str, FigureStanding], items: Iterable[Item]) -> dict[str, str]:

@@ -28,8 +28,8 @@ SPREAD = "over seeds, smallest to largest and of how many runs"
 LEGEND = (
     "Written by `curse-of-memory figures`, not by hand. The same tables in LaTeX: [ledger.tex](ledger.tex).",
     "*Preset*: `paper` is the scale of the paper, `fast` the notebook's defaults, `custom` anything else; "
-    "*reduced scale* is all that is not `paper`, and which parameters are not stands behind it. What was "
-    "made at both scales has a line for each, and its numbers side by side.",
+    "*reduced scale* is all that is not `paper`, or read a part of the published data only, and what is other "
+    "stands behind it. What was made at both scales has a line for each, and its numbers side by side.",
     "*Paper*, over numbers: what the paper says, or, where the notebook says so, the authors' public code or "
     "its log.",
     "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "
@@ -123,7 +123,7 @@ def _figure(entry: Entry, paper: Paper | None) -> list[tuple[FigureStanding, tup
 
 
 def _state(status: str, figure: FigureStanding) -> str:
-    return ": ".join(part for part in (status, ", ".join(figure.reduced)) if part)
+    return ": ".join(filter(None, (status, ", ".join(filter(None, (*figure.reduced, figure.data_part))))))
 
 
 def _made(figure: FigureStanding) -> tuple[str, ...]:

@@ -56,6 +56,11 @@ class FigureStanding:
         """Whether it stands for full scale: it has the paper's parameters, or its folder says so."""
         return self.preset == FULL_SCALE or bool(self.folder)
 
+    @property
+    def data_part(self) -> str:
+        """How much of the published data was read, if less than full scale asks for; else empty."""
+        return self.record.data_part if self.record else ""
+
     def made(self) -> str:
         """Return with which preset, where, how fast and when it was made; empty without a record."""
         if self.record is None:

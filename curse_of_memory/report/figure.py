@@ -50,6 +50,9 @@ class Findings:
         read.
     stand_in_is_real : bool
         Whether what stands in are real data, too, of another set: then no made ones replace the figure.
+    data_part : str
+        How much of the published data was read, such as "1200 of 105 829 clips", if less than the paper's
+        scale asks for; else empty.
     """
 
     table: pd.DataFrame
@@ -60,6 +63,7 @@ class Findings:
     spread: Mapping[str, Spread] = field(default_factory=dict)
     stand_in: str = ""
     stand_in_is_real: bool = False
+    data_part: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class FigureData:
     ----------
     name, title, source : str
         ``paper/figure``, the title, and where the paper shows it.
-    table, message, headline, paper, printed, spread, stand_in, stand_in_is_real
+    table, message, headline, paper, printed, spread, stand_in, stand_in_is_real, data_part
         As in :class:`Findings`. Where data stand in for others, title and message say so, and there are no
         numbers of the paper.
     parameters : mapping
@@ -95,6 +99,7 @@ class FigureData:
     spread: Mapping[str, Spread] = field(default_factory=dict)
     stand_in: str = ""
     stand_in_is_real: bool = False
+    data_part: str = ""
 
     def comparison(self, digits: int = 4) -> pd.DataFrame:
         """Return a table of our numbers, their range over the seeds, and the paper's, to `digits` digits."""
@@ -153,6 +158,7 @@ class FigureData:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             stand_in=self.stand_in,
             stand_in_is_real=self.stand_in_is_real,
+            data_part=self.data_part,
         )
 
 
@@ -214,6 +220,7 @@ def figure_data(
                 parameters={key: value for key, value in bound.arguments.items() if key != "data"},
                 stand_in=note,
                 stand_in_is_real=findings.stand_in_is_real,
+                data_part=findings.data_part,
                 device=device_name(bound.arguments["device"]),
                 seconds=time.perf_counter() - started,
             )

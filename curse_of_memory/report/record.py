@@ -115,6 +115,8 @@ class Record:
         numbers then, and `paper` is empty. An empty text if the data are real, or none are read.
     stand_in_is_real : bool
         Whether what stands in are real data, too, of another set.
+    data_part : str
+        How much of the published data was read, if less than the paper's scale asks for; else empty.
     """
 
     name: str
@@ -131,6 +133,7 @@ class Record:
     created: str
     stand_in: str = ""
     stand_in_is_real: bool = False
+    data_part: str = ""
 
     def comparison(self) -> list[ComparedNumber]:
         """Return our numbers beside the paper's; those that only the paper has come last."""
@@ -238,8 +241,9 @@ SCHEMA: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool] | None]] 
     "created": (str, None),
     "stand_in": (str, None),
     "stand_in_is_real": (bool, None),
+    "data_part": (str, None),
 }
-OPTIONAL = {"stand_in": "", "stand_in_is_real": False}  # fields that a file may lack, and what they are then
+OPTIONAL = {"stand_in": "", "stand_in_is_real": False, "data_part": ""}  # fields that a file may lack, and what they are then
 
 
 def _checked(content: Mapping[str, Any], what: str) -> Record:

@@ -74,6 +74,18 @@ def test_what_was_not_made_says_what_it_needs():
     assert status(FigureStanding(trouble="half of it is there"), "data") == "incomplete"
 
 
+def test_the_papers_settings_on_a_part_of_its_data_are_a_reduced_scale(project):
+    project.write("interest/a")
+    item = Item("INTEREST", "Figure 1", "What it shows", "interest/a", "data", "paper")
+    for part, said in (("12 of 90 clips", "reproduced at reduced scale: 12 of 90 clips"), ("", "reproduced")):
+        project.record("interest/a", data_part=part)
+        figures = project.standings()
+        assert figures["interest/a"].preset == "paper"
+        catalogue = replace(project.catalogue(), items=(item,))
+        ledger = sections(catalogue, find_notebooks(project.root), figures)
+        assert tables(ledger_markdown(ledger, project.out))[0][2][3] == said
+
+
 @pytest.mark.parametrize("models", ["", "small models"])
 def test_what_was_made_of_stand_in_data_is_reproduced_by_nobody(project, models):
     project.write("interest/a")

@@ -83,13 +83,16 @@ def test_a_figure_of_a_stand_in_says_so_and_has_no_numbers_of_the_paper(tmp_path
     assert not record.stand_in_is_real
 
 
-def test_a_figure_says_whether_what_stands_in_is_real(tmp_path):
+def test_a_figure_says_whether_what_stands_in_is_real_and_how_much_was_read(tmp_path):
     @figure_data("somewhere/read", title="A figure", source="a paper, figure 1")
     def other(*, seed: int = 0, device: str = "cpu") -> Findings:
-        return Findings(TABLE, "m", {"one": 1.0}, stand_in="UCR Worms", stand_in_is_real=True)
+        return Findings(
+            TABLE, "m", {"one": 1.0}, stand_in="UCR Worms", stand_in_is_real=True, data_part="half of them"
+        )
 
     other().save(tmp_path, drawing())
-    assert schema.read_record(tmp_path / "read.json", "somewhere/read").stand_in_is_real
+    record = schema.read_record(tmp_path / "read.json", "somewhere/read")
+    assert (record.stand_in_is_real, record.data_part) == (True, "half of them")
 
 
 def compute(*, seed: int = 0, device: str = "cpu") -> Findings:

@@ -52,6 +52,12 @@ def test_a_stand_in_is_said_and_real_data_need_no_word(tmp_path):
         read_record(tmp_path / "a.json", "interest/a")
 
 
+def test_a_part_of_the_data_is_said_and_all_of_them_need_no_word(tmp_path):
+    assert "data_part" not in json.loads(record_text(WHOLE))
+    (tmp_path / "a.json").write_text(record_text(replace(WHOLE, data_part="12 of 90 clips")))
+    assert read_record(tmp_path / "a.json", "interest/a").data_part == "12 of 90 clips"
+
+
 def test_the_schema_has_every_field_of_a_record():
     assert set(module.SCHEMA) == {field.name for field in fields(Record)}
 
