@@ -28,8 +28,9 @@ SPREAD = "over seeds, smallest to largest and of how many runs"
 LEGEND = (
     "Written by `curse-of-memory figures`, not by hand. The same tables in LaTeX: [ledger.tex](ledger.tex).",
     "*Preset*: `paper` is the scale of the paper, `fast` the notebook's defaults, `custom` anything else; "
-    "*reduced scale* is all that is not `paper`, or read a part of the published data only, and what is other "
-    "stands behind it. What was made at both scales has a line for each, and its numbers side by side.",
+    "*reduced scale* is all that is not `paper`, or has read a part of the published data only; which part, "
+    "and which parameters are not those of `paper`, stands behind it. What was "
+    "made at both scales has a line for each, and its numbers side by side.",
     "*Paper*, over numbers: what the paper says, or, where the notebook says so, the authors' public code or "
     "its log.",
     "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "

@@ -243,7 +243,11 @@ SCHEMA: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool] | None]] 
     "stand_in_is_real": (bool, None),
     "data_part": (str, None),
 }
-OPTIONAL = {"stand_in": "", "stand_in_is_real": False, "data_part": ""}  # fields that a file may lack, and what they are then
+OPTIONAL = {
+    "stand_in": "",
+    "stand_in_is_real": False,
+    "data_part": "",
+}  # fields that a file may lack, and what they are then
 
 
 def _checked(content: Mapping[str, Any], what: str) -> Record:

@@ -23,7 +23,10 @@ from curse_of_memory.tasks.wave_files import read_wave
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.data_sources import REAL, STAND_IN
 
-__all__ = ["KEYWORDS", "Keywords", "listed_shares", "speaker_split"]
+__all__ = ["COLLECTION", "KEYWORDS", "Keywords", "listed_shares", "speaker_split"]
+
+COLLECTION = 105_829
+"""Clips of the whole collection."""
 
 SPLITS = ("speakers", "official", "auto")
 TEST_SHARE, VALIDATION_SHARE = 0.15, 0.17  # of the clips, as nearly as whole speakers allow
@@ -114,6 +117,14 @@ class Keywords:
         self.published = len(clips.labels)
         parts = speaker_split(clips, split_seed=split_seed, clips_per_class=clips_per_class)
         self.splits = Splits(*(_batch(clips, rows) for rows in parts))
+
+    @property
+    def part(self) -> str:
+        """How much of the collection is read, in words; empty if all of it is, or if the words are made."""
+        if self.split == "official" or self.stand_in:
+            return ""
+        clips = sum(len(part.targets) for part in self.splits)
+        return f"{clips} of {COLLECTION:,} clips".replace(",", " ")
 
     def __repr__(self) -> str:
         counts = " + ".join(str(len(part.targets)) for part in self.splits)

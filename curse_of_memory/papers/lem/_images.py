@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from curse_of_memory.papers.lem._comparison import ACCURACY, compared, selected
-from curse_of_memory.papers.lem._comparison_report import draw, printed, told
+from curse_of_memory.papers.lem._comparison_report import SAID, draw, printed, reduced, told
 from curse_of_memory.papers.lem._models import MODELS
 from curse_of_memory.report.figure import FigureData, FigureFunction, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import rows
@@ -16,7 +16,7 @@ from curse_of_memory.tasks import UnitImages
 from curse_of_memory.tasks.images import IMAGES
 from curse_of_memory.tasks.sampling import Splits
 
-__all__ = ["CHANCE", "accuracies", "draw_accuracies", "pixels_of", "published", "reduced"]
+__all__ = ["CHANCE", "accuracies", "draw_accuracies", "pixels_of", "published"]
 
 CHANCE = 0.1
 SHARE = replace(ACCURACY, shown="{:.2f}")
@@ -31,31 +31,17 @@ OFFICIAL = {
 }
 """Sizes of the public code, by experiment and by the name of the parameter."""
 
-SAID = {
+WORDS = SAID | {
     "train_images": "{} images for training",
     "validation_images": "{} for validation",
     "test_images": "{} for testing",
-    "averaged": "mean of squares of side {}",
+    "averaged": "means of squares of side {}",
     "horizon": "{} steps",
-    "width": "{} units",
-    "epochs": "{} epochs",
-    "batch_size": "batches of {}",
 }
 """The sizes in words."""
 
 DRAWN = ("LEM", "coRNN", "UnICORNN")  # whose published results are lines
 README, LOG = "README of the public code", "log of the public code"
-
-
-def reduced(experiment: str, sizes: Mapping[str, object]) -> str:
-    """Return which `sizes` are not those of the public code, in words; an empty text if all are."""
-    official = OFFICIAL[experiment]
-    other = [
-        f"{SAID[name].format(sizes[name])} ({official[name]})"
-        for name in official
-        if sizes[name] != official[name]
-    ]
-    return f"Reduced scale, sizes of the public code in brackets: {', '.join(other)}" if other else ""
 
 
 def published(experiment: str) -> dict[str, float]:
@@ -65,12 +51,14 @@ def published(experiment: str) -> dict[str, float]:
     return {f"{model} ({source})": percent / 100 for model, source, percent in values}
 
 
-def _sizes(data: FigureData) -> dict[str, object]:
-    return {**data.parameters, "train_images": int(data.table.training_images.iloc[0])}
+def _scale(data: FigureData, experiment: str) -> str:
+    """Return which sizes of a figure are not those of the public code, in words."""
+    sizes = {**data.parameters, "train_images": int(data.table.training_images.iloc[0])}
+    return reduced(sizes, OFFICIAL[experiment], WORDS)
 
 
 def accuracies(
-    experiment: str, table: pd.DataFrame, sizes: Mapping[str, object], *, stand_in: str
+    experiment: str, table: pd.DataFrame, sizes: Mapping[str, int], *, stand_in: str, data_part: str = ""
 ) -> Findings:
     """Return what trainings come to, beside chance and what has been published.
 
@@ -84,6 +72,8 @@ def accuracies(
         What is to be held against the sizes of the public code, by name.
     stand_in : str
         What stands in for the images; published results are then left out.
+    data_part : str
+        How many of the images that were asked for there were, if not all of them.
     """
     table = table.assign(training_images=sizes["train_images"])
     headline, by_seed, words = told(table, SHARE)
@@ -92,16 +82,17 @@ def accuracies(
     paper = {ours: 100 * known[f"LEM ({README})"]} if ours in headline and not stand_in else {}
     least = selected(table).set_index("model").test
     lost = [model for model in least.index.unique() if (least[[model]] < 1.5 * CHANCE).any()]
-    scale = reduced(experiment, sizes)
+    scale = reduced(sizes, OFFICIAL[experiment], WORDS)
     message = f"{scale}. {words}" if scale else words
     if lost:
-        message += f" A training of {', '.join(lost)} ends near chance, {SHARE.text(CHANCE)}."
-    return Findings(table, message, headline, paper, printed(table, SHARE, known), spreads(by_seed), stand_in)
+        message += f" Some trainings of {', '.join(lost)} end near chance, {SHARE.text(CHANCE)}."
+    text = printed(table, SHARE, known)
+    return Findings(table, message, headline, paper, text, spreads(by_seed), stand_in, data_part=data_part)
 
 
 def draw_accuracies(experiment: str, data: FigureData) -> Figure:
     """Draw the trainings, chance and published results; logs of public codes where the sizes are theirs."""
-    scale = reduced(experiment, _sizes(data))
+    scale = _scale(data, experiment)
     lines = {"chance": CHANCE}
     if not data.stand_in:
         at = " at full scale" if scale else ""

@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,8 @@ from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.experiments.ngrams import ngram_losses
 from curse_of_memory.experiments.token_models import CELLS, Dropouts, TokenModel
 from curse_of_memory.papers.lem._comparison import Quantity
-from curse_of_memory.papers.lem._comparison_report import draw, printed, told
+from curse_of_memory.papers.lem._comparison_report import SAID, draw, printed, reduced, told
 from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
-from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, spreads
 from curse_of_memory.tasks.penn_treebank import PennTreebank
 from curse_of_memory.training import fit_stream, text_losses
@@ -29,8 +29,8 @@ __all__ = [
     "Texts",
     "compared",
     "findings",
-    "is_full",
     "picture",
+    "scale_of",
     "texts_of",
 ]
 
@@ -49,7 +49,7 @@ class Level:
     readme : float
         The test value in the README of the public code.
     full : mapping from str to int
-        The least values of the parameters of a run at that scale.
+        The parameters of a run at full scale, or the least of them.
     tokens : str
         What tokens are called.
     """
@@ -200,8 +200,10 @@ def made(model: str, vocabulary: int, settings: Settings, seed: int) -> TokenMod
     return of(model, width)  # an LSTM has as many
 
 
-def findings(table: pd.DataFrame, texts: Texts, level: Level, order: int, *, full: bool) -> Findings:
-    """Return what trainings come to, beside n-grams; and the README, if at `full` scale and of real data.
+def findings(
+    table: pd.DataFrame, texts: Texts, level: Level, order: int, given: Mapping[str, Any]
+) -> Findings:
+    """Return what trainings come to, beside n-grams; and the README, if at full scale and of real data.
 
     Parameters
     ----------
@@ -211,23 +213,24 @@ def findings(table: pd.DataFrame, texts: Texts, level: Level, order: int, *, ful
     level : Level
     order : int
         Of the longest n-grams. Those that are best on the validation part stand in the picture.
-    full : bool
+    given : mapping
+        The parameters of the run, or those of which :class:`Level` has the full ones.
     """
+    scale = scale_of(level, given)
     quantity = level.quantity
     losses = ngram_losses(texts.train, texts.test, texts.vocabulary, order)
     known = {_gram(k + 1): level.value(loss) for k, loss in enumerate(losses)}
     best = int(np.argmin(ngram_losses(texts.train, texts.validation, texts.vocabulary, order))) + 1
     lines = {name: known[name] for name in (_gram(1), _gram(best))}
     headline, by_seed, words = told(table, quantity)
-    paper = {f"LEM: test {quantity.label}": level.readme} if full and not texts.stand_in else {}
+    paper = {f"LEM: test {quantity.label}": level.readme} if not scale and not texts.stand_in else {}
     if paper:
         known[README] = level.readme
     headline |= {f"{name}: test {quantity.label}": value for name, value in lines.items()}
     said = ", ".join(f"{name} {quantity.text(value)}" for name, value in lines.items())
     message = f"{words} Beside them {said}."
-    if not full:
-        count = f"{len(texts.train):,}".replace(",", " ")
-        message = f"Reduced scale, {count} {level.tokens} of {texts.vocabulary} kinds. {message}"
+    if scale:
+        message = f"{scale}. {message}"
     return Findings(
         table, message, headline, paper, printed(table, quantity, known), spreads(by_seed), texts.stand_in
     )
@@ -237,9 +240,11 @@ def _gram(order: int) -> str:
     return f"{order}-grams" if order > 1 else "frequencies alone"
 
 
-def is_full(level: Level, given: dict[str, int]) -> bool:
-    """Return whether parameters are those of the public code, or larger."""
-    return all(given[name] >= least for name, least in level.full.items())
+def scale_of(level: Level, given: Mapping[str, Any]) -> str:
+    """Return which parameters are smaller than those of the public code, in words; an empty text if none."""
+    sizes = {name: min(int(given[name]), full) for name, full in level.full.items()}
+    words = {"tokens": f"{{}} {level.tokens}", "vocabulary": "{} of them told apart", "steps": "{} updates"}
+    return reduced(sizes, level.full, SAID | words)
 
 
 def picture(data: FigureData, level: Level) -> Figure:
@@ -255,9 +260,4 @@ def picture(data: FigureData, level: Level) -> Figure:
     lines = {name: float(value) for name, value in lines.items() if name not in CELLS}
     lines |= dict.fromkeys([README] if data.paper else [], level.readme)
     trained = dataclasses.replace(data, table=data.table.loc[data.table.epoch > 0])  # the start is far above
-    figure = draw(trained, level.quantity, lines)
-    if not is_full(level, dict(data.parameters)):
-        with plotting.style():
-            above = filter(None, ("Reduced scale", figure.get_suptitle()))
-            figure.suptitle("\n".join(above), fontsize=11)
-    return figure
+    return draw(trained, level.quantity, lines, note=scale_of(level, data.parameters))

@@ -1,7 +1,7 @@
 """The adding problem: how many updates LEM and others need until they add, at growing lengths."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from curse_of_memory.experiments.grid import run_grid
-from curse_of_memory.nn import GRU, LEM, LSTM, S4D, SequenceStack
 from curse_of_memory.papers.lem._comparison import last_answers
-from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
+from curse_of_memory.papers.lem._comparison_report import SAID, looks_of, reduced
+from curse_of_memory.papers.lem._models import MODELS, made
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import groups, rows
@@ -21,23 +21,13 @@ from curse_of_memory.tasks import Adding
 from curse_of_memory.tools import checks
 from curse_of_memory.training import fit
 
-__all__ = ["OTHERS", "data", "logs", "plot", "solved_from"]
+__all__ = ["data", "logs", "plot", "solved_from"]
 
 SOLVED = 0.01  # a mean squared error below it counts as adding
 NEVER = "never"
-STATES = 8  # of each channel of the state space model
-LEM_COLOR = "crimson"  # filled for our trainings, dashed and rings for the logs
+OFFICIAL = {"width": 128, "batch_size": 50}
+LEM_COLOR = "crimson"  # filled for our trainings, dashed and hollow for the logs
 EVALUATED = 50  # sequences at a time: the four gates of 128 units over 2000 steps of 1000 would take 4 GB
-
-OTHERS: dict[str, Callable[[int, int, int], nn.Module]] = {
-    "LSTM": lambda width, horizon, seed: LSTM(width, input_size=2, seed=seed),
-    "chrono LSTM": lambda width, horizon, seed: LSTM(width, input_size=2, chrono=horizon, seed=seed),
-    "GRU": lambda width, horizon, seed: GRU(width, input_size=2, seed=seed),
-    "stable SSM": lambda width, horizon, seed: SequenceStack(
-        lambda channels: S4D(channels, STATES, parameterization="best"), width, 2, input_size=2, seed=seed
-    ),
-}
-"""What stands beside LEM, by name: a model of some width, for sequences of some length."""
 
 
 @figure_data(
@@ -73,7 +63,7 @@ def data(
     lengths = sorted(set(lengths))
     for name, models in {"beside_shortest": beside_shortest, "beside_longest": beside_longest}.items():
         for model in models:
-            checks.one_of(name, model, OTHERS)
+            checks.one_of(name, model, MODELS[1:])
     common = {
         "width": width,
         "dt": dt,
@@ -115,10 +105,8 @@ def _errors(
     device: str,
 ) -> pd.DataFrame:
     """Train one model; return its error at every validation."""
-    lem = LEM(width, dt=dt, input_size=2, seed=seed)
-    network = lem if model == "LEM" else _beside(model, horizon, seed, lem)
     result = fit(
-        network,
+        made(model, width, dt=dt, memory=horizon, seed=seed, input_size=2),
         Adding(horizon),
         loss=nn.MSELoss(),
         output=last_answers,
@@ -135,11 +123,6 @@ def _errors(
         device=device,
     )
     return pd.DataFrame({"step": result.history.step, "error": result.history.validation_loss})
-
-
-def _beside(name: str, horizon: int, seed: int, lem: LEM) -> nn.Module:
-    """Return the model of :data:`OTHERS` that has as many weights as a LEM, or most nearly."""
-    return of_as_many_weights(lambda width: OTHERS[name](width, horizon, seed), number_of_weights(lem))
 
 
 def logs() -> pd.DataFrame:
@@ -196,7 +179,7 @@ def _findings(table: pd.DataFrame) -> Findings:
 def plot(data: FigureData) -> Figure:
     """Draw errors against updates at the least and the largest length, and from when on they are small."""
     lengths = sorted(data.table.horizon.unique())
-    looks = plotting.looks(["LEM", *OTHERS]) | {"LEM": plotting.Look(LEM_COLOR, "o")}
+    looks = looks_of(data.table.model)
     ends = lengths[:1] if len(lengths) == 1 else [lengths[0], lengths[-1]]
     with plotting.style():
         figure, axes = plotting.canvas(len(ends) + 1, width=4.1 * (len(ends) + 1), height=4.2)
@@ -206,20 +189,20 @@ def plot(data: FigureData) -> Figure:
             if len(log):
                 seen = log[(log.step > 0) & (log.step <= rows(data.table, horizon=horizon).step.max())]
                 plotting.theory(
-                    axis, seen.step, seen.error, "crimson", ls="--", lw=1.4, label="LEM, public log"
+                    axis, seen.step, seen.error, LEM_COLOR, ls="--", lw=1.4, label="LEM, public log"
                 )
             axis.set(title=f"({letter}) $T={horizon}$")
         axes[0].set_ylabel("mean squared error")
         _draw_times(axes[-1], data.table, looks)
         axes[-1].set_title(f"({'abc'[len(ends)]}) Updates until below {SOLVED:g} for good")
         plotting.joined_legend(figure, axes, ncols=4)
+        figure.suptitle(reduced(data.parameters, OFFICIAL, SAID), fontsize=11)
     return figure
 
 
 def _draw_errors(axis: Axes, table: pd.DataFrame, looks: dict[str, plotting.Look]) -> None:
     for name, look in looks.items():
-        runs = rows(table, model=name)
-        if len(runs):
+        if len(runs := rows(table, model=name)):
             # of the runs that ended early there is no number any more: the last one holds
             errors = runs.pivot(index="seed", columns="step", values="error").ffill(axis=1)
             plotting.over_seeds(axis, errors.columns, errors, look, ms=3.5, lw=1.2, label=name)

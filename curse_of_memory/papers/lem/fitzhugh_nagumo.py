@@ -1,14 +1,22 @@
 """LEM (2110.04744) on the FitzHugh-Nagumo neuron: the next voltage, while the slow variable is hidden."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.papers.lem import _neuron
+from curse_of_memory.papers.lem._comparison import Quantity
+from curse_of_memory.papers.lem._comparison_report import (
+    SAID,
+    draw_curves,
+    draw_ends,
+    draw_logs,
+    looks_of,
+    reduced,
+)
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import rows
@@ -25,6 +33,9 @@ __all__ = ["LOG", "data", "plot"]
 LOG = "log of the public code"
 LOGGED_TEST = 0.0023766  # RMSE of the last 128 test series at the least validation of that log
 LOGGED_EPOCHS = 400
+OFFICIAL = {"horizon": 1000, "train": 128, "width": 16, "epochs": LOGGED_EPOCHS}
+WORDS = {"horizon": "{} steps", "train": "{} series for training"}
+ERROR = Quantity("RMSE", "rmse")
 FLOOR = "noise floor"
 ORDERS = (2, 10)  # of the autoregressions
 EARLY = 100  # epochs over which a run in the public order is held against the log
@@ -49,7 +60,7 @@ def data(
     learning_rate: float = 0.00904,
     dt: float = 1.0,
     seeds: int = 2,
-    baseline_seeds: int = 2,
+    baseline_seeds: int = 3,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:
@@ -162,47 +173,23 @@ def _printed(bests: pd.DataFrame, line: pd.DataFrame) -> pd.DataFrame:
 def plot(data: FigureData) -> Figure:
     """Draw validation errors by epoch, and the test errors of all runs beside what needs no training."""
     table = data.table
-    looks = plotting.looks(_neuron.MODELS[1:])
-    looks = {"LEM": plotting.Look("crimson", "D"), **looks}
     line = table.loc[table.epoch.isna()].set_index("model")
+    trained = table.loc[(table.epoch > 0) & (table.model != LOG)]
+    ends, looks = _bests(table), looks_of(trained.model)
     with plotting.style():
-        figure, (left, right) = plotting.canvas(2, width=13, height=5.4)
-        _draw_curves(left, table, looks)
-        _draw_ends(right, _bests(table), looks)
+        figure, (left, right) = plotting.canvas(2, width=13, height=5.6)
+        draw_curves(left, trained, ERROR, looks)
+        draw_logs(left, rows(table, model=LOG), ERROR)
+        for tested, hollow in (("test_last", False), ("test_all", True)):
+            draw_ends(right, ends.assign(test=ends[tested]), ERROR, looks, hollow=hollow)
         for axis, of in ((left, "validation"), (right, "test_last")):
             for name, style in (("AR(10)", "--"), (FLOOR, ":")):
                 label = {"AR(10)": "AR(10), least squares", FLOOR: "noise floor of the series"}[name]
                 axis.axhline(float(line.loc[name, of]), color="0.45", ls=style, lw=1.4, label=label)
             axis.set(yscale="log")
-        right.axhline(LOGGED_TEST, color=plotting.INK, lw=1.2, label=LOG)
+        right.axhline(LOGGED_TEST, color=plotting.INK, lw=1.2)
+        left.set(xscale="log")
+        right.set(title="(b) At the best validation: last batch (full), all (hollow)")
         plotting.joined_legend(figure, [left], ncols=5, fontsize=11)
+        figure.suptitle(reduced(data.parameters, OFFICIAL, SAID | WORDS), fontsize=11)
     return figure
-
-
-def _draw_curves(axis: Axes, table: pd.DataFrame, looks: Mapping[str, plotting.Look]) -> None:
-    trained = table.loc[table.epoch > 0]
-    for model, look in looks.items():
-        runs = rows(trained, model=model).pivot(index="seed", columns="epoch", values="validation")
-        plotting.over_seeds(axis, runs.columns, runs, look, markevery=0.12, lw=1.4, ms=5, label=model)
-    public = rows(trained, model=_neuron.PUBLIC)
-    plotting.theory(axis, public.epoch, public.validation, "darkorange", lw=1, label=_neuron.PUBLIC)
-    log = rows(trained, model=LOG)
-    plotting.theory(axis, log.epoch, log.validation, lw=1, ls="-", label=LOG)
-    axis.set(xscale="log", xlabel="epoch", ylabel="RMSE of the validation series", title="(a) While training")
-
-
-def _draw_ends(axis: Axes, bests: pd.DataFrame, looks: Mapping[str, plotting.Look]) -> None:
-    for place, (model, look) in enumerate(looks.items()):
-        own = rows(bests, model=model)
-        spots = place + np.linspace(-0.2, 0.2, len(own)) if len(own) > 1 else [place]
-        plotting.measured(axis, spots, own.test_last, look, ms=7)
-        plotting.measured(axis, spots, own.test_all, look, hollow=True, ms=7)
-    public = rows(bests, model=_neuron.PUBLIC)
-    orange = plotting.Look("darkorange", "D")
-    plotting.measured(axis, [0.33], public.test_last, orange, ms=7)
-    plotting.measured(axis, [0.33], public.test_all, orange, hollow=True, ms=7)
-    axis.set_xticks(range(len(looks)), list(looks), rotation=20)
-    axis.set(
-        ylabel="RMSE of test series",
-        title="(b) At the best validation: last batch (full), all (hollow)",
-    )

@@ -6,19 +6,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from curse_of_memory.papers.lem._comparison import ACCURACY, compared
-from curse_of_memory.papers.lem._comparison_report import draw, printed, told
+from curse_of_memory.papers.lem._comparison_report import SAID, draw, printed, reduced, told
 from curse_of_memory.papers.lem._models import MODELS
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import Keywords
+from curse_of_memory.tasks.keywords import COLLECTION
 
 __all__ = ["data", "plot"]
 
-WHOLE = 105_829  # clips of the whole collection
 README = 0.957  # test accuracy
 CHANCE, LARGEST = "one of twelve", "largest class alone"
 OF_README = "README of the public code"
 PARTS = ("training", "validation", "test")
+OFFICIAL = {"clips": COLLECTION, "width": 128, "epochs": 60, "batch_size": 100}
 
 
 @figure_data(
@@ -98,14 +99,15 @@ def data(
         printed(trained, ACCURACY, lines),
         spreads(by_seed),
         task.stand_in,
+        data_part=task.part,
     )
 
 
 def _scale(data: FigureData) -> str:
-    """Return what the figure says of how many of the clips it has: nothing, if it has all."""
+    """Return what the figure says of its sizes, if they are not those of the public code."""
     clips = sum(int(data.headline[f"clips for {part}"]) for part in PARTS)
-    whole = bool(data.stand_in) or clips >= WHOLE
-    return "" if whole else f"Reduced scale: {clips} clips of {WHOLE:,}".replace(",", " ")
+    sizes = {**data.parameters, "clips": min(clips, COLLECTION)}  # and recordings of noise, if all are here
+    return reduced(sizes, OFFICIAL, SAID | {"clips": "{} clips"})
 
 
 def plot(data: FigureData) -> Figure:
@@ -115,7 +117,4 @@ def plot(data: FigureData) -> Figure:
     if OF_README in known:
         log = reference("lem/google12_log")
         logged = pd.DataFrame({"epoch": log.epoch, "validation": log.valid_accuracy_percent / 100})
-    figure = draw(data, ACCURACY, known.to_dict(), logged=logged)
-    if scale := _scale(data):
-        figure.suptitle(scale, fontsize=11)
-    return figure
+    return draw(data, ACCURACY, known.to_dict(), logged=logged, note=_scale(data))

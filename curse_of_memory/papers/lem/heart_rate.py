@@ -5,9 +5,18 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from curse_of_memory.papers.lem._comparison import Quantity, compared, selected
-from curse_of_memory.papers.lem._comparison_report import draw_curves, draw_ends, looks_of, printed, told
+from curse_of_memory.papers.lem._comparison_report import (
+    SAID,
+    draw_curves,
+    draw_ends,
+    looks_of,
+    printed,
+    reduced,
+    told,
+)
 from curse_of_memory.papers.lem._models import MODELS
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
@@ -32,7 +41,9 @@ PUBLISHED = {LOG: 0.8539, README: 0.85}  # test errors with the official divisio
 CONSTANT = "one constant"
 LINES = {CONSTANT: "--", "mean of the patient": "-.", "nearest training window": ":", LOG: "-"}
 TITLES = {"official": "official division", "patients": "patients apart"}
-OFFICIAL = {"training windows": 5565, "steps": 4000, "units": 128, "epochs": 500}
+OFFICIAL = {"train": 5565, "steps": 4000, "width": 128, "epochs": 500}
+WORDS = SAID | {"train": "{} training windows"}
+TICKS = 1.0, 2.0, 5.0  # of each decade
 
 
 @figure_data(
@@ -97,8 +108,8 @@ def data(
         tables.append(pd.concat([trained, known], ignore_index=True).assign(division=division))
     table = pd.concat(tables, ignore_index=True)
     beside = share_beside_training(official.windows)
-    sizes = dict(zip(OFFICIAL, (train, official.horizon, width, epochs), strict=True))
-    return _findings(table, beside, _reduced(sizes), official.stand_in)
+    sizes = {"train": train, "steps": official.horizon, "width": width, "epochs": epochs}
+    return _findings(table, beside, reduced(sizes, OFFICIAL, WORDS), official.stand_in)
 
 
 def _scaled(splits: Splits, scale: float) -> Splits:
@@ -111,14 +122,6 @@ def _known(windows: Windows) -> dict[str, float]:
     """Return the errors of answers that read no wave; of patients without a training window all are one."""
     errors = constant_error(windows), patient_mean_error(windows), nearest_error(windows)
     return dict(zip(LINES, errors, strict=False))
-
-
-def _reduced(sizes: Mapping[str, int]) -> str:
-    """Return which sizes are not those of the public code, in words; an empty text if all are."""
-    other = [
-        f"{sizes[name]} {name} for {OFFICIAL[name]}" for name in OFFICIAL if sizes[name] != OFFICIAL[name]
-    ]
-    return f"Reduced scale: {', '.join(other)}" if other else ""
 
 
 def _findings(table: pd.DataFrame, beside: float, scale: str, stand_in: str) -> Findings:
@@ -153,9 +156,9 @@ def _lines(table: pd.DataFrame) -> dict[str, float]:
 
 def plot(data: FigureData) -> Figure:
     """Draw errors by epoch, and the test errors of all trainings for both divisions, beside what is known."""
-    looks = looks_of(data.table)
+    looks = looks_of(data.table.loc[data.table.epoch.notna()].model)
     steps = int(data.parameters["samples"]) // int(data.parameters["averaged"])
-    sizes = (data.parameters["train"], steps, data.parameters["width"], data.parameters["epochs"])
+    scale = reduced({**data.parameters, "steps": steps}, OFFICIAL, WORDS)
     with plotting.style():
         figure, axes = plotting.canvas(3, width=16, height=5.8)
         _draw_training(axes[0], data, looks)
@@ -170,7 +173,11 @@ def plot(data: FigureData) -> Figure:
             axis.set(yscale="log", title=f"({place}) {TITLES[division].capitalize()}, best validation")
         axes[2].sharey(axes[1])
         plotting.joined_legend(figure, axes, ncols=5, fontsize=11)
-        figure.suptitle(_reduced(dict(zip(OFFICIAL, map(int, sizes), strict=True))), fontsize=11)
+        for axis in axes:
+            axis.yaxis.set_major_locator(LogLocator(subs=TICKS))
+            axis.yaxis.set_major_formatter("{x:g}")
+            axis.yaxis.set_minor_formatter(NullFormatter())
+        figure.suptitle(scale, fontsize=11)
         plotting.say_stand_in(figure, data.stand_in)
     return figure
 

@@ -162,6 +162,7 @@ def _draw_kept(axis: Axes, table: pd.DataFrame, looks: dict[str, plotting.Look])
         own = rows(table, task=task)
         plotting.measured(axis, own.Ndt, own.kept, look, ms=7)
     axis.set(yscale="log", ylim=(1e-240, 1e10), xlim=(-20, 1050))
+    axis.set_yticks(10.0 ** np.arange(-240, 1, 40))
     axis.set(
         xlabel=r"$N\Delta t$",
         ylabel="share of the first $y$ in the last",

@@ -77,7 +77,13 @@ def data(
     )
     sizes = dict(zip((f"{split}_images" for split in counts), map(len, parts), strict=True))
     sizes |= {"horizon": horizon, "width": width, "epochs": epochs, "batch_size": batch_size}
-    return accuracies(EXPERIMENT, table, sizes, stand_in=parts[0].stand_in)
+    missing = [
+        f"{len(part)} of {count} images of the part {split!r}"
+        for part, (split, count) in zip(parts, counts.items(), strict=True)
+        if len(part) < count
+    ]
+    part = "" if parts[0].stand_in else ", ".join(missing)
+    return accuracies(EXPERIMENT, table, sizes, stand_in=parts[0].stand_in, data_part=part)
 
 
 def plot(data: FigureData) -> Figure:

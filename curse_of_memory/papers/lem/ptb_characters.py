@@ -8,7 +8,6 @@ from curse_of_memory.papers.lem._penn_treebank import (
     Settings,
     compared,
     findings,
-    is_full,
     picture,
     texts_of,
 )
@@ -78,7 +77,7 @@ def data(
     }
     table = compared(texts, CHARACTERS, settings, seeds=seeds, seed=seed)
     scale = {"tokens": tokens, "width": width, "steps": steps}
-    return findings(table, texts, CHARACTERS, order, full=is_full(CHARACTERS, scale))
+    return findings(table, texts, CHARACTERS, order, scale)
 
 
 def plot(data: FigureData) -> Figure:

@@ -47,7 +47,7 @@ def data(
     batch_size: int = 32,
     steps: int = 120,
     samples: int = 256,
-    seeds: int = 2,
+    seeds: int = 3,
     seed: int = 0,
     device: str = "auto",
 ) -> Findings:

@@ -15,7 +15,7 @@ from curse_of_memory.papers.lem._comparison import (
     selected,
     trained,
 )
-from curse_of_memory.papers.lem._comparison_report import printed, told
+from curse_of_memory.papers.lem._comparison_report import looks_of, printed, reduced, told
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
 from curse_of_memory.tasks import Batch
@@ -128,3 +128,32 @@ def test_what_is_told_are_medians_and_ranges_of_the_selected_epochs():
     text = printed(table, ACCURACY, {"chance": 0.125})
     assert text.test.tolist() == ["10.0 %", "12.5 %"]
     assert text["test, range"].tolist() == ["0.0 % to 20.0 %", ""]
+
+
+def test_every_model_has_a_mark_of_its_own_and_variants_are_those_of_lem():
+    looks = looks_of([*reversed(MODELS), "LEM, another step", "LSTM"])
+    assert list(looks) == [*MODELS, "LEM, another step"]
+    assert len({look.mark for look in looks.values()}) == len({look.color for look in looks.values()}) == 6
+    assert list(looks_of(["GRU", "LEM"])) == ["LEM", "GRU"]
+
+
+def test_what_is_smaller_is_said_beside_the_official_size():
+    official, said = {"width": 128, "clips": 57_000}, {"width": "{} units", "clips": "{} clips"}
+    assert reduced({"width": 128, "clips": 57_000, "other": 1}, official, said) == ""
+    assert reduced({"width": 16, "clips": 12_000}, official, said).endswith(
+        ": 16 units (128), 12 000 clips (57 000)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "said"), [(3, 3, "3 trainings"), (5, 3, "3 to 5 trainings"), (1, 1, "1 training")]
+)
+def test_of_how_many_trainings_a_median_is(seeds, others, said):
+    table = pd.DataFrame(
+        [
+            {"model": model, "seed": seed, "epoch": 1, "test": 0.5}
+            for model, count in (("LEM", seeds), ("GRU", others))
+            for seed in range(count)
+        ]
+    )
+    assert f"range of {said}: LEM 50.0" in told(table, ACCURACY)[2]

@@ -56,20 +56,22 @@ def test_numbers_of_the_public_code_stand_beside_no_stand_in(heard):
     assert heard.paper == {}
     assert heard.printed.model.tolist() == ["LEM", "LSTM", "one of twelve"]
     drawn = figure.plot(heard)
-    assert drawn.get_suptitle().startswith("Stand-in data: formant sweeps")
+    assert "Stand-in data: formant sweeps" in drawn.get_suptitle()
+    assert heard.data_part == ""
 
 
 def test_fewer_clips_than_all_are_called_a_reduced_scale(heard):
     real = dataclasses.replace(heard, stand_in="")
     clips = sum(heard.headline[f"clips for {part}"] for part in ("training", "validation", "test"))
-    assert figure.plot(real).get_suptitle() == f"Reduced scale: {clips} clips of 105 829"
+    above = figure.plot(real).get_suptitle()
+    assert above.startswith(f"Reduced scale, sizes of the public code in brackets: {clips} clips (105 829), ")
     assert "reduced scale" in heard.message
 
 
 class Whole:
     """What the whole collection is to the figure: mostly unknown clips, in the official division."""
 
-    split, stand_in, horizon, output_size = "official", "", 126, 12
+    split, stand_in, part, horizon, output_size = "official", "", "", 126, 12
 
     def __init__(self, *_, **__):
         draws = torch.Generator().manual_seed(0)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from curse_of_memory.papers.lem import heart_rate as figure
+from curse_of_memory.papers.lem._comparison_report import reduced
 from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks import HeartRate, available, heart_rate
@@ -108,7 +109,7 @@ def test_published_numbers_stand_beside_the_official_division_of_real_data_alone
     published = {figure.LOG, f"{figure.LOG} (full scale)"}
     assert data.printed is not None
     beside = dict(zip(data.printed.model, data.printed.division, strict=True))
-    assert "Reduced scale: 12 training windows for 5565, 10 steps for 4000" in drawn.get_suptitle()
+    assert "in brackets: 12 training windows (5565), 10 steps (4000), " in drawn.get_suptitle()
     lines = [sum(line.get_linestyle() == "-" for line in axis.lines) for axis in drawn.axes[1:]]
     if source == "real":
         assert data.paper == {"official division: LEM: test error (bpm)": 0.8539}
@@ -125,8 +126,9 @@ def test_published_numbers_stand_beside_the_official_division_of_real_data_alone
 
 
 def test_at_the_official_sizes_nothing_is_reduced():
-    assert figure._reduced(figure.OFFICIAL) == ""
-    assert figure._reduced(figure.OFFICIAL | {"units": 16}) == "Reduced scale: 16 units for 128"
+    assert reduced(figure.OFFICIAL, figure.OFFICIAL, figure.WORDS) == ""
+    smaller = figure.OFFICIAL | {"width": 16}
+    assert reduced(smaller, figure.OFFICIAL, figure.WORDS).endswith("in brackets: 16 units (128)")
 
 
 def test_the_log_is_that_of_the_public_code():

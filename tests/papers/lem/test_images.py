@@ -15,6 +15,7 @@ mpl.use("agg")
 
 from curse_of_memory.papers.lem import _comparison, _images, noisy_cifar10, psmnist, smnist
 from curse_of_memory.papers.lem._comparison import ACCURACY, run, selected
+from curse_of_memory.papers.lem._comparison_report import reduced
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
 from curse_of_memory.report.reference_numbers import reference
@@ -56,13 +57,14 @@ def test_the_presets_are_the_recipes_of_the_public_code():
     norms = {"smnist": 1.0, "psmnist": 1.1}
     for name in FIGURES:
         preset = presets()[name]
-        assert _images.reduced(name, preset) == ""
+        assert reduced(preset, _images.OFFICIAL[name], _images.WORDS) == ""
         assert (preset["dt"], preset["learning_rate"]) == (steps[name], rates[name])
         assert preset["falls"] == [100]
         assert preset.get("clip") == norms.get(name)
         assert "clip" not in presets()["noisy_cifar10"]
     smaller = presets()["noisy_cifar10"] | {"train_images": 9600}
-    assert _images.reduced("noisy_cifar10", smaller).endswith("in brackets: 9600 images for training (48000)")
+    said = reduced(smaller, _images.OFFICIAL["noisy_cifar10"], _images.WORDS)
+    assert said.endswith("in brackets: 9600 images for training (48 000)")
 
 
 @pytest.mark.parametrize(("name", "channels", "weights"), [

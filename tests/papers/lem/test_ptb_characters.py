@@ -35,7 +35,9 @@ def test_bits_per_character_stand_beside_those_of_ngrams():
     ]
     at_start = found.table.loc[found.table.epoch == 0].validation
     np.testing.assert_allclose(at_start, math.log2(tokens), rtol=0.15)  # it knows nothing yet
-    assert "Reduced scale, 3 000 characters" in found.message
+    assert (
+        "Reduced scale, sizes of the public code in brackets: 3000 characters (5 017 482), " in found.message
+    )
     assert "spelt" in figure.plot(found).get_suptitle()
     assert found.paper == {}
 

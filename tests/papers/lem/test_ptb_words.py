@@ -105,7 +105,7 @@ def test_frequencies_and_ngrams_stand_beside_them(words, texts):
 
 def test_a_reduced_scale_and_a_stand_in_are_said(words):
     assert words.message.startswith("Stand-in data")
-    assert "Reduced scale, 3 000 words of 30 kinds." in words.message
+    assert "in brackets: 3000 words (929 589), 30 of them told apart (10 000), " in words.message
     assert words.paper == {}
     above = figure.plot(words).get_suptitle()
     assert "Reduced scale" in above
@@ -114,13 +114,14 @@ def test_a_reduced_scale_and_a_stand_in_are_said(words):
 
 def test_the_readme_stands_beside_the_whole_recipe_on_the_text_alone(words, texts):
     label = "LEM: test perplexity"
+    whole = {"tokens": 929_589, "vocabulary": 10_000, "width": 256, "steps": 200_000}
     for stand_in, full, paper in (("", True, {label: 72.8}), ("", False, {}), ("grammar", True, {})):
         given = texts._replace(stand_in=stand_in)
-        found = shared.findings(words.table, given, shared.WORDS, 2, full=full)
+        scale = whole if full else whole | {"steps": 199_999}
+        found = shared.findings(words.table, given, shared.WORDS, 2, scale)
         assert found.paper == paper
         assert found.printed is not None
         assert ("README of the public code" in set(found.printed.model)) == bool(paper)
         assert found.message.startswith("Reduced scale") == (not full)
-    whole = {"tokens": 929_589, "vocabulary": 10_000, "width": 256, "steps": 200_000}
-    assert shared.is_full(shared.WORDS, whole)
-    assert not shared.is_full(shared.WORDS, whole | {"steps": 199_999})
+    assert shared.scale_of(shared.WORDS, whole | {"steps": 300_000}) == ""
+    assert shared.scale_of(shared.WORDS, whole | {"steps": 199_999}).endswith("199 999 updates (200 000)")
