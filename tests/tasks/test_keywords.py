@@ -237,6 +237,8 @@ def test_features_and_classes_are_those_of_the_clips_of_a_part(small_set):
     task = Keywords()
     assert (task.split, task.published, task.stand_in) == ("speakers", 12 * SPEAKERS, "")
     assert repr(task).startswith("Keywords('speakers', clips=")
+    assert task.part == f"{12 * SPEAKERS} of 105 829 clips"
+    assert Keywords(data="stand-in").part == ""
     clips = read_clips()
     for part, rows in zip(task.splits, speaker_split(clips), strict=True):
         assert part.targets.tolist() == clips.labels[rows].tolist()
@@ -269,7 +271,7 @@ def test_lists_name_what_validates_and_what_is_tested_and_all_else_is_for_traini
     collection(members)
     assert whole_collection() is not None
     task = Keywords(split, data=data)
-    assert (task.split, task.published) == ("official", 10)
+    assert (task.split, task.published, task.part) == ("official", 10, "")
     assert task.splits.test.targets.tolist() == task.splits.validation.targets.tolist() == [2, 0, 11]
     assert sorted(task.splits.train.targets.tolist()) == [0, 1, 2, 11]
     sounds = [read_wave(members[f"{word}/c_nohash_0.wav"], word) for word in ("yes", "cat", "go")]

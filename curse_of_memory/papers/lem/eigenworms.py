@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from curse_of_memory.papers.lem._comparison import ACCURACY, compared
-from curse_of_memory.papers.lem._comparison_report import draw, printed, told
+from curse_of_memory.papers.lem._comparison_report import SAID, draw, printed, reduced, told
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.tasks.eigenworms import STEPS, EigenWorms
@@ -14,6 +14,7 @@ __all__ = ["data", "plot"]
 OFFICIAL_STEP = "LEM, official Δt"
 README_MEAN, LOGGED_TEST, UNICORNN_TEST = 0.923, 38 / 39, 37 / 39
 LARGEST = "largest class"
+OFFICIAL = {"horizon": STEPS, "width": 32, "epochs": 50, "batch_size": 8}
 PUBLISHED = {
     "LEM, mean (README)": README_MEAN,
     "LEM, one run (log)": LOGGED_TEST,
@@ -115,7 +116,8 @@ def plot(data: FigureData) -> Figure:
     if not data.stand_in and data.parameters["division"] == "official":
         lines |= PUBLISHED
         logged = _logs(int(data.table.epoch.max()))
-    return draw(data, ACCURACY, lines, logged=logged)
+    scale = reduced(data.parameters, OFFICIAL, SAID | {"horizon": "{} steps at most"})
+    return draw(data, ACCURACY, lines, logged=logged, note=scale)
 
 
 def _logs(epochs: int) -> pd.DataFrame:
