@@ -178,7 +178,13 @@ def plot(data: FigureData) -> Figure:
     ends, looks = _bests(table), looks_of(trained.model)
     with plotting.style():
         figure, (left, right) = plotting.canvas(2, width=13, height=5.6)
-        draw_curves(left, trained, ERROR, looks)
+        draw_curves(left, trained, ERROR, {model: looks[model] for model in _neuron.MODELS})
+        public = rows(
+            trained, model=_neuron.PUBLIC
+        )  # jumps as the log does: marks would hide how alike they are
+        left.plot(
+            public.epoch, public.validation, color=looks[_neuron.PUBLIC].color, lw=1, label=_neuron.PUBLIC
+        )
         draw_logs(left, rows(table, model=LOG), ERROR)
         for tested, hollow in (("test_last", False), ("test_all", True)):
             draw_ends(right, ends.assign(test=ends[tested]), ERROR, looks, hollow=hollow)
