@@ -17,6 +17,7 @@ from curse_of_memory.report.printed_table import as_latex, as_markdown
 from curse_of_memory.report.record import Number, Record, Spread, comparison, record_text, spreads
 from curse_of_memory.tools.devices import device_name
 from curse_of_memory.tools.files import whole_file
+from curse_of_memory.tools.run_notes import run_notes
 from curse_of_memory.tools.versions import __version__, numeric_versions
 
 if TYPE_CHECKING:  # what is drawn comes from elsewhere
@@ -82,7 +83,7 @@ class FigureData:
     device : str
         Where: ``'cpu'``, or the name of the GPU.
     seconds : float
-        How long that took.
+        How long that took, with the runs that were kept from earlier batches.
     """
 
     name: str
@@ -202,7 +203,7 @@ def figure_data(
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             check_arguments(signature, bound.arguments)
-            started = time.perf_counter()
+            started = _seconds_with_kept_runs()
             findings = compute(*args, **kwargs)
             if unknown := set(findings.spread) - set(findings.headline):
                 raise ValueError(f"spread must be of numbers of the headline, got {sorted(unknown)}")
@@ -222,7 +223,7 @@ def figure_data(
                 stand_in_is_real=findings.stand_in_is_real,
                 data_part=findings.data_part,
                 device=device_name(bound.arguments["device"]),
-                seconds=time.perf_counter() - started,
+                seconds=_seconds_with_kept_runs() - started,
             )
 
         figure = cast("FigureFunction[Asked]", wrapper)  # which it is with the attribute that follows
@@ -230,6 +231,12 @@ def figure_data(
         return figure
 
     return decorate
+
+
+def _seconds_with_kept_runs() -> float:
+    """Return a clock that has gone on, too, by the time of all runs that earlier batches have made."""
+    notes = run_notes()
+    return time.perf_counter() + (notes.kept_seconds if notes else 0.0)
 
 
 def _name_of(module: str) -> str:

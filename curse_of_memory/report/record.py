@@ -105,7 +105,7 @@ class Record:
     device : str
         Where it was computed: ``cpu``, or the name of the GPU.
     seconds : float
-        How long that took.
+        How long that took, with the runs that were kept from earlier batches.
     versions : mapping of str to str
         Of the packages that compute and draw.
     created : str

@@ -102,9 +102,15 @@ class RunNotes:
     ----------
     path : Path
         The file that the batch has made.
+
+    Attributes
+    ----------
+    kept_seconds : float
+        How long all runs took that were kept from earlier batches and found by this process.
     """
 
     def __init__(self, path: Path):
+        self.kept_seconds = 0.0
         self._path = path
         self._lock = threading.RLock()
         self._depth, self._began, self._written = 0, time.monotonic(), 0.0
@@ -129,9 +135,10 @@ class RunNotes:
                     self._write(now=True)
                     self._done = self._runs = self._before = 0
 
-    def ended(self, *, before: bool = False) -> None:
-        """Note that a run of the series has ended, or that it was kept from `before`."""
+    def ended(self, *, before: bool = False, seconds: float = 0.0) -> None:
+        """Note that a run of the series has ended, or was kept from `before` and had taken `seconds`."""
         with self._lock:
+            self.kept_seconds += seconds if before else 0.0
             if self._depth == 1:
                 self._done += 1
                 self._before += before

@@ -280,10 +280,10 @@ def kept_outcomes(calls: Sequence[Call], jobs: int | None) -> Generator[tuple[Ca
         ends = outcomes(calls, jobs) if kept is None else _kept_or_made(kept, calls, jobs)
         with contextlib.closing(ends):
             for call, outcome in ends:
-                before = isinstance(outcome, _Found)
+                found = outcome if isinstance(outcome, _Found) else None
                 if notes is not None:
-                    notes.ended(before=before)
-                yield call, outcome.value if isinstance(outcome, _Found) else outcome
+                    notes.ended(before=found is not None, seconds=found.seconds if found else 0.0)
+                yield call, found.value if found else outcome
 
 
 class _Found(Ended):

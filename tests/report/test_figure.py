@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 
 mpl.use("agg")
 
+from curse_of_memory.report import figure
 from curse_of_memory.report import record as schema
 from curse_of_memory.report.figure import FigureData, Findings, Spread, figure_data, spreads
 from curse_of_memory.report.printed_table import as_latex, as_markdown
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.theory import bias
 from curse_of_memory.theory.stability import crossing
+from curse_of_memory.tools.run_notes import RunNotes, make_notes
 
 EPS = float(np.finfo(float).eps)
 steady = settings(derandomize=True, deadline=None, max_examples=40)
@@ -93,6 +95,21 @@ def test_a_figure_says_whether_what_stands_in_is_real_and_how_much_was_read(tmp_
     other().save(tmp_path, drawing())
     record = schema.read_record(tmp_path / "read.json", "somewhere/read")
     assert (record.stand_in_is_real, record.data_part) == (True, "half of them")
+
+
+def test_the_time_of_a_figure_has_that_of_the_runs_that_were_kept(monkeypatch, tmp_path):
+    notes = RunNotes(tmp_path / "notes")
+    make_notes(tmp_path / "notes")
+    monkeypatch.setattr(figure, "run_notes", lambda: notes)
+
+    @figure_data("somewhere/read", title="A figure", source="a paper, figure 1")
+    def other(*, seed: int = 0, device: str = "cpu") -> Findings:
+        notes.ended(before=True, seconds=1000.0)
+        notes.ended()
+        return Findings(TABLE, "m", {"one": 1.0})
+
+    assert 1000 <= other().seconds < 1100
+    assert 1000 <= other().seconds < 1100  # those of the second time alone
 
 
 def compute(*, seed: int = 0, device: str = "cpu") -> Findings:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import time
 
 import joblib
 import numpy as np
@@ -51,8 +52,8 @@ class Batch:
         """Begin as another kernel would."""
         kept_runs.kept_runs.cache_clear()
         joblib.memory._FUNCTION_HASHES.clear()  # what joblib knows of functions that this process has called
-        notes = RunNotes(self.notes)
-        self._monkeypatch.setattr(kept_runs, "run_notes", lambda: notes)
+        self.own = RunNotes(self.notes)
+        self._monkeypatch.setattr(kept_runs, "run_notes", lambda: self.own)
 
     def made(self):
         """Return the runs that were made since the last time."""
@@ -109,6 +110,20 @@ def test_what_has_ended_is_not_made_again_and_comes_in_order(batch):
     assert batch.made() == ["2"]
     assert run_grid(doubled, values(batch, 1, 3)).twice.tolist() == [2, 6]
     assert batch.made() == []
+
+
+def slept(x, log):
+    time.sleep(x)
+    return doubled(x, log)
+
+
+def test_how_long_kept_runs_took_is_known_of_them(batch):
+    run_all(slept, values(batch, 0.05, 0.1))
+    assert batch.own.kept_seconds == 0
+    batch.again()
+    run_all(slept, values(batch, 0.05, 0.1, 0.02))
+    assert 0.15 < batch.own.kept_seconds < 10
+    assert batch.made() == ["0.05", "0.1", "0.02"]
 
 
 def test_equal_values_of_another_type_are_other_runs(batch):
