@@ -234,7 +234,9 @@ def fetch_form(name: str) -> dict[str, Path]:
     # downloaded is the last one that has addresses
     last = ([form for form in forms if all(files[key].urls for key in form)] or forms)[-1]
     form = _lying_form(name) or last
-    instead = () if form != last else [files[other[0]] for other in forms if other != last]
+    # of each other form the first file that is not here, of which the rest may be
+    lacking = [next((key for key in other if _lying(files[key]) is None), other[0]) for other in forms]
+    instead = [files[key] for key, other in zip(lacking, forms, strict=True) if form == last != other]
     return {key: fetch(files[key], *instead) for key in form}
 
 

@@ -207,6 +207,15 @@ def test_where_nothing_is_all_forms_are_named_and_made_worms_stand_in(machine):
     assert machine.asked == []
 
 
+def test_half_of_the_files_are_not_said_to_be_away(put):
+    put("EigenWorms_TRAIN.ts", ts(TRAIN, LABELS[:128]))
+    with pytest.raises(
+        FileNotFoundError, match=r"EigenWorms_TEST\.ts' or .*EigenWorms_TRAIN\.arff"
+    ) as refusal:
+        EigenWorms()
+    assert "EigenWorms_TRAIN.ts" not in str(refusal.value)
+
+
 def test_steps_are_taken_evenly(machine):
     whole = EigenWorms(data="stand-in").splits.test.inputs
     for horizon, stride in ((900, 1), (10**6, 1), (300, 3), (299, 4)):

@@ -299,6 +299,8 @@ class Short(Tiny):
         ({"text": TEXT[None]}, r"text must be two tokens or more, \(tokens,\), got \(1, 700\)"),
         ({"validation": TEXT[:0]}, r"validation must be two tokens or more, .* got \(0,\)"),
         ({"validation": TEXT.double()}, "validation must be whole numbers, got float64"),
+        ({"text": TEXT.to_sparse()}, "text must be a tensor of tokens with all its values, got sparse_coo"),
+        ({"text": TEXT.to("meta")}, "text must be .* with all its values, got one without values"),
         ({"text": TEXT == 1}, "text must be whole numbers, got bool"),
         ({"text": TEXT.numpy().astype(str)}, "text must be a tensor of tokens, got an array of <U"),
         ({"text": TEXT.numpy() / 2}, "text must be whole numbers, got float64"),

@@ -130,6 +130,9 @@ def _tensor(name: str, given: object, what: str) -> Tensor:
         given = torch.from_numpy(given)
     if not isinstance(given, Tensor):
         raise TypeError(f"{name} must be a tensor of {what}, got {type(given).__name__}")
+    if given.layout != torch.strided or given.is_meta:
+        kind = "one without values" if given.is_meta else str(given.layout).removeprefix("torch.")
+        raise TypeError(f"{name} must be a tensor of {what} with all its values, got {kind}")
     return given
 
 
