@@ -85,11 +85,11 @@ def windows_of(recordings: Recordings, division: str, seed: int) -> Windows:
     Raises
     ------
     ValueError, TypeError
-        For another division or an ill seed.
+        For another division or an ill seed, or recordings of which a part has no windows.
     """
     draws = drawn_by(seed)
     by_chance = checks.one_of("division", division, DIVISIONS) == "official"
-    count = (recordings.signals.shape[1] - LENGTH) // (EVERY * RATE) + 1
+    count = max(0, (recordings.signals.shape[1] - LENGTH) // (EVERY * RATE) + 1)
     labels = recordings.rates[:, LABELLED::EVERY][:, :count]
     patient, place = np.nonzero(np.isfinite(labels))
     part = (
@@ -97,6 +97,9 @@ def windows_of(recordings: Recordings, division: str, seed: int) -> Windows:
         if by_chance
         else _divided(len(labels), draws.permutation)[patient]
     )
+    for one in PARTS:
+        if not (part == one).any():
+            raise ValueError(f"recordings must have windows for {one}, got none of {len(part)}")
     return Windows(patient, place, labels[patient, place], part)
 
 

@@ -28,8 +28,10 @@ def balanced(labels: np.ndarray, rows: np.ndarray, size: int | None, *, fewer: b
     Raises
     ------
     ValueError
-        For more than there are.
+        For more than there are, or a split without images.
     """
+    if not len(rows):
+        raise ValueError(f"the split must have images, got none of {len(labels)}")
     if size is None:
         return rows
     if fewer:

@@ -10,7 +10,7 @@ import torch
 from curse_of_memory.tasks import HeartRate, available
 from curse_of_memory.tasks.data_files import FILES, find
 from curse_of_memory.tasks.heart_pulses import made_recordings
-from curse_of_memory.tasks.heart_recordings import RATE, read_recordings, read_table
+from curse_of_memory.tasks.heart_recordings import RATE, Recordings, read_recordings, read_table
 from curse_of_memory.tasks.heart_windows import (
     DIVISIONS,
     PARTS,
@@ -295,6 +295,19 @@ def test_patients_are_in_one_part_only(made):
     assert set.union(*of) == set(range(53))
     assert np.array_equal(windows_of(made, "patients", 0).part, windows.part)
     assert not np.array_equal(windows_of(made, "patients", 1).part, windows.part)
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+@pytest.mark.parametrize(
+    ("patients", "samples", "seconds", "first"),
+    [(1, 4000, 32, 60.0), (53, 3999, 32, 60.0), (53, 4000, 31, 60.0), (53, 4000, 32, np.nan)],
+)
+def test_recordings_of_which_a_part_has_no_windows_are_refused(division, patients, samples, seconds, first):
+    """One window, or none: too short a wave, too few seconds, a monitor that shows nothing."""
+    rates = np.full((patients, seconds), first)
+    few = Recordings(np.zeros((patients, samples, 2), np.float32), rates)
+    with pytest.raises(ValueError, match=r"recordings must have windows for \w+, got none"):
+        windows_of(few, division, 0)
 
 
 def test_windows_can_be_divided_otherwise_without_reading_again(small_bidmc):

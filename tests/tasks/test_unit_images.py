@@ -246,3 +246,12 @@ def test_an_image_is_asked_for_by_one_number(small_mnist, small_cifar):
     for shape in ((0,), (3, -1), (2.5,)):
         with pytest.raises((ValueError, TypeError), match="shape must be"):
             PublicStream().normal(*shape)
+
+
+def test_a_split_without_images_is_refused(write, formats, cifar_batches):
+    """Of the twenty images of one file none is held out."""
+    for name in ("test_batch", "data_batch_3"):
+        write("cifar10", name, formats.cifar_batch(*cifar_batches[name]))
+    assert len(NoisyImages("train", horizon=40)) == 20
+    with pytest.raises(ValueError, match="the split must have images, got none of 20"):
+        NoisyImages("validation", horizon=40)
