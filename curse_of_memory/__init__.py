@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr_
     from curse_of_memory.measure import memory_report as memory_report
     from curse_of_memory.measure import perturbation_curve as perturbation_curve
     from curse_of_memory.measure import stability_margin as stability_margin
+    from curse_of_memory.nn.seats import eviction as eviction
     from curse_of_memory.nn.seats.expire_span import add_expire_span as add_expire_span
     from curse_of_memory.nn.seats.expire_span import load_expire_span as load_expire_span
     from curse_of_memory.theory import bias as bias
@@ -85,6 +86,7 @@ _HOMES = {
     "gradient_norms": "curse_of_memory.measure:gradient_norms",
     "stability_margin": "curse_of_memory.measure:stability_margin",
     "perturbation_curve": "curse_of_memory.measure:perturbation_curve",
+    "eviction": "curse_of_memory.nn.seats.eviction",
     "add_expire_span": "curse_of_memory.nn.seats.expire_span:add_expire_span",
     "load_expire_span": "curse_of_memory.nn.seats.expire_span:load_expire_span",
 }

@@ -15,12 +15,12 @@ import curse_of_memory as com
 # Frozen: removing or renaming one of these breaks other people's code and must be meant.
 PUBLIC = {
     "": {
-        "SequenceMap", "add_expire_span", "balanced_truncation", "bias", "decay", "exponential_sums", "fit",
-        "fit_expected", "fit_exponential_sum", "gradient_norms", "hankel_singular_values",
-        "load_expire_span", "losses", "measure",
-        "memory_function", "memory_report", "nn", "papers", "perturbation_curve", "plateau_time",
-        "reparameterizations", "stability_margin", "stability_radius", "sweep", "targets", "tasks",
-        "training", "weighted_lower_bound", "worst_case_curve", "worst_case_error",
+        "SequenceMap", "add_expire_span", "balanced_truncation", "bias", "decay", "eviction",
+        "exponential_sums", "fit", "fit_expected", "fit_exponential_sum", "gradient_norms",
+        "hankel_singular_values", "load_expire_span", "losses", "measure", "memory_function",
+        "memory_report", "nn", "papers", "perturbation_curve", "plateau_time", "reparameterizations",
+        "stability_margin", "stability_radius", "sweep", "targets", "tasks", "training",
+        "weighted_lower_bound", "worst_case_curve", "worst_case_error",
     },
     "theory.targets": {
         "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
@@ -75,6 +75,7 @@ PUBLIC = {
         "RNN", "S4D", "SSM", "SequenceStack", "TCN",
     },
     "nn.seats.expire_span": {"add_expire_span", "load_expire_span"},
+    "nn.seats.eviction": {"HeavyHitters", "Rule", "Sinks", "Window", "apply", "certify", "compare"},
     "nn.seats.seat": {"Seat"},
     "tasks": {
         "Adding", "AttentionApproximation", "Batch", "Copying", "EigenWorms", "FitzHughNagumo", "HeartRate",
