@@ -11,10 +11,12 @@ Cost.       Of a block: its projections, and M times the memories that are alive
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from curse_of_memory.nn._torch_private import is_transformed
 from curse_of_memory.nn.attention.positions import rotated_to
@@ -119,7 +121,8 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
         raise TypeError('state has keys and values, but this attention keeps states: set kept = "keys"')
     memories = _stored(attention, law, state, reading, keeps_states)
     # what torch.func transforms has no numbers to decide by; masks alone answer the same
-    deletes = attention.deletes and not is_transformed(x)
+    transformed = any(is_transformed(t) for t in (x, *attention.parameters()))
+    deletes = attention.deletes and not transformed
     answers, lives, spans, charges = [], [], [], []
     read = state.steps
     for block in x.split(attention.block, 1) if x.shape[1] else [x]:
@@ -236,7 +239,9 @@ def _attended(attention, law: Law, q: Tensor, memories: _Memories, reading: Read
     # softmax of nothing is NaN: such a row answers zero
     bias = bias.masked_fill(empty, 0.0)
     dropout = attention.dropout if attention.training else 0.0
-    a = nn.functional.scaled_dot_product_attention(q, memories.keys, memories.values, bias, dropout)
+    # of torch's ways one alone has a forward derivative
+    with sdpa_kernel(SDPBackend.MATH) if is_transformed(q) else nullcontext():
+        a = nn.functional.scaled_dot_product_attention(q, memories.keys, memories.values, bias, dropout)
     a = a.masked_fill(empty, 0.0)
     return attention.out(a.transpose(1, 2).flatten(2)), live
 

@@ -66,6 +66,8 @@ class ExpireSpan(Law):
     [0, 10, 27]
     """
 
+    max_span: int
+
     def __init__(
         self,
         max_span: int,

@@ -14,6 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.seeding import DRAWN
 from curse_of_memory.nn.forgetting.law import Law, ages_at_queries
 from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid, spans_of
@@ -121,6 +122,8 @@ class AdaptiveSpan(Law):
         For an option out of its range.
     """
 
+    max_span: int
+
     def __init__(
         self,
         max_span: int,
@@ -148,7 +151,9 @@ class AdaptiveSpan(Law):
     @property
     def span_of_heads(self) -> Tensor:
         """The spans z_h = L σ(b_h), ``(heads or 1,)``, in steps."""
-        return spans_of(self.logits, self.max_span, self.ramp)
+        spans = spans_of(self.logits, self.max_span, self.ramp)
+        inputs.refuse_nan("spans of AdaptiveSpan", spans)
+        return spans
 
     def log_mask(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor:
         """Return the logarithm of the trapezoid of every head."""
