@@ -353,7 +353,16 @@ def _kind(path: Path) -> str:
 
 def _places(path: str) -> Iterator[Path]:
     """Yield where something lies: in the folder that the variable names, and in the cache."""
-    return (place for place in _candidates(path) if os.path.lexists(place))
+    return filter(_is_there, _candidates(path))
+
+
+def _is_there(place: Path) -> bool:
+    """Return whether there is anything at a place; what may not be looked at is an error, and not absent."""
+    try:
+        place.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _candidates(path: str) -> Iterator[Path]:

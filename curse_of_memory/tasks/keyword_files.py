@@ -1,5 +1,6 @@
 """The published files of Speech Commands: their archives, their lists, and what names of clips say."""
 
+import os
 import re
 import tarfile
 from collections import Counter
@@ -185,15 +186,27 @@ def opened_collection() -> Iterator[Collection]:
     ------
     ValueError, FileNotFoundError
         For a damaged archive; or as :func:`curse_of_memory.tasks.data_files.fetch` does.
+    OSError
+        If a file or folder may not be read.
     """
     path = whole_collection() or fetch(FILES[SET]["whole"])
     if path.is_dir():
-        names = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+        names = sorted(file.relative_to(path).as_posix() for file in _files_below(path))
         yield Collection(str(path), names, lambda name: (path / name).read_bytes())
         return
     with opened_tar(path) as archive:
         members = {_name(member): member for member in archive if member.isfile()}
         yield Collection(str(path), list(members), lambda name: member_of(archive, members[name]))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files in a folder and in those below it; one that may not be looked into is an error."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        yield from filter(Path.is_file, (Path(place, name) for name in names))
 
 
 def divided(collection: Collection) -> dict[str, list[str]]:

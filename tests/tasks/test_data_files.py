@@ -152,6 +152,44 @@ def test_what_stands_in_the_place_of_a_file_and_is_none_is_refused_by_name(machi
         assert "\n" not in str(refusal.value)
 
 
+@pytest.fixture
+def nobody(machine, tmp_path_factory):
+    """Tests that are run by somebody who may read everything are run by somebody who may not."""
+    user, base = os.geteuid(), tmp_path_factory.getbasetemp()
+    if user:
+        yield
+        return
+    own = [folder for folder in (machine.data, *machine.data.parents) if base.parent in folder.parents]
+    modes = {folder: folder.stat().st_mode for folder in (*own, base.parent)}
+    for folder, mode in modes.items():
+        folder.chmod(mode | 0o055)
+    os.seteuid(65534)
+    try:
+        if not os.access(machine.data, os.R_OK, effective_ids=True):
+            pytest.skip("nobody else may read temporary files here")
+        yield
+    finally:
+        os.seteuid(user)
+        for folder, mode in modes.items():
+            folder.chmod(mode)
+
+
+@pytest.fixture(params=["file", "folder"])
+def closed(request, machine):
+    """A file, or the folder in which it is, that may not be read."""
+    place = put(machine.data)
+    closed = place if request.param == "file" else place.parent
+    closed.chmod(0)
+    yield closed
+    closed.chmod(0o755)
+
+
+def test_what_may_not_be_read_is_not_taken_for_absent(machine, closed, nobody):
+    with pytest.raises(PermissionError, match=str(closed)):
+        fetch(FILE)
+    assert machine.asked == []
+
+
 @pytest.mark.parametrize("what", NO_FILES)
 def test_what_stands_in_the_place_of_a_folder_and_is_none_is_refused_by_name(machine, what):
     make, told = NO_FILES[what]
