@@ -1,6 +1,7 @@
 """Training one model on sampled batches, with early stopping and checkpoints."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
-from curse_of_memory.protocols import Task
+from curse_of_memory.nn.building.inputs import NotFiniteError
+from curse_of_memory.protocols import Task, remembers
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.training.batches import Batches
+from curse_of_memory.training.charges import Charged, ChargedAnswer, check_charged, laws_of, not_a_number
 from curse_of_memory.training.checkpoints import identity, weights_of
 from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.data_sets import Data
@@ -71,7 +74,9 @@ def fit(
     ----------
     model : torch.nn.Module
         Maps inputs, ``(batch, time, channel)`` or what else `task` gives, to answers that `loss` takes; it is
-        moved to `device`.
+        moved to `device`. Of one that forgets by a law (:mod:`curse_of_memory.nn.forgetting`) the price of
+        memory, a mean over steps and sequences, is descended with the loss, and not told: training calls its
+        ``remember`` (:class:`curse_of_memory.protocols.Remembering`).
     task
         Anything with ``sample(size, seed=, device=, dtype=)`` that returns inputs and targets, of which every
         step draws a fresh batch. Or data: a pair ``(inputs, targets)`` of arrays or tensors over sequences,
@@ -171,10 +176,11 @@ def fit(
     Raises
     ------
     ValueError, TypeError
-        For bad numbers, data that are none, a model without weights to train, or one that in evaluation is
-        random, keeps state between calls or mixes the sequences of a batch (it is tried on four), a loss that
-        is no real number, a checkpoint that is damaged, foreign or of another run, or a batch or validation
-        set that the processes cannot share evenly.
+        For bad numbers, data that are none, a model without weights to train, with a law of forgetting whose
+        price it does not say, or one that in evaluation is random, keeps state between calls or mixes the
+        sequences of a batch (it is tried on four), a loss that is no real number, a checkpoint that is
+        damaged, foreign or of another run, or a batch or validation set that the processes cannot share
+        evenly.
 
     Notes
     -----
@@ -213,6 +219,7 @@ def fit(
     seed = checks.seed("seed", seed)
     falls = checked_schedule(schedule)
     dtype = trained_dtype(model)
+    check_charged(model)
     loss = TemporallyWeightedMSE() if loss is None else loss
     for name, function in {"loss": loss, "output": output, "watch": watch}.items():
         if function is not None and not callable(function):
@@ -260,19 +267,29 @@ def fit(
     file = checkpoint_of(checkpoint, "a fit", settings, [model], decides, place.device, alone=fabric is None)
     every = settings["validate_every"]
     run = RunState(model, optimizer, scheduler, batches, every, file, place, selects, lines)
-    network, stepper = place.set_up(model, optimizer)
+    forgets = remembers(model) or bool(laws_of(model))
+    network, stepper = place.set_up(Charged(model) if forgets else model, optimizer)
 
-    def answer(inputs: Tensor) -> Tensor:
-        answers = sequence_of(network(inputs), output)
+    def ask(inputs: Tensor) -> ChargedAnswer:
+        return network(inputs) if forgets else ChargedAnswer(network(inputs), None)
+
+    def sequence_in(known: ChargedAnswer) -> Tensor:
+        answers = sequence_of(known.answer, output)
         wide = torch.promote_types(answers.dtype, torch.float32)  # errors of short numbers are not short
         return answers.to(wide)
 
     def loss_of(inputs: Tensor, targets: Tensor) -> BatchLoss:
-        return BatchLoss(real_number(loss(answer(inputs), targets)))
+        known = ask(inputs)
+        if known.answer is None and forgets:
+            return BatchLoss(not_a_number(model), known.price)
+        return BatchLoss(real_number(loss(sequence_in(known), targets)), known.price)
 
     def values(pair: Sequence[Tensor] | Unread, metrics: Sequence[Metric]) -> list[float]:
         network.eval()
-        found = evaluated(answer, pair, metrics, place, evaluation_size)
+        try:
+            found = evaluated(lambda x: sequence_in(ask(x)), pair, metrics, place, evaluation_size)
+        except NotFiniteError:
+            found = [metric.over([math.nan], [1], place) for metric in metrics]
         network.train()
         return found
 

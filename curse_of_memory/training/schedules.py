@@ -1,15 +1,26 @@
-"""How the learning rate of a run falls: on plateaus, along a cosine, at given epochs, or not at all."""
+"""How the learning rate of a run falls: on plateaus, along a cosine, at given epochs, or not at all.
 
+Warm-up.    Over the first k steps it rises in a line: step i = 0, 1, … has (i + 1)/k of it. Then it falls as
+            ever, along a cosine over the steps that are left.
+"""
+
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, MultiStepLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LambdaLR,
+    LRScheduler,
+    MultiStepLR,
+    ReduceLROnPlateau,
+)
 
 from curse_of_memory.tools import checks
 from curse_of_memory.training import settings
 
-__all__ = ["SCHEDULES", "checked_schedule", "scheduler_of"]
+__all__ = ["SCHEDULES", "checked_schedule", "checked_warmup", "scheduler_of"]
 
 SCHEDULES = (*settings.SCHEDULES, "constant")
 """The schedules that have names; a list of epochs is one, too."""
@@ -38,8 +49,30 @@ def checked_schedule(given: str | Sequence[int]) -> Schedule:
     raise TypeError(f"schedule must be one of {names}, or a list of epochs, got {checks.shown(given)}")
 
 
+def checked_warmup(given: int, schedule: Schedule, steps: int) -> int:
+    """Return how many steps a warm-up has; refuse one that is longer than the run, or for a plateau.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is no whole number, below zero, `steps` or more, or the `schedule` waits for plateaus.
+    """
+    warmup = checks.whole_number("warmup", given, least=0)
+    if warmup and schedule == "plateau":
+        raise ValueError("warmup must be 0 with the schedule 'plateau', which has no steps of its own")
+    if warmup and warmup >= steps:
+        raise ValueError(f"warmup must be below steps = {steps}, got {warmup}")
+    return warmup
+
+
 def scheduler_of(
-    schedule: Schedule, optimizer: Optimizer, *, steps: int, epoch: int, decay_patience: int
+    schedule: Schedule,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    epoch: int,
+    decay_patience: int,
+    warmup: int = 0,
 ) -> LRScheduler:
     """Return the scheduler of torch; all but that of a plateau are stepped at each step of the run.
 
@@ -53,7 +86,20 @@ def scheduler_of(
         Of the run, and of each of its epochs.
     decay_patience : int
         Of the plateau.
+    warmup : int
+        Steps over which it rises; for no plateau.
     """
+    if warmup:
+        falls = [] if isinstance(schedule, str) else [number * epoch for number in schedule]
+
+        def share(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            if schedule == "cosine":
+                return (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+            return 0.1 ** sum(step >= fall for fall in falls)
+
+        return LambdaLR(optimizer, share)
     if schedule == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     if schedule == "plateau":

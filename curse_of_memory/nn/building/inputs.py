@@ -20,6 +20,7 @@ from curse_of_memory.nn.building.own_precision import first_weight, under_autoca
 from curse_of_memory.tools import checks
 
 __all__ = [
+    "NotFiniteError",
     "all_finite",
     "dropout_probability",
     "guarded",
@@ -234,18 +235,22 @@ def nan_where(reached: Tensor, y: Tensor) -> Tensor:
     return y + unknown.reshape(*reached.shape, *[1] * (y.ndim - reached.ndim))
 
 
+class NotFiniteError(ValueError):
+    """Numbers are NaN or infinite where a layer needs finite ones; in a training, it has diverged."""
+
+
 def refuse_nan(name: str, t: Tensor) -> None:
     """Refuse a tensor with NaN or inf in it, where there are numbers to look at.
 
     Raises
     ------
-    ValueError
+    NotFiniteError
         If one is found. In what torch traces or transforms nobody looks.
     """
     if torch.compiler.is_compiling() or is_transformed(t) or t.device.type == "meta" or all_finite(t):
         return
     if not t.isfinite().all():
-        raise ValueError(f"{name} must be finite numbers, got NaN or inf")
+        raise NotFiniteError(f"{name} must be finite numbers, got NaN or inf")
 
 
 def _state_nan_where(reached: Tensor, state):

@@ -111,6 +111,11 @@ class Law(nn.Module):
         """Return the price of memory of a block of queries, ``(batch,)``; None if memory is free."""
         return None
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether memory costs anything: :meth:`charge` is there, and no attribute ``price`` is zero."""
+        return type(self).charge is not Law.charge and bool(getattr(self, "price", 1.0))
+
     def spans(self, notes: Tensor) -> Tensor | None:
         """Return the span of each memory, ``(batch, memory)``, in steps; None if the law has none."""
         return None

@@ -21,6 +21,7 @@ from curse_of_memory.training.batched.group import Group, SweptLoss, Watch, stac
 from curse_of_memory.training.batched.lockstep import Lockstep
 from curse_of_memory.training.batched.losses import IGNORED, ExpectedLosses, SampledLosses, Score
 from curse_of_memory.training.batched.standing import Standing
+from curse_of_memory.training.charges import laws_of
 from curse_of_memory.training.checkpoints import identity
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.settings import SCHEDULES, checked_settings
@@ -141,8 +142,9 @@ def sweep(
     ValueError, TypeError
         For bad numbers, lists that have not one entry per model, a model that cannot be stacked, answers in
         ``run_many`` otherwise than by itself (it is tried on a few sequences, alone and beside others) or is
-        given twice, a loss of another kind, models whose expected loss is asked for and that are nonlinear or
-        answer otherwise than by their ``kernel()``, or a checkpoint that belongs to another sweep.
+        given twice, a law of forgetting with a price or random shortening, a loss of another kind, models
+        whose expected loss is asked for and that are nonlinear or answer otherwise than by their
+        ``kernel()``, or a checkpoint that belongs to another sweep.
 
     Notes
     -----
@@ -267,6 +269,12 @@ def _models(models: object, expected: bool) -> tuple[list[nn.Module], list[Stack
         weights = list(model.parameters())
         if not any(p.requires_grad for p in weights):
             raise ValueError("models must have weights to train, but all of one are frozen")
+        for law in laws_of(model):
+            if law.is_priced or law.shortens:
+                raise ValueError(
+                    f"models must have no law with a price or random shortening, got {type(law).__name__}; "
+                    "use training.fit"
+                )
         if any(p.dtype in (torch.float16, torch.bfloat16) for p in weights):
             raise TypeError("models must have weights of float32 or float64; training.fit takes shorter ones")
         if expected and not has_linear_memory(model):

@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from curse_of_memory.nn.building.inputs import NotFiniteError
 from curse_of_memory.protocols import can_run_chunks, remembers
+from curse_of_memory.training.charges import not_a_number
 
 __all__ = ["ChunkAnswer", "Chunks", "answer_chunk", "check_run"]
 
@@ -24,6 +26,9 @@ class ChunkAnswer(NamedTuple):
         How many memories each step sees.
     spans : tuple of Tensor of shape ``(rows, time)``, or None
         For each layer, for how long each step is kept; none where its law has no spans.
+    lost : bool
+        Whether there is no answer, because numbers have become NaN or infinite in between: logits and price
+        are NaN then, single numbers that depend on all weights.
     """
 
     y: Tensor
@@ -31,6 +36,7 @@ class ChunkAnswer(NamedTuple):
     price: Tensor | None = None
     live: Tensor | None = None
     spans: tuple[Tensor | None, ...] = ()
+    lost: bool = False
 
 
 class Chunks(nn.Module):
@@ -41,8 +47,13 @@ class Chunks(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor, state: Any) -> ChunkAnswer:
-        """Return the answer of the model to a chunk `x` that follows on `state`."""
-        return answer_chunk(self.model, x, state)
+        """Return the answer of the model to a chunk `x` that follows on `state`, or that it is lost."""
+        try:
+            return answer_chunk(self.model, x, state)
+        except NotFiniteError:
+            # in this form, so that other processes do not wait for the gradients of this one
+            nan = not_a_number(self.model)
+            return ChunkAnswer(nan, state, nan if remembers(self.model) else None, lost=True)
 
 
 def check_run(model: nn.Module) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import stream
 from curse_of_memory.training.averaged_weights import AveragedWeights
+from curse_of_memory.training.charges import check_charged
 from curse_of_memory.training.checkpoints import identity, weights_of
 from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.demands import check_answers, trained_dtype
@@ -20,7 +21,7 @@ from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import OneProcess, processes
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
-from curse_of_memory.training.schedules import checked_schedule, scheduler_of
+from curse_of_memory.training.schedules import checked_schedule, checked_warmup, scheduler_of
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.streams.chunks import ChunkAnswer, Chunks, answer_chunk, check_run
 from curse_of_memory.training.streams.rows import Rows, side_by_side
@@ -49,6 +50,7 @@ def fit_stream(
     chunk: int = 70,
     learning_rate: float = 0.001,
     schedule: str | Sequence[int] = "constant",
+    warmup: int = 0,
     penalty: float = 0.0,
     clip: float = 0.5,
     validate_every: int = 200,
@@ -99,6 +101,9 @@ def fit_stream(
     schedule : {'constant', 'cosine', 'plateau'} or sequence of int
         How the learning rate falls, as :func:`curse_of_memory.training.fit` has it: not at all, along a
         cosine, tenfold after 10 validations without a better one, or tenfold after each of these steps.
+    warmup : int
+        Steps over which the learning rate first rises in a line, to its full value at the last of them. A
+        cosine goes over the steps that are left. Not with a plateau.
     penalty : float
         λ of λ/2 |w|², which is added to the loss per token; training losses are told without it.
     clip : float
@@ -194,12 +199,14 @@ def fit_stream(
     learning_rate = checks.positive("learning_rate", learning_rate)
     seed = checks.seed("seed", seed)
     falls = checked_schedule(schedule)
+    warmup = checked_warmup(warmup, falls, count)
     selects = metric_of(checks.one_of("metric", metric, METRICS), token_loss)
     if (labels is None) != (validation_labels is None):
         missing = "labels" if labels is None else "validation_labels"
         raise ValueError(f"{missing} must be given, too, or neither of labels and validation_labels")
     dtype = trained_dtype(model)
     check_run(model)
+    check_charged(model)
     learnt = checked_stream("text", text, labels, dtype)
     unseen = checked_stream("validation", validation, validation_labels, dtype)
     if validation_rows > len(unseen):
@@ -213,7 +220,7 @@ def fit_stream(
     model.to(place.device)
     check_targets(model, place.device, text=learnt, validation=unseen)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    scheduler = scheduler_of(falls, optimizer, steps=count, epoch=1, decay_patience=PLATEAU)
+    scheduler = scheduler_of(falls, optimizer, steps=count, epoch=1, decay_patience=PLATEAU, warmup=warmup)
     average = AveragedWeights(model, average_after, average_from)
 
     settings |= {"seed": seed, "learning_rate": learning_rate, "penalty": penalty}
@@ -222,7 +229,9 @@ def fit_stream(
     settings |= {"validation": unseen.name, "schedule": falls}
     settings |= {"steps": count} if falls == "cosine" else {}
     settings |= {} if metric == "loss" else {"metric": metric}
+    settings |= {"warmup": warmup} if warmup else {}
     decides = {"text": learnt, "validation": unseen, "steps": count, "schedule": falls, "metric": metric}
+    decides |= {"warmup": warmup}
     decides |= {"full_precision": full_precision, "device": place.device}
     alone = fabric is None
     file = checkpoint_of(
@@ -289,6 +298,8 @@ def _asked_loss(answer: ChunkAnswer, targets: Tensor, place: OneProcess) -> Batc
     """Return the mean loss over the steps of a chunk that ask for something, those of all processes."""
     own = int((targets != IGNORED).sum())
     asked = place.mean(torch.tensor(float(own), dtype=torch.float64))  # a mean, too
+    if answer.lost:
+        return BatchLoss(answer.y, answer.price)
     nothing = answer.y.flatten()[:0].sum()  # zero, with a gradient of zeros
     error = token_loss(answer.y, targets) * (own / asked) if own else nothing
     return BatchLoss(error, answer.price, bool(asked))

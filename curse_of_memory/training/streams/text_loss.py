@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -270,7 +271,7 @@ def evaluated_rows(
     Returns
     -------
     losses : list of float
-        Per step asked, for each factor.
+        Per step asked, for each factor; NaN if an answer is lost.
     means : MemoryMeans
         Of what is remembered.
     score : float
@@ -278,12 +279,16 @@ def evaluated_rows(
     """
     inputs, targets, _ = rows
     carried, sums, means = CarriedState(), [0.0] * len(factors), MemoryMeans()
+    lost = 0
     scores: list[float] = []
     counts: list[int] = []
     for start in range(0, inputs.shape[1], chunk):
         x, y, there = (part[:, start : start + chunk].to(place.device) for part in rows)
         answer = read(x, carried.state(lambda: None))
         carried.hand_on(answer.last)
+        lost += answer.lost
+        if answer.lost:  # processes go on side by side to the end
+            continue
         means.add(answer.live, answer.spans, there)
         for k, factor in enumerate(factors):
             scaled = answer.y if factor == 1 else factor * answer.y
@@ -291,6 +296,8 @@ def evaluated_rows(
         if metric is not None:
             scores.append(metric.mean(answer.y, y).item())
             counts.append(metric.count(y))
+    if place.mean(_number(lost)):
+        return [math.nan] * len(factors), MemoryMeans(), math.nan
     counted = place.mean(_number((targets != IGNORED).sum().item()))
     losses = [place.mean(_number(total)) / counted for total in sums]
     return losses, means, losses[0] if metric is None else metric.over(scores, counts, place)
