@@ -1,5 +1,6 @@
 """What a model in training is charged for its memories, and that no price is lost unseen."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from curse_of_memory.nn.building.inputs import NotFiniteError
 from curse_of_memory.nn.forgetting import Law
 from curse_of_memory.protocols import remembers
 
-__all__ = ["Charged", "ChargedAnswer", "check_charged", "laws_of", "not_a_number"]
+__all__ = ["Charged", "ChargedAnswer", "check_charged", "forgets_by_law", "laws_of", "not_a_number"]
 
 
 class ChargedAnswer(NamedTuple):
@@ -36,21 +37,29 @@ class Charged(nn.Module):
 
     def forward(self, x: Tensor) -> ChargedAnswer:
         """Return the answer to `x`, in training that of ``remember``; then it may be lost."""
-        model = self.model
         if not self.training:
-            return ChargedAnswer(model(x), None)
+            return ChargedAnswer(self.model(x), None)
+        weights = list(self.parameters())
+        if not remembers(self.model):
+            try:
+                return ChargedAnswer(self.model(x), None)
+            except NotFiniteError:
+                return ChargedAnswer(None, None)
         try:
-            if not remembers(model):
-                return ChargedAnswer(model(x), None)
-            known = model.remember(x, None)
-            return ChargedAnswer(known.y, known.price)
+            known = self.model.remember(x, None)
         except NotFiniteError:
-            return ChargedAnswer(None, not_a_number(model) if remembers(model) else None)
+            return ChargedAnswer(None, not_a_number(weights))
+        return ChargedAnswer(known.y, known.price)
 
 
 def laws_of(model: nn.Module) -> list[Law]:
     """Return the laws of forgetting in a `model`."""
     return [part for part in model.modules() if isinstance(part, Law)]
+
+
+def forgets_by_law(model: nn.Module) -> bool:
+    """Return whether a `model` remembers, or has a law of forgetting inside."""
+    return remembers(model) or bool(laws_of(model))
 
 
 def check_charged(model: nn.Module) -> None:
@@ -64,6 +73,6 @@ def check_charged(model: nn.Module) -> None:
             )
 
 
-def not_a_number(model: nn.Module) -> Tensor:
-    """Return NaN, as a number that depends on all weights of a `model`."""
-    return torch.nan * torch.stack([p.sum().real for p in model.parameters() if p.requires_grad]).sum()
+def not_a_number(weights: Iterable[Tensor]) -> Tensor:
+    """Return NaN, as a number that depends on all `weights` that are trained."""
+    return torch.nan * torch.stack([p.sum().real for p in weights if p.requires_grad]).sum()

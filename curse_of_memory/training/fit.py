@@ -11,10 +11,16 @@ from torch import Tensor, nn
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.nn.building.inputs import NotFiniteError
-from curse_of_memory.protocols import Task, remembers
+from curse_of_memory.protocols import Task
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.training.batches import Batches
-from curse_of_memory.training.charges import Charged, ChargedAnswer, check_charged, laws_of, not_a_number
+from curse_of_memory.training.charges import (
+    Charged,
+    ChargedAnswer,
+    check_charged,
+    forgets_by_law,
+    not_a_number,
+)
 from curse_of_memory.training.checkpoints import identity, weights_of
 from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.data_sets import Data
@@ -267,7 +273,7 @@ def fit(
     file = checkpoint_of(checkpoint, "a fit", settings, [model], decides, place.device, alone=fabric is None)
     every = settings["validate_every"]
     run = RunState(model, optimizer, scheduler, batches, every, file, place, selects, lines)
-    forgets = remembers(model) or bool(laws_of(model))
+    forgets = forgets_by_law(model)
     network, stepper = place.set_up(Charged(model) if forgets else model, optimizer)
 
     def ask(inputs: Tensor) -> ChargedAnswer:
@@ -281,7 +287,7 @@ def fit(
     def loss_of(inputs: Tensor, targets: Tensor) -> BatchLoss:
         known = ask(inputs)
         if known.answer is None and forgets:
-            return BatchLoss(not_a_number(model), known.price)
+            return BatchLoss(not_a_number(model.parameters()), known.price)
         return BatchLoss(real_number(loss(sequence_in(known), targets)), known.price)
 
     def values(pair: Sequence[Tensor] | Unread, metrics: Sequence[Metric]) -> list[float]:

@@ -52,7 +52,7 @@ class Chunks(nn.Module):
             return answer_chunk(self.model, x, state)
         except NotFiniteError:
             # in this form, so that other processes do not wait for the gradients of this one
-            nan = not_a_number(self.model)
+            nan = not_a_number(self.parameters())
             return ChunkAnswer(nan, state, nan if remembers(self.model) else None, lost=True)
 
 
