@@ -8,7 +8,7 @@ matrix product or copy. No time is asserted anywhere; that both ways give the sa
     rows.py       what a row is
     timing.py     turns on the clock, ratios, the speed of the machine
     memory.py     peak memory of a row, in a process of its own
-    linear.py, nonlinear.py, layers.py, growth.py      the rows
+    linear.py, nonlinear.py, layers.py, forgetting.py, growth.py      the rows
     all_rows.py   those of the table
     table.py      the Markdown table
 """

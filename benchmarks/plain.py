@@ -1,5 +1,7 @@
 """The plain ways: eager torch, as one writes it first. What the engine is measured against."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -55,3 +57,32 @@ def perturbed_error(run, parameters, directions, beta, x, y) -> Tensor:
     """Return the mean squared error of one draw: the weights moved by β along their directions."""
     moved = [p + beta * d for p, d in zip(parameters, directions, strict=True)]
     return nn.functional.mse_loss(run(x, *moved), y)
+
+
+def _of_all_memories(attention, states, x) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return q of a block, k and v of all memories, and the mask m of Expire-Span, zero for what is later."""
+    law, memories, block = attention.forgetting, states.shape[1], x.shape[1]
+    h = torch.cat([states, x], 1)
+    q = x @ attention.project.weight[: x.shape[2]].T
+    k, v = (h @ attention.project.weight[x.shape[2] :].T).chunk(2, -1)
+    q, k, v = (one.unflatten(-1, (attention.heads, -1)).transpose(1, 2) for one in (q, k, v))
+    age = memories + torch.arange(block, device=x.device)[:, None] - torch.arange(h.shape[1], device=x.device)
+    spans = law.max_span * torch.sigmoid(law.predictor(h))[:, None, None, :, 0]
+    m = (1 + (spans - age) / law.ramp).clamp(0, 1).masked_fill(age < 1, 0)
+    return q, k, v, m
+
+
+def masked_attention(attention, states, x) -> Tensor:
+    """Attend to all memories as the paper of Expire-Span writes it: softmax, times m, divided by the sum."""
+    q, k, v, m = _of_all_memories(attention, states, x)
+    a = (q @ k.mT / math.sqrt(q.shape[-1])).masked_fill(m == 0, -torch.inf).softmax(-1) * m
+    return ((a / a.sum(-1, keepdim=True)) @ v).transpose(1, 2).flatten(2) @ attention.out.weight.T
+
+
+def biased_attention(attention, states, x) -> Tensor:
+    """Attend to all memories by ``scaled_dot_product_attention`` with log m."""
+    q, k, v, m = _of_all_memories(attention, states, x)
+    dead = m == 0
+    bias = m.masked_fill(dead, 1).log().masked_fill(dead, -torch.inf)
+    a = nn.functional.scaled_dot_product_attention(q, k, v, bias)
+    return a.transpose(1, 2).flatten(2) @ attention.out.weight.T

@@ -56,6 +56,8 @@ class Row:
         The other way that the goal is about, if it is not the plain one.
     memory : bool
         Whether peak memory is measured, too.
+    wanted : dict
+        Ratios that are wished for of other ways, too, by name.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Row:
     make: Callable[[str, bool], Case]
     against: str = ""
     memory: bool = False
+    wanted: dict[str, float] = field(default_factory=dict)
 
 
 def same(plain: Callable, fast: Callable) -> Callable[[], tuple[Numbers, Numbers]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import growth, rows, table, timing
+from benchmarks import forgetting, growth, rows, table, timing
 from benchmarks.all_rows import ROWS
 
 
@@ -49,6 +49,14 @@ def test_the_slope_of_a_power_is_its_exponent():
     assert growth.slope(lengths, 3e-6 * lengths**1.1) == pytest.approx(1.1, rel=1e-12)
 
 
+def test_time_grows_by_memories_that_are_dead_and_alive():
+    for goal, works in forgetting.growing("cpu", small=True).values():
+        assert goal > 0
+        assert len(works) == 3
+        for work in works.values():
+            work()
+
+
 def test_a_line_of_the_table_has_all_columns(monkeypatch):
     row = next(row for row in ROWS if "gated" in row.name)
     small = rows.Row("work", "plain way", 2, lambda device, _: row.make(device, True), against="nn.LSTM")
@@ -57,3 +65,16 @@ def test_a_line_of_the_table_has_all_columns(monkeypatch):
     line = table._line(small, machine, "cpu", 0.0)
     assert line.count(" | ") == len(table.COLUMNS) - 1
     assert "nn.LSTM takes" in line
+
+
+def test_a_row_has_reached_what_it_wants_of_others_too(monkeypatch):
+    row = next(row for row in ROWS if row.wanted)
+    found = timing.Timing({"plain": 8.0, "ours": 1.0}, {"plain": np.ones(3), "ours": np.full(3, 8.0)})
+    other = next(iter(row.wanted))
+    monkeypatch.setattr(table, "take_turns", lambda *_: found)
+    machine = timing.Machine({torch.float32: 1e10}, 1e10)
+    for ratio, reached in ((4.0, "yes"), (2.0, "50%")):
+        # the other way takes so many times our time
+        found.ratios[other] = np.full(3, 8.0 / ratio)
+        one = rows.Row("work", "plain way", 8, lambda device, _: row.make(device, True), wanted={other: 4.0})
+        assert f"| {reached} |" in table._line(one, machine, "cpu", 0.0)

@@ -9,22 +9,20 @@ Algorithm.  A sequence is read in blocks of M steps. The queries of a block atte
 Cost.       Of a block: its projections, and M times the memories that are alive.
 """
 
-import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from curse_of_memory.nn._torch_private import is_transformed
+from curse_of_memory.nn.attention.answers import answered
 from curse_of_memory.nn.attention.positions import rotated_to
 from curse_of_memory.nn.attention.remembered import Remembered
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.own_precision import SHORT
 from curse_of_memory.nn.forgetting.law import Law
-from curse_of_memory.nn.forgetting.store import PADDING, KeptKeys, KeptStates, alive_columns
+from curse_of_memory.nn.forgetting.store import PADDING, KeptKeys, KeptStates, alive_columns, columns_of
 from curse_of_memory.tools import checks
 
 __all__ = ["Reading", "remember", "start_of"]
@@ -73,18 +71,11 @@ class _Memories(NamedTuple):
             states,
         )
 
-    def chosen(self, columns: Tensor) -> "_Memories":
-        """Return the memories of these `columns`, ``(batch, memory)``, in their order."""
-
-        def of_heads(part: Tensor) -> Tensor:
-            return part.gather(2, columns[:, None, :, None].expand(-1, part.shape[1], -1, part.shape[3]))
-
-        def of_rows(part: Tensor) -> Tensor:
-            return part.gather(1, columns[..., None].expand(-1, -1, part.shape[2]))
-
-        ages = self.ages.gather(1, columns)
-        states = None if self.states is None else of_rows(self.states)
-        return _Memories(of_heads(self.keys), of_heads(self.values), of_rows(self.notes), ages, states)
+    def chosen(self, columns: Tensor, ages: Tensor) -> "_Memories":
+        """Return the memories of these `columns`, which have these `ages`."""
+        states = None if self.states is None else columns_of(self.states, columns)
+        keys, values = columns_of(self.keys, columns), columns_of(self.values, columns)
+        return _Memories(keys, values, columns_of(self.notes, columns), ages, states)
 
 
 def start_of(attention, batch: int) -> KeptStates:
@@ -125,30 +116,29 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
     deletes = attention.deletes and not transformed
     answers, lives, spans, charges = [], [], [], []
     read = state.steps
-    for block in x.split(attention.block, 1) if x.shape[1] else [x]:
+    blocks = x.split(attention.block, 1) if x.shape[1] else (x,)
+    for block in blocks:
         queries, own = _projected(attention, law, block, read, reading, keeps_states)
-        memories = memories.joined(own)
-        y, live = _attended(attention, law, queries, memories, reading)
-        answers.append(y)
+        memories, steps = memories.joined(own), block.shape[1]
+        used = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
+        dropout = attention.dropout if attention.training else 0.0
+        y, live = answered(
+            law, queries, memories.keys, memories.values, memories.ages, used, reading.positions, dropout
+        )
+        answers.append(attention.out(y.transpose(1, 2).flatten(2)))
         lives.append(live)
         own_spans = law.spans(own.notes)
         if own_spans is not None:
             spans.append(own_spans)
-        used = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
-        charge = law.charge(memories.ages, used, block.shape[1])
+        charge = law.charge(memories.ages, used, steps)
         if charge is not None:
             charges.append(charge)
-        read = read + block.shape[1]
-        memories = memories._replace(ages=memories.ages + block.shape[1])
-        if deletes:
-            memories = _without_dead(law, memories)
-    last = None
-    if reading.keep:
-        if memories.states is not None:
-            last = KeptStates(memories.states.detach(), memories.ages, read)
-        else:
-            kept = memories.keys.detach(), memories.values.detach(), memories.notes.detach()
-            last = KeptKeys(*kept, memories.ages, read)
+        read = read + steps
+        memories = memories._replace(ages=memories.ages + steps)
+        if deletes and block is not blocks[-1]:
+            columns, ages = _alive(law, memories)
+            memories = memories._replace(ages=ages) if columns is None else memories.chosen(columns, ages)
+    last = _last(law, memories, read, deletes) if reading.keep else None
     price = torch.stack(charges).sum(0).mean() / max(x.shape[1], 1) if charges else x.new_zeros(())
     return Remembered(
         torch.cat(answers, 1), last, price, torch.cat(lives, 1), torch.cat(spans, 1) if spans else None
@@ -224,46 +214,24 @@ def _notes(law: Law, h: Tensor, at: Tensor) -> Tensor:
     return notes.float() if notes.dtype in SHORT else notes
 
 
-def _attended(attention, law: Law, q: Tensor, memories: _Memories, reading: Reading) -> tuple[Tensor, Tensor]:
-    """Return what the queries of a block answer, and how many memories each of them sees."""
-    steps = q.shape[2]
-    notes = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
-    bias = law.log_mask(memories.ages, notes, steps)
-    age = memories.ages[:, None, None, :] + torch.arange(steps, device=q.device)[:, None]
-    bias = bias.to(q.dtype).masked_fill(age < law.first_age, -torch.inf)
-    sees = bias > -torch.inf
-    live = sees.any(1).sum(-1)
-    empty = ~sees.any(-1, keepdim=True)
-    if reading.positions is not None:
-        bias = _with_positions(bias, q, age, reading.positions)
-    # softmax of nothing is NaN: such a row answers zero
-    bias = bias.masked_fill(empty, 0.0)
-    dropout = attention.dropout if attention.training else 0.0
-    # of torch's ways one alone has a forward derivative
-    with sdpa_kernel(SDPBackend.MATH) if is_transformed(q) else nullcontext():
-        a = nn.functional.scaled_dot_product_attention(q, memories.keys, memories.values, bias, dropout)
-    a = a.masked_fill(empty, 0.0)
-    return attention.out(a.transpose(1, 2).flatten(2)), live
-
-
-def _with_positions(bias: Tensor, q: Tensor, age: Tensor, positions: Tensor) -> Tensor:
-    """Return the bias of every head with q · p / √w added for memories that have a position."""
-    reach = positions.shape[1]
-    recent = min(age.shape[-1], reach + age.shape[-2])  # older columns have none
-    age = age[..., age.shape[-1] - recent :]
-    scores = q @ positions / math.sqrt(q.shape[-1])
-    column = (reach - age).clamp(0, reach - 1)
-    own = scores.gather(-1, column.expand(-1, q.shape[1], -1, -1))
-    own = own.masked_fill((age < 1) | (age > reach), 0.0)
-    return bias + nn.functional.pad(own, (bias.shape[-1] - recent, 0))
-
-
-def _without_dead(law: Law, memories: _Memories) -> _Memories:
-    """Return the memories that a later query may see."""
+def _alive(law: Law, memories: _Memories) -> tuple[Tensor | None, Tensor]:
+    """Return the columns of memories that a later query may see, None for all, and the ages of these."""
     last = law.last_ages(memories.notes)
     assert last is not None  # an attention whose law has no such age does not delete
     alive = (memories.ages <= last) & (memories.ages > 0)
     # also where they stay, as padding of a shorter row: other weights would bring them back to life
-    memories = memories._replace(ages=memories.ages.masked_fill(~alive, PADDING))
+    ages = memories.ages.masked_fill(~alive, PADDING)
     columns = alive_columns(alive)
-    return memories if columns is None else memories.chosen(columns)
+    return columns, ages if columns is None else ages.gather(1, columns)
+
+
+def _last(law: Law, memories: _Memories, read: Tensor, deletes: bool) -> KeptStates | KeptKeys:
+    """Return the memories that are alive as a state, cut off from their gradients."""
+    columns, ages = _alive(law, memories) if deletes else (None, memories.ages)
+
+    def kept(part: Tensor) -> Tensor:
+        return part.detach() if columns is None else columns_of(part.detach(), columns)
+
+    if memories.states is not None:
+        return KeptStates(kept(memories.states), ages, read)
+    return KeptKeys(kept(memories.keys), kept(memories.values), kept(memories.notes), ages, read)

@@ -118,6 +118,10 @@ class ExpireSpan(Law):
         """Return R − 1 + ⌈e⌉, exactly the last age with m > 0."""
         return self.ramp - 1 + notes[..., 0].detach().ceil().long()
 
+    def full_ages(self, notes: Tensor) -> Tensor:
+        """Return ⌈e⌉ − 1: at the age e itself, where m = 1, the ramp begins."""
+        return notes[..., 0].detach().ceil().long() - 1
+
     def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
         """Return α/R Σ (e_i − s) over the queries for which a memory is on its ramp."""
         if not self.price:

@@ -98,6 +98,14 @@ class Law(nn.Module):
         """
         return None
 
+    def full_ages(self, notes: Tensor) -> Tensor | None:
+        """Return an age up to which each memory has m = 1 for all heads, ``(batch, memory)``, in whole steps.
+
+        It may be below zero. None, if the law does not say, as unless said otherwise. With it a block asks
+        :meth:`log_mask` of those memories alone of which m may differ from one.
+        """
+        return None
+
     def shortened(self, notes: Tensor, share: float | Tensor) -> Tensor:
         """Return the `notes` of memories whose spans are cut for training; as they are unless said."""
         return notes

@@ -5,6 +5,7 @@ padded on the left to the fullest. What is kept are states, so that keys, values
 made by the weights as they are now, which learn from them; or, for inference, keys, values and notes.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
@@ -198,3 +199,19 @@ def alive_columns(alive: Tensor) -> Tensor | None:
     if not spare and not (alive[:, :-1] & ~alive[:, 1:]).any():
         return None
     return alive.to(torch.uint8).argsort(stable=True, dim=1)[:, spare:]
+
+
+def columns_of(part: Tensor, columns: Tensor) -> Tensor:
+    """Return of a store's `part`, ``(batch, ..., memory, channel)``, for each row its `columns` of memories.
+
+    Parameters
+    ----------
+    part : Tensor of shape ``(batch, memory, channel)`` or ``(batch, heads, memory, channel)``
+    columns : Tensor of shape ``(batch, chosen)``
+        Whole numbers.
+    """
+    *rows, memories, _ = part.shape
+    first = torch.arange(math.prod(rows), device=part.device).view(rows) * memories
+    index = first[..., None] + (columns if len(rows) == 1 else columns[:, None])
+    # whole rows are copied so, ten times as fast as by gather, which looks up every number
+    return part.flatten(0, -2).index_select(0, index.flatten()).unflatten(0, index.shape)

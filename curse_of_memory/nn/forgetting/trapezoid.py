@@ -50,7 +50,7 @@ def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tenso
     left = spans[:, :, None, :] - past_ramp
     # of the smallest numbers a part of R is zero, and no logarithm
     m = (left / ramp).clamp(torch.finfo(left.dtype).tiny, 1)
-    return m.log().masked_fill(left <= 0, -torch.inf)
+    return torch.where(left <= 0, -torch.inf, m.log())
 
 
 def ramp_charge(ages: Tensor, spans: Tensor, ramp: int, queries: int, first_age: int) -> Tensor:

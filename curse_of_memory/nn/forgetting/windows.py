@@ -55,6 +55,10 @@ class Window(Law):
         """Return the age of the W-th memory."""
         return torch.full(notes.shape[:2], self.last_age, device=notes.device)
 
+    def full_ages(self, notes: Tensor) -> Tensor:
+        """Return the last age: a memory counts in full as long as it lives."""
+        return self.last_ages(notes)
+
     def extra_repr(self) -> str:
         """Return W for printing."""
         return f"window={self.window}"
@@ -163,6 +167,11 @@ class AdaptiveSpan(Law):
         """Return R − 1 + ⌈max_h z_h⌉."""
         last = self.ramp - 1 + self.span_of_heads.detach().max().ceil().long()
         return last.expand(notes.shape[:2])
+
+    def full_ages(self, notes: Tensor) -> Tensor:
+        """Return ⌈min_h z_h⌉ − 1."""
+        full = self.span_of_heads.detach().min().ceil().long() - 1
+        return full.expand(notes.shape[:2])
 
     def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
         """Return α mean_h z_h for each query of the block."""
