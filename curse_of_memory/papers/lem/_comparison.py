@@ -16,6 +16,7 @@ from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.papers.lem._equal_weights import number_of_weights
 from curse_of_memory.papers.lem._models import MODELS, made
 from curse_of_memory.tasks.sampling import Batch, Splits
+from curse_of_memory.tools import checks
 from curse_of_memory.tools.devices import torch_draws
 from curse_of_memory.training import FitResult, fit
 
@@ -131,7 +132,13 @@ def compared(
         Trainings of each of the others; as many unless given.
     settings
         Of :func:`trained`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For no models, unknown ones, or one twice; before any is trained.
     """
+    checks.several("models", models, lambda name, model: checks.one_of(name, model, MODELS))
     wanted = []
     for model in models:
         count = seeds if model == "LEM" or other_seeds is None else other_seeds

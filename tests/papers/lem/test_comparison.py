@@ -115,6 +115,20 @@ def test_trainings_differ_by_their_seeds_alone():
     pd.testing.assert_frame_equal(again, twin)
 
 
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["LEM", "LTSM"], r"models must be one of .*; got 'LTSM' .did you mean 'LSTM'"),
+        (["LEM", "LEM"], "models must hold different values, got 'LEM' twice"),
+        ([], "models must not be empty"),
+        ("LEM", "models must be a list, got 'LEM'"),
+    ],
+)
+def test_unknown_models_are_refused_before_any_is_trained(models, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        compared(signs(True), models=models, output_size=2, quantity=ACCURACY, seeds=1, seed=0, **SETTINGS)
+
+
 def test_what_is_told_are_medians_and_ranges_of_the_selected_epochs():
     rows = [
         (s, e, v, t) for s in range(3) for e, v, t in [(0, 0.1, 0.2), (1, 0.5, 0.1 * s), (2, 0.4, np.nan)]
