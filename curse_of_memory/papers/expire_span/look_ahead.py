@@ -8,11 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
+from curse_of_memory.papers.expire_span._corridor import COLOURS, training
 from curse_of_memory.papers.expire_span._descent import descended
 from curse_of_memory.report import plotting
-from curse_of_memory.report.figure import FigureData, Findings, figure_data
+from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import curve, groups, rows
-from curse_of_memory.theory.expiry import blind_span, learnt_span, safe_step, span_loss
+from curse_of_memory.theory.expiry import blind_span, learnt_span, reach, safe_step, span_loss
 from curse_of_memory.tools import checks
 
 __all__ = ["data", "plot"]
@@ -37,6 +39,16 @@ def data(
     updates: int = 3000,
     stochastic_updates: int = 1500,
     draws: int = 20_000,
+    delays: Sequence[int] = (5, 9, 15),
+    longest_delay: int = 30,
+    layers: Sequence[int] = (1,),
+    width: int = 16,
+    trained_ramp: int = 4,
+    trained_start: float = 6.0,
+    max_span: int = 64,
+    trained_updates: int = 80,
+    learning_rate: float = 0.01,
+    trainings: int = 3,
     seeds: int = 3,
     seed: int = 0,
     device: str = "auto",
@@ -51,10 +63,16 @@ def data(
       `seeds`;
     - *start*: a memory used at lag `delay` alone, by the span that training starts from;
     - *price*: the best span for ρ = e^{−s/20} with a bump at lags 120 to 124, by the price, the end of the
-      gradient flow from the start, and spans of descent.
+      gradient flow from the start, and spans of descent;
+    - *error*: transformers of some `layers` and of `width` channels learn a colour that is asked for after
+      exactly so many steps, for each of `delays`, or after 2 to `longest_delay`: errors of all `trainings`
+      by delay. Spans are `trained_start` at first, with a ramp of `trained_ramp`; Adam makes
+      `trained_updates` at `learning_rate`. What no gradient reaches is answered by chance;
+    - *growth*: the span of a colour in their first layers, by update.
 
-    Columns: ``panel, curve, kind, seed, x, y``; `kind` is ``theory``, ``descent`` or ``stochastic``; x is
-    span, gap, start or price, and y is the pull or a span. (The device does not matter.)
+    Columns: ``panel, curve, kind, seed, x, y``; `kind` is ``theory``, ``descent``, ``stochastic`` or
+    ``trained``; x is span, gap, start, price, delay or update, and y is the pull, a span or an error.
+    Curves of trainings are "task, layers".
     """
     R, most = checks.positive_int("ramp", ramp), checks.positive_int("largest_gap", largest_gap)
     gaps = np.arange(1, most + 1)
@@ -68,6 +86,31 @@ def data(
         *_starts(R, delay, updates),
         *_prices(R),
     ]
+    for n in layers:
+        curves.append(_chances(checks.positive_int("layers", n), trained_start, trained_ramp, longest_delay))
+    exact = [str(checks.positive_int("delays", delay)) for delay in delays]
+    if not delays or max(delays) > checks.positive_int("longest_delay", longest_delay):
+        raise ValueError(f"delays must be at most longest_delay = {longest_delay}, got {list(delays)!r}")
+    number = checks.positive_int("trainings", trainings)
+    runs = run_grid(
+        training,
+        product_of(
+            task=[*exact, f"2 to {longest_delay}"], layers=list(layers), seed=range(seed, seed + number)
+        ),
+        {
+            "delays": sorted({*delays, longest_delay}),
+            "width": width,
+            "ramp": trained_ramp,
+            "start": checks.positive("trained_start", trained_start),
+            "max_span": max_span,
+            "updates": checks.positive_int("trained_updates", trained_updates),
+            "learning_rate": learning_rate,
+            "device": device,
+        },
+    )
+    runs["curve"] = runs["task"] + ", " + runs["layers"].astype(str)
+    runs["panel"] = np.where(runs["kind"] == "error", "error", "growth")
+    curves.append(runs.assign(kind="trained").reindex(columns=COLUMNS))
     table = pd.concat(curves, ignore_index=True).reindex(columns=COLUMNS)
 
     by_gap = rows(table, panel="gap")
@@ -80,6 +123,10 @@ def data(
         name: float(line.x[line.y > min(BUMP) - R].max())
         for name, line in groups(rows(price, kind="theory"), "curve").items()
     }
+    wrong = {
+        _error_of(label): np.asarray(marks.groupby("seed").y.mean())
+        for label, marks in groups(rows(table, panel="error", kind="trained"), "curve").items()
+    }
     headline = {
         "largest gap learnt, closed form": learnt["theory"],
         "largest gap learnt, descent": learnt["descent"],
@@ -88,14 +135,32 @@ def data(
         "price at which the bump is worth it": far["best"],
         "price at which it is learnt": far["learnt"],
     }
+    headline |= {label: float(np.median(errors)) for label, errors in wrong.items()}
+    seen = reach([trained_start], trained_ramp)
     message = (
         f"Lines are closed forms, marks are training. With a ramp of {R} a use is learnt up to {R - 1} steps "
         f"after the last useful lag; descent learns gaps up to {learnt['descent']:.0f}, with the noise of "
         f"batches {learnt['stochastic']:.0f}. A memory used at lag {delay} alone is learnt from starts above "
         f"{delay - R}. The bump is worth its price up to {far['best']:.0e}, and gradients find it up to "
-        f"{far['learnt']:.0e}."
+        f"{far['learnt']:.0e}. Transformers of one layer whose spans are {trained_start:g} at first see "
+        f"{seen} steps back: delays of 2 to {longest_delay} can be learnt, of exactly {seen + 1} or more not."
     )
-    return Findings(table, message, headline)
+    return Findings(table, message, headline, spread=spreads(wrong))
+
+
+def _chances(layers: int, start: float, ramp: int, longest: int) -> pd.DataFrame:
+    """Return the error by delay: none as far as gradients see at first, and that of guessing beyond."""
+    delay = np.arange(1, longest + 1)
+    seen = delay <= reach([start] * layers, ramp)
+    guessed = np.where(seen, 0.0, 1 - 1 / COLOURS)
+    return curve(delay, guessed, panel="error", curve=f"{layers}", kind="theory", seed=math.nan)
+
+
+def _error_of(curve: str) -> str:
+    """Return the words for the error of a training."""
+    task, layers = curve.split(", ")
+    exactly = "" if " to " in task else "exactly "
+    return f"error after {exactly}{task} steps, {layers} layer{'s' * (layers != '1')}"
 
 
 def _used(lags: Sequence[int]) -> np.ndarray:
@@ -181,15 +246,57 @@ def _prices(ramp: int) -> list[pd.DataFrame]:
 
 
 def plot(data: FigureData) -> Figure:
-    """Draw four panels: the pull on a span, what is learnt by gap, by start and by price."""
+    """Draw six panels: the pull on a span, what is learnt by gap, start and price, and transformers."""
     panels, ramp = groups(data.table, "panel"), data.parameters["ramp"]
     with plotting.style():
-        figure, axes = plotting.canvas(2, 2, width=9.6, height=8.0)
+        figure, axes = plotting.canvas(2, 3, width=9.6, height=11.6)
         _draw_pulls(axes[0, 0], panels["pull"])
         _draw_gaps(axes[0, 1], panels["gap"], ramp)
         _draw_starts(axes[1, 0], panels["start"], data.parameters["delay"], ramp)
         _draw_prices(axes[1, 1], panels["price"])
+        _draw_errors(axes[2, 0], panels["error"])
+        _draw_growth(axes[2, 1], panels["growth"], data.parameters["trained_ramp"])
     return figure
+
+
+def _draw_errors(axis: Axes, curves: pd.DataFrame) -> None:
+    lines, marks = rows(curves, kind="theory"), rows(curves, kind="trained")
+    shift = dict(zip(lines.curve.unique(), (0.0, 0.02, 0.04), strict=False))  # lines of two numbers of layers
+    for layers, line in groups(lines, "curve").items():
+        style = "-" if layers == "1" else "--"
+        name = f"seen at first, {layers} layer{'s' * (layers != '1')}"
+        plotting.theory(axis, line.x, line.y + shift[layers], ls=style, drawstyle="steps-mid", label=name)
+    names = dict.fromkeys((" to " in name, name.split(", ")[1]) for name in marks.curve.unique())
+    for (many, layers), look in plotting.looks(names).items():
+        mine = [(" to " in name, name.split(", ")[1]) == (many, layers) for name in marks.curve]
+        one = marks[mine]
+        what = one.curve.iloc[0].split(",")[0] if many else "exactly so many"
+        label = f"asked after {what} steps" + (f", {layers} layers" if layers != "1" else "")
+        plotting.measured(axis, one.x, one.y, look, hollow=not many, ms=9 if not many else 5, label=label)
+    axis.set(
+        ylim=(-0.04, 0.98),
+        xlabel="delay (steps)",
+        ylabel="error, every training",
+        title="(e) Transformers guess what is never seen",
+    )
+    axis.legend(loc="upper left")
+
+
+def _draw_growth(axis: Axes, curves: pd.DataFrame, ramp: int) -> None:
+    names = curves.curve.unique().tolist()
+    shown = [name for name in names if name.split(", ")[1] == names[0].split(", ")[1]]
+    for name, look in plotting.looks(shown).items():
+        label = name.split(",")[0]
+        for k, (_, one) in enumerate(groups(rows(curves, curve=name), "seed").items()):
+            plotting.theory(axis, one.x, one.y, look.color, lw=1.2)
+            last = one.iloc[[-1]]
+            plotting.measured(axis, last.x, last.y, look, label=None if k else f"after {label} steps")
+    axis.set(
+        xlabel="update",
+        ylabel="span of a colour (steps)",
+        title=f"(f) Their spans grow by what the ramp sees, $R={ramp}$",
+    )
+    axis.legend(loc="upper left")
 
 
 def _draw_pulls(axis: Axes, curves: pd.DataFrame) -> None:

@@ -11,7 +11,16 @@ from curse_of_memory.theory.expiry import learnt_span, span_loss
 @pytest.fixture(scope="module")
 def found():
     return figure.data(
-        largest_gap=18, updates=2000, stochastic_updates=800, draws=4000, seeds=2, device="cpu"
+        largest_gap=18,
+        updates=2000,
+        stochastic_updates=800,
+        draws=4000,
+        seeds=2,
+        delays=(4, 12),
+        longest_delay=12,
+        trained_updates=30,
+        trainings=2,
+        device="cpu",
     )
 
 
@@ -66,9 +75,23 @@ def test_the_bump_is_worth_it_long_before_it_is_learnt(found):
     np.testing.assert_allclose(rows(price, kind="descent").y, exact, rtol=1e-6)
 
 
+def test_trained_transformers_guess_what_their_layer_does_not_see(found):
+    line = rows(found.table, panel="error", kind="theory")
+    assert line.y.tolist() == [0.0] * 9 + [0.5] * 3  # R − 1 + 6 steps
+    errors = rows(found.table, panel="error", kind="trained")
+    seen, unseen = (rows(errors, curve=f"{delay}, 1") for delay in (4, 12))
+    assert len(seen) == len(unseen) == 2
+    assert (seen.y < 0.05).all()
+    assert (np.abs(unseen.y - 0.5) < 5 * 0.5 / np.sqrt(400)).all()
+    assert found.spread["error after exactly 12 steps, 1 layer"].runs == 2
+    growth = rows(found.table, panel="growth", kind="trained")
+    assert set(growth.curve) == {"4, 1", "12, 1", "2 to 12, 1"}
+    np.testing.assert_allclose(growth.y[growth.x == 0], 6.0, rtol=1e-5)
+
+
 def test_axes_say_what_they_are(found):
     drawn = figure.plot(found)
-    assert [axis.get_title(loc="left")[:3] for axis in drawn.axes] == ["(a)", "(b)", "(c)", "(d)"]
+    assert [axis.get_title(loc="left")[:3] for axis in drawn.axes] == [f"({k})" for k in "abcdef"]
     assert all(axis.get_xlabel() and axis.get_ylabel() for axis in drawn.axes)
 
 
@@ -79,9 +102,13 @@ def test_axes_say_what_they_are(found):
         ({"largest_gap": 0}, "largest_gap must"),
         ({"delay": 0}, "delay must"),
         ({"shown_gaps": (0,)}, "shown_gaps must"),
+        ({"delays": (3, 31)}, "delays must be at most longest_delay = 30"),
+        ({"trained_start": 0.0}, "trained_start must be positive"),
+        ({"trainings": 0}, "trainings must"),
     ],
 )
 def test_bad_input_is_refused(bad, message):
     small = {"largest_gap": 2, "updates": 2, "stochastic_updates": 1, "draws": 2, "seeds": 1}
+    small |= {"trained_updates": 1, "trainings": 1}
     with pytest.raises(ValueError, match=message):
         figure.data(**(small | bad), device="cpu")
