@@ -6,8 +6,8 @@ from curse_of_memory.training.exact.fit_expected import fit_expected
 from curse_of_memory.training.fit import fit
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.runs import run_all
+from curse_of_memory.training.streams.evaluation import StreamEvaluation, evaluate_stream, text_losses
 from curse_of_memory.training.streams.fit_stream import fit_stream
-from curse_of_memory.training.streams.text_loss import StreamEvaluation, evaluate_stream, text_losses
 
 __all__ = [
     "ExpectedLoss",

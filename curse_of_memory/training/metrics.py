@@ -62,14 +62,14 @@ class Metric:
     def over(self, means: Sequence[float], counts: Sequence[int], place: OneProcess) -> float:
         """Return the value on a set from its chunks, those of all processes of `place` together."""
         total = float(sum(counts))
-        counted = place.mean(_number(total))
+        counted = place.mean_number(total)
         if not counted:
             raise ValueError(
                 f"metric {self.name!r} must have something to count in validation and test data, got nothing"
             )
         # the mean of one chunk comes out as it was, to the last bit
         own = sum(mean * (count / counted) for mean, count in zip(means, counts, strict=True) if count)
-        mean = place.mean(_number(own))
+        mean = place.mean_number(own)
         return math.sqrt(mean) if self._root and mean >= 0 else mean
 
 
@@ -148,10 +148,6 @@ def evaluated(
                 seen.append(real_number(metric.mean(answers.clone(), right.clone()), metric.name).item())
                 counted.append(metric.count(right))
     return [metric.over(m, c, place) for metric, m, c in zip(metrics, means, counts, strict=True)]
-
-
-def _number(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
 
 
 def _mean_square(answers: Tensor, targets: Tensor) -> Tensor:

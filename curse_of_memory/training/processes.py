@@ -65,6 +65,10 @@ class OneProcess:
         """Return the mean of a `value` over all processes."""
         return value.item()
 
+    def mean_number(self, value: float) -> float:
+        """Return the mean of a number over all processes, in double precision."""
+        return self.mean(torch.tensor(value, dtype=torch.float64))
+
     def gathered(self, value) -> list:
         """Return the `value`, any plain object, of every process."""
         return [value]

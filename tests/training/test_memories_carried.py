@@ -15,7 +15,7 @@ import torch
 from curse_of_memory.nn import CausalTransformer
 from curse_of_memory.nn.forgetting import ExpireSpan, Sinks
 from curse_of_memory.nn.forgetting.store import KeptStates
-from curse_of_memory.training import fit_stream
+from curse_of_memory.training import fit, fit_stream
 
 ROOT = Path(__file__).parents[2]
 TOKENS = 5
@@ -105,6 +105,44 @@ def test_a_run_that_was_killed_goes_on_along_the_same_path(dies_at, law, tmp_pat
         assert torch.equal(one, other)
 
 
+class Whole(CausalTransformer):
+    """A transformer of real inputs that stops after so many steps of training."""
+
+    def __init__(self, law):
+        super().__init__(8, 1, forgetting=law, block=4, dtype=torch.float64, seed=0)
+        self.left = 100
+
+    def __repr__(self):
+        return "Whole"
+
+    def remember(self, x, state=None, **options):
+        if self.training:
+            self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+        return super().remember(x, state, **options)
+
+
+X = torch.randn(8, 12, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+PAIRS: dict[str, Any] = {"validation": (X, X.flip(1)), "steps": 12, "batch_size": 4, "validate_every": 4}
+
+
+def test_whole_sequences_too_go_on_with_spans_that_are_cut_at_random(tmp_path):
+    path = tmp_path / "fit.pt"
+    whole, dying, again, uncut = (Whole(law) for law in 3 * [expiring()] + [ExpireSpan(20, 3, price=0.01)])
+    torch.manual_seed(5)
+    expected = fit(whole, (X, X.flip(1)), device="cpu", **PAIRS)
+    torch.manual_seed(5)
+    dying.left = 7
+    with pytest.raises(KeyboardInterrupt):
+        fit(dying, (X, X.flip(1)), device="cpu", checkpoint=path, **PAIRS)
+    found = fit(again, (X, X.flip(1)), device="cpu", checkpoint=path, **PAIRS)
+    assert again.left == 100 - 8
+    pd.testing.assert_frame_equal(found.history, expected.history, check_exact=True)
+    other = fit(uncut, (X, X.flip(1)), device="cpu", **PAIRS).history
+    assert (other.training_loss[1:] != expected.history.training_loss[1:]).all()
+
+
 # --- in several processes -----------------------------------------------------------------------
 
 SCRIPT = """
@@ -112,8 +150,10 @@ import sys
 import torch
 from lightning_fabric import Fabric
 from curse_of_memory.nn.forgetting import ExpireSpan
-from curse_of_memory.training import fit_stream
-from tests.training.test_memories_carried import Noted, SMALL, TEXT, UNSEEN, asked, expiring
+from curse_of_memory.training import fit, fit_stream
+from tests.training.test_memories_carried import (
+    Noted, PAIRS, SMALL, TEXT, UNSEEN, Whole, X, asked, expiring
+)
 
 fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
 fabric.launch()
@@ -131,6 +171,9 @@ for name in ("whole", "resumed", "random", "random resumed", "lost"):
         )
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     found[name] = [weights, result.history.to_dict("list"), result.status]
+model = Whole(ExpireSpan(20, 3, initial_share=0.3, price=0.1))
+history = fit(model, (X, X.flip(1)), fabric=fabric, **PAIRS).history
+found["fit"] = [torch.cat([p.detach().flatten() for p in model.parameters()]), history.to_dict("list")]
 torch.save(found, f"{sys.argv[1]}/rank{fabric.global_rank}.pt")
 """
 
@@ -154,6 +197,8 @@ def test_two_processes_train_as_one_does_and_go_on_as_they_would_have(tmp_path):
     model = Noted(ExpireSpan(20, 3, initial_share=0.3, price=0.01), 0.0)
     expected = fit_stream(model, TEXT, UNSEEN, **small(**asked()))
     known = torch.cat([p.detach().flatten() for p in model.parameters()])
+    sequences = Whole(ExpireSpan(20, 3, initial_share=0.3, price=0.1))
+    told = fit(sequences, (X, X.flip(1)), device="cpu", **PAIRS).history
     ranks = [torch.load(tmp_path / f"rank{rank}.pt") for rank in (0, 1)]
     for found in ranks:
         weights, history, _ = found["whole"]
@@ -164,4 +209,7 @@ def test_two_processes_train_as_one_does_and_go_on_as_they_would_have(tmp_path):
             assert torch.equal(found[resumed][0], found[name][0])
             pd.testing.assert_frame_equal(pd.DataFrame(found[resumed][1]), pd.DataFrame(found[name][1]))
         assert found["lost"][2] == "diverged"
+        own = torch.cat([p.detach().flatten() for p in sequences.parameters()])
+        torch.testing.assert_close(found["fit"][0], own, rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(pd.DataFrame(found["fit"][1]), told, rtol=1e-8, equal_nan=True)
     assert math.isfinite(known.sum())

@@ -11,6 +11,14 @@ law                  what it keeps                                              
 :class:`ExpireSpan`  a span of its own for every memory, learnt                  at its span
 :class:`ForgetGate`  all, with weights that later steps lower                    never
 ===================  ==========================================================  =================
+
+Memories whose law has a price are charged for their spans in training: ``training.fit_stream``, on long
+streams through which a state of memories is handed on, and ``training.fit`` add it to what they descend. A
+loop of your own calls ``remember(x, state)`` in place of ``run``, and adds its ``price``::
+
+    known = model.remember(x, state)
+    (cross_entropy(known.y.flatten(0, 1), labels.flatten()) + known.price).backward()
+    state = known.last
 """
 
 from curse_of_memory.nn.forgetting.expire_span import ExpireSpan

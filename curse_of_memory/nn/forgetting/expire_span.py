@@ -39,7 +39,8 @@ class ExpireSpan(Law):
     initial_share : float
         p in (0, 1): every span begins as p · L.
     price : float
-        α >= 0, of one step of the mean span in units of the loss.
+        α >= 0, of one step of the mean span in units of the loss. Where few steps are asked the loss is a
+        mean over these, and the price one over all steps.
     pre_divide : float
         c > 0, by which states are divided before they are read, for large L (equation 8).
     shorten : bool

@@ -297,7 +297,7 @@ def fit_stream(
 def _asked_loss(answer: ChunkAnswer, targets: Tensor, place: OneProcess) -> BatchLoss:
     """Return the mean loss over the steps of a chunk that ask for something, those of all processes."""
     own = int((targets != IGNORED).sum())
-    asked = place.mean(torch.tensor(float(own), dtype=torch.float64))  # a mean, too
+    asked = place.mean_number(own)  # a mean, too
     if answer.lost:
         return BatchLoss(answer.y, answer.price)
     nothing = answer.y.flatten()[:0].sum()  # zero, with a gradient of zeros

@@ -44,17 +44,13 @@ class MemoryMeans:
         """Return the mean number of memories that a step sees, of each layer; nothing if nothing was said."""
         if self._live is None:
             return ()
-        count = place.mean(_number(self._count))
+        count = place.mean_number(self._count)
         return tuple(place.mean(total) / count for total in self._live)
 
     def spans(self, place: OneProcess) -> tuple[float | None, ...]:
         """Return the mean span of the memories of each layer, None where there are no spans."""
         if self._live is None:
             return ()
-        count = place.mean(_number(self._count))
+        count = place.mean_number(self._count)
         layers = range(len(self._live))
         return tuple(place.mean(self._spans[k]) / count if k in self._spans else None for k in layers)
-
-
-def _number(value: float) -> Tensor:
-    return torch.tensor(value, dtype=torch.float64)
