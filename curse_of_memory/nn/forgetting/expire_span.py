@@ -59,6 +59,7 @@ class ExpireSpan(Law):
 
     Examples
     --------
+    >>> import torch
     >>> from curse_of_memory.nn import CausalSelfAttention
     >>> law = ExpireSpan(max_span=100, ramp=8, initial_share=0.2)
     >>> attention = CausalSelfAttention(16, heads=2, sees_itself=False, forgetting=law)
