@@ -31,7 +31,7 @@ from curse_of_memory.nn.building.many_models import affine, of_each_model, one_b
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.forgetting.frozen import frozen_at
-from curse_of_memory.nn.forgetting.law import Law, block_for
+from curse_of_memory.nn.forgetting.law import Law, PoolingLaw, block_for
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -146,6 +146,8 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
             )
         if forgetting is not None and not isinstance(forgetting, Law):
             raise TypeError(f"forgetting must be a law of forgetting, got {checks.shown(forgetting)}")
+        if self.rotary and isinstance(forgetting, PoolingLaw):
+            raise ValueError(f"rotary must be False with {type(forgetting).__name__}: a mean has no position")
         self.block = block_for([forgetting], block)
         with seeded(seed):
             self.project = nn.Linear(width, 3 * width, bias=bias, **DRAWN)

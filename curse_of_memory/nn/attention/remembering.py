@@ -21,7 +21,7 @@ from curse_of_memory.nn.attention.positions import rotated_to
 from curse_of_memory.nn.attention.remembered import Remembered
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.own_precision import SHORT
-from curse_of_memory.nn.forgetting.law import Law
+from curse_of_memory.nn.forgetting.law import Law, PoolingLaw
 from curse_of_memory.nn.forgetting.store import PADDING, KeptKeys, KeptStates, alive_columns, columns_of
 from curse_of_memory.tools import checks
 
@@ -119,7 +119,10 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
     blocks = x.split(attention.block, 1) if x.shape[1] else (x,)
     for block in blocks:
         queries, own = _projected(attention, law, block, read, reading, keeps_states)
-        memories, steps = memories.joined(own), block.shape[1]
+        steps = block.shape[1]
+        if isinstance(law, PoolingLaw):
+            memories = _with_means(law, memories, read, steps, reading.norm)
+        memories = memories.joined(own)
         used = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
         dropout = attention.dropout if attention.training else 0.0
         y, live = answered(
@@ -138,6 +141,8 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
         if deletes and block is not blocks[-1]:
             columns, ages = _alive(law, memories)
             memories = memories._replace(ages=ages) if columns is None else memories.chosen(columns, ages)
+        elif not deletes and isinstance(law, PoolingLaw):  # a mean has the age of its last member
+            memories = memories._replace(ages=memories.ages.masked_fill(~_living(law, memories), PADDING))
     last = _last(law, memories, read, deletes) if reading.keep else None
     price = torch.stack(charges).sum(0).mean() / max(x.shape[1], 1) if charges else x.new_zeros(())
     return Remembered(
@@ -184,13 +189,36 @@ def _stored(
         return _Memories(state.keys, state.values, state.notes, state.ages, None)
     h = state.states if reading.norm is None else reading.norm(state.states)
     at = state.steps[:, None] - state.ages
+    if isinstance(law, PoolingLaw) and reading.norm is not None:  # means are of what was normalised
+        h = torch.where(law.means_at(state.ages, at)[..., None], state.states, h)
     weight, bias = attention.project.weight, attention.project.bias
     width = attention.input_size
     kv = nn.functional.linear(h, weight[width:], None if bias is None else bias[width:])
     k, v = kv.unflatten(-1, (2, attention.heads, -1)).permute(2, 0, 3, 1, 4)
     if attention.rotary:
         k = rotated_to(k, at)
-    return _Memories(k, v, _notes(law, h, at), state.ages, state.states if keeps_states else None)
+    notes = _notes(law, h, at)
+    if isinstance(law, PoolingLaw):
+        notes = torch.where(law.means_at(state.ages, at)[..., None], law.notes_of_means(notes), notes)
+    return _Memories(k, v, notes, state.ages, state.states if keeps_states else None)
+
+
+def _with_means(
+    law: PoolingLaw,
+    memories: _Memories,
+    read: Tensor,
+    steps: int,
+    norm: Callable[[Tensor], Tensor] | None,
+) -> _Memories:
+    """Return the memories with the means that some of them leave in the next block, on their left."""
+    members, ages = law.means(memories.ages, memories.notes, read, steps)
+    share = members.to(memories.keys.dtype) / members.sum(-1, keepdim=True).clamp(min=1)
+    keys, values = (share[:, None] @ part for part in (memories.keys, memories.values))
+    states = memories.states
+    if states is not None:
+        states = (share.to(states.dtype) @ (states if norm is None else norm(states))).detach()
+    notes = law.notes_of_means(memories.notes).expand(*ages.shape, -1)
+    return _Memories(keys, values, notes, ages, states).joined(memories)
 
 
 def _projected(
@@ -214,11 +242,16 @@ def _notes(law: Law, h: Tensor, at: Tensor) -> Tensor:
     return notes.float() if notes.dtype in SHORT else notes
 
 
-def _alive(law: Law, memories: _Memories) -> tuple[Tensor | None, Tensor]:
-    """Return the columns of memories that a later query may see, None for all, and the ages of these."""
+def _living(law: Law, memories: _Memories) -> Tensor:
+    """Return which memories a later query may see."""
     last = law.last_ages(memories.notes)
     assert last is not None  # an attention whose law has no such age does not delete
-    alive = (memories.ages <= last) & (memories.ages > 0)
+    return (memories.ages <= last) & (memories.ages > 0)
+
+
+def _alive(law: Law, memories: _Memories) -> tuple[Tensor | None, Tensor]:
+    """Return the columns of memories that a later query may see, None for all, and the ages of these."""
+    alive = _living(law, memories)
     # also where they stay, as padding of a shorter row: other weights would bring them back to life
     ages = memories.ages.masked_fill(~alive, PADDING)
     columns = alive_columns(alive)

@@ -9,6 +9,7 @@ law                  what it keeps                                              
 :class:`Sinks`       those, and the first k for ever                             at the age W
 :class:`AdaptiveSpan`  one span for each head or layer, learnt                   at its span
 :class:`ExpireSpan`  a span of its own for every memory, learnt                  at its span
+:class:`Compressive`  the W latest memories, and means of those before             by its place in its group
 :class:`ForgetGate`  all, with weights that later steps lower                    never
 ===================  ==========================================================  =================
 
@@ -21,6 +22,7 @@ loop of your own calls ``remember(x, state)`` in place of ``run``, and adds its 
     state = known.last
 """
 
+from curse_of_memory.nn.forgetting.compressive import Compressive
 from curse_of_memory.nn.forgetting.expire_span import ExpireSpan
 from curse_of_memory.nn.forgetting.forget_gate import ForgetGate
 from curse_of_memory.nn.forgetting.frozen import frozen_at
@@ -29,6 +31,7 @@ from curse_of_memory.nn.forgetting.windows import AdaptiveSpan, Sinks, Window
 
 __all__ = [
     "AdaptiveSpan",
+    "Compressive",
     "ExpireSpan",
     "ForgetGate",
     "Law",

@@ -13,14 +13,14 @@ Ages.       A memory that was written at step i has the age s = t − i for the 
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from curse_of_memory.tools import checks
 
-__all__ = ["Law", "ages_at_queries", "block_for", "law_of_each"]
+__all__ = ["Law", "Means", "PoolingLaw", "ages_at_queries", "block_for", "law_of_each"]
 
 _BLOCK = 128
 
@@ -37,6 +37,8 @@ class Law(nn.Module):
         Age of the youngest memory that a query sees: 0 if a step sees itself, else 1.
     max_span : int or None
         L, the limit of its spans in steps, if it has spans.
+    limit_of_blocks : str
+        Name of the number that attention must not exceed by the steps that it reads at a time.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class Law(nn.Module):
 
     first_age: int = 1
     max_span: int | None = None
+    limit_of_blocks = "max_span"
 
     def attach(self, width: int, heads: int, first_age: int) -> None:
         """Make what the law learns for an attention of `width` channels and `heads` heads."""
@@ -135,6 +138,47 @@ class Law(nn.Module):
         return type(self), tuple(sorted(settings.items()))
 
 
+class Means(NamedTuple):
+    """New memories that are means of others.
+
+    Attributes
+    ----------
+    members : Tensor of bool, shape ``(batch, mean, memory)``
+        Which memories each is the mean of.
+    ages : Tensor of shape ``(batch, mean)``
+        Their ages for the next query; where there is none, one below zero.
+    """
+
+    members: Tensor
+    ages: Tensor
+
+
+class PoolingLaw(Law):
+    """Base of laws by which means of memories take the place of these when they die."""
+
+    def means(self, ages: Tensor, notes: Tensor, read: Tensor, queries: int) -> Means:
+        """Return the means that memories leave which die in the next block; as many in every row.
+
+        Parameters
+        ----------
+        ages, notes
+            Of all stored memories, as for :meth:`log_mask`.
+        read : Tensor of shape ``(batch,)``
+            How many steps of each sequence were read.
+        queries : int
+            How many steps the next block has.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say means(ages, notes, read, queries)")
+
+    def means_at(self, ages: Tensor, steps: Tensor) -> Tensor:
+        """Return which stored memories are means, ``(batch, memory)``, by their ages and steps."""
+        raise NotImplementedError(f"{type(self).__name__} must say means_at(ages, steps)")
+
+    def notes_of_means(self, notes: Tensor) -> Tensor:
+        """Return what is noted of a mean, ``(note,)``, of the dtype of `notes`."""
+        raise NotImplementedError(f"{type(self).__name__} must say notes_of_means(notes)")
+
+
 def ages_at_queries(ages: Tensor, queries: int) -> Tensor:
     """Return the age of every memory for every query of a block, ``(batch, 1, query, memory)``.
 
@@ -174,10 +218,11 @@ def block_for(laws: Sequence[Law | None], block: int | None) -> int:
     ValueError, TypeError
         If `block` is no whole number from one to the limit of all spans.
     """
-    limits = [law.max_span for law in laws if law is not None and law.max_span is not None]
-    if block is None:
-        return min([_BLOCK, *limits])
-    steps = checks.positive_int("block", block)
-    if limits and min(limits) < steps:
-        raise ValueError(f"max_span must be at least block = {steps}, got {min(limits)}")
+    steps = _BLOCK if block is None else checks.positive_int("block", block)
+    for law in laws:
+        limit = None if law is None else getattr(law, law.limit_of_blocks)
+        if law is not None and limit is not None and limit < steps:
+            if block is not None:
+                raise ValueError(f"{law.limit_of_blocks} must be at least block = {steps}, got {limit}")
+            steps = limit
     return steps
