@@ -136,9 +136,12 @@ def compared(
     Raises
     ------
     ValueError, TypeError
-        For no models, unknown ones, or one twice; before any is trained.
+        For no models, unknown ones, or one twice, or inputs of which all would be dropped; before any is
+        trained.
     """
     checks.several("models", models, lambda name, model: checks.one_of(name, model, MODELS))
+    if not 0 <= checks.real("input_dropout", settings.get("input_dropout", 0.0)) < 1:
+        raise ValueError(f"input_dropout must be in [0, 1), got {settings.get('input_dropout')!r}")
     wanted = []
     for model in models:
         count = seeds if model == "LEM" or other_seeds is None else other_seeds

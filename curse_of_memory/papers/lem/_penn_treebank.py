@@ -19,6 +19,7 @@ from curse_of_memory.papers.lem._comparison_report import SAID, draw, printed, r
 from curse_of_memory.papers.lem._equal_weights import number_of_weights, of_as_many_weights
 from curse_of_memory.report.figure import FigureData, Findings, spreads
 from curse_of_memory.tasks.penn_treebank import PennTreebank
+from curse_of_memory.tools import checks
 from curse_of_memory.training import fit_stream, text_losses
 
 __all__ = [
@@ -93,7 +94,9 @@ class Texts(NamedTuple):
 
 
 def texts_of(train: PennTreebank, validation_tokens: int, test_tokens: int) -> Texts:
-    """Return the parts of a text of which one has the training part."""
+    """Return the parts of a text of which one has the training part; two tokens are the least of a part."""
+    for name, count in {"validation_tokens": validation_tokens, "test_tokens": test_tokens}.items():
+        checks.whole_number(name, count, least=2)
     validation, test = train.part("validation", validation_tokens), train.part("test", test_tokens)
     return Texts(train.tokens, validation.tokens, test.tokens, train.vocabulary, train.stand_in)
 

@@ -63,6 +63,8 @@ def data(
     }
     common = {"output_size": task.output_size, "quantity": ACCURACY, "seeds": seeds, "seed": seed}
     scaled = dt * STEPS / task.horizon
+    if not 0 < scaled <= 1:
+        raise ValueError(f"dt must be at most {task.horizon / STEPS:.3g}, 1 for {STEPS} steps, got {dt!r}")
     table = compared(task.splits, other_seeds=baseline_seeds, dt=scaled, **common, **settings)
     if task.horizon != STEPS:
         official = compared(task.splits, models=["LEM"], dt=dt, **common, **settings)

@@ -129,6 +129,13 @@ def test_unknown_models_are_refused_before_any_is_trained(models, message):
         compared(signs(True), models=models, output_size=2, quantity=ACCURACY, seeds=1, seed=0, **SETTINGS)
 
 
+@pytest.mark.parametrize("dropout", [1.0, -0.1, np.nan])
+def test_inputs_of_which_all_would_be_dropped_are_refused(dropout):
+    common = SETTINGS | {"output_size": 2, "quantity": ACCURACY, "input_dropout": dropout}
+    with pytest.raises(ValueError, match="input_dropout must be "):
+        compared(signs(True), seeds=1, seed=0, **common)
+
+
 def test_what_is_told_are_medians_and_ranges_of_the_selected_epochs():
     rows = [
         (s, e, v, t) for s in range(3) for e, v, t in [(0, 0.1, 0.2), (1, 0.5, 0.1 * s), (2, 0.4, np.nan)]

@@ -133,3 +133,8 @@ def test_the_log_is_of_39_series_and_first_at_its_best_after_8_epochs():
     assert lem.max() == pytest.approx(36 / 39, abs=1e-6)
     assert logs.loc[logs.log == "UnICORNN", "epoch"].max() == 250
     assert figure._logs(20).epoch.max() == 20
+
+
+def test_a_time_step_that_is_too_large_for_short_series_is_refused_by_its_own_number():
+    with pytest.raises(ValueError, match=r"dt must be at most 0\.00111, 1 for 17984 steps, got 0\.002"):
+        figure.data(data="stand-in", dt=0.002, **SMALL)

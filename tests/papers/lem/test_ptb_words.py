@@ -125,3 +125,10 @@ def test_the_readme_stands_beside_the_whole_recipe_on_the_text_alone(words, text
         assert found.message.startswith("Reduced scale") == (not full)
     assert shared.scale_of(shared.WORDS, whole | {"steps": 300_000}) == ""
     assert shared.scale_of(shared.WORDS, whole | {"steps": 199_999}).endswith("199 999 updates (200 000)")
+
+
+@pytest.mark.parametrize("name", ["validation_tokens", "test_tokens"])
+def test_a_part_of_one_token_is_refused_before_anything_is_trained(name):
+    train = PennTreebank("words", size=50, vocabulary=5, data="stand-in")
+    with pytest.raises(ValueError, match=f"{name} must be at least 2, got 1"):
+        shared.texts_of(train, **{"validation_tokens": 9, "test_tokens": 9, name: 1})
