@@ -9,8 +9,9 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["in_each_thread", "is_traced", "is_transformed", "own_weights"]
+__all__ = ["TorchDispatchMode", "in_each_thread", "is_traced", "is_transformed", "own_weights"]
 
 try:
     _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]  # a module in C++ without stubs
