@@ -695,6 +695,11 @@ FUNCTIONS = {
         {"split": "speakers", "clips_per_class": 4, "data": "stand-in"},
         {"split": "name", "clips_per_class": "count", "split_seed": "seed", "data": "name"},
     ),
+    "Characters": (
+        com.tasks.Characters,
+        {"text": "enwik8", "data": "stand-in"},
+        {"text": "name", "split": "name", "data": "name", "size": "count"},
+    ),
     "PennTreebank": (
         com.tasks.PennTreebank,
         {"level": "words", "data": "stand-in"},
@@ -773,6 +778,7 @@ ADMITTED = {
     ("bias.from_formula", "expr"): ("a number",),
     ("SequenceMap", "input_size"): ("None",),  # the model's own
     ("PennTreebank", "size"): ("None",),  # all tokens
+    ("Characters", "size"): ("None",),  # all tokens
     ("PennTreebank", "vocabulary"): ("None",),  # all words
     ("EigenWorms", "horizon"): ("None",),  # all steps
     ("Keywords", "clips_per_class"): ("None",),  # all clips
