@@ -14,6 +14,7 @@ import torch
 import xarray as xr
 
 import curse_of_memory as com
+from curse_of_memory.nn import forgetting
 from curse_of_memory.theory import (
     approximation_rates,
     expiry,
@@ -476,6 +477,42 @@ FUNCTIONS = {
     "nn.S4D": (com.nn.S4D, {"width": 2, "states": 2}, {"width": "count", "states": "count"}),
     "nn.TCN": (com.nn.TCN, {"widths": [2], "kernel_size": 2}, {"widths": "list", "kernel_size": "count"}),
     "nn.CausalTransformer": (com.nn.CausalTransformer, {"width": 2}, {"width": "count", "layers": "count"}),
+    "nn.CausalSelfAttention": (
+        com.nn.CausalSelfAttention,
+        {"width": 2, "forgetting": forgetting.Window(3)},
+        {"width": "count", "heads": "count", "block": "count", "kept": "name", "forgetting": "thing"},
+    ),
+    "forgetting.Window": (forgetting.Window, {"window": 3}, {"window": "count"}),
+    "forgetting.Sinks": (forgetting.Sinks, {"sinks": 1, "window": 3}, {"sinks": "count", "window": "count"}),
+    "forgetting.Compressive": (
+        forgetting.Compressive,
+        {"window": 3},
+        {"window": "count", "rate": "count", "compressed": "count"},
+    ),
+    "forgetting.AdaptiveSpan": (
+        forgetting.AdaptiveSpan,
+        {"max_span": 9, "ramp": 2},
+        {"max_span": "count", "ramp": "count", "initial_share": "positive", "price": "number"},
+    ),
+    "forgetting.ExpireSpan": (
+        forgetting.ExpireSpan,
+        {"max_span": 9, "ramp": 2},
+        {
+            "max_span": "count",
+            "ramp": "count",
+            "initial_share": "positive",
+            "price": "number",
+            "pre_divide": "positive",
+        },
+    ),
+    "forgetting.frozen_at": (
+        lambda model, reference: forgetting.frozen_at(model, reference).__enter__(),
+        {
+            "model": com.nn.CausalSelfAttention(2, forgetting=forgetting.Window(3)),
+            "reference": torch.zeros(1, 3, 2),
+        },
+        {"model": "thing", "reference": "thing"},
+    ),
     "nn.LSTM": (
         com.nn.LSTM,
         {"width": 2, "chrono": 9.0},
@@ -787,6 +824,8 @@ ADMITTED = {
     },  # all there are
     ("Target.norm", "order"): ("a number",),
     ("nn.LSTM", "chrono"): ("None",),  # torch's own biases
+    ("nn.CausalSelfAttention", "block"): ("None",),  # what suits the law
+    ("nn.CausalSelfAttention", "forgetting"): ("None",),  # without one it forgets nothing
     ("nn.SequenceStack", "mixing"): ("a class",),  # what a factory raises is its own
     ("stability_margin", "factor"): ("infinite",),  # up to where the error overflows
     ("run_all", "function"): ("a class",),
@@ -853,6 +892,7 @@ MADE = {
     "EquispacedError", "ExponentialFit", "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories",
     "SpanLoss", "FitResult", "StreamEvaluation", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds",
     "LowerBound", "LyapunovNorm",
+    "ForgetGate", "Law", "ages_at_queries",  # no numbers of its own; what laws of one's own are made of
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip
 
@@ -869,7 +909,8 @@ def test_every_public_function_is_asked():
         com.measure,
     ]
     modules += [approximation_rates, expiry, hankel, long_expressive, plateau, reparameterization, stability]
-    modules += [heaviside_dynamics, lyapunov, resolvent, rescaled_modes, gru_linearization, layered_memory]
+    modules += [forgetting, heaviside_dynamics, lyapunov, resolvent, rescaled_modes, gru_linearization]
+    modules += [layered_memory]
     public = {name for module in modules for name in module.__all__ if callable(getattr(module, name))}
     asked = {name.rpartition(".")[2] for name in FUNCTIONS} | set(LAYERS)
     assert public - MADE - asked == set()
@@ -884,6 +925,10 @@ LAYERS = {
     "LEM": lambda: com.nn.LEM(2, seed=0),
     "CausalTransformer": lambda: com.nn.CausalTransformer(2, seed=0),
     "CausalSelfAttention": lambda: com.nn.CausalSelfAttention(1, seed=0),
+    "CausalSelfAttention, Window": lambda: com.nn.CausalSelfAttention(1, forgetting=forgetting.Window(3)),
+    "CausalTransformer, ExpireSpan": lambda: com.nn.CausalTransformer(
+        2, forgetting=forgetting.ExpireSpan(9, 2), seed=0
+    ),
     "CausalConvolution": lambda: com.nn.CausalConvolution(1, 1, 2, seed=0),
     "SequenceStack": lambda: com.nn.SequenceStack(com.nn.S4D, 2, seed=0),
 }

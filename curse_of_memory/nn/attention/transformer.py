@@ -120,6 +120,10 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
     ``last_norm``, ``readout``                             norm of a pre-norm transformer, and its readout
     =====================================================  ==================================================
 
+    α is ``price`` of the law. A pre-norm model without the last norm has ``last_norm = nn.Identity()``. The
+    public code adds 1e-8 to the sum of the weights of a row, which makes answers smaller by the share that
+    1e-8 is of Σ m a: 1e-8 in most rows, and more where all that is seen is at the end of its ramp.
+
     Examples
     --------
     >>> CausalTransformer(16, layers=2, heads=4)(torch.zeros(8, 100, 1)).shape

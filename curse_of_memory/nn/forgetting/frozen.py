@@ -53,7 +53,7 @@ def frozen_at(model: nn.Module, reference: Tensor) -> Iterator[None]:
     >>> torch.equal(held, spans), torch.equal(free, spans)
     (True, False)
     """
-    laws = [part for part in model.modules() if isinstance(part, Law)]
+    laws = [part for part in model.modules() if isinstance(part, Law)] if isinstance(model, nn.Module) else []
     if not laws:
         raise TypeError(f"model must have a law of forgetting, but {type(model).__name__} has none")
     if (

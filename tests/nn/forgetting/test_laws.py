@@ -8,11 +8,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curse_of_memory.nn.attention import answers
 from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Sinks, Window
 from curse_of_memory.theory import expiry
 from tests.nn.forgetting.laws import HAND_MADE, Even, Given, attention, chunked, inputs_for
 
 EPS = float(np.finfo(float).eps)
+
+
+@pytest.fixture(scope="module", params=[answers.FEW, 0], ids=["all asked", "undecided asked"], autouse=True)
+def _few(request):
+    """Laws are asked for all memories, or for those alone that not every query sees in full."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "FEW", request.param)
+        yield
 
 
 def naive(layer, x, mask):

@@ -1,0 +1,106 @@
+"""Laws, attentions and transformers refuse early, and in one line, what cannot be meant."""
+
+import pytest
+import torch
+
+from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
+from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Law, Window
+
+SPANS = pytest.mark.parametrize("law", [ExpireSpan, AdaptiveSpan])
+
+
+@SPANS
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ramp": 0}, "ramp must be at least 1, got 0"),
+        ({"ramp": -3}, "ramp must be at least 1, got -3"),
+        ({"max_span": 0}, "max_span must be at least 1, got 0"),
+        ({"initial_share": 0.0}, "initial_share must be"),
+        ({"initial_share": 1.0}, "initial_share must be between 0 and 1, got 1.0"),
+        ({"initial_share": 1.5}, "initial_share must be between 0 and 1, got 1.5"),
+        ({"initial_share": -0.1}, "initial_share must be"),
+        ({"price": -1e-6}, "price must not be negative, got -1e-06"),
+    ],
+    ids=str,
+)
+def test_numbers_of_spans_are_checked(law, options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        law(**({"max_span": 20, "ramp": 4} | options))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pre_divide", [0.0, -1.0])
+def test_states_are_divided_by_positive_numbers(pre_divide):
+    with pytest.raises(ValueError, match="pre_divide must be"):
+        ExpireSpan(20, 4, pre_divide=pre_divide)
+
+
+@SPANS
+def test_spans_shorter_than_a_block_are_refused_where_the_block_is_known(law):
+    with pytest.raises(ValueError, match="max_span must be at least block = 21, got 20"):
+        CausalSelfAttention(4, forgetting=law(20, 4), block=21)
+    with pytest.raises(ValueError, match="max_span must be at least block = 21, got 20"):
+        CausalTransformer(4, 2, forgetting=[Window(3), law(20, 4)], block=21)
+    assert CausalSelfAttention(4, forgetting=law(20, 4), block=20).block == 20
+    assert CausalSelfAttention(4, forgetting=law(20, 4)).block == 20
+    assert CausalSelfAttention(4, forgetting=law(2000, 4)).block == 128
+    model = CausalTransformer(4, 2, forgetting=[Window(3), law(20, 4)], positions="block")
+    assert [part.attention.block for part in model.blocks] == [20, 20]
+    assert model.places_back.weight.shape == (4, 20)
+
+
+class Endless(Law):
+    def log_mask(self, ages, notes, queries):
+        return torch.zeros(len(ages), 1, queries, ages.shape[1])
+
+
+@pytest.mark.parametrize("law", [ForgetGate(), Endless()], ids=lambda law: type(law).__name__)
+def test_laws_without_a_date_do_not_delete(law):
+    name = type(law).__name__
+    for layer in (CausalSelfAttention, CausalTransformer):
+        with pytest.raises(ValueError, match=f"deletes must be False: by {name} memories never die"):
+            layer(4, forgetting=law, deletes=True)
+    assert not CausalSelfAttention(4, forgetting=law).deletes
+
+
+def test_a_law_that_says_no_mask_is_refused_by_its_name():
+    class Mute(Law):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"Mute must say log_mask\(ages, notes, queries\)"):
+        CausalSelfAttention(4, forgetting=Mute())(torch.zeros(1, 3, 4))
+
+
+@pytest.mark.parametrize(
+    "option", [{"sees_itself": False}, {"zero_memories": 2}, {"deletes": False}], ids=str
+)
+def test_options_of_laws_need_one(option):
+    with pytest.raises(ValueError, match="forgetting must be a law where"):
+        CausalSelfAttention(4, **option)
+    with pytest.raises(ValueError, match="forgetting must be a law where"):
+        CausalTransformer(4, **option)
+
+
+def test_options_of_transformers_are_checked():
+    law = ExpireSpan(20, 4)
+    with pytest.raises(ValueError, match="forgetting must be one law for each of 3 layers, got 2"):
+        CausalTransformer(4, 3, forgetting=[law, law])
+    with pytest.raises(TypeError, match="forgetting must be a law of forgetting, or a list of them"):
+        CausalTransformer(4, 3, forgetting="window")
+    with pytest.raises(ValueError, match="positions may be 'block' with a law of forgetting only"):
+        CausalTransformer(4, positions="block")
+    with pytest.raises(ValueError, match="scaled_residuals must be False for post-norm"):
+        CausalTransformer(4, norm="post", scaled_residuals=True)
+    with pytest.raises(ValueError, match="zero_memories must not be negative"):
+        CausalTransformer(4, forgetting=law, zero_memories=-1)
+    with pytest.raises(ValueError, match="kept must be one of"):
+        CausalTransformer(4, forgetting=law, kept="values")
+    model, x = CausalTransformer(4, forgetting=law), torch.zeros(1, 5, 1)
+    for cut in (-0.1, 1.1):
+        with pytest.raises(ValueError, match="cut must be a share from 0 to 1"):
+            model.remember(x, cut=cut)
+    with pytest.raises(ValueError, match=r"remember\(\) needs a law of forgetting"):
+        CausalTransformer(4).remember(x)
+    with pytest.raises(ValueError, match="batch must be at least 1"):
+        model.blocks[0].attention.start(0)
