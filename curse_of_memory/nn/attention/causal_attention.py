@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn.attention.positions import rotated
 from curse_of_memory.nn.attention.remembered import Remembered
-from curse_of_memory.nn.attention.remembering import Reading, remember, start_of
+from curse_of_memory.nn.attention.remembering import Reading, drawn_cut, remember, start_of
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.many_models import affine, of_each_model, one_by_one, without_dropout
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
@@ -175,7 +175,7 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         """Return the answers to whole sequences `x`; both have shape ``(batch, time, width)``."""
         if self.forgetting is None:
             return self.run(x).y
-        return self._remembering(x, None, Reading(keep=False)).y
+        return self._remembering(x, None, Reading(cut=drawn_cut(self, [self.forgetting]), keep=False)).y
 
     def run(
         self, x: Tensor, state: Cache | KeptStates | KeptKeys | None = None
@@ -222,10 +222,7 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         """
         if self.forgetting is None:
             raise ValueError("remember() needs a law of forgetting: this attention forgets nothing")
-        cut = None
-        if self.training and self.forgetting.shortens:
-            cut = float(torch.rand(()))
-        return self._remembering(x, state, Reading(cut=cut))
+        return self._remembering(x, state, Reading(cut=drawn_cut(self, [self.forgetting])))
 
     def frozen_at(self, reference: Tensor) -> AbstractContextManager[None]:
         """Return a context inside which memories are forgotten as for `reference`, whatever is read.

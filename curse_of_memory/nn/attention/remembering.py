@@ -9,7 +9,7 @@ Algorithm.  A sequence is read in blocks of M steps. The queries of a block atte
 Cost.       Of a block: its projections, and M times the memories that are alive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -25,7 +25,7 @@ from curse_of_memory.nn.forgetting.law import Law, PoolingLaw
 from curse_of_memory.nn.forgetting.store import PADDING, KeptKeys, KeptStates, alive_columns, columns_of
 from curse_of_memory.tools import checks
 
-__all__ = ["Reading", "remember", "start_of"]
+__all__ = ["Reading", "drawn_cut", "remember", "start_of"]
 
 
 class Reading(NamedTuple):
@@ -76,6 +76,11 @@ class _Memories(NamedTuple):
         states = None if self.states is None else columns_of(self.states, columns)
         keys, values = columns_of(self.keys, columns), columns_of(self.values, columns)
         return _Memories(keys, values, columns_of(self.notes, columns), ages, states)
+
+
+def drawn_cut(layer: nn.Module, laws: Iterable[Law]) -> float | None:
+    """Return the share u at which the spans of a pass are cut, drawn in training for `laws` that want it."""
+    return float(torch.rand(())) if layer.training and any(law.shortens for law in laws) else None
 
 
 def start_of(attention, batch: int) -> KeptStates:

@@ -24,7 +24,7 @@ from curse_of_memory.nn.attention.block import Block
 from curse_of_memory.nn.attention.causal_attention import Cache, CausalSelfAttention
 from curse_of_memory.nn.attention.positions import ALL_POSITIONS, waves, waves_at
 from curse_of_memory.nn.attention.remembered import RememberedByAll
-from curse_of_memory.nn.attention.remembering import Reading
+from curse_of_memory.nn.attention.remembering import Reading, drawn_cut
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.activations import FEEDFORWARD
 from curse_of_memory.nn.building.many_models import (
@@ -231,7 +231,7 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
         """Return ŷ ``(batch, time, output_size)`` for `x` ``(batch, time, input_size)``, or tokens."""
         if self._attention.forgetting is None:
             return self.run(x).y
-        return self._remember(x, None, keep=False).y
+        return self._remember(x, None, cut=drawn_cut(self, self._laws), keep=False).y
 
     @property
     def _attention(self) -> CausalSelfAttention:
@@ -319,8 +319,8 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
         if cut is not None:
             if not 0 <= checks.real("cut", cut) <= 1:
                 raise ValueError(f"cut must be a share from 0 to 1, got {cut!r}")
-        elif self.training and any(law.shortens for law in self._laws):
-            cut = float(torch.rand(()))
+        else:
+            cut = drawn_cut(self, self._laws)
         inputs.state_of_each(state, len(self.blocks), "blocks")
         return self._remember(x, cast(Sequence[KeptStates | KeptKeys] | None, state), cut=cut)
 

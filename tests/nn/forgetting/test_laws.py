@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
 from curse_of_memory.nn.attention import answers
 from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Sinks, Window
 from curse_of_memory.theory import expiry
@@ -208,3 +209,20 @@ def test_prices_are_those_of_their_papers():
     free = attention(AdaptiveSpan(30, 4)).remember(x)
     assert free.price.item() == 0
     assert abs(free.spans.max().item() - z.max()) < 8 * EPS * 30
+
+
+def test_forward_cuts_spans_in_training_as_remember_does():
+    law = ExpireSpan(max_span=30, ramp=2, initial_share=0.9, shorten=True)
+    x = torch.randn(2, 40, 8, generator=torch.Generator().manual_seed(0))
+    for layer in (
+        CausalSelfAttention(8, sees_itself=False, forgetting=law, block=10, seed=0),
+        CausalTransformer(8, 2, input_size=8, sees_itself=False, forgetting=law, block=10, seed=0),
+    ):
+        torch.manual_seed(1)
+        cut = layer(x)
+        torch.manual_seed(1)
+        assert torch.equal(layer.remember(x).y, cut)
+        u = torch.Generator().manual_seed(1)
+        assert float(torch.rand((), generator=u)) < 0.8  # so that spans of .9 are cut
+        assert not torch.equal(layer.eval()(x), cut)
+        assert torch.equal(layer(x), layer.remember(x).y)
