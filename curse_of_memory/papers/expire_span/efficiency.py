@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from curse_of_memory.nn import CausalSelfAttention
-from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, Law, Window
+from curse_of_memory.nn.forgetting import AdaptiveSpan, Compressive, ExpireSpan, Law, Window
 from curse_of_memory.papers.expire_span._held import most_held
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
@@ -25,10 +25,11 @@ from curse_of_memory.tools import checks
 __all__ = ["LAWS", "Sizes", "data", "layer_of", "memories_of", "operations", "plot", "room"]
 
 RAMP = 16
+RATE = 4  # steps in a mean of the Compressive Transformer
 SHARES = (0.05, 0.15)  # of the limit: spans of either half of the heads of an adaptive span
 MEAN, STD = -2.95, 1.5  # of the logits of spans of Expire-Span, whose mean is a tenth of the limit, too
-LAWS = ("Transformer-XL", "Adaptive-Span", "Expire-Span")
-"""Names of what is compared; Transformer-XL has the window of the limit."""
+LAWS = ("Transformer-XL", "Compressive Transformer", "Adaptive-Span", "Expire-Span")
+"""Names of what is compared, as the paper prints them."""
 
 
 class Sizes(NamedTuple):
@@ -72,8 +73,9 @@ def data(
     A batch is a `block` of steps of `batch` sequences in the midst of a stream, forwards and backwards
     through one attention of `width` channels and an even number of `heads`, float32, with the states that are
     alive.
-    The limit L is the window of Transformer-XL; adaptive spans are L/20 and 3L/20, for half of the heads
-    each; Expire-Span's are logit-normal with a mean of L/10. All have R = 16.
+    The limit L is the window of Transformer-XL; the Compressive Transformer has half of it in full and means
+    of four steps of the other half; adaptive spans are L/20 and 3L/20, for half of the heads each;
+    Expire-Span's are logit-normal with a mean of L/10. Ramps have R = 16.
 
     - *memories*: how many states a batch reads in its fullest row, by the limit; closed form and counted;
     - *time*: processor seconds, in `turns` that alternate; the line is the number of operations in products
@@ -93,8 +95,10 @@ def data(
     if heads % 2:
         raise ValueError(f"heads must be even, got {heads}")
     limits = [checks.positive_int("limits", limit) for limit in limits]
-    if not limits or min(limits) < block:
-        raise ValueError(f"limits must be at least the block, {block} steps, got {limits!r}")
+    if not limits or min(limits) < 2 * block or any(limit % (2 * RATE) for limit in limits):
+        raise ValueError(
+            f"limits must be multiples of {2 * RATE} steps, at least two blocks = {2 * block}, got {limits!r}"
+        )
     works = {(law, limit): _batch(law, limit, sizes, seed) for law in LAWS for limit in limits}
     points: list[dict] = []
 
@@ -139,6 +143,8 @@ def memories_of(law: str, limit: int, batch: int) -> float:
     """
     if checks.one_of("law", law, LAWS) == "Transformer-XL":
         return float(limit)
+    if law == "Compressive Transformer":
+        return limit / 2 + limit / 2 / RATE
     if law == "Adaptive-Span":
         return float(RAMP - 1 + math.ceil(max(SHARES) * limit))
     return live_memories(LogitNormalSpans(MEAN, STD, limit).exceeds, limit, RAMP).largest(batch)
@@ -174,7 +180,7 @@ def room(law: str, memories: float, sizes: Sizes) -> float:
     sizes : Sizes
     """
     width, heads, block, batch = sizes
-    learns = checks.one_of("law", law, LAWS) != "Transformer-XL"
+    learns = checks.one_of("law", law, LAWS) in ("Adaptive-Span", "Expire-Span")
     read = memories + block
     return FLOAT * batch * (3.0 * width * read + heads * block * read * learns)
 
@@ -194,6 +200,7 @@ def layer_of(law: str, limit: int, sizes: Sizes, seed: int = 0) -> CausalSelfAtt
     """
     laws: dict[str, Callable[[], Law]] = {
         "Transformer-XL": lambda: Window(limit),
+        "Compressive Transformer": lambda: Compressive(limit // 2, RATE, limit // 2 // RATE),
         "Adaptive-Span": lambda: AdaptiveSpan(limit, RAMP),
         "Expire-Span": lambda: ExpireSpan(limit, RAMP),
     }
