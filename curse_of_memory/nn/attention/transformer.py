@@ -120,9 +120,11 @@ class CausalTransformer(Streaming[tuple[Cache | KeptStates | KeptKeys, ...]]):
     ``last_norm``, ``readout``                             norm of a pre-norm transformer, and its readout
     =====================================================  ==================================================
 
-    α is ``price`` of the law. A pre-norm model without the last norm has ``last_norm = nn.Identity()``. The
-    public code adds 1e-8 to the sum of the weights of a row, which makes answers smaller by the share that
-    1e-8 is of Σ m a: 1e-8 in most rows, and more where all that is seen is at the end of its ramp.
+    One layer by itself is ``blocks[l].remember(x, state, Reading(positions=places_back.weight))``, of
+    ``nn.attention.remembering``. α is ``price`` of the law. A pre-norm model without the last norm has
+    ``last_norm = nn.Identity()``. The public code adds 1e-8 to the sum of the weights of a row, which makes
+    answers smaller by the share that 1e-8 is of Σ m a: 1e-8 in most rows, and more where all that is seen is
+    at the end of its ramp.
 
     Examples
     --------

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from curse_of_memory.nn import CausalTransformer
+from curse_of_memory.nn.attention.remembering import Reading
 from curse_of_memory.nn.forgetting import ExpireSpan
 from curse_of_memory.nn.forgetting.store import KeptStates
 from tests.nn.forgetting.naive_expire_span import Naive, naive_weights
@@ -172,6 +173,46 @@ def test_a_cut_of_one_cuts_nothing_and_one_of_zero_leaves_the_ramp():
     # what the first layer reports, and what it deletes by, is not cut
     assert torch.equal(whole.spans[0], shortest.spans[0])
     assert torch.equal(whole.last[0].ages, shortest.last[0].ages)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_one_layer_by_itself_is_that_of_the_equations(variant):
+    naive = naive_model(variant)
+    model = adapted(naive)
+    reading = Reading(positions=model.places_back.weight)
+    x = torch.randn(BATCH, 4 * BLOCK, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    ours, theirs = None, naive.start(BATCH)[1]
+    for block in x.split(BLOCK, 1):
+        y, charge, theirs = naive.layer(1, block, theirs, None)
+        z, known = model.blocks[1].remember(block, ours, reading)
+        ours = known.last
+        assert largest(z, y) < 1e-12 * y.abs().max()
+        assert abs(known.price.item() - charge.item()) < 1e-14
+
+
+def test_a_pass_of_training_cuts_all_layers_at_one_share():
+    """Whole sequences, too; in evaluation, and for other laws, nothing is drawn."""
+    naive = naive_model()
+    model, x = adapted(naive), tokens(8, 4 * BLOCK)
+    rests = torch.get_rng_state()
+    whole = model(x)
+    for block in model.blocks:
+        block.attention.forgetting.shorten = True
+    torch.manual_seed(3)
+    u = torch.rand(()).item()
+    expected = naive.run(x, u=u)[0]
+    for call in (model, lambda x: model.run(x).y, lambda x: model.remember(x).y):
+        torch.manual_seed(3)
+        assert largest(call(x), expected) < 1e-12 * expected.abs().max()
+    assert largest(whole, expected) > 1e-3
+    model.eval()
+    torch.set_rng_state(rests)
+    assert torch.equal(model(x), whole)
+    assert torch.equal(torch.get_rng_state(), rests)
+    layer = model.blocks[0].attention.train()
+    z = torch.randn(1, 20, 8, dtype=torch.float64)
+    torch.manual_seed(3)
+    assert not torch.equal(layer(z), layer.eval()(z))
 
 
 def test_the_public_denominator_moves_an_answer_by_its_share_of_the_row():
