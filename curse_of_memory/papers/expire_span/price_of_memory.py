@@ -8,7 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.papers.expire_span._descent import descended
+from curse_of_memory.papers.expire_span._layer import live_counts, trained_span
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import curve, groups, rows
@@ -33,6 +35,7 @@ __all__ = ["data", "plot"]
 MEAN, STD, MAX_SPAN = -1.2, 1.5, 200.0  # of logit-normal spans
 RATE, POWER = 0.05, 1.5  # of ρ = e^{−λs} and (1 + s)^{−p}
 LAGS = 3000
+TRAINED_FROM = 30.0  # the span of attention before it is trained, in steps
 SLOW, FAST = 400.0, 8.0  # time constants of two kinds, in steps: 100 and 2 in units of four
 COLUMNS = ["panel", "curve", "kind", "seed", "x", "y"]
 QUEUE = ("one query", "fullest row")
@@ -51,6 +54,9 @@ def data(
     prices: Sequence[float] = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
     slow_shares: Sequence[float] = (0.02, 0.05, 0.2),
     draws: int = 2000,
+    trained_prices: Sequence[float] = (1e-3, 1e-5),
+    updates: int = 120,
+    steps: int = 3000,
     seeds: int = 3,
     seed: int = 0,
     device: str = "auto",
@@ -58,24 +64,42 @@ def data(
     """Compute what memory costs and is worth in closed form, and simulate it.
 
     - *queue*: law of the number of live memories at one query and in the fullest row of a `batch`, spans
-      200 σ̂(h) with h ~ N(−1.2, 1.5²); counted in `queries` batches for each of `seeds`;
+      200 σ̂(h) with h ~ N(−1.2, 1.5²); simulated in `queries` batches for each of `seeds`, and counted by an
+      attention with such spans at `steps` steps in a row;
     - *span*: best span by the price α of a step, for ρ = e^{−s/20} and (1 + s)^{−1.5}: of a sharp mask in
-      continuous time, and of a ramp in whole steps; spans of gradient descent at `prices`;
+      continuous time, and of a ramp in whole steps; spans of gradient descent at `prices`, and of attention
+      that is trained on random inputs at `trained_prices` by `updates`, for each of `seeds`;
     - *error*: σ² ∫_C^∞ ρ² against memory C, what a ramp makes of it, and errors of the spans of descent over
       `draws` of random inputs;
     - *saving*: how many times the memory one window needs if few memories, `slow_shares`, are used with
       e^{−s/400} and all others with e^{−s/8}, by the price: in continuous time, and exactly in whole steps.
 
-    Columns: ``panel, curve, kind, seed, x, y``; `kind` is ``theory``, ``simulated``, ``descent`` or
-    ``whole steps``, x and y are number and chance, price and span, memory and error, price and ratio. (The
-    device does not matter.)
+    Columns: ``panel, curve, kind, seed, x, y``; `kind` is ``theory``, ``simulated``, ``counted``,
+    ``descent``, ``trained`` or ``whole steps``, x and y are number and chance, price and span, memory and
+    error, price and ratio.
     """
     alive = live_memories(LogitNormalSpans(MEAN, STD, MAX_SPAN).exceeds, MAX_SPAN, ramp)
     counts = [_counted(queries, batch, ramp, seed + k) for k in range(checks.positive_int("seeds", seeds))]
     price = [checks.positive("prices", alpha) for alpha in prices]
+    layers = [
+        live_counts(
+            MEAN,
+            STD,
+            max_span=int(MAX_SPAN),
+            ramp=ramp,
+            batch=batch,
+            queries=checks.positive_int("steps", steps),
+            seed=seed + k,
+            device=device,
+        )
+        for k in range(seeds)
+    ]
+    trained = _trained(trained_prices, ramp, updates, range(seed, seed + seeds), device)
     curves = [
         *_queue(alive, counts, batch, seed),
+        *_counted_by_layers(layers, seed),
         *_spans(price, ramp),
+        trained,
         *_errors(price, ramp, draws, seed),
         *_savings(price, slow_shares),
     ]
@@ -87,9 +111,18 @@ def data(
         "variance": [float(one.var()) for one, _ in counts],
         f"largest of {batch}": [float(fullest.mean()) for _, fullest in counts],
     }
+    by_layer = {
+        "mean": [float(live.mean()) for live in layers],
+        "variance": [float(live.var()) for live in layers],
+        f"largest of {batch}": [float(live.max(0).mean()) for live in layers],
+    }
     headline = {f"live memories, {name}": value for name, value in exact.items()}
-    simulated = {f"live memories, {name}, simulated": np.array(values) for name, values in seen.items()}
-    headline |= {label: float(np.median(values)) for label, values in simulated.items()}
+    over_seeds = {f"live memories, {name}, simulated": np.array(values) for name, values in seen.items()}
+    over_seeds |= {f"live memories, {name}, counted": np.array(values) for name, values in by_layer.items()}
+    over_seeds |= {
+        f"best span at {alpha:g}, trained": np.asarray(one.y) for alpha, one in groups(trained, "x").items()
+    }
+    headline |= {label: float(np.median(values)) for label, values in over_seeds.items()}
     loss = span_loss(np.exp(-RATE * np.arange(LAGS)), ramp)
     for alpha in (1e-3, 1e-5):
         headline[f"best span at {alpha:g}"] = loss.best(alpha).span
@@ -102,7 +135,7 @@ def data(
         f"of e^(-s/20) is worth {loss.best(1e-3).span:.1f} steps, at 1e-5 {loss.best(1e-5).span:.1f}. "
         f"One window for all needs up to {saved.y.max():.0f} times the memory."
     )
-    return Findings(table, message, headline, spread=spreads(simulated))
+    return Findings(table, message, headline, spread=spreads(over_seeds))
 
 
 def _counted(queries: int, batch: int, ramp: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,6 +168,39 @@ def _queue(
                 curve(middle, share[some], panel="queue", curve=name, kind="simulated", seed=float(seed + k))
             )
     return curves
+
+
+def _counted_by_layers(layers: list[np.ndarray], seed: int) -> list[pd.DataFrame]:
+    """Return the shares of numbers of live memories, one query and fullest row, as attentions count them."""
+    curves = []
+    for k, live in enumerate(layers):
+        for name, seen in zip(QUEUE, (live.ravel(), live.max(0)), strict=True):
+            share = np.bincount(seen // 3) / 3 / seen.size
+            (some,) = np.nonzero(share)
+            middle = 3.0 * some + 1
+            curves.append(
+                curve(middle, share[some], panel="queue", curve=name, kind="counted", seed=float(seed + k))
+            )
+    return curves
+
+
+def _trained(
+    prices: Sequence[float], ramp: int, updates: int, seeds: Sequence[int], device: str
+) -> pd.DataFrame:
+    runs = run_grid(
+        _span_of_training,
+        product_of(alpha=[checks.positive("trained_prices", alpha) for alpha in prices], seed=seeds),
+        {"ramp": ramp, "updates": checks.positive_int("updates", updates), "device": device},
+    )
+    table = runs.rename(columns={"alpha": "x", "span": "y"})
+    return table.assign(panel="span", curve="exponential", kind="trained").reindex(columns=COLUMNS)
+
+
+def _span_of_training(alpha: float, seed: int, ramp: int, updates: int, device: str) -> dict[str, float]:
+    span = trained_span(
+        alpha, rate=RATE, ramp=ramp, start=TRAINED_FROM, updates=updates, seed=seed, device=device
+    )
+    return {"span": span}
 
 
 def _kernels() -> dict[str, tuple[targets.Target, np.ndarray]]:
@@ -220,13 +286,20 @@ def _draw_queue(axis: Axes, curves: pd.DataFrame, batch: int) -> None:
         line, marks = rows(one, kind="theory"), rows(one, kind="simulated")
         plotting.theory(axis, line.x, line.y, look.color)
         runs = marks.pivot(index="seed", columns="x", values="y").fillna(0.0)
-        plotting.over_seeds(axis, runs.columns, runs, look, joined="", label=labels[name])
+        plotting.over_seeds(axis, runs.columns, runs, look, joined="", ms=4, label=labels[name])
+        counted = rows(one, kind="counted").pivot(index="seed", columns="x", values="y").fillna(0.0)
+        ring = plotting.Look(look.color, "D")
+        label = f"{labels[name]}, by attention"
+        plotting.over_seeds(
+            axis, counted.columns, counted, ring, joined="", alpha=0.1, hollow=True, ms=7, label=label
+        )
     axis.set(
+        ylim=(0, 0.23),
         xlabel="live memories $n$",
         ylabel="probability",
         title="(a) Memory is a queue",
     )
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper left", fontsize=9)
 
 
 def _draw_spans(axis: Axes, curves: pd.DataFrame) -> None:
@@ -259,8 +332,13 @@ def _draw_kernels(axis: Axes, curves: pd.DataFrame) -> None:
         sharp, ramp = (rows(curves, curve=f"{name}, {mask}") for mask in ("sharp", "ramp"))
         plotting.theory(axis, sharp.x, sharp.y, look.color, ls="--", lw=1.2)
         plotting.theory(axis, ramp.x, ramp.y, look.color)
-        marks = rows(curves, curve=name)
+        marks, trained = rows(curves, curve=name), rows(curves, curve=name, kind="trained")
+        marks = marks[marks.kind != "trained"]
         plotting.measured(axis, marks.x, marks.y, look, label=_FORMULAS[name])
+        if len(trained):
+            ring = plotting.Look(look.color, "D")
+            label = "attention, every training"
+            plotting.measured(axis, trained.x, trained.y, ring, hollow=True, ms=9, label=label)
     axis.add_line(plotting.entry("ramp"))
     axis.add_line(plotting.entry("sharp", ls="--", lw=1.2))
 

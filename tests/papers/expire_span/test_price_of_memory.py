@@ -13,7 +13,17 @@ PRICES = (1e-1, 1e-3, 1e-5)
 
 @pytest.fixture(scope="module")
 def price():
-    return figure.data(queries=400, batch=4, prices=PRICES, slow_shares=(0.05,), draws=300, device="cpu")
+    return figure.data(
+        queries=400,
+        batch=4,
+        prices=PRICES,
+        slow_shares=(0.05,),
+        draws=300,
+        trained_prices=(1e-3,),
+        updates=60,
+        steps=1500,
+        device="cpu",
+    )
 
 
 def test_counted_queues_have_the_law_that_is_drawn(price):
@@ -52,6 +62,27 @@ def test_trained_spans_are_within_a_step_of_the_best(price):
         assert (line.y.to_numpy() <= sharp.y.to_numpy()).all()
 
 
+def test_attention_counts_the_live_memories_of_the_law(price):
+    """At 1500 steps in a row of four rows, of which those nearer than 216 steps share memories."""
+    std = math.sqrt(price.headline["live memories, variance"])
+    for name in ("mean", "largest of 4"):
+        counted = price.spread[f"live memories, {name}, counted"]
+        exact = price.headline[f"live memories, {name}"]
+        assert counted.runs == 3
+        assert exact - 5 * std / math.sqrt(1500 / 216) < counted.low
+        assert counted.high < exact + 5 * std / math.sqrt(1500 / 216)
+    for _, seen in rows(price.table, panel="queue", kind="counted").groupby(["curve", "seed"]):
+        assert 3 * seen.y.sum() == pytest.approx(1)
+
+
+def test_trained_attention_has_the_best_span(price):
+    spans = rows(price.table, panel="span", kind="trained")
+    assert spans.seed.tolist() == [0.0, 1.0, 2.0]
+    # mean pulls of batches are off by a half, and spans by as many 1/2λ = 10 steps, over the root of the
+    # twenty last updates that the mean is taken of
+    assert (np.abs(spans.y - price.headline["best span at 0.001"]) < 4 * 10 * 0.5 / math.sqrt(20)).all()
+
+
 def test_errors_of_random_inputs_are_the_exact_ones(price):
     for name in ("exponential", "polynomial"):
         line = rows(price.table, panel="error", curve=f"{name}, ramp")
@@ -81,7 +112,9 @@ def test_axes_say_what_they_are(price):
     legend = drawn.axes[0].get_legend()
     assert legend is not None
     labels = {text.get_text() for text in legend.get_texts()}
-    assert labels == {"one query", "fullest of 4 rows"}
+    assert labels == {"one query", "fullest of 4 rows"} | {
+        f"{one}, by attention" for one in ("one query", "fullest of 4 rows")
+    }
 
 
 @pytest.mark.parametrize(
@@ -90,10 +123,13 @@ def test_axes_say_what_they_are(price):
         ({"prices": (0.1, -1.0)}, "prices must be positive"),
         ({"slow_shares": (1.5,)}, "slow_shares must be below 1"),
         ({"queries": 0}, "queries must"),
+        ({"steps": 0}, "steps must"),
+        ({"updates": 0}, "updates must"),
+        ({"trained_prices": (0.0,)}, "trained_prices must be positive"),
         ({"seeds": 0}, "seeds must"),
     ],
 )
 def test_bad_input_is_refused(bad, message):
-    small = {"queries": 2, "batch": 2, "draws": 2, "prices": (0.1,)}
+    small = {"queries": 2, "batch": 2, "draws": 2, "prices": (0.1,), "updates": 1, "steps": 2}
     with pytest.raises(ValueError, match=message):
         figure.data(**(small | bad), device="cpu")
