@@ -1,5 +1,6 @@
 """A law of forgetting in a model of transformers: its hooks, what the last pass tells, and its way out."""
 
+import copy
 import inspect
 import itertools
 from collections.abc import Callable, Mapping
@@ -65,6 +66,9 @@ class Seat:
 
     Notes
     -----
+    *Configuration.* The model gets a copy of its own: other models that were made from it stay as they are.
+    Give the whole model, which is what is saved, and not its decoder alone.
+
     *Ages.* A step sees itself, at age 0, where m = 1; a memory with the span e is seen at the ages 0 to
     R − 1 + ⌈e⌉. Ages count all steps between, those that are padding, too.
 
@@ -104,6 +108,11 @@ class Seat:
         from transformers import AttentionInterface
 
         AttentionInterface.register(NAME, attend)
+        copies: dict = {}
+        copy.deepcopy(self.model.config, copies)
+        for part in self.model.modules():  # other models may share the configuration
+            if id(vars(part).get("config")) in copies:
+                part.config = copies[id(part.config)]
         self.model.set_attn_implementation(NAME)
         self._hooks = [self._decoder.module.register_forward_pre_hook(self._begin, with_kwargs=True)]
         for i, attention in enumerate(self._decoder.attentions.values()):

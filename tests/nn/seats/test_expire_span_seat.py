@@ -436,6 +436,15 @@ def test_copies_have_seats_of_their_own():
     assert not torch.equal(answers(model, x), y)
 
 
+def test_models_of_one_configuration_are_two():
+    first = made()
+    twin = type(first)(first.config).double()
+    com.add_expire_span(first, 10, 2)
+    assert twin.config._attn_implementation == "sdpa"
+    assert answers(twin, tokens()).isfinite().all()
+    com.add_expire_span(twin, 10, 2)
+
+
 def refused(error, words, act):
     with pytest.raises(error, match=words) as caught:
         act()
