@@ -177,11 +177,12 @@ def _check(attention, x: Tensor, state: KeptStates | KeptKeys) -> None:
             raise ValueError(
                 f"state must be on the device of the weights, {weight.device}, got {part.device}"
             )
+        dtype = torch.float32 if name == "notes" and weight.dtype in SHORT else weight.dtype
         if name in ("ages", "steps"):
             if part.dtype != torch.int64:
                 raise TypeError(f"state must have {name} of dtype torch.int64, got {part.dtype}")
-        elif part.dtype != weight.dtype and not torch.is_autocast_enabled(weight.device.type):
-            raise TypeError(f"state must have dtype {weight.dtype}, got {part.dtype}")
+        elif part.dtype != dtype and not torch.is_autocast_enabled(weight.device.type):
+            raise TypeError(f"state must have {name} of dtype {dtype}, got {part.dtype}")
         else:
             inputs.refuse_nan(f"state must have memories of which the {name}", part)
 

@@ -103,6 +103,11 @@ class Compressive(PoolingLaw):
         """Return the last age of each memory."""
         return notes[..., 1].long()
 
+    def full_ages(self, notes: Tensor) -> Tensor:
+        """Return the last age of memories in full; means do not count at first."""
+        first, last = notes.long().unbind(-1)
+        return torch.where(first == 0, last, -1)
+
     def extra_repr(self) -> str:
         """Return W, c and n for printing."""
         return f"window={self.window}, rate={self.rate}, compressed={self.compressed}"

@@ -7,11 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
+from curse_of_memory.nn.attention import answers
 from curse_of_memory.nn.forgetting import Compressive
 from curse_of_memory.nn.forgetting.store import choose_rows, replace_rows
 from tests.nn.forgetting.laws import attention, chunked, inputs_for, splits
 
 numbers = st.integers(1, 5)
+
+
+@pytest.fixture(scope="module", params=[answers.FEW, 0], ids=["all asked", "undecided asked"], autouse=True)
+def _few(request):
+    """Laws are asked for all memories, or for those alone that not every query sees in full."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "FEW", request.param)
+        yield
 
 
 def naive(layer, x, normed=None):
