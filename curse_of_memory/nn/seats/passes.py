@@ -178,16 +178,17 @@ def attend(
 def _tell(call: Call, ages: Tensor, notes: Tensor, kept: Tensor) -> None:
     """Write down the price, live memories and spans of one attention; once, if it is called anew backward."""
     now, law, steps = call.now, call.law, kept.shape[2]
-    charge = _charged(law, ages, notes, steps, now.born)
+    born = None if now.born is None else now.born.to(kept.device)  # layers may lie on several devices
+    charge = _charged(law, ages, notes, steps, born)
     if call.layer in now.live:
         return
     live = kept.any(1).sum(-1)
-    now.live[call.layer] = live if now.born is None else live.masked_fill(~now.born, 0)
+    now.live[call.layer] = live if born is None else live.masked_fill(~born, 0)
     if charge is not None:
         now.charges[call.layer] = charge
     spans = law.spans(call.notes)
     if spans is not None:
-        now.spans[call.layer] = spans if now.born is None else spans.masked_fill(~now.born, torch.nan)
+        now.spans[call.layer] = spans if born is None else spans.masked_fill(~born, torch.nan)
 
 
 def _charged(law: Law, ages: Tensor, notes: Tensor, steps: int, born: Tensor | None) -> Tensor | None:

@@ -77,6 +77,8 @@ class Seat:
     *Caches.* Where transformers makes a cache, or is given an empty ``DynamicCache``, it gets layers that
     keep memories until they die; :meth:`cache` makes one. As in any cache of transformers, keys keep their
     graph unless gradients are off.
+
+    *Attention.* All goes through ``scaled_dot_product_attention``, which hands out no weights: see `watch`.
     """
 
     def __init__(
