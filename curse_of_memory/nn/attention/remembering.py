@@ -149,7 +149,7 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
         elif not deletes and isinstance(law, PoolingLaw):  # a mean has the age of its last member
             memories = memories._replace(ages=memories.ages.masked_fill(~_living(law, memories), PADDING))
     last = _last(law, memories, read, deletes) if reading.keep else None
-    price = torch.stack(charges).sum(0).mean() / max(x.shape[1], 1) if charges else x.new_zeros(())
+    price = torch.stack(charges).sum() / max(len(x) * x.shape[1], 1) if charges else x.new_zeros(())
     return Remembered(
         torch.cat(answers, 1), last, price, torch.cat(lives, 1), torch.cat(spans, 1) if spans else None
     )

@@ -7,7 +7,7 @@ import torch
 import curse_of_memory as com
 from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
 from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Sinks, Window
-from curse_of_memory.nn.forgetting.store import KeptStates
+from curse_of_memory.nn.forgetting.store import KeptStates, choose_rows
 from curse_of_memory.theory import expiry
 from tests.nn.forgetting.laws import LAWS, Given, attention, chunked, inputs_for
 
@@ -131,6 +131,21 @@ def test_spans_that_are_no_numbers_are_refused(bad):
         adaptive(x)
 
 
+@pytest.mark.parametrize("kept", ["states", "keys"])
+@EVERY
+def test_empty_batches_and_chunks_are_free(name, kept):
+    layer = attention(LAWS[name](), block=4, kept=kept, zero_memories=1)
+    x = inputs_for(layer.forgetting, 0, 2, 9)
+    state = layer.run(x).last
+    for nobody in (layer.remember(x[:0]), layer.remember(x[:0], choose_rows(state, []))):
+        assert nobody.y.shape == (0, 9, 6)
+        assert nobody.price.item() == 0
+    nothing = layer.remember(x[:, :0], state)
+    assert nothing.y.shape == (2, 0, 6)
+    assert nothing.price.item() == 0
+    assert all(torch.equal(a, b) for a, b in zip(nothing.last, state, strict=True))
+
+
 # --- transformations --------------------------------------------------------------------------------------
 
 
@@ -181,6 +196,14 @@ def test_models_that_forget_are_measured(law):
         reach = 2 * 5
         assert not curve.values[reach + 1 :].any()
         assert (curve.values[1:6] > 0).all()
+
+
+def test_models_that_forget_stand_in_one_report():
+    models = {"window": model(Window(3)), "spans": model(ExpireSpan(12, 3)), "gates": model(ForgetGate())}
+    report = com.measure.memory_report(models, 30)
+    assert list(report.index) == list(models) or list(report["model"]) == list(models)
+    used = com.measure.memory_used(models["window"], 30, samples=40)
+    assert np.isfinite(used.values).all()
 
 
 def test_the_reach_of_a_stack_is_met_and_not_passed():
