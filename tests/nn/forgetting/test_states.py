@@ -76,6 +76,23 @@ def test_all_rows_may_begin_anew_from_one_start():
     assert everything[1].states.shape == m.start(3)[1].states.shape  # no room for what nobody remembers
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_dead_stays_dead_with_other_weights_in_a_batch_and_alone(seed):
+    """A step of training lengthens spans: memories that were deleted do not come back in shorter rows."""
+    layer = attention(ExpireSpan(25, 3, initial_share=0.2), seed=seed, block=5)
+    x = inputs_for(layer.forgetting, seed, 3, 40)
+    state = layer.run(x[:, :20]).last
+    alone = [layer.run(x[i : i + 1, :20]).last for i in range(3)]
+    with torch.no_grad():
+        layer.forgetting.predictor.bias += 2.0
+    together = layer.remember(x[:, 20:], state)
+    for i in range(3):
+        one = layer.remember(x[i : i + 1, 20:], alone[i])
+        assert torch.equal(together.live[i], one.live[0])
+        close(together.y[i], one.y[0])
+    assert not torch.equal(together.live, layer.remember(x).live[:, 20:])
+
+
 def test_rows_of_other_numbers_of_memories_are_padded():
     layer = attention(Given(40, 1), block=3)
     x = inputs_for(layer.forgetting, 0, 2, 12)
