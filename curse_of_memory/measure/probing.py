@@ -37,7 +37,7 @@ def probing(
     if dtype is not None and any(t.is_complex() for t in tensors):
         raise TypeError("dtype must be None for a model with complex weights: convert the model yourself")
     modes = {part: part.training for part in model.modules() if hasattr(part, "training")}
-    deleting = [part for part in model.modules() if getattr(part, "deletes", False) is True]
+    deleting = [vars(part) for part in model.modules() if vars(part).get("deletes") is True]
     weights = [(p, p.data, p.grad) for p in model.parameters()]
     buffers = [
         (part, name, b, b.detach().clone())
@@ -54,7 +54,7 @@ def probing(
             model.to(device=target, dtype=dtype)
         model.eval()
         for part in deleting:
-            part.deletes = False
+            part["deletes"] = False
         torch.backends.cudnn.enabled = cudnn and not gradients
         seen = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
         with torch.random.fork_rng(seen), full_precision(), torch.set_grad_enabled(gradients):
@@ -72,4 +72,4 @@ def probing(
         for part, training in modes.items():
             part.training = training
         for part in deleting:
-            part.deletes = True
+            part["deletes"] = True

@@ -274,7 +274,7 @@ def _draw_errors(axis: Axes, curves: pd.DataFrame) -> None:
         label = f"asked after {what} steps" + (f", {layers} layers" if layers != "1" else "")
         plotting.measured(axis, one.x, one.y, look, hollow=not many, ms=9 if not many else 5, label=label)
     axis.set(
-        ylim=(-0.04, 0.98),
+        ylim=(-0.04, 0.98 if len(names) <= 2 else 1.3),
         xlabel="delay (steps)",
         ylabel="error, every training",
         title="(e) Transformers guess what is never seen",

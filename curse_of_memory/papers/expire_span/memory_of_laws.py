@@ -12,7 +12,15 @@ from torch import nn
 
 from curse_of_memory.measure import memory_function
 from curse_of_memory.nn import CausalSelfAttention
-from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Law, Sinks, Window
+from curse_of_memory.nn.forgetting import (
+    AdaptiveSpan,
+    Compressive,
+    ExpireSpan,
+    ForgetGate,
+    Law,
+    Sinks,
+    Window,
+)
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.report.long_table import curve, groups, rows
@@ -23,6 +31,7 @@ __all__ = ["data", "plot"]
 
 MAX_SPAN, SLOPE = 100, 1.0  # L, and w of spans and gates: one unit of input moves their logits by this
 SINKS = 4
+POOLED, MEANS = 4, 6  # steps that have one mean, and how many means
 STACKS = (((0.5,), 3), ((3.9, 2.5), 3), ((3.9, 1.5, 3.5), 2))  # spans of the layers, and their ramp
 BEYOND = 5  # lags that no stack reaches are measured, too
 COLUMNS = ["panel", "curve", "kind", "x", "y"]
@@ -51,7 +60,8 @@ def data(
 
     - *undated*: no forgetting, and the first step that a window with sinks keeps for ever, both from step 0
       on; forget gates f = `gate` at all steps;
-    - *dated*: a `window`, one with 4 sinks beside it, and `adaptive_span` and `span` with a `ramp`;
+    - *dated*: a `window`, one with 4 sinks beside it, one with 6 means of 4 older steps each, and
+      `adaptive_span` and `span` with a `ramp`;
     - *modes*: spans and gates that react to the input, by one unit of their logits for one unit of input,
       and held as they are without it; the larger answer of both signs;
     - *stack*: layers with spans of their own upon each other: memory up to exactly their reach.
@@ -64,7 +74,7 @@ def data(
     before = checks.whole_number("start", start, least=0)
     if f >= 1:
         raise ValueError(f"gate must be below 1, got {gate!r}")
-    if before < (full := max(W + SINKS, MAX_SPAN + R)):
+    if before < (full := max(W + SINKS, W + POOLED * (MEANS + 1), MAX_SPAN + R)):
         raise ValueError(f"start must be at least {full}, so that memories expire before, got {start!r}")
     for name, e in {"span": span, "adaptive_span": adaptive_span}.items():
         if not checks.positive(name, e) < MAX_SPAN:
@@ -76,6 +86,7 @@ def data(
     gates = equal_scores(ForgetGate(), sees_itself=True, gate=f)
     recent = equal_scores(Window(W), sees_itself=True)
     with_sinks = equal_scores(Sinks(SINKS, W), sees_itself=True)
+    with_means = equal_scores(Compressive(W, POOLED, MEANS), sees_itself=True)
     kernel, constant_gates = span_kernel(span, R, lags.size).values, gate_kernel(f, f, lags, before)
     held = _measured(own, before, "frozen", **options)
     held_gates = _measured(gates, before, "frozen", **options)
@@ -93,6 +104,10 @@ def data(
         ("dated", "window and sinks"): (
             (lags < W) / (W + SINKS),
             _measured(with_sinks, before, "frozen", **options),
+        ),
+        ("dated", "window and means"): (
+            compressive_kernel(W, lags, before),
+            _measured(with_means, before, "frozen", **options),
         ),
         ("dated", "adaptive span"): (
             span_kernel(adaptive_span, R, lags.size).values,
@@ -193,6 +208,25 @@ def gate_kernel(gate: float, own: float, lags: np.ndarray, before: int) -> np.nd
     f = gate
     since, older = (1 - f ** (lags + 1.0)) / (1 - f), f ** (lags + 1.0) * (1 - f**before) / (1 - f)
     return f**lags / (since + own / f * older)
+
+
+def compressive_kernel(window: int, lags: np.ndarray, step: int) -> np.ndarray:
+    """Return the weight of a memory that is kept for `window` steps, and then by the mean of its group.
+
+    Parameters
+    ----------
+    window : int
+        W, in steps.
+    lags : numpy.ndarray
+        s, in steps.
+    step : int
+        At which it was written, late enough that there are all means: groups are of the steps 0 to 3, 4 to
+        7 and so on.
+    """
+    query, newest = step + lags, step // POOLED * POOLED + POOLED - 1
+    oldest = -(-(query - window - POOLED + 1) // POOLED) * POOLED  # step that counts in full
+    own = np.where(query - newest <= window, 1.0, 1 / POOLED)
+    return own * (query - newest <= window + MEANS * POOLED) / (query - oldest + 1 + MEANS)
 
 
 def free_span_kernel(span: float, ramp: int, lags: np.ndarray) -> np.ndarray:

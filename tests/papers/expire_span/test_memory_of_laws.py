@@ -19,7 +19,7 @@ def laws():
 
 def test_measured_memories_are_the_closed_forms_to_rounding(laws):
     both = groups(laws.table, ["panel", "curve"])
-    assert len(both) == 3 + 4 + 4 + 3
+    assert len(both) == 3 + 5 + 4 + 3
     for curves in both.values():
         exact, seen = rows(curves, kind="theory").y.to_numpy(), rows(curves, kind="measured").y.to_numpy()
         # a sum of at most 140 weights, each of them an exponential of a logarithm of at most 40
@@ -73,6 +73,22 @@ def test_the_weight_of_a_gated_memory_is_that_of_products_of_gates(gate, own, be
         weights = np.array([np.prod(gates[i + 1 : t + 1]) for i in range(t + 1)])
         exact = weights[before] / weights.sum()
         assert figure.gate_kernel(gate, own, np.array([s]), before) == pytest.approx(exact, rel=1e-13)
+
+
+@pytest.mark.parametrize("step", [40, 41, 43])
+def test_a_compressed_memory_counts_in_full_then_by_a_quarter_and_then_not(step):
+    """Memories and means are listed one by one: groups of four, of which six are means."""
+    W = 9
+    for s in range(45):
+        t, weights = step + s, {}
+        for newest in range(3, t + 5, 4):
+            members = [i for i in range(newest - 3, newest + 1) if i <= t]
+            if t - newest <= W:
+                weights |= {(i,): 1.0 for i in members}
+            elif t - newest <= W + 24:
+                weights[tuple(members)] = 1.0
+        mine = sum(1 / len(group) for group in weights if step in group) / len(weights)
+        assert figure.compressive_kernel(W, np.array([s]), step) == pytest.approx(mine, rel=1e-14)
 
 
 def test_attention_with_equal_scores_takes_the_mean():
