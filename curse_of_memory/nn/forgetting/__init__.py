@@ -20,6 +20,8 @@ loop of your own calls ``remember(x, state)`` in place of ``run``, and adds its 
     known = model.remember(x, state)
     (cross_entropy(known.y.flatten(0, 1), labels.flatten()) + known.price).backward()
     state = known.last
+
+Rows of such a state can be chosen, repeated and begun anew: :func:`choose_rows`, :func:`replace_rows`.
 """
 
 from curse_of_memory.nn.forgetting.compressive import Compressive
@@ -27,6 +29,7 @@ from curse_of_memory.nn.forgetting.expire_span import ExpireSpan
 from curse_of_memory.nn.forgetting.forget_gate import ForgetGate
 from curse_of_memory.nn.forgetting.frozen import frozen_at
 from curse_of_memory.nn.forgetting.law import Law, ages_at_queries
+from curse_of_memory.nn.forgetting.store import choose_rows, replace_rows
 from curse_of_memory.nn.forgetting.windows import AdaptiveSpan, Sinks, Window
 
 __all__ = [
@@ -38,5 +41,7 @@ __all__ = [
     "Sinks",
     "Window",
     "ages_at_queries",
+    "choose_rows",
     "frozen_at",
+    "replace_rows",
 ]
