@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
 from curse_of_memory.nn import CausalSelfAttention
 from curse_of_memory.nn.forgetting import AdaptiveSpan, Compressive, ExpireSpan, Law, Window
@@ -273,8 +273,8 @@ def _findings(table: pd.DataFrame, batch: int) -> Findings:
         for law, one in seen.items()
     }
     message = (
-        f"Of spans up to {last:.0f} steps with a mean of a tenth, the fullest row of {batch} has "
-        f"{spans['memories']:.0f} alive, {headline['memories, Expire-Span']:.1f} on average by closed form. "
+        f"Of spans up to {last:.0f} steps, on average a tenth of that, {spans['memories']:.0f} memories are alive "
+        f"in the fullest of {batch} rows, by closed form {headline['memories, Expire-Span']:.1f} on average. "
         f"A batch takes {spans['time'] / window['time']:.0%} of the time of the whole window, and "
         f"{spans['room'] / window['room']:.0%} of its room."
     )
@@ -290,8 +290,8 @@ def plot(data: FigureData) -> Figure:
         figure, axes = plotting.canvas(3, 1, width=12.5, height=4.4)
         titles = {
             "memories": ("(a) Memories of the fullest row", "memories"),
-            "time": ("(b) Time of a batch", "processor time (ms)"),
-            "room": ("(c) Tensors held at once", "megabytes"),
+            "time": ("(b) Time of a batch; lines: products alone", "processor time (ms)"),
+            "room": ("(c) Tensors held at once; lines: at least", "megabytes"),
         }
         for axis, (panel, (title, label)) in zip(axes.flat, titles.items(), strict=True):
             _draw(axis, panels[panel], {"memories": 1.0, "time": 1e3, "room": 1e-6}[panel])
@@ -310,3 +310,6 @@ def _draw(axis: Axes, table: pd.DataFrame, unit: float) -> None:
     axis.set(xscale="log", yscale="log", xlabel="limit $L$ (steps)", xticks=sorted(table.x.unique()))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())

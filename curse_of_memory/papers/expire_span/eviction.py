@@ -96,9 +96,11 @@ def data(
 
     middle = sizes[len(sizes) // 2]
     found = {f"loss, {name} of {middle}": by_seed("loss", name, middle) for name in RULES}
-    last = charged[-1]
-    found[f"loss, spans at {last:g}"] = by_seed("loss", SPANS, last)
-    found[f"memories, spans at {last:g}"] = by_seed("loss", SPANS, last, "x")
+    found[f"loss, heavy hitters of {sizes[-1]}"] = by_seed("loss", "heavy hitters", sizes[-1])
+    first, last = charged[0], charged[-1]
+    for price in dict.fromkeys((first, last)):
+        found[f"loss, spans at {price:g}"] = by_seed("loss", SPANS, price)
+        found[f"memories, spans at {price:g}"] = by_seed("loss", SPANS, price, "x")
     headline = {label: float(np.median(values)) for label, values in found.items()}
     headline["mass that spans drop"] = float(rows(table, panel="mass", curve=SPANS).y.max())
     bounds = rows(table, panel="certificate")
@@ -108,8 +110,10 @@ def data(
         f"{last:g}, and its answer costs {headline[f'loss, spans at {last:g}']:.2f} nats; a window of "
         f"{middle} costs {headline[f'loss, window of {middle}']:.2f}, with sinks "
         f"{headline[f'loss, sinks of {middle}']:.2f}, heavy hitters "
-        f"{headline[f'loss, heavy hitters of {middle}']:.2f}. Rules drop weight, and the certificate says "
-        "what this does to each answer; spans drop none."
+        f"{headline[f'loss, heavy hitters of {middle}']:.2f}. With more room, spans at {first:g} see "
+        f"{headline[f'memories, spans at {first:g}']:.0f} and cost {headline[f'loss, spans at {first:g}']:.2f}, "
+        f"heavy hitters of {sizes[-1]} cost {headline[f'loss, heavy hitters of {sizes[-1]}']:.3f}. Rules drop "
+        "weight, and the certificate says what this does to each answer; spans drop none."
     )
     return Findings(table, message, headline, spread=spreads(found))
 
@@ -296,7 +300,7 @@ def _draw_certificates(axis: Axes, data: FigureData, looks: dict) -> None:
         yscale="log",
         xlabel=r"bound $\delta\,\max|v-o'|$",
         ylabel=r"error $|o-o'|=\delta\,|\bar v-o'|$",
-        title="(c) Certificates of answers of heads",
+        title="(c) Certificates, one for each answer of a head",
     )
     axis.legend(loc="upper left")
 
@@ -307,7 +311,7 @@ def _draw_spans(axis: Axes, points: pd.DataFrame) -> None:
         plotting.over_seeds(axis, own.columns, own, look, label=name)
     axis.set(
         xscale="log",
-        ylim=(-1, 42),
+        ylim=(-1, 1.35 * points.y.max()),
         xlabel=r"price $\alpha$ of a step",
         ylabel="mean span (steps)",
         title="(d) What spans are learnt: facts stay, noise goes",

@@ -292,9 +292,10 @@ def _draw_growth(axis: Axes, curves: pd.DataFrame, ramp: int) -> None:
             last = one.iloc[[-1]]
             plotting.measured(axis, last.x, last.y, look, label=None if k else f"after {label} steps")
     axis.set(
+        ylim=(0, 1.45 * curves.y.max()),
         xlabel="update",
         ylabel="span of a colour (steps)",
-        title=f"(f) Their spans grow by what the ramp sees, $R={ramp}$",
+        title=f"(f) Spans grow by what the ramp sees, $R={ramp}$",
     )
     axis.legend(loc="upper left")
 
@@ -329,7 +330,7 @@ def _draw_gaps(axis: Axes, curves: pd.DataFrame, ramp: int) -> None:
     axis.set(
         xlabel="gap $g$ (steps)",
         ylabel="learnt span (steps)",
-        title=f"(b) Gaps from $R={ramp}$ on: never by the flow",
+        title=f"(b) Gaps from $R={ramp}$ on: never learnt by the flow",
     )
     axis.legend(loc="upper left")
 
@@ -357,6 +358,6 @@ def _draw_prices(axis: Axes, curves: pd.DataFrame) -> None:
         xscale="log",
         xlabel=r"price $\alpha$ of a step",
         ylabel="span (steps)",
-        title=r"(d) $e^{-s/20}$ and a bump at 120: worth it, unseen",
+        title=r"(d) $e^{-s/20}$ and a bump at 120: worth it, not found",
     )
-    axis.legend(loc="upper right")
+    axis.legend(loc="lower left")
