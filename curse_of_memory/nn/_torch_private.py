@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["TorchDispatchMode", "in_each_thread", "is_traced", "is_transformed", "own_weights"]
+__all__ = ["TorchDispatchMode", "has_numbers", "in_each_thread", "is_traced", "is_transformed", "own_weights"]
 
 try:
     _is_wrapped = torch._C._functorch.is_functorch_wrapped_tensor  # pyright: ignore[reportAttributeAccessIssue]  # a module in C++ without stubs
@@ -25,6 +25,11 @@ except AttributeError:
 def is_transformed(t: Tensor) -> bool:
     """Whether a transformation of ``torch.func``, such as vmap or grad, is at work on a tensor."""
     return _is_wrapped(t)
+
+
+def has_numbers(t: Tensor) -> bool:
+    """Whether one can decide by what is in a tensor."""
+    return not is_transformed(t) and not t.is_meta
 
 
 def is_traced() -> bool:

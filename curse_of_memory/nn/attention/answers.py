@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.nn._torch_private import is_transformed
+from curse_of_memory.nn._torch_private import has_numbers, is_transformed
 from curse_of_memory.nn.building.own_precision import SHORT, under_autocast
 from curse_of_memory.nn.forgetting.law import Law
 from curse_of_memory.nn.forgetting.store import alive_columns, columns_of
@@ -56,7 +56,7 @@ def answered(
     bias, seen, live = _log_mask(law, ages, notes, q.shape[2], q.dtype)
     empty = (seen == 0)[..., None]
     # softmax of nothing is NaN: such a row answers zero
-    is_any_empty = not _has_numbers(empty) or bool(empty.any())
+    is_any_empty = not has_numbers(empty) or bool(empty.any())
     if positions is not None:
         bias = _with_positions(bias, q, ages, positions)
     if is_any_empty:
@@ -101,15 +101,10 @@ def _undecided(law: Law, ages: Tensor, notes: Tensor, queries: int) -> Tensor | 
         return None
     undecided = (ages < law.first_age) | (ages + (queries - 1) > full_ages)
     undecided[:, ages.shape[1] - queries :] = True  # laws read there what the block has written
-    if not _has_numbers(undecided):
+    if not has_numbers(undecided):
         return None
     columns = alive_columns(undecided)
     return columns if columns is not None and 4 * columns.shape[1] < 3 * ages.shape[1] else None
-
-
-def _has_numbers(t: Tensor) -> bool:
-    """Whether one can decide by what is in a tensor."""
-    return not is_transformed(t) and not t.is_meta
 
 
 def _attended(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout: float) -> Tensor:

@@ -31,7 +31,7 @@ from curse_of_memory.nn.building.many_models import affine, of_each_model, one_b
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
 from curse_of_memory.nn.forgetting.frozen import frozen_at
-from curse_of_memory.nn.forgetting.law import Law, PoolingLaw, block_for
+from curse_of_memory.nn.forgetting.law import Law, PoolingLaw, block_for, try_law
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -157,6 +157,8 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
                 self.forgetting.attach(width, heads, 0 if sees_itself else 1)
         self.deletes = self._may_delete(deletes)
         place(self, device, dtype)
+        if self.forgetting is not None:
+            try_law(self.forgetting, width, self.project.weight.device, self.project.weight.dtype)
 
     def _may_delete(self, deletes: bool | None) -> bool:
         """Return whether dead memories are deleted; refuse it to a law that never says when they are."""

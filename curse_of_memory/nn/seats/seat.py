@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.own_precision import SHORT
-from curse_of_memory.nn.forgetting.law import Law
+from curse_of_memory.nn.building.seeding import DRAWN
+from curse_of_memory.nn.forgetting.law import Law, try_law
 from curse_of_memory.nn.forgetting.store import PADDING
 from curse_of_memory.nn.seats.cache_layer import adopted, layers_of
 from curse_of_memory.nn.seats.decoder import Decoder, decoder_of
@@ -98,6 +99,7 @@ class Seat:
             weight = next(attention.parameters())
             own = law()
             own.attach(self._decoder.width, self._decoder.heads, 0)
+            try_law(own, self._decoder.width, **DRAWN)
             # a span in bfloat16 is off by steps
             own.to(weight.device, torch.float32 if weight.dtype in SHORT else weight.dtype)
             own.train(attention.training)

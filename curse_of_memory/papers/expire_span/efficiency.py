@@ -273,8 +273,9 @@ def _findings(table: pd.DataFrame, batch: int) -> Findings:
         for law, one in seen.items()
     }
     message = (
-        f"Of spans up to {last:.0f} steps, on average a tenth of that, {spans['memories']:.0f} memories are alive "
-        f"in the fullest of {batch} rows, by closed form {headline['memories, Expire-Span']:.1f} on average. "
+        f"Of spans up to {last:.0f} steps, on average a tenth of that, {spans['memories']:.0f} memories are "
+        f"alive in the fullest of {batch} rows, by closed form {headline['memories, Expire-Span']:.1f} on "
+        "average. "
         f"A batch takes {spans['time'] / window['time']:.0%} of the time of the whole window, and "
         f"{spans['room'] / window['room']:.0%} of its room."
     )

@@ -111,8 +111,9 @@ def data(
         f"{middle} costs {headline[f'loss, window of {middle}']:.2f}, with sinks "
         f"{headline[f'loss, sinks of {middle}']:.2f}, heavy hitters "
         f"{headline[f'loss, heavy hitters of {middle}']:.2f}. With more room, spans at {first:g} see "
-        f"{headline[f'memories, spans at {first:g}']:.0f} and cost {headline[f'loss, spans at {first:g}']:.2f}, "
-        f"heavy hitters of {sizes[-1]} cost {headline[f'loss, heavy hitters of {sizes[-1]}']:.3f}. Rules drop "
+        f"{headline[f'memories, spans at {first:g}']:.0f} and cost "
+        f"{headline[f'loss, spans at {first:g}']:.2f}, heavy hitters of {sizes[-1]} cost "
+        f"{headline[f'loss, heavy hitters of {sizes[-1]}']:.3f}. Rules drop "
         "weight, and the certificate says what this does to each answer; spans drop none."
     )
     return Findings(table, message, headline, spread=spreads(found))

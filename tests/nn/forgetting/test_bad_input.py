@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
-from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Law, Window
+from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Law, Window, ages_at_queries
 
 SPANS = pytest.mark.parametrize("law", [ExpireSpan, AdaptiveSpan])
 
@@ -70,6 +70,37 @@ def test_a_law_that_says_no_mask_is_refused_by_its_name():
 
     with pytest.raises(NotImplementedError, match=r"Mute must say log_mask\(ages, notes, queries\)"):
         CausalSelfAttention(4, forgetting=Mute())(torch.zeros(1, 3, 4))
+
+
+class NoLogarithm(Law):
+    """Says m, and not log m."""
+
+    def log_mask(self, ages, notes, queries):
+        return torch.ones(len(ages), 1, queries, ages.shape[1])
+
+
+class DiesTooSoon(Law):
+    """Fades for ever, and says that memories are dead."""
+
+    def log_mask(self, ages, notes, queries):
+        return -0.1 * ages_at_queries(ages, queries).clamp(min=0)
+
+    def last_ages(self, notes):
+        return torch.full(notes.shape[:2], 8)
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        (NoLogarithm(), "log_mask of NoLogarithm must be log m, at most zero, got 1"),
+        (DiesTooSoon(), "log_mask of DiesTooSoon must be -inf beyond the age that its last_ages says"),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_laws_that_would_answer_wrongly_are_refused_when_they_are_given(law, message):
+    for layer in (CausalSelfAttention, CausalTransformer):
+        with pytest.raises(ValueError, match=message):
+            layer(4, forgetting=law)
 
 
 @pytest.mark.parametrize(
