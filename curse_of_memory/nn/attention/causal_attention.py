@@ -73,7 +73,7 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         How memories are forgotten, one of :mod:`curse_of_memory.nn.forgetting` or of your own. The layer
         takes a copy.
     sees_itself : bool
-        Whether a step is among the memories that it looks at. Only with a law of forgetting it may be not.
+        Whether a step is among the memories that it looks at. May be False with a law of forgetting only.
     zero_memories : int
         With a law of forgetting: how many zero vectors are memories before the first step. Without any, a
         first step that does not see itself sees nothing, and answers zero.
@@ -82,10 +82,11 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         time and room that this takes, and nothing else. 128 unless given, or the longest span if it is less.
     kept : {'states', 'keys'}
         With a law of forgetting: what a state holds of memories. "states", for training: keys and spans of
-        old memories are made anew by the weights at that time. "keys", for inference: they are not. May be
-        changed later.
+        old memories are computed again with the weights at that time. "keys", for inference: keys, values
+        and spans, computed once. May be changed later.
     deletes : bool, optional
-        Whether dead memories are deleted, as wherever the law has a date of death unless said otherwise.
+        Whether dead memories are deleted, which changes no answer. Unless given they are, if the law says
+        when they die.
     seed : int, optional
         Seeds the initial weights by themselves; without it torch's global generator draws them.
     device, dtype

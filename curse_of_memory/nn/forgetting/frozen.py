@@ -1,4 +1,4 @@
-"""Laws of forgetting held still at a reference input: what is measured then is a memory, not its date.
+"""Laws of forgetting whose spans and gates are held at those of a reference input, whatever is read.
 
 What a law notes of a memory (a span, a gate) is read off its state. So another input changes two things: what
 is remembered, and for how long. With the notes of a reference held, the second stays as it is.

@@ -277,12 +277,12 @@ def plot(data: FigureData) -> Figure:
             yscale="log",
             ylim=(3e-4, 1.5),
             xlabel="lag $s+1$ (steps)",
-            title="(a) No date: polynomial, constant, exponential",
+            title="(a) Never deleted: memory has no end",
         )
         _draw(axes[0, 1], panels["dated"])
-        axes[0, 1].set(xlabel="lag $s$ (steps)", title="(b) A date: memory that ends")
+        axes[0, 1].set(xlabel="lag $s$ (steps)", title="(b) Deleted: memory that ends")
         _draw(axes[1, 0], panels["modes"])
-        axes[1, 0].set(xlabel="lag $s$ (steps)", title="(c) Input that moves its own date")
+        axes[1, 0].set(xlabel="lag $s$ (steps)", title="(c) An input that changes its own span")
         _draw_stacks(axes[1, 1], panels["stack"])
     return figure
 

@@ -22,7 +22,10 @@ COLUMNS = ["panel", "curve", "kind", "seed", "x", "y"]
 NAMES = ("colour A", "colour B", "asked", *(f"noise {k}" for k in range(1, TOKENS - ASKED)))
 
 
-@figure_data(title="Memories with a date", source="Expire-Span (2105.06548), the idea of figure 1")
+@figure_data(
+    title="Memories that know when they expire",
+    source="Expire-Span (2105.06548), the idea of figure 1",
+)
 def data(
     *,
     delay: int = 24,
