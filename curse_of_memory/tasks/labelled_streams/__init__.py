@@ -8,9 +8,11 @@ task                      what is asked                                         
 :class:`DistantCopy`      symbols, after a long text                              closed form
 :class:`ObjectCollision`  where two colours last met                              of the ages that are drawn
 :class:`Instructions`     who sent a message, in a text world                     none
+:class:`Algorithmic`      the value of a variable that a program prints           none
 ========================  ======================================================  ===========================
 """
 
+from curse_of_memory.tasks.labelled_streams.algorithmic import Algorithmic
 from curse_of_memory.tasks.labelled_streams.corridor import Corridor
 from curse_of_memory.tasks.labelled_streams.distant_copy import DistantCopy
 from curse_of_memory.tasks.labelled_streams.instructions import Instructions
@@ -23,6 +25,7 @@ __all__ = [
     "LIGHT",
     "NOT_ASKED",
     "AgeLaw",
+    "Algorithmic",
     "CollisionSteps",
     "Corridor",
     "DistantCopy",
