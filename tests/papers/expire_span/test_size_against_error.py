@@ -1,0 +1,91 @@
+"""Size against error: floors are exact, trainings are what they say, and committed numbers hold the claim."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from curse_of_memory.papers.expire_span import size_against_error
+from curse_of_memory.papers.expire_span.size_against_error import FLOOR, needed_window
+from curse_of_memory.report.long_table import groups, rows
+from curse_of_memory.tasks.labelled_streams import Corridor, Portal
+
+FIGURES = Path(__file__).parents[3] / "figures"
+TINY = {"width": 8, "batch_size": 4, "block": 8, "ramp": 4, "seeds": 1, "tried_steps": 1600}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return size_against_error.data(
+        tasks=["corridor 12", "portal 20"], updates=2, window_shares=[1.0], price=1e-3, others=True, **TINY
+    )
+
+
+def test_lines_are_the_floors_of_windows(tiny):
+    for name, task, layers in (
+        ("corridor 12", Corridor(12), 2),
+        ("portal 20", Portal(3, longest=5, shortest=2), 2),
+    ):
+        floor = rows(tiny.table, task=name, law=FLOOR)
+        expected = [task.age_law.floor(layers * int(window)) for window in floor.value]
+        assert floor.error.tolist() == expected
+        assert floor.error.iloc[-1] == 0 < floor.error.iloc[-2]
+        assert (floor.live == floor.value).all()
+
+
+def test_every_law_is_trained_on_every_task(tiny):
+    trained = tiny.table[tiny.table.law != FLOOR]
+    laws = {"Expire-Span", "window", "adaptive span", "sinks"}
+    assert {name: set(some.law) for name, some in groups(trained, "task").items()} == dict.fromkeys(
+        ["corridor 12", "portal 20"], laws
+    )
+    windows = rows(trained, law="window")
+    assert windows.value.tolist() == [7.0, 10.0]  # ages of 13 and of 20, in two layers
+    # each row of 50 steps begins with eight zero vectors: a window of ten is not full at first
+    assert windows.live.to_numpy() == pytest.approx([7, 10 - (2 + 1) / 50], abs=1e-9)
+    assert ((trained.error >= 0) & (trained.error <= 1)).all()
+    assert rows(trained, law="adaptive span").value.tolist() == pytest.approx([1e-2, 1e-2])
+
+
+def test_needed_windows_are_the_least(tiny):
+    law = Corridor(200).age_law
+    for error in (0.0, 0.02, 0.1, 0.4):
+        window = needed_window(law, error, 2)
+        assert law.floor(2 * window) <= error + 1e-12
+        assert law.floor(2 * (window - 1)) > error
+    trained = tiny.table[tiny.table.law != FLOOR]
+    one = rows(trained, task="portal 20", law="window").iloc[0]
+    assert one.needed == needed_window(Portal(3, longest=5, shortest=2).age_law, one.error, 2)
+
+
+@pytest.mark.parametrize("name", ["corridor", "corridor nine", "corridor 9", "maze 20", ""])
+def test_other_tasks_are_refused(name):
+    with pytest.raises(ValueError, match="tasks must be") as caught:
+        size_against_error.data(tasks=[name], **TINY)
+    assert "\n" not in str(caught.value)
+
+
+def claimed(path):
+    return pytest.mark.skipif(not path.is_file(), reason=f"{path.name} was not made at that scale")
+
+
+FULL = FIGURES / "full_scale" / "expire_span" / "size_against_error.csv"
+
+
+@claimed(FULL)
+@pytest.mark.parametrize(("task", "times"), [("corridor 600", 5), ("corridor 200", 2)])
+def test_spans_live_on_a_part_of_the_least_window(task, times):
+    """In the median seed a window needs so many times the memories, and no trained window has it better."""
+    own = rows(pd.read_csv(FULL), task=task)
+    ratio = (own.needed / own.live)[own.law != FLOOR]
+    assert len(rows(own, law="Expire-Span")) >= 3
+    assert np.median(ratio[own.law == "Expire-Span"]) >= times
+    assert ratio[own.law == "window"].max() <= 1.02  # but for the first steps of a stream
+
+
+def test_the_figure_shows_more_memory_than_a_window_has():
+    """The committed numbers of the fast preset: every seed, with the error that it has."""
+    own = pd.read_csv(FIGURES / "expire_span" / "size_against_error.csv")
+    ratio = (own.needed / own.live)[own.law == "Expire-Span"]
+    assert ratio.median() > 1
