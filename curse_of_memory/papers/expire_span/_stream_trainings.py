@@ -9,8 +9,7 @@ from torch import nn
 from curse_of_memory.nn import CausalTransformer
 from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, Law, Sinks, Window
 from curse_of_memory.tasks.labelled_streams import LabelledStream
-from curse_of_memory.training import fit_stream
-from curse_of_memory.training.streams.text_loss import StreamEvaluation, evaluate_stream
+from curse_of_memory.training import StreamEvaluation, evaluate_stream, fit_stream
 
 __all__ = ["LAWS", "SINKS", "Sizes", "StreamTask", "law_of", "network", "trained"]
 
