@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.papers.expire_span._stream_trainings import (
@@ -217,3 +218,6 @@ def _draw(axis: Axes, table: pd.DataFrame, looks: dict[str, plotting.Look]) -> N
         if len(own):
             plotting.measured(axis, own.live, 100 * own.error, look, ms=6, label=f"{law}, each seed")
     axis.set(xscale="log", ylim=(-2, None), xlabel="memories alive, mean over steps and layers")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())

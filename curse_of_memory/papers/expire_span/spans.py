@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from curse_of_memory.experiments.grid import product_of, run_grid
@@ -162,4 +163,7 @@ def _draw_means(axis: Axes, means: pd.DataFrame, looks: dict[str, plotting.Look]
         plotting.measured(axis, own.layer + 1 + shift, own.span, look, ms=6, label=kind)
     layers = sorted(means.layer.unique())
     axis.set(xlabel="layer", ylabel="mean span $e$ (steps)", yscale="log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xticks([k + 1 for k in layers], [str(k + 1) for k in layers])
