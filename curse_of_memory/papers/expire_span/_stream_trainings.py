@@ -77,7 +77,15 @@ def law_of(name: str, value: float, sizes: Sizes) -> Law:
     return LAWS[name](value, sizes)
 
 
-def network(law: Law, sizes: Sizes, classes: int, seed: int, **inputs: int) -> CausalTransformer:
+def network(
+    law: Law,
+    sizes: Sizes,
+    classes: int,
+    seed: int,
+    *,
+    vocabulary: int | None = None,
+    input_size: int = 1,
+) -> CausalTransformer:
     """Return the transformer of the paper, pre-norm, with a law of forgetting.
 
     Parameters
@@ -89,8 +97,10 @@ def network(law: Law, sizes: Sizes, classes: int, seed: int, **inputs: int) -> C
         Of the answers.
     seed : int
         Of its weights.
-    **inputs
-        ``vocabulary`` or ``input_size``.
+    vocabulary : int, optional
+        Of its tokens; vectors unless given.
+    input_size : int
+        Channels of vectors.
     """
     return CausalTransformer(
         sizes.width,
@@ -107,7 +117,8 @@ def network(law: Law, sizes: Sizes, classes: int, seed: int, **inputs: int) -> C
         zero_memories=sizes.block,
         block=sizes.block,
         seed=seed,
-        **inputs,
+        vocabulary=vocabulary,
+        input_size=input_size,
     )
 
 

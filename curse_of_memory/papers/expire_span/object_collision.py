@@ -23,7 +23,7 @@ PRINTED = dict(zip(LIMITS, (0.522, 0.367, 0.267), strict=True))
 """Errors of Expire-Span by its limit of spans, in tokens, as the README of the public code has them."""
 OTHERS = {"compressive memory": 0.638, "adaptive span": 0.598}  # table 4 of the paper
 FLOOR = "least error of any window"
-SHOWN = ("Expire-Span", "window")
+SHOWN: tuple[str, ...] = ("Expire-Span", "window")
 
 
 @figure_data(
@@ -123,7 +123,7 @@ def _findings(table: pd.DataFrame, steps: int) -> Findings:
     runs: dict[str, np.ndarray] = {}
     small = rows(table, panel="small")
     sentences = []
-    for (name, value), some in groups(small[small.law != FLOOR], ["law", "value"]).items():
+    for (name, value), some in groups(small.query("law != @FLOOR"), ["law", "value"]).items():
         setting = f"small, {name}, {'W' if name == 'window' else 'price'} {value:g}"
         for label, numbers in (("error", some.error), ("live memories", some.live)):
             runs[f"{setting}: {label}"] = numbers.to_numpy()

@@ -28,7 +28,7 @@ from curse_of_memory.tools import checks
 __all__ = ["FLOOR", "data", "needed_window", "plot"]
 
 FLOOR = "least error of any window"
-SHOWN = ("Expire-Span", "window", "adaptive span", "sinks")
+SHOWN: tuple[str, ...] = ("Expire-Span", "window", "adaptive span", "sinks")
 CLASSES = {"corridor": 2, "portal": 2, "copy": 4}
 
 
@@ -171,7 +171,7 @@ def _findings(table: pd.DataFrame) -> Findings:
     headline: dict[str, float | str] = {}
     runs: dict[str, np.ndarray] = {}
     sentences = []
-    for (name, law, value), some in groups(table[table.law != FLOOR], ["task", "law", "value"]).items():
+    for (name, law, value), some in groups(table.query("law != @FLOOR"), ["task", "law", "value"]).items():
         setting = f"{name}, {law}, {'W' if law in ('window', 'sinks') else 'price'} {value:g}"
         numbers = {
             "error": some.error,

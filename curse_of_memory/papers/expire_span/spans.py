@@ -23,7 +23,7 @@ from curse_of_memory.tools import checks
 
 __all__ = ["data", "plot"]
 
-KINDS = ("colour", "corridor", "door")
+KINDS: tuple[str, ...] = ("colour", "corridor", "door")
 READ = 4000  # steps over which spans are averaged
 FADES = 24  # pieces in which a fading bar is drawn
 
@@ -78,8 +78,8 @@ def data(
     table = run_grid(_run, product_of(seed=range(seed, seed + count)), common)
     first = rows(table, panel="snippet", seed=seed)
     colours = first[first.kind == "colour"].groupby("layer").span.mean()
-    shown = table[(table.panel == "means") | ((table.seed == seed) & (table.layer == colours.idxmax()))]
-    return _findings(shown.reset_index(drop=True), ramp)
+    shown = pd.concat([rows(first, layer=colours.idxmax()), rows(table, panel="means")], ignore_index=True)
+    return _findings(shown, ramp)
 
 
 def _run(seed: int, longest: int, price: float, sizes: Sizes, steps: int, device: str) -> pd.DataFrame:
@@ -99,7 +99,8 @@ def _run(seed: int, longest: int, price: float, sizes: Sizes, steps: int, device
         every = pd.DataFrame(step)
         means = every.groupby("kind", as_index=False).span.mean().assign(layer=layer, error=error)
         tables += [every[:steps].assign(panel="snippet"), means.assign(panel="means")]
-    return pd.concat(tables, ignore_index=True)[["panel", "layer", "step", "kind", "span", "error"]]
+    columns = ["panel", "layer", "step", "kind", "span", "error"]
+    return pd.concat(tables, ignore_index=True).reindex(columns=columns)
 
 
 def _findings(table: pd.DataFrame, ramp: int) -> Findings:

@@ -12,14 +12,17 @@ from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.tasks.labelled_streams import Corridor, Portal
 
 FIGURES = Path(__file__).parents[3] / "figures"
-TINY = {"width": 8, "batch_size": 4, "block": 8, "ramp": 4, "seeds": 1, "tried_steps": 1600}
+
+
+def tiny_data(tasks, **options):
+    return size_against_error.data(
+        tasks=tasks, width=8, batch_size=4, block=8, ramp=4, seeds=1, tried_steps=1600, **options
+    )
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    return size_against_error.data(
-        tasks=["corridor 12", "portal 20"], updates=2, window_shares=[1.0], price=1e-3, others=True, **TINY
-    )
+    return tiny_data(["corridor 12", "portal 20"], updates=2, window_shares=[1.0], price=1e-3, others=True)
 
 
 def test_lines_are_the_floors_of_windows(tiny):
@@ -62,7 +65,7 @@ def test_needed_windows_are_the_least(tiny):
 @pytest.mark.parametrize("name", ["corridor", "corridor nine", "corridor 9", "maze 20", ""])
 def test_other_tasks_are_refused(name):
     with pytest.raises(ValueError, match="tasks must be") as caught:
-        size_against_error.data(tasks=[name], **TINY)
+        tiny_data([name])
     assert "\n" not in str(caught.value)
 
 

@@ -131,9 +131,9 @@ def test_unknown_models_are_refused_before_any_is_trained(models, message):
 
 @pytest.mark.parametrize("dropout", [1.0, -0.1, np.nan])
 def test_inputs_of_which_all_would_be_dropped_are_refused(dropout):
-    common = SETTINGS | {"output_size": 2, "quantity": ACCURACY, "input_dropout": dropout}
+    settings: Settings = {**SETTINGS, "input_dropout": dropout}
     with pytest.raises(ValueError, match="input_dropout must be "):
-        compared(signs(True), seeds=1, seed=0, **common)
+        compared(signs(True), output_size=2, quantity=ACCURACY, seeds=1, seed=0, **settings)
 
 
 def test_what_is_told_are_medians_and_ranges_of_the_selected_epochs():
