@@ -28,8 +28,8 @@ def is_transformed(t: Tensor) -> bool:
 
 
 def has_numbers(t: Tensor) -> bool:
-    """Whether one can decide by what is in a tensor."""
-    return not is_transformed(t) and not t.is_meta
+    """Whether one can decide by what is in a tensor: not in exports, under torch.func, and on ``meta``."""
+    return not (is_transformed(t) or t.is_meta or torch.compiler.is_exporting())
 
 
 def is_traced() -> bool:

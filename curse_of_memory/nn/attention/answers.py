@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn._torch_private import has_numbers, is_transformed
 from curse_of_memory.nn.building.own_precision import SHORT, under_autocast
+from curse_of_memory.nn.forgetting.asked import full_ages_said, log_mask_said, refuse_masks
 from curse_of_memory.nn.forgetting.law import Law
 from curse_of_memory.nn.forgetting.store import alive_columns, columns_of
 
@@ -53,7 +54,7 @@ def answered(
     dropout : float
         Probability with which a weight is dropped.
     """
-    bias, seen, live = _log_mask(law, ages, notes, q.shape[2], q.dtype)
+    bias, seen, live = _log_mask(law, ages, notes, q)
     empty = (seen == 0)[..., None]
     # softmax of nothing is NaN: such a row answers zero
     is_any_empty = not has_numbers(empty) or bool(empty.any())
@@ -65,20 +66,20 @@ def answered(
     return y.masked_fill(empty, 0.0) if is_any_empty else y, live
 
 
-def _log_mask(
-    law: Law, ages: Tensor, notes: Tensor, queries: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
+def _log_mask(law: Law, ages: Tensor, notes: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return log m, ``(batch, heads or 1, query, memory)``, −inf for what is not seen, and how many are seen.
 
     These are two numbers, for each head, ``(batch, heads or 1, query)``, and by one head at least.
     """
-    memories = ages.shape[1]
+    memories, (heads, queries) = ages.shape[1], q.shape[1:3]
     columns = _undecided(law, ages, notes, queries)
     if columns is not None:
         ages, notes = ages.gather(1, columns), columns_of(notes, columns)
     steps = torch.arange(queries, device=ages.device)[:, None]
     too_young = ages[:, None, None, :] < law.first_age - steps
-    bias = torch.where(too_young, -torch.inf, law.log_mask(ages, notes, queries).to(dtype))
+    said = log_mask_said(law, ages, notes, queries, heads).to(q.dtype)
+    bias = torch.where(too_young, -torch.inf, said)
+    refuse_masks(law, bias)
     sees = bias > -torch.inf
     full = memories - ages.shape[1]
     seen = full + sees.sum(-1, dtype=torch.int32)
@@ -96,7 +97,7 @@ def _undecided(law: Law, ages: Tensor, notes: Tensor, queries: int) -> Tensor | 
     """
     if len(ages) * ages.shape[1] * queries < FEW:
         return None
-    full_ages = law.full_ages(notes)
+    full_ages = full_ages_said(law, notes)
     if full_ages is None:
         return None
     undecided = (ages < law.first_age) | (ages + (queries - 1) > full_ages)

@@ -30,8 +30,9 @@ from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.many_models import affine, of_each_model, one_by_one, without_dropout
 from curse_of_memory.nn.building.seeding import DRAWN, place, seeded
 from curse_of_memory.nn.building.streaming import Streaming
+from curse_of_memory.nn.forgetting.asked import last_ages_said, notes_said, try_law
 from curse_of_memory.nn.forgetting.frozen import frozen_at
-from curse_of_memory.nn.forgetting.law import Law, PoolingLaw, block_for, try_law
+from curse_of_memory.nn.forgetting.law import Law, PoolingLaw, block_for
 from curse_of_memory.nn.forgetting.store import KeptKeys, KeptStates
 from curse_of_memory.protocols import Outputs
 from curse_of_memory.tools import checks
@@ -159,15 +160,16 @@ class CausalSelfAttention(Streaming[Cache | KeptStates | KeptKeys]):
         self.deletes = self._may_delete(deletes)
         place(self, device, dtype)
         if self.forgetting is not None:
-            try_law(self.forgetting, width, self.project.weight.device, self.project.weight.dtype)
+            try_law(self.forgetting, width, heads, self.project.weight.device, self.project.weight.dtype)
 
     def _may_delete(self, deletes: bool | None) -> bool:
         """Return whether dead memories are deleted; refuse it to a law that never says when they are."""
         law = self.forgetting
         if law is None:
             return False
-        notes = law.notes(torch.zeros(1, 1, self.input_size, **DRAWN), torch.zeros(1, 1, dtype=torch.int64))
-        dated = law.last_ages(notes) is not None
+        # of two sequences with three memories, so that a wrong shape is seen
+        states, steps = torch.zeros(2, 3, self.input_size, **DRAWN), torch.arange(3).expand(2, 3)
+        dated = last_ages_said(law, notes_said(law, states, steps)) is not None
         if deletes is None:
             return dated
         if checks.flag("deletes", deletes) and not dated:

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.nn._torch_private import is_transformed
+from curse_of_memory.nn._torch_private import has_numbers
 from curse_of_memory.nn.attention.answers import answered
 from curse_of_memory.nn.attention.positions import rotated_to
 from curse_of_memory.nn.attention.remembered import Remembered
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.own_precision import SHORT
+from curse_of_memory.nn.forgetting.asked import charge_said, last_ages_said, notes_said, spans_said
 from curse_of_memory.nn.forgetting.law import Law, PoolingLaw
 from curse_of_memory.nn.forgetting.store import PADDING, KeptKeys, KeptStates, alive_columns, columns_of
 from curse_of_memory.tools import checks
@@ -116,9 +117,8 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
     if keeps_states and isinstance(state, KeptKeys):
         raise TypeError('state has keys and values, but this attention keeps states: set kept = "keys"')
     memories = _stored(attention, law, state, reading, keeps_states)
-    # what torch.func transforms has no numbers to decide by; masks alone answer the same
-    transformed = any(is_transformed(t) for t in (x, *attention.parameters()))
-    deletes = attention.deletes and not transformed
+    # without numbers to decide by masks alone answer the same
+    deletes = attention.deletes and all(has_numbers(t) for t in (x, *attention.parameters()))
     answers, lives, spans, charges = [], [], [], []
     read = state.steps
     blocks = x.split(attention.block, 1) if x.shape[1] else (x,)
@@ -127,6 +127,11 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
         steps = block.shape[1]
         if isinstance(law, PoolingLaw):
             memories = _with_means(law, memories, read, steps, reading.norm)
+        if memories.notes.shape[2] != own.notes.shape[2]:
+            raise ValueError(
+                f"state must have {own.notes.shape[2]} notes of each memory, as {type(law).__name__} makes, "
+                f"got {memories.notes.shape[2]}"
+            )
         memories = memories.joined(own)
         used = memories.notes if reading.cut is None else law.shortened(memories.notes, reading.cut)
         dropout = attention.dropout if attention.training else 0.0
@@ -135,10 +140,10 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
         )
         answers.append(attention.out(y.transpose(1, 2).flatten(2)))
         lives.append(live)
-        own_spans = law.spans(own.notes)
+        own_spans = spans_said(law, own.notes)
         if own_spans is not None:
             spans.append(own_spans)
-        charge = law.charge(memories.ages, used, steps)
+        charge = charge_said(law, memories.ages, used, steps)
         if charge is not None:
             charges.append(charge)
         read = read + steps
@@ -181,10 +186,28 @@ def _check(attention, x: Tensor, state: KeptStates | KeptKeys) -> None:
         if name in ("ages", "steps"):
             if part.dtype != torch.int64:
                 raise TypeError(f"state must have {name} of dtype torch.int64, got {part.dtype}")
+        elif name == "notes" and not part.is_floating_point():  # a law may note whole numbers
+            continue
         elif part.dtype != dtype and not torch.is_autocast_enabled(weight.device.type):
             raise TypeError(f"state must have {name} of dtype {dtype}, got {part.dtype}")
         else:
             inputs.refuse_nan(f"state must have memories of which the {name}", part)
+    _check_ages(attention, state.ages, state.steps)
+
+
+def _check_ages(attention, ages: Tensor, steps: Tensor) -> None:
+    """Refuse ages that are not those of memories in the order in which they were written."""
+    if torch.compiler.is_compiling() or not has_numbers(ages) or not ages.numel():
+        return
+    wrong = (ages == 0) | (ages > steps[:, None] + attention.zero_memories)
+    if not isinstance(attention.forgetting, PoolingLaw):  # means stand before their members
+        older, younger = ages[:, :-1], ages[:, 1:]
+        wrong[:, 1:] |= (older > 0) & ((younger >= older) | (younger <= 0))
+    if bool(wrong.any()):
+        raise ValueError(
+            "state must have ages from 1 to the steps that were read, which fall from left to right; "
+            "below zero, and on the left, there is no memory"
+        )
 
 
 def _stored(
@@ -203,7 +226,7 @@ def _stored(
     k, v = kv.unflatten(-1, (2, attention.heads, -1)).permute(2, 0, 3, 1, 4)
     if attention.rotary:
         k = rotated_to(k, at)
-    notes = _notes(law, h, at)
+    notes = notes_said(law, h, at)
     if isinstance(law, PoolingLaw):
         notes = torch.where(law.means_at(state.ages, at)[..., None], law.notes_of_means(notes), notes)
     return _Memories(k, v, notes, state.ages, state.states if keeps_states else None)
@@ -238,19 +261,12 @@ def _projected(
     if attention.rotary:
         q, k = rotated_to(q, at), rotated_to(k, at)
     ages = -j.expand(at.shape)
-    return q, _Memories(k, v, _notes(law, h, at), ages, x.detach() if keeps_states else None)
-
-
-def _notes(law: Law, h: Tensor, at: Tensor) -> Tensor:
-    notes = law.notes(h, at)
-    inputs.refuse_nan(f"what {type(law).__name__} notes of memories", notes.detach())
-    # ages beyond 256 are no numbers of bfloat16
-    return notes.float() if notes.dtype in SHORT else notes
+    return q, _Memories(k, v, notes_said(law, h, at), ages, x.detach() if keeps_states else None)
 
 
 def _living(law: Law, memories: _Memories) -> Tensor:
     """Return which memories a later query may see."""
-    last = law.last_ages(memories.notes)
+    last = last_ages_said(law, memories.notes)
     assert last is not None  # an attention whose law has no such age does not delete
     return (memories.ages <= last) & (memories.ages > 0)
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from curse_of_memory.nn.building.seeding import DRAWN
 from curse_of_memory.nn.forgetting.law import Law
-from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid, ramp_charge, spans_of
+from curse_of_memory.nn.forgetting.trapezoid import ages_before_ramp, log_trapezoid, ramp_charge, spans_of
 from curse_of_memory.tools import checks
 
 __all__ = ["ExpireSpan"]
@@ -121,8 +121,8 @@ class ExpireSpan(Law):
         return self.ramp - 1 + notes[..., 0].detach().ceil().long()
 
     def full_ages(self, notes: Tensor) -> Tensor:
-        """Return ⌈e⌉ − 1: at the age e itself, where m = 1, the ramp begins."""
-        return notes[..., 0].detach().ceil().long() - 1
+        """Return the last age before the ramp, ⌈e⌉ − 1: at the age e itself, where m = 1, it begins."""
+        return ages_before_ramp(notes[..., 0].detach(), self.ramp)
 
     def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
         """Return α/R Σ (e_i − s) over the queries for which a memory is on its ramp."""

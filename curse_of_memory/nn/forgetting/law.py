@@ -18,13 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.nn._torch_private import has_numbers
 from curse_of_memory.tools import checks
 
-__all__ = ["Law", "Means", "PoolingLaw", "ages_at_queries", "block_for", "law_of_each", "try_law"]
+__all__ = ["Law", "Means", "PoolingLaw", "ages_at_queries", "block_for", "law_of_each"]
 
 _BLOCK = 128
-_FAR = 2**40  # an age that is never reached
 
 
 class Law(nn.Module):
@@ -100,6 +98,7 @@ class Law(nn.Module):
         """Return the largest age at which each memory may have m > 0, ``(batch, memory)``, in whole steps.
 
         It is dead for good from the age after that on. None, if memories never die, as unless said otherwise.
+        With one that is too small answers depend on where blocks end.
         """
         return None
 
@@ -228,28 +227,3 @@ def block_for(laws: Sequence[Law | None], block: int | None) -> int:
                 raise ValueError(f"{law.limit_of_blocks} must be at least block = {steps}, got {limit}")
             steps = limit
     return steps
-
-
-def try_law(law: Law, width: int, device: torch.device | str, dtype: torch.dtype) -> None:
-    """Ask an attached `law` for three memories of `width` channels, and refuse what no mask can be.
-
-    Raises
-    ------
-    ValueError
-        If log m is above zero, NaN, or not −inf beyond the last age.
-    """
-    steps = torch.arange(3, device=device)[None]
-    name = type(law).__name__
-    with torch.no_grad():
-        notes = law.notes(torch.zeros(1, 3, width, device=device, dtype=dtype), steps)
-        last = law.last_ages(notes)
-        log_m = law.log_mask(2 - steps, notes, 1)
-        if not has_numbers(log_m):
-            return
-        if not bool((log_m <= 0).all()):
-            raise ValueError(f"log_mask of {name} must be log m, at most zero, got {float(log_m.max()):g}")
-        if last is None or bool((last > _FAR).any()):
-            return
-        beyond = law.log_mask((last + 1).expand(1, 3), notes, 1)
-        if bool((beyond > -torch.inf).any()):
-            raise ValueError(f"log_mask of {name} must be -inf beyond the age that its last_ages says")

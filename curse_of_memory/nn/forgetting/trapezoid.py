@@ -5,7 +5,7 @@ from torch import Tensor
 
 from curse_of_memory.nn.building.own_precision import SHORT
 
-__all__ = ["log_trapezoid", "ramp_charge", "spans_of"]
+__all__ = ["ages_before_ramp", "log_trapezoid", "ramp_charge", "spans_of"]
 
 
 def spans_of(logits: Tensor, max_span: int, ramp: int) -> Tensor:
@@ -44,13 +44,36 @@ def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tenso
     -----
     m is computed as (e − (s − R))/R, and zero for s >= e + R alone, also in floats (see
     :func:`curse_of_memory.theory.expiry.mask`). Its derivative by e is 1/R on the ramp and nothing elsewhere.
+
+    Where m is above zero, and below the smallest normal number of the dtype (1e-308, in float32 1e-38), it is
+    that number, since the derivative of log m has the factor 1/m, which would be infinite. Answers differ by
+    less than can be seen, unless all memories of a query are that small: these count alike.
     """
     j = torch.arange(queries, device=ages.device, dtype=spans.dtype)
     past_ramp = (ages - ramp).to(spans.dtype)[:, None, None, :] + j[:, None]
     left = spans[:, :, None, :] - past_ramp
-    # of the smallest numbers a part of R is zero, and no logarithm
+    # a part of R of the smallest numbers is zero, without a logarithm; and 1/m must be a number
     m = (left / ramp).clamp(torch.finfo(left.dtype).tiny, 1)
     return torch.where(left <= 0, -torch.inf, m.log())
+
+
+def ages_before_ramp(spans: Tensor, ramp: int) -> Tensor:
+    """Return the last whole age at which m = 1 and learns nothing: ⌈e⌉ − 1, at times one less.
+
+    Parameters
+    ----------
+    spans : Tensor
+        e >= 0, in steps.
+    ramp : int
+        R >= 1, in steps.
+
+    Notes
+    -----
+    At the age e itself, where m = 1, the ramp begins. So it does, for :func:`log_trapezoid`, at the age of
+    which a span is a rounding above: 1 + 2⁻⁵² counts as 1 where R >= 2.
+    """
+    full = spans.ceil() - 1
+    return (full - ((spans - (full - ramp)) / ramp <= 1).to(full.dtype)).long()
 
 
 def ramp_charge(ages: Tensor, spans: Tensor, ramp: int, queries: int, first_age: int) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.seeding import DRAWN
 from curse_of_memory.nn.forgetting.law import Law, ages_at_queries
-from curse_of_memory.nn.forgetting.trapezoid import log_trapezoid, spans_of
+from curse_of_memory.nn.forgetting.trapezoid import ages_before_ramp, log_trapezoid, spans_of
 from curse_of_memory.tools import checks
 
 __all__ = ["AdaptiveSpan", "Sinks", "Window"]
@@ -169,8 +169,8 @@ class AdaptiveSpan(Law):
         return last.expand(notes.shape[:2])
 
     def full_ages(self, notes: Tensor) -> Tensor:
-        """Return ⌈min_h z_h⌉ − 1."""
-        full = self.span_of_heads.detach().min().ceil().long() - 1
+        """Return the last age before the first ramp of a head, ⌈min_h z_h⌉ − 1."""
+        full = ages_before_ramp(self.span_of_heads.detach().min(), self.ramp)
         return full.expand(notes.shape[:2])
 
     def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:

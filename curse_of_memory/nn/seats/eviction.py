@@ -89,7 +89,8 @@ def certify(seat: Seat, tokens: Tensor, *, chunk: int = 1) -> xr.Dataset:
     Raises
     ------
     TypeError, ValueError
-        If `seat` is none, `tokens` are no whole numbers of this shape, or `chunk` is below one.
+        If `seat` is none or was removed, `tokens` are no whole numbers of this shape or none at all, or
+        `chunk` is below one.
 
     Notes
     -----
@@ -99,6 +100,10 @@ def certify(seat: Seat, tokens: Tensor, *, chunk: int = 1) -> xr.Dataset:
         raise TypeError(f"seat must be that of a model, got {checks.shown(seat)}")
     if not isinstance(tokens, Tensor) or tokens.ndim != 2 or tokens.dtype not in (torch.int64, torch.int32):
         raise TypeError(f"tokens must be whole numbers (batch, time), got {checks.shown(tokens)}")
+    if not tokens.numel():
+        raise ValueError(f"tokens must be one or more, (batch, time), got {tuple(tokens.shape)}")
+    if not seat.is_in_place:
+        raise ValueError("seat must be in its model, but it was removed")
     checks.positive_int("chunk", chunk)
     seen: list[list[dict[str, np.ndarray]]] = [[] for _ in seat.laws]
 

@@ -118,7 +118,16 @@ def load_expire_span(model: Any, folder: str | Path) -> Seat:
     if not settings or not weights:
         raise ValueError(f"folder must have a model with spans, saved by save_pretrained: {where} has none")
     seat = add_expire_span(model, **settings)
-    seat.load_state_dict(weights)
+    try:
+        if len(weights) != len(seat.state_dict()):
+            raise ValueError(
+                f"model must have as many attentions as the one that was saved: {len(weights)} weights of "
+                f"spans are there, and {len(seat.state_dict())} are needed"
+            )
+        seat.load_state_dict(weights)
+    except ValueError:
+        seat.remove()
+        raise
     return seat
 
 

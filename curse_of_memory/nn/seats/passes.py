@@ -7,6 +7,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn.forgetting.asked import (
+    charge_said,
+    last_ages_said,
+    log_mask_said,
+    refuse_masks,
+    spans_said,
+)
 from curse_of_memory.nn.forgetting.law import Law
 from curse_of_memory.nn.forgetting.store import PADDING
 from curse_of_memory.nn.seats.cache_layer import Memories, MemoryLayer
@@ -147,11 +154,12 @@ def attend(
     memories = None if store is None else store.memories
     notes, ages = (call.notes, call.ages) if memories is None else (memories.notes, memories.ages)
     used = notes if now.cut is None else law.shortened(notes, now.cut)
-    log_mask = law.log_mask(ages, used, steps)
+    log_mask = log_mask_said(law, ages, used, steps, query.shape[1])
     seen = ages[:, None, None, :] + torch.arange(steps, device=ages.device)[:, None] >= 0
     kept = seen & (log_mask > -torch.inf)
     if memories is not None:
         kept = kept & ~memories.dropped[:, None, None, :]
+    refuse_masks(law, log_mask.masked_fill(~seen, 0.0))
     empty = ~kept.any(-1, keepdim=True)
     # softmax of nothing is NaN: padding, which sees nothing, answers zero
     bias = log_mask.to(query.dtype).masked_fill(~kept, -torch.inf).masked_fill(empty, 0.0)
@@ -186,7 +194,7 @@ def _tell(call: Call, ages: Tensor, notes: Tensor, kept: Tensor) -> None:
     now.live[call.layer] = live if born is None else live.masked_fill(~born, 0)
     if charge is not None:
         now.charges[call.layer] = charge
-    spans = law.spans(call.notes)
+    spans = spans_said(law, call.notes)
     if spans is not None:
         now.spans[call.layer] = spans if born is None else spans.masked_fill(~born, torch.nan)
 
@@ -194,12 +202,12 @@ def _tell(call: Call, ages: Tensor, notes: Tensor, kept: Tensor) -> None:
 def _charged(law: Law, ages: Tensor, notes: Tensor, steps: int, born: Tensor | None) -> Tensor | None:
     """Return the price of memory of each sequence, without queries that are padding at its end."""
     if born is None or bool(born[:, -1].all()):
-        return law.charge(ages, notes, steps)
+        return charge_said(law, ages, notes, steps)
     trailing = born.flip(1).long().argmax(1).masked_fill(~born.any(1), steps)
     charge = notes.new_zeros(len(notes))
     for spare in trailing.unique().tolist():
         rows = (trailing == spare).nonzero()[:, 0]
-        some = law.charge(ages[rows], notes[rows], steps - spare)
+        some = charge_said(law, ages[rows], notes[rows], steps - spare)
         if some is None:
             return None
         charge = charge.index_add(0, rows, some)
@@ -211,5 +219,5 @@ def _alive(law: Law, memories: Memories, ages: Tensor) -> Tensor:
     there = (ages > 0) & ~memories.dropped
     if isinstance(law, Rule):
         return law.keeps(ages.masked_fill(~there, PADDING), memories.notes) & there
-    last = law.last_ages(memories.notes)
+    last = last_ages_said(law, memories.notes)
     return there if last is None else there & (ages <= last)

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.nn.building import inputs
 from curse_of_memory.nn.building.own_precision import SHORT
 from curse_of_memory.nn.building.seeding import DRAWN
-from curse_of_memory.nn.forgetting.law import Law, try_law
+from curse_of_memory.nn.forgetting.asked import last_ages_said, notes_said, try_law
+from curse_of_memory.nn.forgetting.law import Law
 from curse_of_memory.nn.forgetting.store import PADDING
 from curse_of_memory.nn.seats.cache_layer import adopted, layers_of
 from curse_of_memory.nn.seats.decoder import Decoder, decoder_of
@@ -99,7 +99,7 @@ class Seat:
             weight = next(attention.parameters())
             own = law()
             own.attach(self._decoder.width, self._decoder.heads, 0)
-            try_law(own, self._decoder.width, **DRAWN)
+            try_law(own, self._decoder.width, self._decoder.heads, **DRAWN)
             # a span in bfloat16 is off by steps
             own.to(weight.device, torch.float32 if weight.dtype in SHORT else weight.dtype)
             own.train(attention.training)
@@ -124,8 +124,18 @@ class Seat:
             hook = attention.register_forward_pre_hook(partial(self._read, i), with_kwargs=True)
             self._hooks.append(hook)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the laws are in the model: until :meth:`remove`."""
+        return bool(self._hooks)
+
     def remove(self) -> None:
-        """Give the model back as it was before; caches of this seat are worth nothing then."""
+        """Give the model back as it was before; caches of this seat are worth nothing then.
+
+        Once it is removed nothing is done: another seat may be there.
+        """
+        if not self.is_in_place:
+            return
         for hook in self._hooks:
             hook.remove()
         self._hooks = []
@@ -274,7 +284,7 @@ class Seat:
         for law, layer in zip(self.laws, layers, strict=True):
             if layer.memories is None:
                 raise ValueError("cache must have been read into: it has no memories yet")
-            last, ages = law.last_ages(layer.memories.notes), layer.memories.ages
+            last, ages = last_ages_said(law, layer.memories.notes), layer.memories.ages
             if last is None:
                 raise ValueError(f"by {type(law).__name__} memories have no date of death")
             dates.append((layer.read + 1 + last.clamp(max=ever) - ages).masked_fill(ages <= 0, -1))
@@ -299,17 +309,20 @@ class Seat:
         Raises
         ------
         ValueError
-            If a weight is missing, or of another shape.
+            If a weight is missing, or of another shape; then none is taken.
         """
+        own, taken = self.state_dict(), {}
         with torch.no_grad():
-            for name, weight in self.state_dict().items():
+            for name, weight in own.items():
                 new = [key for key in state if key == name or key.endswith(f".{name}")]
                 if len(new) != 1:
                     raise ValueError(f"state must have one weight {name}, got {len(new)}")
                 if state[new[0]].shape != weight.shape:
                     got = tuple(state[new[0]].shape)
                     raise ValueError(f"state must have {name} of shape {tuple(weight.shape)}, got {got}")
-                weight.copy_(state[new[0]])
+                taken[name] = state[new[0]]
+            for name, weight in taken.items():
+                own[name].copy_(weight)
 
 
 def _noted(law: Law, states: Tensor, at: Tensor) -> Tensor:
@@ -319,9 +332,7 @@ def _noted(law: Law, states: Tensor, at: Tensor) -> Tensor:
     if weight is None and dtype in SHORT:
         dtype = torch.float32
     with torch.autocast(states.device.type, enabled=False):
-        notes = law.notes(states.to(dtype), at)
-    inputs.refuse_nan(f"what {type(law).__name__} notes of memories", notes.detach())
-    return notes.float() if notes.dtype in SHORT else notes
+        return notes_said(law, states.to(dtype), at)
 
 
 def _born(mask: Any, read: int, steps: int) -> Tensor | None:

@@ -92,7 +92,7 @@ class DiesTooSoon(Law):
 @pytest.mark.parametrize(
     ("law", "message"),
     [
-        (NoLogarithm(), "log_mask of NoLogarithm must be log m, at most zero, got 1"),
+        (NoLogarithm(), "log_mask of NoLogarithm must be log m <= 0 for every memory, got 1"),
         (DiesTooSoon(), "log_mask of DiesTooSoon must be -inf beyond the age that its last_ages says"),
     ],
     ids=lambda part: type(part).__name__,
@@ -101,6 +101,96 @@ def test_laws_that_would_answer_wrongly_are_refused_when_they_are_given(law, mes
     for layer in (CausalSelfAttention, CausalTransformer):
         with pytest.raises(ValueError, match=message):
             layer(4, forgetting=law)
+
+
+WRONG = {
+    "log_mask without heads": (
+        {"log_mask": lambda a, n, q: _zeros(a, q)[:, 0]},
+        ValueError,
+        "heads or 1, query",
+    ),
+    "log_mask of three heads": (
+        {"log_mask": lambda a, n, q: _zeros(a, q).expand(-1, 3, -1, -1)},
+        ValueError,
+        r"log_mask of Wrong must be \(batch, heads or 1, query, memory\), here",
+    ),
+    "memories before queries": ({"log_mask": lambda a, n, q: _zeros(a, q).mT}, ValueError, "heads or 1, que"),
+    "whole numbers": (
+        {"log_mask": lambda a, n, q: _zeros(a, q).long()},
+        TypeError,
+        "real numbers log m <= 0",
+    ),
+    "m itself": ({"log_mask": lambda a, n, q: _zeros(a, q) + 1}, ValueError, "must be log m <= 0 .*, got 1"),
+    "NaN": ({"log_mask": lambda a, n, q: _zeros(a, q) * torch.nan}, ValueError, "log m <= 0 .*, got nan"),
+    "no mask": ({"log_mask": lambda a, n, q: None}, TypeError, "log_mask of Wrong must be a torch.Tensor"),
+    "one note a sequence": (
+        {"notes": lambda s, t: s[:, 0]},
+        ValueError,
+        r"notes .* \(2, 3, note\), got \(2, 4",
+    ),
+    "no notes": ({"notes": lambda s, t: None}, TypeError, "notes of Wrong must be a tensor of shape"),
+    "one last age": (
+        {"last_ages": lambda n: torch.tensor(9)},
+        ValueError,
+        r"last_ages .* \(2, 3\), got \(\)",
+    ),
+    "a number": ({"last_ages": lambda n: 9}, TypeError, "last_ages of Wrong must be a tensor of shape"),
+    "NaN ages": (
+        {"last_ages": lambda n: torch.full(n.shape[:2], torch.nan)},
+        ValueError,
+        "last_ages of Wrong must be whole numbers, got NaN",
+    ),
+    "one price": ({"charge": lambda a, n, q: torch.ones(())}, ValueError, r"charge .* \(2,\), got \(\)"),
+    "spans of steps": (
+        {"spans": lambda n: torch.ones(3)},
+        ValueError,
+        r"spans of Wrong must have shape \(2, 4",
+    ),
+}
+
+
+def _zeros(ages, queries):
+    return torch.zeros(len(ages), 1, queries, ages.shape[1])
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_laws_of_ones_own_that_are_wrong_are_refused_by_their_names(name):
+    """Most of these would broadcast, and forget something else without a word."""
+    methods, error, message = WRONG[name]
+
+    class Wrong(Law):
+        def log_mask(self, ages, notes, queries):
+            return _zeros(ages, queries)
+
+    for method, said in methods.items():
+        setattr(Wrong, method, lambda self, *asked, said=said: said(*asked))
+    with pytest.raises(error, match=message) as caught:
+        CausalSelfAttention(4, 2, forgetting=Wrong(), block=4).remember(torch.zeros(2, 9, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_law_may_note_whole_numbers_and_go_on_with_them():
+    """Even steps for three steps, and odd ones for one; kept with keys, too."""
+
+    class EvenSteps(Law):
+        def notes(self, states, steps):
+            return 1 + 2 * (steps[..., None] % 2 == 0).long()
+
+        def log_mask(self, ages, notes, queries):
+            age = ages[:, None, None, :] + torch.arange(queries)[:, None]
+            return torch.zeros(age.shape).masked_fill(age > notes[:, None, None, :, 0], -torch.inf)
+
+        def last_ages(self, notes):
+            return notes[..., 0]
+
+    layer = CausalSelfAttention(4, forgetting=EvenSteps(), sees_itself=False, kept="keys", seed=0)
+    x, state, live = torch.randn(2, 8, 4), None, []
+    for step in x.split(1, 1):
+        known = layer.remember(step, state)
+        state = known.last
+        live.append(int(known.live[0, 0]))
+    # of step t: t − 1, and t − 3 or t − 2 if it is even
+    assert live == [0, 1, 2, 2, 2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(

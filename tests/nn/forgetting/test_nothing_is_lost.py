@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from curse_of_memory.nn import CausalTransformer
 from curse_of_memory.nn.attention import answers
 from curse_of_memory.nn.forgetting.store import replace_rows
-from tests.nn.forgetting.laws import LAWS, attention, chunked, inputs_for, splits
+from tests.nn.forgetting.laws import LAWS, Given, attention, chunked, inputs_for, splits
 
 CLOSE = 1e-13
 
@@ -153,3 +154,17 @@ def test_transformers_lose_nothing(norm, kept):
             y, _, price, _ = chunked(model, x, sizes)
             close(y, exact(x), positions)
             close(price, 23 * exact.remember(x).price)
+
+
+@pytest.mark.parametrize("ramp", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize("age", [0, 1, 2, 5])
+def test_gradients_of_spans_a_rounding_above_an_age_do_not_depend_on_blocks(age, ramp):
+    span = np.nextafter(age, np.inf)
+    layer = attention(Given(50, ramp), sees_itself=True, block=1)
+    x = inputs_for(layer.forgetting, 0, 1, 12)
+    x[..., 0] = span
+    gradient = []
+    for one in (layer, never(layer)):
+        own = x.clone().requires_grad_()
+        gradient.append(torch.autograd.grad(one(own)[..., 1].square().sum(), own)[0])
+    close(*gradient)

@@ -8,7 +8,7 @@ import torch
 
 from curse_of_memory.nn import CausalTransformer
 from curse_of_memory.nn.attention.causal_attention import Cache
-from curse_of_memory.nn.forgetting import ExpireSpan, Sinks
+from curse_of_memory.nn.forgetting import ExpireSpan, Sinks, Window
 from curse_of_memory.nn.forgetting.store import choose_rows, replace_rows
 from curse_of_memory.training.streams.carried import CarriedState
 from tests.nn.forgetting.laws import LAWS, Given, attention, inputs_for
@@ -171,6 +171,15 @@ BAD = {
     "inf": (lambda s: _layer(s, states=s[0].states / 0), ValueError, "states must be finite numbers"),
     "real ages": (lambda s: _layer(s, ages=s[0].ages.double()), TypeError, "ages of dtype torch.int64"),
     "other ages": (lambda s: _layer(s, ages=s[0].ages[:, 1:]), ValueError, "state must have"),
+    "ages in another order": (
+        lambda s: _layer(s, ages=s[0].ages.flip(1)),
+        ValueError,
+        "fall from left to right",
+    ),
+    "ages twice": (lambda s: _layer(s, ages=s[0].ages.clamp(min=2)), ValueError, "fall from left to right"),
+    "ages before birth": (lambda s: _layer(s, ages=s[0].ages - 1), ValueError, "ages from 1"),
+    "ages before the first step": (lambda s: _layer(s, ages=s[0].ages + 99), ValueError, "steps that were r"),
+    "steps below zero": (lambda s: _layer(s, steps=s[0].steps - 99), ValueError, "steps that were read"),
     "no steps": (lambda s: _layer(s, steps=s[0].steps[:1]), ValueError, r"steps of shape \(2,\)"),
 }
 
@@ -187,6 +196,15 @@ def test_what_is_no_state_of_this_model_is_refused_in_one_line(name):
     with pytest.raises(error, match=message) as caught:
         m.run(x, change(state))
     assert "\n" not in str(caught.value)
+
+
+def test_keys_of_a_law_that_notes_something_else_are_refused():
+    layer, other = (attention(law, kept="keys") for law in (ExpireSpan(9, 2), Window(5)))
+    x = inputs_for(None, 0, 2, 12)
+    with pytest.raises(
+        ValueError, match="state must have 1 notes of each memory, as ExpireSpan makes, got 0"
+    ):
+        layer.run(x, other.run(x).last)
 
 
 @pytest.mark.parametrize("part", ["keys", "values", "notes"])
@@ -232,3 +250,23 @@ def test_replacements_are_checked():
     with pytest.raises(ValueError, match="fresh must be a state of the same layer"):
         replace_rows(state, [0], model().float().start(1))
     assert [len(one.ages) for one in choose_rows(state, [])] == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["sinks", "given", "gates"])
+@pytest.mark.filterwarnings("ignore")  # of torch, in its own export
+def test_exported_attentions_answer_the_same(name):
+    """Nothing can be decided by numbers there, such as who is dead: masks alone say the same."""
+    law = LAWS[name]()
+    layer = attention(law, sees_itself=False, zero_memories=1, block=5)
+    x, other = (inputs_for(layer.forgetting, seed, 2, 17) for seed in (0, 1))
+    exported = torch.export.export(layer, (x,)).module()
+    for one in (x, other):
+        assert (exported(one) - layer(one)).abs().max() < 1e-13
+
+
+def test_shapes_are_known_on_meta():
+    for kept in ("states", "keys"):
+        model = CausalTransformer(8, 2, forgetting=ExpireSpan(9, 2, price=0.1), kept=kept, device="meta")
+        known = model.remember(torch.zeros(2, 30, 1, device="meta"))
+        assert known.y.shape == (2, 30, 1)
+        assert known.live.shape == (2, 2, 30)

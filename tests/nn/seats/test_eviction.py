@@ -185,6 +185,9 @@ def test_ill_input_is_refused():
         (ValueError, "already", lambda: com.eviction.apply(model, com.eviction.Window(3))),
         (TypeError, "seat must", lambda: com.eviction.certify(model, tokens())),
         (TypeError, "tokens must", lambda: com.eviction.certify(seat, torch.zeros(2, 3))),
+        (ValueError, "tokens must be one or more", lambda: com.eviction.certify(seat, tokens()[:, :0])),
+        (ValueError, "tokens must be one or more", lambda: com.eviction.certify(seat, tokens()[:0])),
+        (ValueError, "it was removed", lambda: com.eviction.certify(removed(), tokens())),
         (ValueError, "chunk must", lambda: com.eviction.certify(seat, tokens(), chunk=0)),
         (TypeError, "rules must", lambda: com.eviction.compare(model, [com.eviction.Window(3)], tokens())),
         (ValueError, "heavy must", lambda: com.eviction.HeavyHitters(0, 3)),
@@ -194,6 +197,12 @@ def test_ill_input_is_refused():
         with pytest.raises(error, match=words) as caught:
             act()
         assert "\n" not in str(caught.value)
+
+
+def removed():
+    seat = com.eviction.apply(gpt2(), com.eviction.Window(4))
+    seat.remove()
+    return seat
 
 
 def heavy_deaths():

@@ -436,6 +436,39 @@ def test_copies_have_seats_of_their_own():
     assert not torch.equal(answers(model, x), y)
 
 
+def test_a_seat_that_was_removed_leaves_those_after_it_alone():
+    model, old = seated()
+    old.remove()
+    seat = com.add_expire_span(model, 60, 6)
+    old.remove()
+    assert seat.is_in_place
+    assert not old.is_in_place
+    model(tokens())
+    assert seat.live().shape == (2, 2, 80)
+    assert set(seat.state_dict()) <= {name.removeprefix("model.") for name in model.state_dict()}
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_spans_of_another_model_are_refused_and_leave_no_seat(layers, tmp_path):
+    model, _ = seated()
+    model.save_pretrained(tmp_path)
+    other = made(layers=layers)
+    with pytest.raises(ValueError, match="as many attentions as the one that was saved: 4 weights"):
+        com.load_expire_span(other, tmp_path)
+    assert not [name for name in other.state_dict() if "forgetting" in name]
+    com.add_expire_span(other, 60, 6)
+
+
+def test_weights_are_taken_all_or_none():
+    _, seat = seated()
+    state = {name: torch.zeros_like(weight) for name, weight in seat.state_dict().items()}
+    state.popitem()
+    before = [law.predictor.weight.clone() for law in seat.laws]
+    with pytest.raises(ValueError, match="state must have one weight"):
+        seat.load_state_dict(state)
+    assert all(torch.equal(law.predictor.weight, was) for law, was in zip(seat.laws, before, strict=True))
+
+
 def test_models_of_one_configuration_are_two():
     first = made()
     twin = type(first)(first.config).double()
