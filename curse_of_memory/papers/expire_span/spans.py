@@ -110,14 +110,12 @@ def _findings(table: pd.DataFrame, ramp: int) -> Findings:
     runs = {f"longest mean span of a layer: {kind}": longest[kind].to_numpy() for kind in KINDS}
     runs["error"] = error.to_numpy()
     headline = {label: float(np.median(numbers)) for label, numbers in runs.items()}
-    told = ", ".join(
-        f"{100 * error[k]:.1f} % wrong, {longest.colour[k]:.0f} steps of span for colours and "
-        f"{longest.corridor[k]:.0f} for the corridor"
-        for k in longest.index
-    )
+    colour, corridor = (f"{longest[kind].min():.0f} to {longest[kind].max():.0f}" for kind in KINDS[:2])
     message = (
-        f"Each seed: {told} (in the layer where it is longest; a memory serves {ramp - 1} queries more). "
-        "With two colours one of them is often enough, and the other is not kept."
+        f"Over {len(longest)} seeds {100 * error.min():.1f} to {100 * error.max():.1f} % of the answers are "
+        f"wrong. In the layer where they are longest, mean spans of colours are {colour} steps, and of steps "
+        f"of the corridor {corridor}; a memory serves {ramp - 1} queries more. Of two colours one may be "
+        "known by the other's absence, and need not be kept."
     )
     return Findings(table, message, headline, spread=spreads(runs))
 
@@ -131,9 +129,9 @@ def plot(data: FigureData) -> Figure:
         _draw_bars(axes[0], snippet, cast(int, data.parameters["ramp"]), looks)
         layer = int(snippet.layer.iloc[0]) + 1
         axes[0].set(
-            title=f"(a) Who lives how long, layer {layer}",
-            xlabel="step of the stream, and how long it is remembered",
-            ylabel="step at which it was written",
+            title=f"(a) How long each step is remembered, layer {layer}",
+            xlabel="step of the query $t$",
+            ylabel="step of the memory $i$",
         )
         _draw_means(axes[1], rows(data.table, panel="means"), looks)
         axes[1].set_title("(b) Mean spans, each seed")
