@@ -213,3 +213,20 @@ def test_two_processes_train_as_one_does_and_go_on_as_they_would_have(tmp_path):
         torch.testing.assert_close(found["fit"][0], own, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(pd.DataFrame(found["fit"][1]), told, rtol=1e-8, equal_nan=True)
     assert math.isfinite(known.sum())
+
+
+@pytest.mark.parametrize(("before", "after"), [("states", "keys"), ("keys", "states")])
+def test_a_run_does_not_go_on_with_memories_of_another_kind(before, after, tmp_path):
+    """Three tensors for each of two layers, or five."""
+
+    def trained(kept, steps):
+        model = Noted(ExpireSpan(20, 3), 0.0)
+        for block in model.blocks:
+            block.attention.kept = kept
+        fit_stream(model, TEXT, UNSEEN, **SMALL | {"steps": steps, "warmup": 0}, checkpoint=tmp_path / "run")
+
+    trained(before, 8)
+    numbers = {"states": 6, "keys": 10}
+    told = f"carried state of {numbers[before]} tensors, but that of model has {numbers[after]}: "
+    with pytest.raises(ValueError, match=told):
+        trained(after, 16)

@@ -30,10 +30,21 @@ class CarriedState:
         ----------
         similar : callable
             Returns a state of the same form; asked where there are but the tensors of a checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If it has another number of tensors.
         """
         if self._stored is not None:
+            form = similar()
+            if (count := len(_tensors_of(form))) != len(self._stored):
+                raise ValueError(
+                    f"checkpoint has a carried state of {len(self._stored)} tensors, but that of model has "
+                    f"{count}: it was trained with another kind of state, such as another kept"
+                )
             tensors = iter(self._stored)
-            self._state, self._stored = _mapped(similar(), lambda _: next(tensors)), None
+            self._state, self._stored = _mapped(form, lambda _: next(tensors)), None
         return self._state
 
     @property
@@ -41,13 +52,17 @@ class CarriedState:
         """The tensors of the state, one after the other."""
         if self._stored is not None:
             return self._stored
-        found: list[Tensor] = []
-        _mapped(self._state, found.append)
-        return found
+        return _tensors_of(self._state)
 
     def go_to(self, tensors: list[Tensor]) -> None:
         """Go on from `tensors` that :attr:`tensors` returned."""
         self._stored = list(tensors)
+
+
+def _tensors_of(state: Any) -> list[Tensor]:
+    found: list[Tensor] = []
+    _mapped(state, found.append)
+    return found
 
 
 def _mapped(state: Any, function: Callable[[Tensor], Any]) -> Any:
