@@ -123,6 +123,10 @@ def rnn(width: int = 2) -> torch.nn.Module:
 
 
 # public function -> (good arguments, argument -> what it asks for)
+MEMORIES, MEMORIES_OF_ONE = (
+    com.nn.CausalSelfAttention(2, forgetting=forgetting.Window(3)).start(rows) for rows in (2, 1)
+)
+
 FUNCTIONS = {
     "targets.exponential": (com.targets.exponential, {"rate": 1.0}, {"rate": "positive"}),
     "targets.polynomial": (
@@ -504,6 +508,16 @@ FUNCTIONS = {
             "price": "number",
             "pre_divide": "positive",
         },
+    ),
+    "forgetting.choose_rows": (
+        forgetting.choose_rows,
+        {"state": MEMORIES, "rows": [1, 0]},
+        {"state": "thing", "rows": "thing"},
+    ),
+    "forgetting.replace_rows": (
+        forgetting.replace_rows,
+        {"state": MEMORIES, "rows": [1], "fresh": MEMORIES_OF_ONE},
+        {"state": "thing", "rows": "thing", "fresh": "thing"},
     ),
     "forgetting.frozen_at": (
         lambda model, reference: forgetting.frozen_at(model, reference).__enter__(),

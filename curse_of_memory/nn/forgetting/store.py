@@ -71,7 +71,10 @@ def rows_of(index: Tensor | Sequence[int], batch: int) -> Tensor:
     TypeError, ValueError
         If they are no whole numbers in one row, or one is not from 0 to `batch` − 1.
     """
-    rows = torch.as_tensor(index)
+    try:
+        rows = torch.as_tensor(index)
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"rows must be a list of whole numbers, got {checks.shown(index)}") from None
     whole = not (rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool)
     if rows.ndim != 1 or (rows.numel() and not whole):
         raise TypeError(f"rows must be a list of whole numbers, got {checks.shown(index)}")
