@@ -56,8 +56,9 @@ def add_expire_span(
 
     Notes
     -----
-    Spans are read off what the attention reads, after the norm of a pre-norm block, in float32 at least. With
-    spans of L and more steps than a sequence has, a model answers as it did.
+    Spans are read off what the attention reads, after the norm of a pre-norm block, in float32 at least, as
+    long as the predictors are: a model that is cast to bfloat16 later casts them, too, and spans are coarser
+    then. With spans of L and more steps than a sequence has, a model answers as it did.
 
     ``model.save_pretrained(folder)`` keeps the predictors with the other weights, as ``forgetting.predictor``
     of each attention, and the settings in the configuration. ``from_pretrained`` makes the model alone, and
