@@ -161,7 +161,7 @@ MEANT = {
     "residual": {True}, "weight_norm": {True}, "CausalTransformer.output_size": {None},
     "forgetting": {None}, "sees_itself": {True}, "zero_memories": {0}, "deletes": {None},
     "attention_bias": {True}, "scaled_residuals": {True}, "bidirectional": {True},
-    "LEM.output_size": {None}, "chrono": {2.5, None},
+    "LEM.output_size": {None}, "chrono": {2.5, None}, "block": {None},
 }  # fmt: skip
 
 
