@@ -43,7 +43,10 @@ FORMAT = 1  # of what is stored
 SHORTEST = 0.05  # seconds; what takes less is faster made again than found
 WORTH = 10  # a run must take so many times as long as its fingerprint
 PACKAGE = Path(__file__).parents[1]
-KNOWN = ("numpy", "scipy", "sympy", "mpmath", "numba", "torch", "pandas", "xarray", "matplotlib", "joblib")
+KNOWN = (
+    *("numpy", "scipy", "sympy", "mpmath", "numba", "torch", "pandas", "xarray", "matplotlib", "joblib"),
+    "transformers",
+)
 
 
 class Stored(TypedDict):

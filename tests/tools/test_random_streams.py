@@ -83,6 +83,7 @@ ALLOWED = {
     "tasks/crawling.py": 1,
     "tasks/heart_pulses.py": 1,
     "tasks/synthetic_words.py": 1,
+    "tasks/labelled_streams/light_world.py": 1,
     "tasks/grammar.py": 1,  # the sentences of a text, by its seed
     # weights, by the seed of a model or of a task that has some
     "theory/plateau/gradient_flow.py": 1,
@@ -93,6 +94,11 @@ ALLOWED = {
     "papers/inverse_approximation/non_decaying_memory.py": 1,
     "papers/audit/what_is_tested.py": 2,
     "papers/expire_span/look_ahead.py": 2,
+    "papers/expire_span/efficiency.py": 2,
+    "papers/expire_span/eviction.py": 1,
+    "papers/expire_span/schematic.py": 1,
+    "papers/expire_span/_corridor.py": 2,
+    "papers/expire_span/_layer.py": 2,
     "papers/expire_span/price_of_memory.py": 2,
     "papers/lem/_theorems.py": 4,
     "papers/lem/hyperparameters.py": 1,
