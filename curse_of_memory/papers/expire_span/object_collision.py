@@ -128,10 +128,9 @@ def _findings(table: pd.DataFrame, steps: int) -> Findings:
         for label, numbers in (("error", some.error), ("live memories", some.live)):
             runs[f"{setting}: {label}"] = numbers.to_numpy()
             headline[f"{setting}: {label}"] = float(numbers.median())
-        sentences.append(
-            f"{name} ({value:g}) {100 * some.error.min():.0f} to {100 * some.error.max():.0f} % wrong with "
-            f"{some.live.mean():.0f} live memories"
-        )
+        how = "W" if name == "window" else "price"
+        wrong = f"{100 * some.error.min():.0f} to {100 * some.error.max():.0f} % wrong"
+        sentences.append(f"{name} ({how} {value:g}) {wrong} with {some.live.mean():.0f} live memories")
     floors = ", ".join(f"{100 * np.interp(limit, floor.live, floor.error):.1f}" for limit in LIMITS)
     message = (
         f"With 16k, 32k and 64k tokens in sight one layer has at least {floors} % wrong answers; the paper's "

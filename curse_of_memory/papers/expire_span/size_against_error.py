@@ -204,7 +204,8 @@ def plot(data: FigureData) -> Figure:
         for axis, name, letter in zip(axes, names, "abcdef", strict=False):
             _draw(axis, rows(data.table, task=name), looks)
             task, longest = name.split()
-            axis.set_title(f"({letter}) {task.capitalize()}, up to {longest} steps")
+            place = f"({letter}) " if len(names) > 1 else ""
+            axis.set_title(f"{place}{task.capitalize()}, up to {longest} steps")
         axes[0].set_ylabel("wrong answers (%)")
         plotting.joined_legend(figure, axes, ncols=2 if len(names) == 1 else 3)
     return figure
