@@ -16,7 +16,7 @@ from curse_of_memory.training.demands import real_number
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.unread import Unread, piece
 
-__all__ = ["METRICS", "Metric", "evaluated", "metric_of"]
+__all__ = ["IGNORED", "METRICS", "Metric", "evaluated", "metric_of"]
 
 METRICS = ("loss", "accuracy", "rmse")
 """Names of the metrics by which weights are selected."""

@@ -11,7 +11,7 @@ from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, Law, Sinks, 
 from curse_of_memory.tasks.labelled_streams import LabelledStream
 from curse_of_memory.training import StreamEvaluation, evaluate_stream, fit_stream
 
-__all__ = ["LAWS", "SINKS", "Sizes", "StreamTask", "law_of", "network", "trained"]
+__all__ = ["LAWS", "SINKS", "Sizes", "StreamTask", "network", "trained"]
 
 SINKS = 4  # first memories that are kept with a window
 TEST = 2  # entry of the seed of the test stream, beside those of training and validation
@@ -70,11 +70,6 @@ LAWS: dict[str, Callable[[float, Sizes], Law]] = {
     "sinks": lambda window, sizes: Sinks(SINKS, int(window) - SINKS),
 }
 """Laws by name, from the one number by which their memories are made more or fewer: a price, or a window."""
-
-
-def law_of(name: str, value: float, sizes: Sizes) -> Law:
-    """Return the law called `name`, with its price or window."""
-    return LAWS[name](value, sizes)
 
 
 def network(

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.grid import run_grid
-from curse_of_memory.papers.expire_span._stream_trainings import Sizes, law_of, network, trained
+from curse_of_memory.papers.expire_span._stream_trainings import LAWS, Sizes, network, trained
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import groups, rows
@@ -106,7 +106,7 @@ def _run(
     law: str, value: float, seed: int, grid: int, colours: int, sizes: Sizes, device: str
 ) -> dict[str, float]:
     task = ObjectCollision(grid, colours=colours, form="vectors")
-    model = network(law_of(law, value, sizes), sizes, task.classes, seed, input_size=task.input_size)
+    model = network(LAWS[law](value, sizes), sizes, task.classes, seed, input_size=task.input_size)
     found = trained(model, task, sizes, seed, device)
     return {"error": 1 - found.accuracy, "live": float(np.mean(found.live))}
 

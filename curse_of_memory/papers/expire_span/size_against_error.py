@@ -12,10 +12,10 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.papers.expire_span._stream_trainings import (
+    LAWS,
     SINKS,
     Sizes,
     StreamTask,
-    law_of,
     network,
     trained,
 )
@@ -134,9 +134,7 @@ def data(
 def _run(task: str, law: str, value: float, seed: int, sizes: Sizes, device: str) -> dict[str, float]:
     """Train one transformer; return its error on a stream of its own, and how many memories are alive."""
     own, _ = _made(task)
-    model = network(
-        law_of(law, value, sizes), sizes, CLASSES[task.split()[0]], seed, vocabulary=own.vocabulary
-    )
+    model = network(LAWS[law](value, sizes), sizes, CLASSES[task.split()[0]], seed, vocabulary=own.vocabulary)
     found = trained(model, own, sizes, seed, device)
     error = 1 - found.accuracy
     return {

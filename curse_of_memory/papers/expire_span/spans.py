@@ -14,7 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from curse_of_memory.experiments.grid import product_of, run_grid
-from curse_of_memory.papers.expire_span._stream_trainings import Sizes, law_of, network, trained
+from curse_of_memory.papers.expire_span._stream_trainings import LAWS, Sizes, network, trained
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import groups, rows
@@ -85,9 +85,7 @@ def data(
 def _run(seed: int, longest: int, price: float, sizes: Sizes, steps: int, device: str) -> pd.DataFrame:
     """Train one transformer; return the spans of a new stream, step by step and in the mean."""
     task = Corridor(longest, shortest=min(3, longest))
-    model = network(
-        law_of("Expire-Span", price, sizes), sizes, task.colours, seed, vocabulary=task.vocabulary
-    )
+    model = network(LAWS["Expire-Span"](price, sizes), sizes, task.colours, seed, vocabulary=task.vocabulary)
     error = 1 - trained(model, task, sizes, seed, device).accuracy
     tokens = task.stream(max(READ, steps), seed=(seed, 3)).inputs
     with torch.no_grad():

@@ -15,9 +15,8 @@ Source.     The algorithmic task of the public code of "Not All Memories are Cre
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
-from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, LabelledStream
+from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, LabelledStream, cut
 from curse_of_memory.tasks.sampling import drawn_by
 from curse_of_memory.tools import checks
 
@@ -86,8 +85,7 @@ class Algorithmic:
         writer = _Writer(self, drawn_by(seed))
         while len(writer.tokens) < T:
             writer.program()
-        parts = writer.tokens, writer.labels, writer.ages
-        return LabelledStream(*(torch.tensor(part[:T]) for part in parts))
+        return cut(T, *map(np.array, (writer.tokens, writer.labels, writer.ages)))
 
 
 class _Writer:

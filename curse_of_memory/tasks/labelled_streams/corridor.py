@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, AgeLaw, LabelledStream, cut
+from curse_of_memory.tasks.labelled_streams.stream import (
+    NOT_ASKED,
+    AgeLaw,
+    LabelledStream,
+    checked_lengths,
+    cut,
+    uniform,
+)
 from curse_of_memory.tasks.sampling import drawn_by
 from curse_of_memory.tools import checks
 
@@ -49,10 +56,7 @@ class Corridor:
     """
 
     def __init__(self, longest: int = 200, *, shortest: int = 3, colours: int = 2, noise: int = 4):
-        self.longest = checks.positive_int("longest", longest)
-        self.shortest = checks.positive_int("shortest", shortest)
-        if self.shortest > self.longest:
-            raise ValueError(f"shortest must be at most longest = {longest}, got {shortest}")
+        self.shortest, self.longest = checked_lengths(shortest, longest)
         self.colours = checks.whole_number("colours", colours, least=2)
         self.noise = checks.positive_int("noise", noise)
         self.door = self.colours + self.noise
@@ -67,9 +71,7 @@ class Corridor:
     @property
     def age_law(self) -> AgeLaw:
         """Law of the age n + 1 of the colour at the door; guessing has the error 1 − 1/C."""
-        chances = np.zeros(self.longest + 2)
-        chances[self.shortest + 1 :] = 1 / (self.longest - self.shortest + 1)
-        return AgeLaw(chances, 1 - 1 / self.colours)
+        return AgeLaw(uniform(self.shortest + 1, self.longest + 1), 1 - 1 / self.colours)
 
     @property
     def asked_share(self) -> float:

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, AgeLaw, LabelledStream, cut
+from curse_of_memory.tasks.labelled_streams.stream import (
+    NOT_ASKED,
+    AgeLaw,
+    LabelledStream,
+    checked_lengths,
+    cut,
+    uniform,
+)
 from curse_of_memory.tasks.sampling import drawn_by
 from curse_of_memory.tools import checks
 
@@ -51,10 +58,7 @@ class DistantCopy:
     def __init__(
         self, longest: int = 200, *, shortest: int = 5, length: int = 5, symbols: int = 4, noise: int = 4
     ):
-        self.longest = checks.positive_int("longest", longest)
-        self.shortest = checks.positive_int("shortest", shortest)
-        if self.shortest > self.longest:
-            raise ValueError(f"shortest must be at most longest = {longest}, got {shortest}")
+        self.shortest, self.longest = checked_lengths(shortest, longest)
         self.length = checks.positive_int("length", length)
         self.symbols = checks.whole_number("symbols", symbols, least=2)
         self.noise = checks.positive_int("noise", noise)
@@ -70,9 +74,7 @@ class DistantCopy:
     @property
     def age_law(self) -> AgeLaw:
         """Law of the age n + m of each symbol when it is asked; guessing has the error 1 − 1/K."""
-        chances = np.zeros(self.longest + self.length + 1)
-        chances[self.shortest + self.length :] = 1 / (self.longest - self.shortest + 1)
-        return AgeLaw(chances, 1 - 1 / self.symbols)
+        return AgeLaw(uniform(self.shortest + self.length, self.longest + self.length), 1 - 1 / self.symbols)
 
     def stream(self, steps: int, *, seed: int | Sequence[int]) -> LabelledStream:
         """Return the first `steps` of an endless stream of episodes; equal seeds give equal ones.

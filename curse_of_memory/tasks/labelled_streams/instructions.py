@@ -14,10 +14,9 @@ Source.     The task of instructions in "Not All Memories are Created Equal" (21
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from curse_of_memory.tasks.labelled_streams.light_world import LIGHT, part_of
-from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, LabelledStream
+from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, LabelledStream, cut
 from curse_of_memory.tasks.sampling import drawn_by
 from curse_of_memory.tools import checks
 
@@ -113,7 +112,7 @@ class Instructions:
         labels, ages = np.full(len(walk.text), NOT_ASKED), np.full(len(walk.text), -1)
         for when, answer, age in walk.asked:
             labels[when], ages[when] = answer, age
-        return LabelledStream(*(torch.tensor(part[:T]) for part in (walk.text, labels, ages)))
+        return cut(T, np.array(walk.text), labels, ages)
 
 
 class _Walk:

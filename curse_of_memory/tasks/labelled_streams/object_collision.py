@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, AgeLaw, LabelledStream, law_of_ages
+from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, AgeLaw, LabelledStream, cut, law_of_ages
 from curse_of_memory.tasks.sampling import drawn_by, placed
 from curse_of_memory.tools import checks
 
@@ -192,8 +192,7 @@ class ObjectCollision:
         labels, ages = np.full(tokens.shape, NOT_ASKED), np.full(tokens.shape, -1)
         labels[:, -1] = np.where(motion.ages < 0, NOT_ASKED, motion.quadrants)
         ages[:, -1] = np.where(motion.ages < 0, -1, TOKENS * motion.ages)
-        flat = (torch.from_numpy(part.reshape(-1)[:T]) for part in (tokens + shift, labels, ages))
-        return LabelledStream(*flat)
+        return cut(T, *(part.reshape(-1) for part in (tokens + shift, labels, ages)))
 
     def age_law(self, steps: int = 2_000_000, *, seed: int | Sequence[int] = 0) -> AgeLaw:
         """Return the law of the ages of what is asked, in steps of motion, as drawn in so many of them.

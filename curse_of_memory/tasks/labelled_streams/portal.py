@@ -16,7 +16,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from curse_of_memory.tasks.labelled_streams.stream import NOT_ASKED, AgeLaw, LabelledStream, cut
+from curse_of_memory.tasks.labelled_streams.stream import (
+    NOT_ASKED,
+    AgeLaw,
+    LabelledStream,
+    checked_lengths,
+    cut,
+    uniform,
+)
 from curse_of_memory.tasks.sampling import drawn_by
 from curse_of_memory.tools import checks
 
@@ -61,10 +68,7 @@ class Portal:
 
     def __init__(self, rooms: int = 3, *, longest: int = 10, shortest: int = 5, noise: int = 4):
         self.rooms = checks.positive_int("rooms", rooms)
-        self.longest = checks.positive_int("longest", longest)
-        self.shortest = checks.positive_int("shortest", shortest)
-        if self.shortest > self.longest:
-            raise ValueError(f"shortest must be at most longest = {longest}, got {shortest}")
+        self.shortest, self.longest = checked_lengths(shortest, longest)
         self.noise = checks.positive_int("noise", noise)
         self.goal = self.rooms
         self.exits = self.rooms + 1, self.rooms + 2
@@ -80,8 +84,7 @@ class Portal:
     def age_law(self) -> AgeLaw:
         """Law of the age of the exit that was last taken from a room; guessing has the error 1/2."""
         K = self.rooms
-        passage = np.zeros(self.longest + 1)
-        passage[self.shortest :] = 1 / (self.longest - self.shortest + 1)
+        passage = uniform(self.shortest, self.longest)
         chances, walked = np.zeros(K * (self.longest + 2)), np.ones(1)
         for r in range(1, K + 1):
             walked = np.convolve(walked, passage)

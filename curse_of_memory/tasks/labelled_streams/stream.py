@@ -18,7 +18,7 @@ from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["NOT_ASKED", "AgeLaw", "LabelledStream", "cut", "law_of_ages"]
+__all__ = ["NOT_ASKED", "AgeLaw", "LabelledStream", "checked_lengths", "cut", "law_of_ages", "uniform"]
 
 NOT_ASKED = -100
 """Label of a step at which nothing is asked: what torch's cross-entropy ignores."""
@@ -128,6 +128,22 @@ def law_of_ages(ages: ArrayLike | Tensor, guessing: float) -> AgeLaw:
     if not s.size:
         raise ValueError("ages must be asked at one step at least, got none")
     return AgeLaw(np.bincount(s) / s.size, guessing)
+
+
+def checked_lengths(shortest: int, longest: int) -> tuple[int, int]:
+    """Return the lengths between which those of a task are drawn, refused unless they are in this order."""
+    last = checks.positive_int("longest", longest)
+    first = checks.positive_int("shortest", shortest)
+    if first > last:
+        raise ValueError(f"shortest must be at most longest = {longest}, got {shortest}")
+    return first, last
+
+
+def uniform(first: int, last: int) -> np.ndarray:
+    """Return the chances of 0, 1, … of a number that is drawn from `first` to `last`, all alike."""
+    chances = np.zeros(last + 1)
+    chances[first:] = 1 / (last - first + 1)
+    return chances
 
 
 def cut(steps: int, *parts: np.ndarray) -> LabelledStream:

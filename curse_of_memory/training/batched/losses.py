@@ -19,14 +19,12 @@ from curse_of_memory.training.batched.standing import TAKEN
 from curse_of_memory.training.data_sets import copied
 from curse_of_memory.training.demands import numbers_by_name
 from curse_of_memory.training.exact.compiled import MemoryMisfit, compiled_case, expected_losses
+from curse_of_memory.training.metrics import IGNORED
 
-__all__ = ["IGNORED", "ExpectedLosses", "SampledLosses", "Score"]
+__all__ = ["ExpectedLosses", "SampledLosses", "Score"]
 
 Score = Callable[[Tensor, Tensor], Mapping[str, float]]
 """What else is to be known of one model's answers to the sequences of a validation, and of their targets."""
-
-IGNORED = -100
-"""The label that counts for nothing."""
 
 TRIED, BEGINNING = 4, 32  # sequences, and steps of them, that a layer is tried on
 

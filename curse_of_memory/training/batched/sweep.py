@@ -19,10 +19,11 @@ from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import sample_seed
 from curse_of_memory.training.batched.group import Group, SweptLoss, Watch, stack_key
 from curse_of_memory.training.batched.lockstep import Lockstep
-from curse_of_memory.training.batched.losses import IGNORED, ExpectedLosses, SampledLosses, Score
+from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosses, Score
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.charges import laws_of
 from curse_of_memory.training.checkpoints import identity
+from curse_of_memory.training.metrics import IGNORED
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.settings import SCHEDULES, checked_settings
 

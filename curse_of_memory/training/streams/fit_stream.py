@@ -16,7 +16,7 @@ from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.demands import check_answers, trained_dtype
 from curse_of_memory.training.log import Log
 from curse_of_memory.training.loop import BatchLoss, Ends, Steps
-from curse_of_memory.training.metrics import metric_of
+from curse_of_memory.training.metrics import IGNORED, metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import OneProcess, processes
 from curse_of_memory.training.result import FitResult
@@ -25,7 +25,7 @@ from curse_of_memory.training.schedules import checked_schedule, checked_warmup,
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.streams.chunks import ChunkAnswer, Chunks, answer_chunk, check_run
 from curse_of_memory.training.streams.rows import Rows, side_by_side
-from curse_of_memory.training.streams.stream import IGNORED, checked_stream
+from curse_of_memory.training.streams.stream import checked_stream
 from curse_of_memory.training.streams.text_loss import check_targets, evaluated_rows, token_loss
 from curse_of_memory.training.untouched import untouched
 

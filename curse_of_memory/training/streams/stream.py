@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from curse_of_memory.tasks.sampling import fingerprint
+from curse_of_memory.training.metrics import IGNORED
 
-__all__ = ["IGNORED", "Stream", "checked_stream", "checked_text"]
-
-IGNORED = -100  # a target that does not count
+__all__ = ["Stream", "checked_stream", "checked_text"]
 
 
 @dataclass(frozen=True)

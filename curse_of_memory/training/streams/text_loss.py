@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from curse_of_memory.measure.refusals import in_one_line
-from curse_of_memory.training.metrics import Metric
+from curse_of_memory.training.metrics import IGNORED, Metric
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.streams.carried import CarriedState
 from curse_of_memory.training.streams.chunks import ChunkAnswer, answer_chunk
 from curse_of_memory.training.streams.memory_means import MemoryMeans
-from curse_of_memory.training.streams.stream import IGNORED, Stream
+from curse_of_memory.training.streams.stream import Stream
 from curse_of_memory.training.untouched import untouched
 
 __all__ = ["check_targets", "evaluated_rows", "token_loss"]
