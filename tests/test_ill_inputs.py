@@ -336,6 +336,21 @@ FUNCTIONS = {
         {"spans": [1.5], "ramp": 2, "alpha": 0.1, "block": 3},
         {"spans": "array", "ramp": "count", "alpha": "number", "block": "count"},
     ),
+    "shortened_mask": (
+        expiry.shortened_mask,
+        {"ages": [1, 2], "spans": 1.5, "ramp": 2, "max_span": 4.0, "sharp": False},
+        {"ages": "array", "spans": "array", "ramp": "count", "max_span": "positive"},
+    ),
+    "shortened_span": (
+        expiry.shortened_span,
+        {"spans": [1.5], "max_span": 4.0},
+        {"spans": "array", "max_span": "positive"},
+    ),
+    "shortened_gradient": (
+        expiry.shortened_gradient,
+        {"spans": [1.5], "max_span": 4.0},
+        {"spans": "array", "max_span": "positive"},
+    ),
     "ramp_factor": (expiry.ramp_factor, {"x": [1.0]}, {"x": "array"}),
     "exponential_span": (
         expiry.exponential_span,

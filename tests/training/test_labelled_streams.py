@@ -216,6 +216,10 @@ def test_a_model_whose_states_become_infinite_has_diverged():
         ({"text": TEXT[:, None]}, r"text must be tokens \(steps,\), got \(200, 1\)"),
         ({"text": TEXT[:11], "labels": torch.zeros(11, dtype=int)}, "text must have at least 2 x 6 steps"),
         ({"validation_rows": 71}, "validation_rows must be at most 70, its steps, got 71"),
+        (
+            {"text_steps": 5, "labels": torch.cat([torch.full((5,), -100), LABELS[5:]])},
+            "text_steps must reach a label that asks for something, got 5",
+        ),
         ({"metric": "rmse"}, "metric must be one of 'loss', 'accuracy'; got 'rmse'"),
         ({"warmup": -1}, "warmup must not be negative"),
         ({"warmup": 20}, "warmup must be below steps = 20, got 20"),

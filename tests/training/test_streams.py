@@ -134,6 +134,16 @@ def test_the_loss_of_a_text_is_that_of_one_pass_whatever_the_chunks():
 # --- training -----------------------------------------------------------------------------------
 
 
+def test_the_learnt_text_is_evaluated_as_the_other_one_and_changes_nothing():
+    model, alone = Tiny(dropout=0.3), Tiny(dropout=0.3)
+    result = fit_stream(model, TEXT, UNSEEN, **small({"text_steps": 120, "validation_rows": 4}))
+    best = result.history.loc[result.history.validation_loss.idxmin()]
+    found = text_losses(model, TEXT[:121], rows=4, chunk=8, device="cpu")
+    np.testing.assert_allclose(found, [best.text_loss], rtol=1e-12)
+    same = fit_stream(alone, TEXT, UNSEEN, **small({"validation_rows": 4})).history
+    pd.testing.assert_frame_equal(result.history.drop(columns="text_loss"), same)
+
+
 def test_it_is_the_training_that_one_would_write_down():
     """The loop in torch alone: rows, state without gradient, penalty, clipping, Adam."""
     model, twin = Tiny(), Tiny()
@@ -315,6 +325,9 @@ class Short(Tiny):
         ({"rows": 0}, "rows must be at least 1"),
         ({"chunk": 1.5}, "chunk must be a whole number"),
         ({"validation_rows": 90}, "validation_rows must be below 90"),
+        ({"text_steps": 700}, "text_steps must be from validation_rows = 1 to the 699 steps of text, got 7"),
+        ({"text_steps": 0}, "text_steps must be at least 1"),
+        ({"text_steps": 2, "validation_rows": 3}, "text_steps must be from validation_rows = 3 to the 699"),
         ({"penalty": -1.0}, "penalty must not be negative"),
         ({"average_after": 0}, "average_after must be at least 1"),
         ({"average_from": 2.5}, "average_from must be a whole number"),

@@ -28,6 +28,7 @@ from curse_of_memory.theory.expiry.price import (
     sharp_span,
     window_error,
 )
+from curse_of_memory.theory.expiry.shortening import shortened_gradient, shortened_mask, shortened_span
 from curse_of_memory.theory.expiry.span_loss import BestSpan, SpanLoss, span_loss
 from curse_of_memory.theory.expiry.water_level import KindSpans, exponential_kinds, kind_spans, largest_saving
 
@@ -60,6 +61,9 @@ __all__ = [
     "safe_step",
     "serves_next_step",
     "sharp_span",
+    "shortened_gradient",
+    "shortened_mask",
+    "shortened_span",
     "sink_mass",
     "span_kernel",
     "span_loss",

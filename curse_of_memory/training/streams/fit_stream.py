@@ -25,7 +25,7 @@ from curse_of_memory.training.schedules import checked_schedule, checked_warmup,
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.streams.chunks import ChunkAnswer, Chunks, answer_chunk, check_run
 from curse_of_memory.training.streams.rows import Rows, side_by_side
-from curse_of_memory.training.streams.stream import checked_stream
+from curse_of_memory.training.streams.stream import Stream, checked_stream
 from curse_of_memory.training.streams.text_loss import check_targets, evaluated_rows, token_loss
 from curse_of_memory.training.untouched import untouched
 
@@ -55,6 +55,7 @@ def fit_stream(
     clip: float = 0.5,
     validate_every: int = 200,
     validation_rows: int = 1,
+    text_steps: int | None = None,
     metric: str = "loss",
     average_after: int | None = None,
     average_from: int | None = None,
@@ -113,6 +114,9 @@ def fit_stream(
     validation_rows : int
         Pieces into which the text of the validation is cut, each read from a state at rest; one is the text
         as it stands, more are faster.
+    text_steps : int, optional
+        So many steps from the start of `text` are evaluated at each validation, too, in as many pieces and by
+        the same weights: without dropout, or random cuts of spans.
     metric : {'loss', 'accuracy'}
         By what on the validation text the best weights are selected: its loss; or the share of the steps
         asked at which the right answer is the most probable, for which there is a column, too. The least
@@ -146,9 +150,10 @@ def fit_stream(
     FitResult
         Losses are cross-entropies per token, in nats, without any price. The history has columns ``step,
         epoch, training_loss, validation_loss, learning_rate``; an epoch is a walk, and the training loss that
-        of the last chunk in which anything was asked. Then come ``validation_accuracy``, if it selects; and
-        for each layer l of a model that remembers ``live_l``, the mean number of memories that a step of the
-        validation text sees, and if it has spans ``span_l``, for how many steps they are kept in the mean.
+        of the last chunk in which anything was asked. Then come ``validation_accuracy``, if it selects;
+        ``text_loss`` with `text_steps`, to be held against the validation loss; and for each layer l of a
+        model that remembers ``live_l``, the mean number of memories that a step of the validation text sees,
+        and if it has spans ``span_l``, for how many steps they are kept in the mean.
 
     Raises
     ------
@@ -190,7 +195,8 @@ def fit_stream(
         validation_rows=validation_rows,
     )
     begins = {"average_after": average_after, "average_from": average_from}
-    for name, number in {**begins, "checkpoint_every": checkpoint_every}.items():
+    others = {"checkpoint_every": checkpoint_every, "text_steps": text_steps}
+    for name, number in {**begins, **others}.items():
         if number is not None:
             checks.positive_int(name, number)
     for name, value in {"full_precision": full_precision, "progress": progress}.items():
@@ -213,6 +219,7 @@ def fit_stream(
         most = f"below {len(unseen) + 1}, its tokens"
         most = f"at most {len(unseen)}, its steps" if unseen.labelled else most
         raise ValueError(f"validation_rows must be {most}, got {validation_rows}")
+    again = None if text_steps is None else _start_of_text(learnt, text_steps, validation_rows)
     lines = Log(log, checkpoint)
 
     place = processes(fabric, device, rows=rows, validation_rows=validation_rows)
@@ -230,8 +237,9 @@ def fit_stream(
     settings |= {"steps": count} if falls == "cosine" else {}
     settings |= {} if metric == "loss" else {"metric": metric}
     settings |= {"warmup": warmup} if warmup else {}
+    settings |= {} if again is None else {"text_steps": text_steps}
     decides = {"text": learnt, "validation": unseen, "steps": count, "schedule": falls, "metric": metric}
-    decides |= {"warmup": warmup}
+    decides |= {"warmup": warmup, "text_steps": text_steps}
     decides |= {"full_precision": full_precision, "device": place.device}
     alone = fabric is None
     file = checkpoint_of(
@@ -257,14 +265,18 @@ def fit_stream(
         with average.in_place():
             own = None if selects.name == "loss" else selects
             losses, means, score = evaluated_rows(network, seen, chunk, place, metric=own)
+            run.watched = {}
+            if known is not None:
+                run.watched["text_loss"] = evaluated_rows(network, known, chunk, place)[0][0]
         network.train()
-        run.watched = {f"live_{layer}": value for layer, value in enumerate(means.live(place))}
+        run.watched |= {f"live_{layer}": value for layer, value in enumerate(means.live(place))}
         spans = enumerate(means.spans(place))
         run.watched |= {f"span_{layer}": value for layer, value in spans if value is not None}
         return losses[0], score
 
     with in_training(model, run):
         seen = place.share(side_by_side(unseen, validation_rows))
+        known = None if again is None else place.share(side_by_side(again, validation_rows))
         with devices.full_precision(full_precision):
             tried = source.training(0).inputs[:TRIED]
             check_answers(model, tried, None, place.device, ask=lambda x: answer_chunk(model, x, None).y)
@@ -292,6 +304,18 @@ def fit_stream(
             progress=progress,
             checkpoint_every=checkpoint_every,
         )
+
+
+def _start_of_text(text: Stream, steps: int, rows: int) -> Stream:
+    """Return the first `steps` of a text, if there are as many, and enough of them for the rows."""
+    if not rows <= steps <= len(text):
+        raise ValueError(
+            f"text_steps must be from validation_rows = {rows} to the {len(text)} steps of text, got {steps}"
+        )
+    start = Stream(text.inputs[:steps], text.targets[:steps], text.labelled)
+    if not (start.targets != IGNORED).any():
+        raise ValueError(f"text_steps must reach a label that asks for something, got {steps}")
+    return start
 
 
 def _asked_loss(answer: ChunkAnswer, targets: Tensor, place: OneProcess) -> BatchLoss:
