@@ -70,7 +70,7 @@ check: $(READY)  ## do parameters, presets and notebooks agree?
 lock:  ## resolve the newest and the oldest versions that pyproject.toml admits into the two locks
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[cluster,data,figures,lab,models,test]'
+	$(VENV)-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[chinese,cluster,data,figures,lab,models,test]'
 	$(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 	rm -rf $(VENV)-lock
 	$(OLDEST) -m venv $(VENV)-lock

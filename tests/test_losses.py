@@ -248,12 +248,19 @@ def test_no_power_is_the_cross_entropy_of_torch_with_all_its_options(case):
 
 
 @steady
-@given(case=CASES, power=st.sampled_from([-1, 0.5, 2]))
-def test_with_weights_the_mean_is_over_what_counts(case, power):
+@given(case=CASES, power=st.sampled_from([-1, 0.5, 2]), clock=st.sampled_from(["own", "batch"]))
+def test_with_weights_the_mean_is_over_what_counts(case, power, clock):
     """The formula of the docstring, number by number."""
     logits, labels, options = labelled(case)
-    options |= {"reduction": "mean"}
-    w = np.arange(1.0, 6.0) ** power
+    if clock == "own" and case["kind"] == "labels":
+        labels[:, 2] = 1  # every target has one that counts
+    options |= {"reduction": "mean", "clock": clock}
+    w = np.tile((np.arange(1.0, 6.0) ** power), (3, 1))
+    if clock == "own" and case["kind"] == "labels":
+        for row, target in zip(w, labels.numpy(), strict=True):
+            own = np.flatnonzero(target != case["ignore_index"])
+            row[own] = np.arange(1.0, len(own) + 1) ** power
+            row[own] /= row[own].mean()
     log_p = torch.log_softmax(logits, -1).detach().numpy()
     omega = np.ones(4) if options["weight"] is None else options["weight"].numpy()
     above = below = 0.0
@@ -266,8 +273,8 @@ def test_with_weights_the_mean_is_over_what_counts(case, power):
         else:
             share, unit = np.eye(4)[label], omega[label]
         share = (1 - case["label_smoothing"]) * share + spread
-        above -= w[t] * (omega * share * log_p[b, t]).sum()
-        below += w[t] * unit
+        above -= w[b, t] * (omega * share * log_p[b, t]).sum()
+        below += w[b, t] * unit
     found = TemporallyWeightedCrossEntropy(power, **options)(logits, labels)
     if below == 0:
         assert torch.isnan(found)
@@ -285,8 +292,78 @@ def test_ignored_labels_do_not_count(power):
     assert TemporallyWeightedCrossEntropy(power)(logits, labels).item() == pytest.approx(cost, rel=1e-6)
     kept = TemporallyWeightedCrossEntropy(power, reduction="none")(logits, labels)
     assert not kept[:, :4].any()
-    nothing = TemporallyWeightedCrossEntropy(power)(logits, torch.full_like(labels, -100))
+    nothing = TemporallyWeightedCrossEntropy(power, clock="batch")(logits, torch.full_like(labels, -100))
     assert torch.isnan(nothing)
+
+
+# --- targets of differing lengths ---------------------------------------------------------------
+
+LENGTHS = torch.tensor([7, 3, 1])
+
+
+@pytest.mark.parametrize("power", [-1, 0, 0.5, 2, math.inf])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_target_of_a_batch_counts_as_by_itself(loss, power):
+    """The mean of a batch is that of its targets alone, each cut to its length, by their steps."""
+    y_hat, y = pair(loss)
+    apart = [
+        loss(power)(one[None, :n], other[None, :n])
+        for one, other, n in zip(y_hat, y, LENGTHS.tolist(), strict=True)
+    ]
+    mean = (torch.stack(apart) * LENGTHS).sum() / LENGTHS.sum()
+    torch.testing.assert_close(loss(power)(y_hat, y, lengths=LENGTHS), mean, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_by_the_clock_of_the_batch_steps_keep_their_weights(loss):
+    y_hat, y = pair(loss)
+    apart = loss(2, clock="batch", reduction="none")(y_hat, y, lengths=LENGTHS)
+    whole = loss(2, reduction="none")(y_hat, y)
+    counts = (torch.arange(7) < LENGTHS[:, None]).view(3, 7, *[1] * (whole.ndim - 2))
+    torch.testing.assert_close(apart, whole * counts, rtol=1e-15, atol=0)
+    w = loss(2).weights(7)
+    shares = sum(float(w[:n].sum()) for n in LENGTHS.tolist())
+    found = loss(2, clock="batch")(y_hat, y, lengths=LENGTHS)
+    assert found.item() == pytest.approx(apart.sum().item() / (shares * (whole[0, 0].numel())), rel=1e-14)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_what_stands_beyond_a_length_reaches_neither_loss_nor_gradient(loss):
+    y_hat, y = pair(loss)
+    counts = torch.arange(7) < LENGTHS[:, None]
+    plain = y_hat.requires_grad_()
+    strange = torch.where(counts[..., None], plain.detach(), 1e30).requires_grad_()
+    beyond = y.clone()
+    beyond[~counts] = math.nan if y.is_floating_point() else 3
+    losses = [loss(1)(plain, y, lengths=LENGTHS), loss(1)(strange, beyond, lengths=LENGTHS)]
+    assert losses[0] == losses[1]
+    gradients = [
+        torch.autograd.grad(value, of)[0] for value, of in zip(losses, (plain, strange), strict=True)
+    ]
+    assert torch.equal(*gradients)
+    assert not gradients[0][~counts].any()
+
+
+@pytest.mark.parametrize("power", POWERS)
+def test_the_weight_of_a_step_is_read_off_the_gradient_of_its_logits(power):
+    """At equal logits of two classes the gradient of the sum is ∓w_t/2, t counted by each target's labels."""
+    logits = torch.zeros(3, 6, 2, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([[0, 1, 1, 0, 1, 0], [1, 0, 1, -100, -100, -100], [-100, -100, 1, 0, 0, -100]])
+    TemporallyWeightedCrossEntropy(power, reduction="sum")(logits, labels).backward()
+    assert logits.grad is not None
+    found = 2 * logits.grad.abs().sum(-1) / 2
+    ticks = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 3, 0, 0, 0], [0, 0, 1, 2, 3, 0]], dtype=torch.float64)
+    last = ticks.amax(1, keepdim=True)
+    w = torch.where(ticks > 0, (ticks / last) ** power, 0)
+    torch.testing.assert_close(found, w * last / w.sum(1, keepdim=True), rtol=1e-14, atol=0)
+
+
+def test_lengths_are_ignored_labels():
+    logits, classes = pair(TemporallyWeightedCrossEntropy)
+    ignored = classes.where(torch.arange(7) < LENGTHS[:, None], -100)
+    for options in ({"power": 2}, {"power": 2, "form": "on_logits"}, {"power": 1, "clock": "batch"}):
+        criterion = TemporallyWeightedCrossEntropy(**options)  # pyright: ignore[reportArgumentType]
+        assert torch.equal(criterion(logits, classes, lengths=LENGTHS), criterion(logits, ignored))
 
 
 def test_class_weights_move_with_the_loss_and_may_stand_beside_those_over_time():
@@ -524,6 +601,32 @@ def undefined(t: np.ndarray) -> np.ndarray:
             lambda: cross_entropy(weight=torch.ones(2))(y3, y3[..., 0].long()),
             ValueError,
             "of 1 classes as logits",
+        ),
+        (lambda: cross_entropy(clock="mine"), ValueError, "clock must be one of 'own', 'batch'"),
+        (
+            lambda: cross_entropy(1)(y3, torch.tensor([[0, 0, 0], [-100, -100, -100]])),
+            ValueError,
+            "and row 1 has none",
+        ),
+        (
+            lambda: TemporallyWeightedMSE(1)(y3, y3, lengths=torch.tensor([0, 3])),
+            ValueError,
+            "lengths must be 1 to 3, the steps there are, got 0 to 3",
+        ),
+        (
+            lambda: TemporallyWeightedMAE(1)(y3, y3, lengths=torch.tensor([1, 4])),
+            ValueError,
+            "lengths must be 1 to 3, the steps there are, got 1 to 4",
+        ),
+        (
+            lambda: cross_entropy(1)(y3, y3[..., 0].long(), lengths=torch.tensor([3])),
+            ValueError,
+            r"lengths must be whole numbers of shape \(batch,\) = \(2,\)",
+        ),
+        (
+            lambda: cross_entropy(1)(y3, y3[..., 0].long(), lengths=[3, 3]),  # pyright: ignore[reportArgumentType]
+            TypeError,
+            "lengths must be a torch.Tensor, got list",
         ),
         (lambda: cross_entropy(label_smoothing=1.5), ValueError, "label_smoothing must be at most 1"),
         (lambda: cross_entropy(label_smoothing=-0.1), ValueError, "label_smoothing must not be negative"),

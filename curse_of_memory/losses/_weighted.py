@@ -1,4 +1,4 @@
-"""Shared by the losses: the weight over time, where it stands, the reduction, and checks of tensors."""
+"""Shared by the losses: the weight over time and its clock, where it stands, the reduction, and checks."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
 
+CLOCKS = ("own", "batch")
+
 
 class TemporallyWeighted(nn.Module):
-    """A loss with a weight over time and a reduction."""
+    """A loss with a weight over time, the clock by which it runs, and a reduction."""
 
     if TYPE_CHECKING:  # torch says of its modules that they answer with anything
 
-        def __call__(self, *tensors: Tensor, **named: Tensor) -> Tensor: ...
+        def __call__(self, *tensors: Tensor, **named: Tensor | None) -> Tensor: ...
 
     def __init__(
         self,
@@ -24,6 +26,7 @@ class TemporallyWeighted(nn.Module):
         *,
         weight: bias.Bias | Callable[[np.ndarray], np.ndarray] | None = None,
         reduction: str = "mean",
+        clock: str = "own",
     ):
         super().__init__()
         if weight is not None and power != 0.0:
@@ -34,17 +37,61 @@ class TemporallyWeighted(nn.Module):
             weight = bias.from_callable(weight)
         self.bias = weight
         self.reduction = checks.one_of("reduction", reduction, ("mean", "sum", "none"))
+        self.clock = checks.one_of("clock", clock, CLOCKS)
 
     def weights(self, horizon: int, *, dtype: torch.dtype | None = None, device=None) -> Tensor:
         """Return w_1 … w_T, scaled to mean one, of shape ``(horizon,)``."""
         return torch.as_tensor(self.bias.weights(horizon, unit_mean=True), dtype=dtype, device=device)
+
+    def weights_where(self, counts: Tensor) -> Tensor:
+        """Return the weights of the steps that count, and zero at all others.
+
+        By the target's own clock the steps of a row that count are its t = 1 … T_i, and their weights have
+        mean one; by that of the batch each step has the weight that it has where all of them count.
+
+        Parameters
+        ----------
+        counts : Tensor of shape ``(batch, time)``
+            True where a step counts.
+
+        Returns
+        -------
+        Tensor of shape ``(batch, time)``, in double precision
+
+        Raises
+        ------
+        ValueError
+            If none counts of a target, by its own clock, and weights differ.
+
+        Examples
+        --------
+        >>> counts = torch.tensor([[True, True, True], [False, True, False]])
+        >>> TemporallyWeighted(power=1).weights_where(counts).tolist()
+        [[0.5, 1.0, 1.5], [0.0, 1.0, 0.0]]
+        """
+        steps = counts.shape[1]
+        weights = self.weights(steps)
+        if self.clock == "batch" or bool((weights == 1).all()) or bool(counts.all()):
+            return weights.to(counts.device) * counts
+        lengths, rows = counts.sum(1).unique(return_inverse=True)
+        if lengths[0] == 0:
+            row = int((rows == 0).nonzero()[0, 0])
+            raise ValueError(
+                f"targets must each have a step that counts, and row {row} has none; clock='batch' takes it"
+            )
+        table = torch.zeros(len(lengths), steps, dtype=torch.float64)
+        for row, length in zip(table, lengths.tolist(), strict=True):
+            row[:length] = self.weights(length)
+        ticks = (counts.cumsum(1) - 1).clamp(min=0)
+        return table.to(counts.device)[rows].gather(1, ticks) * counts
 
     def _reduce(self, errors: Tensor) -> Tensor:
         return {"mean": torch.mean, "sum": torch.sum, "none": lambda e: e}[self.reduction](errors)
 
     def extra_repr(self) -> str:
         """Say which weight this is in ``print(loss)``."""
-        return f"{self.bias.name}, reduction={self.reduction!r}"
+        clock = "" if self.clock == CLOCKS[0] else f", clock={self.clock!r}"
+        return f"{self.bias.name}, reduction={self.reduction!r}{clock}"
 
 
 class WithForm(TemporallyWeighted):
@@ -59,8 +106,9 @@ class WithForm(TemporallyWeighted):
         weight: bias.Bias | Callable[[np.ndarray], np.ndarray] | None = None,
         reduction: str = "mean",
         form: str = "error",
+        clock: str = "own",
     ):
-        super().__init__(power, weight=weight, reduction=reduction)
+        super().__init__(power, weight=weight, reduction=reduction, clock=clock)
         self.form = checks.one_of("form", form, self.FORMS)
 
     def extra_repr(self) -> str:
@@ -78,6 +126,18 @@ def error_of(y_hat: Tensor, y: Tensor) -> Tensor:
         )
     _numbers("y_hat", y_hat)
     return y_hat - y
+
+
+def steps_below(lengths: Tensor, batch: int, horizon: int) -> Tensor:
+    """Return which steps are below the length of their target, ``(batch, time)``."""
+    check_tensors(lengths=lengths)
+    if lengths.shape != (batch,) or lengths.dtype == torch.bool or lengths.is_floating_point():
+        got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
+        raise ValueError(f"lengths must be whole numbers of shape (batch,) = ({batch},), got {got}")
+    if batch and not (int(lengths.min()) >= 1 and int(lengths.max()) <= horizon):
+        got = f"{int(lengths.min())} to {int(lengths.max())}"
+        raise ValueError(f"lengths must be 1 to {horizon}, the steps there are, got {got}")
+    return torch.arange(horizon, device=lengths.device) < lengths[:, None]
 
 
 def check_tensors(**named) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curse_of_memory.losses._weighted import WithForm, check_tensors
+from curse_of_memory.losses._weighted import WithForm, check_tensors, steps_below
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
 
@@ -22,12 +22,11 @@ class TemporallyWeightedCrossEntropy(WithForm):
 
         Σ w_t · CE_t  /  Σ w_t ω_{class_t},        CE_t = −ω_{class_t} log softmax(logits_t)_{class_t},
 
-    both sums over the labels of the batch that are not ignored. For labels that all count and without
-    `class_weight` the lower sum is the number of labels, since the w_t have mean one; where only some steps
-    are labelled it is what their weights add up to, so that an error that is the same at all of them is the
-    loss whatever the weights are. Where nothing counts, all labels ignored or at steps of weight zero, the
-    mean is NaN, as torch's. With p = 0 it is `torch.nn.CrossEntropyLoss` for every choice of the options
-    that both have.
+    both sums over the labels of the batch that are not ignored. Targets may be of differing lengths, filled
+    up with ignored labels: those that count are a target's own steps t = 1 … T_i, its end mark among them
+    where it is a label, and their weights have mean one. Without `class_weight` the lower sum is then the
+    number of labels. An error that is the same at all labels is the loss whatever the weights are, and with
+    p = 0 it is `torch.nn.CrossEntropyLoss` for every choice of the options that both have.
 
     Parameters
     ----------
@@ -48,20 +47,34 @@ class TemporallyWeightedCrossEntropy(WithForm):
         Where the weight stands. ``'error'`` is the paper's. ``'on_logits'`` is what the public code
         does: CE(w_t · logits_t, class_t), with torch's mean. That is a temperature 1/w_t for step t, not a
         weight: a step with small w_t cannot be predicted with confidence, whatever the model says.
+    clock : {'own', 'batch'}
+        How t runs where labels are ignored. ``'own'``: over the labels of each target that count, in their
+        order. ``'batch'``: over all steps of the batch, t = 1 … T, whose weights have mean one; the mean is
+        then over what the weights of the labels add up to, and a row may be without any. Where nothing counts
+        at all, it is NaN, as torch's.
 
     Raises
     ------
     ValueError
-        For an unknown form or reduction, a smoothing outside of [0, 1], a bad `class_weight`, or (when
-        called) tensors of other shapes than those of :meth:`forward`.
+        For an unknown form, reduction or clock, a smoothing outside of [0, 1], a bad `class_weight`, or (when
+        called) tensors of other shapes than those of :meth:`forward`, lengths below one or above `time`, or,
+        by its own clock and with weights that differ, a target of which no label counts.
     TypeError
         For what is no tensor, or of a dtype that :meth:`forward` does not name.
+
+    Notes
+    -----
+    INTEREST (2307.11462) weighs the errors of summaries, which are of differing lengths, by this rule. Which
+    clock it has, and whether its end mark counts, is not public.
 
     Examples
     --------
     >>> loss, logits = TemporallyWeightedCrossEntropy(power=1), torch.zeros(1, 3, 2)
-    >>> round(loss(logits, torch.tensor([[0, -100, 1]])).item(), 6)  # log 2 at each step that is labelled
+    >>> round(loss(logits, torch.tensor([[0, 1, -100]])).item(), 6)  # log 2 at each step that is labelled
     0.693147
+    >>> apart = TemporallyWeightedCrossEntropy(power=1, reduction="none")
+    >>> (apart(logits, torch.tensor([[0, 1, -100]])) / apart(logits[:, :1], torch.tensor([[0]]))).tolist()
+    [[0.6666666865348816, 1.3333333730697632, 0.0]]
     """
 
     FORMS = ("error", "on_logits")
@@ -77,6 +90,7 @@ class TemporallyWeightedCrossEntropy(WithForm):
         label_smoothing: float = 0.0,
         reduction: str = "mean",
         form: str = "error",
+        clock: str = "own",
     ):
         if isinstance(weight, Tensor):
             if class_weight is not None:
@@ -84,7 +98,7 @@ class TemporallyWeightedCrossEntropy(WithForm):
                     "class_weight must not be given beside a tensor as weight, which means the same"
                 )
             weight, class_weight = None, weight
-        super().__init__(power, weight=weight, reduction=reduction, form=form)
+        super().__init__(power, weight=weight, reduction=reduction, form=form, clock=clock)
         if class_weight is not None:
             check_tensors(class_weight=class_weight)
             if class_weight.ndim != 1 or not class_weight.is_floating_point():
@@ -98,11 +112,12 @@ class TemporallyWeightedCrossEntropy(WithForm):
         if self.label_smoothing > 1:
             raise ValueError(f"label_smoothing must be at most 1, got {label_smoothing!r}")
 
-    def forward(self, logits: Tensor, classes: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, classes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return the loss of `logits` ``(batch, time, class)``.
 
         `classes` are the numbers of the right classes, ``(batch, time)``, or their probabilities, of the
-        shape of `logits`. Probabilities count ω_c each in CE_t, and one label in the mean: Σ w_t.
+        shape of `logits`. Probabilities count ω_c each in CE_t, and one label in the mean: Σ w_t. Of targets
+        of differing `lengths` ``(batch,)`` nothing counts from that step on, whatever the labels are.
         """
         check_tensors(logits=logits, classes=classes)
         probable = classes.is_floating_point()
@@ -126,9 +141,15 @@ class TemporallyWeightedCrossEntropy(WithForm):
             )  # by itself, to a dtype that is wide enough
             omega = omega.to(device=logits.device, dtype=None if rounds else logits.dtype)
         classes = classes.to(logits.dtype if probable else torch.long)
-        w = self.weights(logits.shape[1])
+        counts = torch.ones(classes.shape[:2], dtype=torch.bool, device=logits.device)
+        if lengths is not None:
+            counts = steps_below(lengths, *classes.shape[:2]).to(logits.device)
+        if not probable:
+            classes = classes.where(counts, self.ignore_index)
+            counts = classes != self.ignore_index
+        w = self.weights_where(counts)
         if self.form == "on_logits":
-            logits, w = w.to(logits)[:, None] * logits, torch.ones_like(w)
+            logits, w = w.to(logits)[..., None] * logits, counts.to(w)
         options = {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
         # all steps are rows, as they lie in memory: torch takes longer where classes come before steps
         targets = classes.flatten(0, 1)
@@ -137,11 +158,23 @@ class TemporallyWeightedCrossEntropy(WithForm):
         w = w.to(errors)  # whose dtype may be wider under autocast
         if self.reduction != "mean":
             return self._reduce(w * errors)
-        if probable:
-            return (w * errors).sum() / (w.sum() * len(errors))
-        counts = classes != self.ignore_index
-        share = w * counts if omega is None else w * counts * omega.to(w)[classes.where(counts, 0)]
+        share = w if probable or omega is None else w * omega.to(w)[classes.where(counts, 0)]
         return (w * errors).sum() / share.sum()
+
+    def counted(self, classes: Tensor) -> float:
+        """Return what the mean over `classes` is divided by, and parts of a set are weighed by.
+
+        Examples
+        --------
+        >>> TemporallyWeightedCrossEntropy(power=1).counted(torch.tensor([[0, 1, -100], [1, -100, -100]]))
+        3.0
+        """
+        probable = classes.is_floating_point()
+        counts = torch.ones_like(classes[..., 0]) > 0 if probable else classes != self.ignore_index
+        w = counts.to(torch.float64) if self.form == "on_logits" else self.weights_where(counts)
+        if self.class_weight is not None and not probable:
+            w = w * self.class_weight.to(w)[classes.where(counts, 0).long()]
+        return w.sum().item()
 
     def extra_repr(self) -> str:
         """Say which weight this is, and what else differs from the plain loss, in ``print(loss)``."""

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from curse_of_memory.losses._weighted import TemporallyWeighted, WithForm, error_of
+from curse_of_memory.losses._weighted import TemporallyWeighted, WithForm, error_of, steps_below
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
 
@@ -28,12 +28,16 @@ class TemporallyWeightedMSE(WithForm):
         Where the weight stands. ``'error'`` is the paper's. ``'inside_square'`` is what the public
         code does, (w_t ŷ_t − w_t y_t)²: the error of step t then counts w_t², for the weight tᵖ as
         if p had been 2p, and the weights no longer have mean one.
+    clock : {'own', 'batch'}
+        How t runs where targets have `lengths`. ``'own'``: each has weights of mean one over its own steps
+        t = 1 … T_i. ``'batch'``: all have those of t = 1 … T, the longest there may be. The mean is in either
+        case the sum of what is weighed over the sum of the weights.
 
     Raises
     ------
     ValueError
-        For an unknown form or reduction, a weight that is not positive, or (when called) tensors
-        that are not both ``(batch, time, channel)``.
+        For an unknown form, reduction or clock, a weight that is not positive, or (when called) tensors
+        that are not both ``(batch, time, channel)``, or lengths below one or above `time`.
     TypeError
         For what is no tensor, or whole numbers for `y_hat`.
 
@@ -53,8 +57,15 @@ class TemporallyWeightedMSE(WithForm):
         w = self.weights(horizon, dtype=dtype, device=device)
         return w if self.form == "error" else w**2
 
-    def forward(self, y_hat: Tensor, y: Tensor) -> Tensor:
-        """Return the loss of `y_hat` against `y`, both ``(batch, time, channel)``."""
+    def forward(self, y_hat: Tensor, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the loss of `y_hat` against `y`, both ``(batch, time, channel)``.
+
+        Of targets of differing `lengths` ``(batch,)`` nothing counts from that step on, whatever it is.
+        """
+        if lengths is not None:
+            w, error = _ragged(self, y_hat, y, lengths)
+            squares = _squared(error)
+            return _reduced(self, (w if self.form == "error" else w**2), w, squares)
         squares = _squared(error_of(y_hat, y))
         w = self.effective_weights(y.shape[1], dtype=squares.dtype, device=squares.device)
         return self._reduce(w[:, None] * squares)
@@ -144,7 +155,7 @@ class TemporallyWeightedMAE(TemporallyWeighted):
 
     Parameters
     ----------
-    power, weight, reduction
+    power, weight, reduction, clock
         As for :class:`TemporallyWeightedMSE`, and so are the errors raised.
 
     Examples
@@ -154,11 +165,31 @@ class TemporallyWeightedMAE(TemporallyWeighted):
     0.800000011920929
     """
 
-    def forward(self, y_hat: Tensor, y: Tensor) -> Tensor:
-        """Return the loss of `y_hat` against `y`, both ``(batch, time, channel)``."""
+    def forward(self, y_hat: Tensor, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the loss of `y_hat` against `y`, both ``(batch, time, channel)``, up to their `lengths`."""
+        if lengths is not None:
+            w, error = _ragged(self, y_hat, y, lengths)
+            return _reduced(self, w, w, error.abs())
         sizes = error_of(y_hat, y).abs()
         w = self.weights(y.shape[1], dtype=sizes.dtype, device=sizes.device)
         return self._reduce(w[:, None] * sizes)
+
+
+def _ragged(loss: TemporallyWeighted, y_hat: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weights ``(batch, time, 1)`` of targets of differing lengths, and errors, zero beyond them."""
+    error = error_of(y_hat, y)
+    counts = steps_below(lengths, *error.shape[:2]).to(error.device)
+    w = loss.weights_where(counts).to(_real_dtype(error))
+    # what stands beyond a length may be no number: it must not reach the gradient, either
+    return w[..., None], torch.where(counts[..., None], error, 0)
+
+
+def _reduced(loss: TemporallyWeighted, w: Tensor, shares: Tensor, sizes: Tensor) -> Tensor:
+    """Return the reduction of errors of these `sizes`, by their weights and the `shares` of the mean."""
+    weighed = w * sizes
+    return (
+        weighed.sum() / (shares.sum() * sizes.shape[2]) if loss.reduction == "mean" else loss._reduce(weighed)
+    )
 
 
 def _squared(error: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from curse_of_memory.measure.memory import memory_function
 from curse_of_memory.measure.memory_used import memory_used
 from curse_of_memory.measure.perturbation import perturbation_curve
 from curse_of_memory.measure.report import memory_report
+from curse_of_memory.measure.rouge import rouge
 from curse_of_memory.measure.sequence_map import SequenceMap
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "memory_report",
     "memory_used",
     "perturbation_curve",
+    "rouge",
     "stability_margin",
 ]

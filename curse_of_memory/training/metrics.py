@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy
 from curse_of_memory.tools import checks
 from curse_of_memory.training.demands import real_number
 from curse_of_memory.training.processes import OneProcess
@@ -36,7 +37,7 @@ class Metric:
     mean : callable
         ``mean(answers, targets)`` is the mean over a chunk, one real number.
     count : callable, optional
-        ``count(targets)`` is how many things that mean is over; sequences unless given.
+        ``count(targets)`` is what that mean is divided by; the number of sequences unless given.
     largest : bool
         Whether larger is better.
     root : bool
@@ -47,7 +48,7 @@ class Metric:
         self,
         name: str,
         mean: Measure,
-        count: Callable[[Tensor], int] = len,
+        count: Callable[[Tensor], float] = len,
         *,
         largest: bool = False,
         root: bool = False,
@@ -59,7 +60,7 @@ class Metric:
         """Return whether `value` is strictly better than the `best` so far, or that is NaN: there is none."""
         return not self._sign * value >= self._sign * best
 
-    def over(self, means: Sequence[float], counts: Sequence[int], place: OneProcess) -> float:
+    def over(self, means: Sequence[float], counts: Sequence[float], place: OneProcess) -> float:
         """Return the value on a set from its chunks, those of all processes of `place` together."""
         total = float(sum(counts))
         counted = place.mean_number(total)
@@ -101,7 +102,7 @@ def metric_of(given: str | Measure, loss: Measure) -> Metric:
     if name is None:
         raise TypeError(f"metric must be one of {', '.join(map(repr, METRICS))} or a function, got {given!r}")
     if name == "loss":
-        return Metric(name, loss)
+        return Metric(name, loss, _counted_by(loss))
     if name == "rmse":
         return Metric(name, _mean_square, Tensor.numel, root=True)
     ignored = getattr(loss, "ignore_index", IGNORED)
@@ -138,7 +139,7 @@ def evaluated(
     length = len(pair) if isinstance(pair, Unread) else len(pair[0])
     step = size or length
     means: list[list[float]] = [[] for _ in metrics]
-    counts: list[list[int]] = [[] for _ in metrics]
+    counts: list[list[float]] = [[] for _ in metrics]
     with torch.no_grad():
         for start in range(0, length, step):
             inputs, right = piece(pair, slice(start, start + step))
@@ -148,6 +149,18 @@ def evaluated(
                 seen.append(real_number(metric.mean(answers.clone(), right.clone()), metric.name).item())
                 counted.append(metric.count(right))
     return [metric.over(m, c, place) for metric, m, c in zip(metrics, means, counts, strict=True)]
+
+
+def _counted_by(loss: Measure) -> Callable[[Tensor], float]:
+    """Return what the mean of a loss is divided by: the labels that count, where it ignores some."""
+    if isinstance(loss, TemporallyWeightedCrossEntropy) and loss.reduction == "mean":
+        return loss.counted
+    if isinstance(loss, nn.CrossEntropyLoss) and loss.reduction == "mean":
+        plain = TemporallyWeightedCrossEntropy(class_weight=loss.weight, ignore_index=loss.ignore_index)
+        return lambda targets: (
+            len(targets) if targets.is_floating_point() else plain.counted(targets.reshape(1, -1))
+        )
+    return len
 
 
 def _mean_square(answers: Tensor, targets: Tensor) -> Tensor:

@@ -72,6 +72,36 @@ def test_metrics_do_not_depend_on_the_chunks(size):
     assert answers.equal(noise(7, 5, 3))
 
 
+@pytest.mark.parametrize("weights", [None, torch.tensor([1.0, 2.0, 0.5])], ids=["alike", "weighted"])
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_a_loss_that_ignores_labels_does_not_depend_on_the_chunks(size, weights):
+    """Chunks with few labels count for as much as they have."""
+    answers = noise(7, 5, 3)
+    labels = torch.randint(3, (7, 5), generator=torch.Generator().manual_seed(0))
+    labels[0, 1:], labels[3, 2:] = -100, -100
+    places = torch.arange(7)
+
+    def flat(logits, targets):
+        return theirs(logits.mT, targets)
+
+    theirs = nn.CrossEntropyLoss(weights)
+    for criterion, whole in (
+        (TemporallyWeightedCrossEntropy(2, class_weight=weights), None),
+        (TemporallyWeightedCrossEntropy(2, class_weight=weights, clock="batch"), None),
+        (TemporallyWeightedCrossEntropy(2, class_weight=weights, form="on_logits"), None),
+        (TemporallyWeightedCrossEntropy(class_weight=weights), flat(answers, labels)),
+    ):
+        (found,) = evaluated(
+            lambda at: answers[at], (places, labels), [metric_of("loss", criterion)], HERE, size
+        )
+        expected = criterion(answers, labels) if whole is None else whole
+        assert found == pytest.approx(expected.item(), rel=1e-6)
+    # of torch's own, with classes in the second place
+    metric = metric_of("loss", theirs)
+    (found,) = evaluated(lambda at: answers[at].mT, (places, labels), [metric], HERE, size)
+    assert found == pytest.approx(flat(answers, labels).item(), rel=1e-6)
+
+
 def test_processes_with_unequal_numbers_of_labels_find_the_metric_of_all():
     labels = torch.tensor([[0, 0, 1], [1, -100, -100]])
     answers = nn.functional.one_hot(torch.tensor([[0, 1, 1], [1, 1, 1]]), 2).float()
@@ -311,7 +341,7 @@ def test_labels_none_of_which_counts_have_no_accuracy(role):
     x, labels = classes(20)
     ignored = torch.full((20,), -100)
     data = {"validation": (x, labels), role: (x, ignored)}
-    with pytest.raises(ValueError, match="metric 'accuracy' must have something to count"):
+    with pytest.raises(ValueError, match=r"metric '(loss|accuracy)' must have something to count"):
         fit(Classifier(), (x, labels), loss=nn.CrossEntropyLoss(), metric="accuracy", **(SETTINGS | data))
 
 

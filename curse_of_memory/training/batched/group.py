@@ -92,7 +92,7 @@ class Members:
         """Yield each of the different losses, and the places of the members that have it."""
         alike: dict[tuple, list[int]] = {}
         for place, loss in enumerate(self.losses):
-            alike.setdefault((loss.bias, loss.form), []).append(place)
+            alike.setdefault((loss.bias, loss.form, loss.clock), []).append(place)
         for places in alike.values():
             yield self.losses[places[0]], places
 

@@ -178,15 +178,19 @@ def _errors(members: Members, answers: Tensor, y: Tensor) -> Tensor:
 
 def _cross_entropies(members: Members, logits: Tensor, classes: Tensor) -> Tensor:
     """Return the weighted cross-entropies ``(model,)`` of logits ``(model, batch, time, class)``."""
-    weights = _time_weights(members, logits)[:, None]
+    counts = classes != IGNORED
+    weights = logits.new_empty(counts.shape)
+    for loss, places in members.by_loss():
+        weights[places] = (
+            loss.weights_where(counts[places].flatten(0, 1)).to(weights).unflatten(0, (-1, counts.shape[1]))
+        )
     on_logits = [loss.form == "on_logits" for loss in members.losses]
     if any(on_logits):
         there = torch.tensor(on_logits, device=logits.device)[:, None, None]
         logits = logits * weights.where(there, 1)[..., None]
-        weights = torch.where(there, 1, weights)
+        weights = torch.where(there, counts, weights)
     errors = functional.cross_entropy(logits.flatten(0, 2), classes.flatten(), reduction="none")
-    counted = weights * (classes != IGNORED)
-    return (weights * errors.view(classes.shape)).sum((1, 2)) / counted.sum((1, 2))
+    return (weights * errors.view(classes.shape)).sum((1, 2)) / weights.sum((1, 2))
 
 
 def _places(w: Tensor) -> Tensor:

@@ -779,6 +779,8 @@ def test_ignored_labels_count_for_nothing_in_one_model_and_in_many():
     assert_same_as_fits(
         models, Padded(1, 4, symbols=3), validation=Copying(1, 4, symbols=3), loss=losses[0], steps=3
     )
+    clocks = [TemporallyWeightedCrossEntropy(3), TemporallyWeightedCrossEntropy(3, clock="batch")]
+    assert_same_as_fits(models, Padded(1, 4, symbols=3), loss=clocks, steps=3)
 
 
 def test_answers_are_scored_at_every_validation(task):
