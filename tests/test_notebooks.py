@@ -55,6 +55,7 @@ def test_notebooks_name_the_data_they_read(name):
     assert module is not None
     code = inspect.getsource(module)
     sets = {
+        "Characters": {"enwik8", "pg19"},
         "EigenWorms": {"eigenworms"},
         "HeartRate": {"bidmc"},
         "Keywords": {"speech_commands"},
