@@ -508,6 +508,11 @@ FUNCTIONS = {
         {"window": 3},
         {"window": "count", "rate": "count", "compressed": "count"},
     ),
+    "forgetting.ForgetGate": (
+        forgetting.ForgetGate,
+        {"threshold": 0.1},
+        {"threshold": "number", "slowest": "positive"},
+    ),
     "forgetting.AdaptiveSpan": (
         forgetting.AdaptiveSpan,
         {"max_span": 9, "ramp": 2},
@@ -921,7 +926,7 @@ MADE = {
     "EquispacedError", "ExponentialFit", "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories",
     "SpanLoss", "FitResult", "StreamEvaluation", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds",
     "LowerBound", "LyapunovNorm",
-    "ForgetGate", "Law", "ages_at_queries",  # no numbers of its own; what laws of one's own are made of
+    "Law", "ages_at_queries",  # what laws of one's own are made of
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip
 

@@ -2,16 +2,16 @@
 
 A law is handed to ``CausalSelfAttention`` or ``CausalTransformer`` as ``forgetting=``:
 
-=====================  =================================================  ==============================
+=====================  =================================================  ===================================
 law                    what it keeps                                      when a memory dies
-=====================  =================================================  ==============================
+=====================  =================================================  ===================================
 :class:`Window`        the W latest memories                              at the age W
 :class:`Sinks`         those, and the first k for ever                    at the age W, the first k never
 :class:`AdaptiveSpan`  one span for each head or layer, learnt            when its ramp has ended
 :class:`ExpireSpan`    a span of its own for every memory, learnt         when its ramp has ended
 :class:`Compressive`   the W latest memories, and means of those before   when all of its group are older
-:class:`ForgetGate`    all, with weights that later steps lower           never
-=====================  =================================================  ==============================
+:class:`ForgetGate`    all, with weights that later steps lower           below its threshold, if it has one
+=====================  =================================================  ===================================
 
 Memories whose law has a price are charged for their spans in training: ``training.fit_stream``, on long
 streams through which a state of memories is handed on, and ``training.fit`` add it to what they descend. A

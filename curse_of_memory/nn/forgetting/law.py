@@ -99,6 +99,9 @@ class Law(nn.Module):
 
         It is dead for good from the age after that on. None, if memories never die, as unless said otherwise.
         With one that is too small answers depend on where blocks end.
+
+        The `notes` are those of all stored memories in the order in which they were written. So where later
+        steps decide, a law may say zero once they have, and until then an age that is never reached.
         """
         return None
 

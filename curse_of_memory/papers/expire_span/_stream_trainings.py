@@ -1,19 +1,21 @@
 """Transformers of Expire-Span with any law of forgetting, trained on streams that ask for something."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import nn
 
 from curse_of_memory.nn import CausalTransformer
-from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, Law, Sinks, Window
+from curse_of_memory.nn.forgetting import AdaptiveSpan, Compressive, ExpireSpan, ForgetGate, Law, Sinks, Window
 from curse_of_memory.tasks.labelled_streams import LabelledStream
 from curse_of_memory.training import StreamEvaluation, evaluate_stream, fit_stream
 
-__all__ = ["LAWS", "SINKS", "Sizes", "StreamTask", "network", "trained"]
+__all__ = ["AMOUNTS", "LAWS", "SINKS", "Sizes", "StreamTask", "network", "other_laws", "trained"]
 
 SINKS = 4  # first memories that are kept with a window
+THRESHOLD = 1e-4  # weight below which memories of forget gates are dead
 TEST = 2  # entry of the seed of the test stream, beside those of training and validation
 
 
@@ -36,7 +38,8 @@ class Sizes:
     block : int
         M, steps that are read at a time, and for which there are positions.
     max_span, ramp : int
-        L and R, of the laws that have them, in steps.
+        L and R, of the laws that have them, in steps. Means of compressive memory reach back to L, and the
+        slowest forget gates leave the threshold of a memory's weight after L steps at first.
     initial_share : float
         p: spans begin as p · L.
     rows, steps : int
@@ -59,6 +62,21 @@ class Sizes:
     tried: int
 
 
+def _compressive(memories: float, sizes: Sizes) -> Compressive:
+    """Return the law of a window, and of means of as many steps as it takes to reach back to L.
+
+    About half of the `memories` are in the window, which is no shorter than a block, and the others are means.
+    """
+    window = max(sizes.block, round(memories / 2))
+    means = max(1, round(memories) - window)
+    return Compressive(window, max(1, math.ceil((sizes.max_span - window) / means)), means)
+
+
+def _forget_gate(threshold: float, sizes: Sizes) -> ForgetGate:
+    """Return forget gates of which the slowest keep L memories at first: log θ/log f = L."""
+    return ForgetGate(threshold, slowest=max(9.0, sizes.max_span / -math.log(threshold)))
+
+
 LAWS: dict[str, Callable[[float, Sizes], Law]] = {
     "Expire-Span": lambda price, sizes: ExpireSpan(
         sizes.max_span, sizes.ramp, initial_share=sizes.initial_share, price=price
@@ -68,8 +86,34 @@ LAWS: dict[str, Callable[[float, Sizes], Law]] = {
         sizes.max_span, sizes.ramp, initial_share=sizes.initial_share, price=price
     ),
     "sinks": lambda window, sizes: Sinks(SINKS, int(window) - SINKS),
+    "compressive memory": _compressive,
+    "forget gate": _forget_gate,
 }
-"""Laws by name, from the one number by which their memories are made more or fewer: a price, or a window."""
+"""Laws by name, from one number: by that their memories are made more or fewer, but those of forget gates."""
+AMOUNTS = {
+    "Expire-Span": "price",
+    "window": "W",
+    "adaptive span": "price",
+    "sinks": "W",
+    "compressive memory": "memories",
+    "forget gate": "threshold",
+}
+"""What that number is."""
+
+
+def other_laws(price: float, windows: Sequence[int]) -> dict[str, list[float]]:
+    """Return the number of each law to compare with, but windows: one for each.
+
+    Adaptive spans have ten times the price of Expire-Span, since all memories of a layer live as long;
+    sinks, and compressive memory, as many memories as the middle one of the `windows`.
+    """
+    middle = windows[len(windows) // 2]
+    return {
+        "adaptive span": [10 * price],
+        "sinks": [middle],
+        "compressive memory": [middle],
+        "forget gate": [THRESHOLD],
+    }
 
 
 def network(

@@ -50,6 +50,7 @@ LAWS = {
     "given": lambda: Given(40, 3, price=0.2),
     "given, sharp": lambda: Given(40, 1, price=0.2),
     "gates": lambda: ForgetGate(),
+    "gates, deleted": lambda: ForgetGate(threshold=0.3, slowest=9.0),
     "even": lambda: Even(),
 }
 

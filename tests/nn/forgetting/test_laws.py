@@ -91,7 +91,7 @@ def gates(law, layer, x):
     for n, h, t, i in np.ndindex(m.shape):
         if t - i >= (not layer.sees_itself):
             m[n, h, t, i] = np.prod(f[n, i + 1 : t + 1, h])
-    return m
+    return np.where(m >= law.threshold, m, 0.0)
 
 
 def even(law, layer, x):
@@ -107,6 +107,7 @@ CASES = {
     "expire": (lambda: ExpireSpan(15, 4, initial_share=0.3), expire),
     "expire, divided": (lambda: ExpireSpan(15, 2, initial_share=0.3, pre_divide=3.0), expire),
     "gates": (lambda: ForgetGate(), gates),
+    "gates, threshold": (lambda: ForgetGate(threshold=0.4, slowest=9.0), gates),
     "even": (lambda: Even(), even),
 }
 
@@ -144,6 +145,43 @@ def test_gates_of_far_memories_round_as_those_of_near_ones():
         near = layer(x[:, -60:])  # gates of a half: what is older weighs 2^-60
         far = layer(x)[:, -1:]
     assert (near[:, -1:] - far).abs().max() < 1e-13
+
+
+@pytest.mark.parametrize("sizes", [[40], [7] * 5 + [5], [1] * 40])
+def test_gates_keep_what_no_head_has_below_the_threshold_and_no_more(sizes):
+    layer = attention(ForgetGate(threshold=0.2, slowest=9.0), block=6)
+    x = inputs_for(layer.forgetting, 5, 2, 40)
+    W, b = (w.detach().numpy() for w in layer.forgetting.parameters())
+    f = 1 / (1 + np.exp(-(x.numpy() @ W.T + b)))
+    _, live, _, state = chunked(layer, x, sizes)
+    for n in range(2):
+        after = np.stack([f[n, i + 1 :].prod(0) for i in range(40)])
+        alive = [40 - i for i in range(40) if (after[i] >= 0.2).any()]
+        assert state.ages[n][state.ages[n] > 0].tolist() == alive
+        assert len(alive) == live[n, -1] < 30
+
+
+def test_what_falls_below_a_threshold_of_gates_moves_an_answer_by_its_certificate():
+    """One head, equal scores: weights are the products of gates, and their mass is exact."""
+    threshold, steps = 0.01, 300
+    kept, every = (attention(ForgetGate(threshold=θ), width=2, heads=1, bias=False) for θ in (threshold, 0.0))
+    x = inputs_for(kept.forgetting, 2, 1, steps, 2)
+    for layer in (kept, every):
+        with torch.no_grad():
+            layer.project.weight.copy_(torch.cat([torch.zeros(4, 2), torch.eye(2)]))
+            layer.out.weight.copy_(torch.eye(2))
+            layer.forgetting.gate.weight.zero_()
+            layer.forgetting.gate.bias.fill_(2.0)
+    log_f = -np.log1p(np.exp(-2.0))
+    ages = np.arange(steps)[::-1]
+    alive = ages * log_f >= np.log(threshold)
+    exact = expiry.evict(np.exp(ages * log_f), x[0].numpy(), alive)
+    known = kept.remember(x)
+    assert known.live[0, -1] == alive.sum() < steps
+    moved = (known.y - every(x))[0, -1].detach().norm().item()
+    assert moved == pytest.approx(float(exact.error), rel=1e-9)
+    most = expiry.gate_threshold_mass(int((~alive).sum()), np.log(threshold), ages[alive] * log_f, 0.0)
+    assert 0 < exact.mass <= most
 
 
 @given(st.lists(st.sampled_from(HAND_MADE), min_size=STEPS, max_size=STEPS), st.integers(1, 4), st.booleans())
