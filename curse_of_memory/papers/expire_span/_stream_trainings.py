@@ -8,7 +8,15 @@ from typing import Protocol
 from torch import nn
 
 from curse_of_memory.nn import CausalTransformer
-from curse_of_memory.nn.forgetting import AdaptiveSpan, Compressive, ExpireSpan, ForgetGate, Law, Sinks, Window
+from curse_of_memory.nn.forgetting import (
+    AdaptiveSpan,
+    Compressive,
+    ExpireSpan,
+    ForgetGate,
+    Law,
+    Sinks,
+    Window,
+)
 from curse_of_memory.tasks.labelled_streams import LabelledStream
 from curse_of_memory.training import StreamEvaluation, evaluate_stream, fit_stream
 
@@ -63,11 +71,8 @@ class Sizes:
 
 
 def _compressive(memories: float, sizes: Sizes) -> Compressive:
-    """Return the law of a window, and of means of as many steps as it takes to reach back to L.
-
-    About half of the `memories` are in the window, which is no shorter than a block, and the others are means.
-    """
-    window = max(sizes.block, round(memories / 2))
+    """Return the law of a window, and as many means, of as many steps as it takes to reach back to L."""
+    window = max(1, round(memories / 2))
     means = max(1, round(memories) - window)
     return Compressive(window, max(1, math.ceil((sizes.max_span - window) / means)), means)
 
@@ -104,10 +109,10 @@ AMOUNTS = {
 def other_laws(price: float, windows: Sequence[int]) -> dict[str, list[float]]:
     """Return the number of each law to compare with, but windows: one for each.
 
-    Adaptive spans have ten times the price of Expire-Span, since all memories of a layer live as long;
-    sinks, and compressive memory, as many memories as the middle one of the `windows`.
+    Adaptive spans have ten times the `price` of Expire-Span; sinks, and compressive memory, as many memories
+    as the middle one of the `windows`.
     """
-    middle = windows[len(windows) // 2]
+    middle = windows[(len(windows) - 1) // 2]
     return {
         "adaptive span": [10 * price],
         "sinks": [middle],
@@ -141,6 +146,8 @@ def network(
     input_size : int
         Channels of vectors.
     """
+    # what is read at a time must be in the window of compressive memory
+    block = min(sizes.block, law.window) if isinstance(law, Compressive) else sizes.block
     return CausalTransformer(
         sizes.width,
         sizes.layers,
@@ -154,7 +161,7 @@ def network(
         forgetting=law,
         sees_itself=False,
         zero_memories=sizes.block,
-        block=sizes.block,
+        block=block,
         seed=seed,
         vocabulary=vocabulary,
         input_size=input_size,

@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from curse_of_memory.experiments.grid import run_grid
-from curse_of_memory.papers.expire_span._stream_trainings import LAWS, Sizes, network, trained
+from curse_of_memory.papers.expire_span._stream_trainings import (
+    AMOUNTS,
+    LAWS,
+    Sizes,
+    network,
+    other_laws,
+    trained,
+)
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data, spreads
 from curse_of_memory.report.long_table import groups, rows
@@ -23,7 +30,6 @@ PRINTED = dict(zip(LIMITS, (0.522, 0.367, 0.267), strict=True))
 """Errors of Expire-Span by its limit of spans, in tokens, as the README of the public code has them."""
 OTHERS = {"compressive memory": 0.638, "adaptive span": 0.598}  # table 4 of the paper
 FLOOR = "least error of any window"
-SHOWN: tuple[str, ...] = ("Expire-Span", "window")
 
 
 @figure_data(
@@ -37,6 +43,7 @@ def data(
     colours: int = 2,
     prices: Sequence[float] = (3e-4,),
     windows: Sequence[int] = (64,),
+    others: bool = False,
     layers: int = 2,
     width: int = 48,
     heads: int = 2,
@@ -57,7 +64,9 @@ def data(
     - *published*: the least error by the window, in tokens, of a simulation of `motion` steps with the
       published sizes; and the paper's errors;
     - *small*: the same for a `grid` with some `colours`, in steps, and trainings on it, whose errors are
-      counted on a stream of `tried_steps`.
+      counted on a stream of `tried_steps`. `others` are adaptive spans at ten times the first of the
+      `prices`; as many memories as the middle window has, with four sinks, or half of them means that reach
+      as far as the longest span; and forget gates by which a memory is dead from the weight 1e-4 on.
 
     Columns: ``panel, law, value, seed, error, live``; of a floor, `live` is the window. The floors are those
     of one layer; more layers relay, and may be better.
@@ -90,9 +99,10 @@ def data(
         learning_rate,
         tried_steps,
     )
+    asked = {"Expire-Span": prices, "window": windows} | (other_laws(prices[0], windows) if others else {})
     runs = [
         {"law": name, "value": float(value), "seed": k}
-        for name, values in (("Expire-Span", prices), ("window", windows))
+        for name, values in asked.items()
         for value in values
         for k in range(seed, seed + checks.positive_int("seeds", seeds))
     ]
@@ -124,11 +134,11 @@ def _findings(table: pd.DataFrame, steps: int) -> Findings:
     small = rows(table, panel="small")
     sentences = []
     for (name, value), some in groups(small.query("law != @FLOOR"), ["law", "value"]).items():
-        setting = f"small, {name}, {'W' if name == 'window' else 'price'} {value:g}"
+        how = AMOUNTS[str(name)]
+        setting = f"small, {name}, {how} {value:g}"
         for label, numbers in (("error", some.error), ("live memories", some.live)):
             runs[f"{setting}: {label}"] = numbers.to_numpy()
             headline[f"{setting}: {label}"] = float(numbers.median())
-        how = "W" if name == "window" else "price"
         wrong = f"{100 * some.error.min():.0f} to {100 * some.error.max():.0f} % wrong"
         sentences.append(f"{name} ({how} {value:g}) {wrong} with {some.live.mean():.0f} live memories")
     floors = ", ".join(f"{100 * np.interp(limit, floor.live, floor.error):.1f}" for limit in LIMITS)
@@ -142,7 +152,7 @@ def _findings(table: pd.DataFrame, steps: int) -> Findings:
 
 def plot(data: FigureData) -> Figure:
     """Draw floors as lines, and errors of the paper and of trainings as marks."""
-    looks = plotting.looks(SHOWN)
+    looks = plotting.looks(LAWS)
     with plotting.style():
         figure, axes = plotting.canvas(2, width=9.0, height=4.2)
         _draw_published(axes[0], rows(data.table, panel="published"), looks)
@@ -172,5 +182,6 @@ def _draw_small(axis: Axes, table: pd.DataFrame, looks: dict[str, plotting.Look]
     _draw_floor(axis, table)
     for law, look in looks.items():
         own = rows(table, law=law)
-        plotting.measured(axis, own.live, 100 * own.error, look, ms=6, label=f"{law}, each seed")
+        if len(own):
+            plotting.measured(axis, own.live, 100 * own.error, look, ms=6, label=f"{law}, each seed")
     axis.set(xlabel="window, or live memories (steps)", title="(b) Reduced scale, one vector a step")

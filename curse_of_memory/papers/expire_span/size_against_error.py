@@ -12,11 +12,13 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from curse_of_memory.experiments.grid import run_grid
 from curse_of_memory.papers.expire_span._stream_trainings import (
+    AMOUNTS,
     LAWS,
     SINKS,
     Sizes,
     StreamTask,
     network,
+    other_laws,
     trained,
 )
 from curse_of_memory.report import plotting
@@ -28,8 +30,8 @@ from curse_of_memory.tools import checks
 __all__ = ["FLOOR", "data", "needed_window", "plot"]
 
 FLOOR = "least error of any window"
-SHOWN: tuple[str, ...] = ("Expire-Span", "window", "adaptive span", "sinks")
 CLASSES = {"corridor": 2, "portal": 2, "copy": 4}
+LAYERS = {"corridor": 2, "portal": 3, "copy": 2}
 
 
 class _Task(StreamTask, Protocol):
@@ -70,7 +72,6 @@ def data(
     *,
     tasks: Sequence[str] = ("corridor 60",),
     updates: int = 400,
-    layers: int = 2,
     price: float = 3e-4,
     window_shares: Sequence[float] = (0.5, 1.0),
     others: bool = False,
@@ -89,9 +90,11 @@ def data(
     """Train transformers with each law of forgetting on streams that ask for what was seen long ago.
 
     Each of the `tasks` is a corridor, a portal or a copy, with the largest distance in steps. The limit of
-    spans is a quarter more. Memories are made fewer by a `price` of Expire-Span, and by the window itself:
-    `window_shares` of the one that sees everything. `others` are adaptive spans at ten times that price, and
-    the middle window with four sinks in it.
+    spans is a quarter more. Transformers have two layers, for portals three. Memories are made fewer by a
+    `price` of Expire-Span, and by the window itself: `window_shares` of the one that sees everything.
+    `others` are adaptive spans at ten times that price; as many memories as the middle window has, with four
+    sinks, or half of them means that reach as far as the longest span; and forget gates by which a memory is
+    dead from the weight 1e-4 on, so that no price says how many there are.
 
     Columns: ``task, law, value, seed, error, live, needed``; `error` is the share of wrong answers on a
     stream of `tried_steps` of its own, `live` the mean number of memories that a step sees, a mean over
@@ -102,6 +105,7 @@ def data(
     count = checks.positive_int("seeds", seeds)
     for name in tasks:
         task, longest = _made(name)
+        layers = LAYERS[name.split()[0]]
         sizes = Sizes(
             layers=layers,
             width=width,
@@ -118,9 +122,7 @@ def data(
         floors.append(_floor(name, task, layers))
         whole = needed_window(task.age_law, 0.0, layers)
         windows = [max(SINKS + 1, round(share * whole)) for share in window_shares]
-        asked = {"Expire-Span": [price], "window": windows}
-        if others:
-            asked |= {"adaptive span": [10 * price], "sinks": [windows[len(windows) // 2]]}
+        asked = {"Expire-Span": [price], "window": windows} | (other_laws(price, windows) if others else {})
         runs += [
             {"task": name, "law": law, "value": float(value), "seed": k, "sizes": sizes}
             for law, values in asked.items()
@@ -170,7 +172,7 @@ def _findings(table: pd.DataFrame) -> Findings:
     runs: dict[str, np.ndarray] = {}
     sentences = []
     for (name, law, value), some in groups(table.query("law != @FLOOR"), ["task", "law", "value"]).items():
-        setting = f"{name}, {law}, {'W' if law in ('window', 'sinks') else 'price'} {value:g}"
+        setting = f"{name}, {law}, {AMOUNTS[str(law)]} {value:g}"
         numbers = {
             "error": some.error,
             "live memories": some.live,
@@ -196,7 +198,7 @@ def _shown(some: pd.DataFrame) -> list[tuple[pd.Series, int]]:
 def plot(data: FigureData) -> Figure:
     """Draw the error of every training against its live memories, and the floor of windows as a line."""
     names = list(dict.fromkeys(data.table.task))
-    looks = plotting.looks(SHOWN)
+    looks = plotting.looks(LAWS)
     with plotting.style():
         figure, axes = plotting.canvas(len(names), width=max(5.5, 4.1 * len(names)), height=4.2)
         for axis, name, letter in zip(axes, names, "abcdef", strict=False):

@@ -19,6 +19,7 @@ def tiny():
         steps=2,
         seeds=1,
         windows=[8],
+        others=True,
         tried_steps=800,
     )
 
@@ -37,5 +38,8 @@ def test_floors_fall_and_trainings_are_there(tiny):
         assert (floor.error.diff().dropna() <= 0).all()
         assert floor.error.max() <= 0.75
     small = rows(tiny.table, panel="small")
-    assert set(small.law) == {FLOOR, "Expire-Span", "window"}
+    others = {"adaptive span": 3e-3, "sinks": 8.0, "compressive memory": 8.0, "forget gate": 1e-4}
+    assert set(small.law) == {FLOOR, "Expire-Span", "window", *others}
+    values = small.set_index("law").value
+    assert values[list(others)].to_dict() == pytest.approx(others)
     assert rows(small, law="window").live.iloc[0] == pytest.approx(8, abs=1e-9)

@@ -20,6 +20,9 @@ def tiny_data(tasks, **options):
     )
 
 
+OTHERS = {"adaptive span": 1e-2, "sinks": 7.0, "compressive memory": 7.0, "forget gate": 1e-4}
+
+
 @pytest.fixture(scope="module")
 def tiny():
     return tiny_data(["corridor 12", "portal 20"], updates=2, window_shares=[1.0], price=1e-3, others=True)
@@ -28,7 +31,7 @@ def tiny():
 def test_lines_are_the_floors_of_windows(tiny):
     for name, task, layers in (
         ("corridor 12", Corridor(12), 2),
-        ("portal 20", Portal(3, longest=5, shortest=2), 2),
+        ("portal 20", Portal(3, longest=5, shortest=2), 3),
     ):
         floor = rows(tiny.table, task=name, law=FLOOR)
         expected = [task.age_law.floor(layers * int(window)) for window in floor.value]
@@ -39,16 +42,19 @@ def test_lines_are_the_floors_of_windows(tiny):
 
 def test_every_law_is_trained_on_every_task(tiny):
     trained = tiny.table[tiny.table.law != FLOOR]
-    laws = {"Expire-Span", "window", "adaptive span", "sinks"}
+    laws = {"Expire-Span", "window", *OTHERS}
     assert {name: set(some.law) for name, some in groups(trained, "task").items()} == dict.fromkeys(
         ["corridor 12", "portal 20"], laws
     )
     windows = rows(trained, law="window")
-    assert windows.value.tolist() == [7.0, 10.0]  # ages of 13 and of 20, in two layers
-    # each row of 50 steps begins with eight zero vectors: a window of ten is not full at first
-    assert windows.live.to_numpy() == pytest.approx([7, 10 - (2 + 1) / 50], abs=1e-9)
+    assert windows.value.tolist() == [7.0, 7.0]  # ages of 13 in two layers, and of 20 in three
+    # each row begins with eight zero vectors: windows are full from the first step on
+    assert windows.live.to_numpy() == pytest.approx([7, 7], abs=1e-9)
     assert ((trained.error >= 0) & (trained.error <= 1)).all()
-    assert rows(trained, law="adaptive span").value.tolist() == pytest.approx([1e-2, 1e-2])
+    portal = rows(trained, task="portal 20").set_index("law")
+    assert portal.value[list(OTHERS)].to_dict() == pytest.approx(OTHERS)
+    # four in the window, three means of seven steps, and up to six steps more until their group is old
+    assert 7 <= portal.live["compressive memory"] <= 13
 
 
 def test_needed_windows_are_the_least(tiny):
@@ -59,7 +65,7 @@ def test_needed_windows_are_the_least(tiny):
         assert law.floor(2 * (window - 1)) > error
     trained = tiny.table[tiny.table.law != FLOOR]
     one = rows(trained, task="portal 20", law="window").iloc[0]
-    assert one.needed == needed_window(Portal(3, longest=5, shortest=2).age_law, one.error, 2)
+    assert one.needed == needed_window(Portal(3, longest=5, shortest=2).age_law, one.error, 3)
 
 
 @pytest.mark.parametrize("name", ["corridor", "corridor nine", "corridor 9", "maze 20", ""])
