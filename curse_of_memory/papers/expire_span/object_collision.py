@@ -152,7 +152,7 @@ def _findings(table: pd.DataFrame, steps: int) -> Findings:
 
 def plot(data: FigureData) -> Figure:
     """Draw floors as lines, and errors of the paper and of trainings as marks."""
-    looks = plotting.looks(LAWS)
+    looks = plotting.looks(law for law in LAWS if law in set(data.table.law))
     with plotting.style():
         figure, axes = plotting.canvas(2, width=9.0, height=4.2)
         _draw_published(axes[0], rows(data.table, panel="published"), looks)

@@ -198,7 +198,7 @@ def _shown(some: pd.DataFrame) -> list[tuple[pd.Series, int]]:
 def plot(data: FigureData) -> Figure:
     """Draw the error of every training against its live memories, and the floor of windows as a line."""
     names = list(dict.fromkeys(data.table.task))
-    looks = plotting.looks(LAWS)
+    looks = plotting.looks(law for law in LAWS if law in set(data.table.law))
     with plotting.style():
         figure, axes = plotting.canvas(len(names), width=max(5.5, 4.1 * len(names)), height=4.2)
         for axis, name, letter in zip(axes, names, "abcdef", strict=False):
