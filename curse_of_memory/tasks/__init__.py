@@ -12,6 +12,7 @@ from curse_of_memory.tasks.images import SequentialImages
 from curse_of_memory.tasks.keywords import Keywords
 from curse_of_memory.tasks.linear_functional import LinearFunctional
 from curse_of_memory.tasks.lorenz96 import Lorenz96
+from curse_of_memory.tasks.marked_symbols import MarkedSymbols
 from curse_of_memory.tasks.noisy_images import NoisyImages
 from curse_of_memory.tasks.penn_treebank import PennTreebank
 from curse_of_memory.tasks.pointwise import Pointwise
@@ -33,6 +34,7 @@ __all__ = [
     "Keywords",
     "LinearFunctional",
     "Lorenz96",
+    "MarkedSymbols",
     "NoisyImages",
     "PennTreebank",
     "Pointwise",

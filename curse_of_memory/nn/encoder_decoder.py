@@ -1,0 +1,268 @@
+"""Encoder-decoders of ``transformers`` as layers that read one row of numbers: a source, then what was said.
+
+Row.        n numbers of the source, and then the target, one step late: the start mark, then each number that
+            was said before. Shorter sources and targets are padded at their end.
+Answer.     The logits of every step of the target. Those of step t see the whole source, and of the target
+            what was said before t.
+
+Datasets and tasks of such rows can be given to :func:`curse_of_memory.training.fit` as any others.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from curse_of_memory.nn.building import inputs
+from curse_of_memory.nn.building.seeding import place, seeded
+from curse_of_memory.tools import checks, extras
+
+__all__ = ["EncoderDecoder", "Marks", "load_encoder_decoder", "t5"]
+
+
+class Marks(NamedTuple):
+    """Numbers that are no words: padding, what ends a target, and what stands before its first word."""
+
+    pad: int
+    end: int
+    start: int
+
+
+class EncoderDecoder(nn.Module):
+    """Logits of an encoder-decoder, for rows in which its source and its target follow each other.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        An encoder-decoder with a readout, such as T5 or MT5. Its configuration says which marks it has.
+    source : int
+        n, the steps of a source.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the model is no encoder-decoder, misses one of its marks, or has a decoder deeper than its encoder:
+        such a one can be trained, but ``generate`` of transformers fails with it. When called, for what are
+        no numbers of words in rows of more than n steps, or a source of nothing but padding.
+    ModuleNotFoundError
+        If transformers is not installed.
+
+    Examples
+    --------
+    >>> layer = EncoderDecoder(t5(12, width=8, layers=1, heads=2, seed=0), source=4)
+    >>> rows = torch.tensor([[5, 7, 2, 0, 0, 5, 7]])  # three words and padding; the start and two words
+    >>> layer(rows).shape
+    torch.Size([1, 3, 12])
+    >>> layer.write(rows[:, :4], longest=5).shape[0]
+    1
+    """
+
+    def __init__(self, model: Any, source: int):
+        super().__init__()
+        extras.require("models", "transformers")
+        from transformers import PreTrainedModel
+
+        name = type(model).__name__
+        if not isinstance(model, PreTrainedModel) or not model.config.is_encoder_decoder:
+            raise TypeError(f"model must be an encoder-decoder of transformers, got {name}")
+        if model.get_output_embeddings() is None:
+            raise TypeError(f"model must have a readout, such as T5ForConditionalGeneration, got {name}")
+        self.source = checks.positive_int("source", source)
+        self.model = model
+        self.marks = _marks_of(model)
+        self.vocabulary = int(model.config.vocab_size)
+        layers, deeper = model.config.num_hidden_layers, _decoder_layers(model.config)
+        if deeper > layers:
+            raise ValueError(
+                f"model must have a decoder that is no deeper than its encoder, as transformers can generate "
+                f"with no other, got {deeper} and {layers} layers"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits ``(batch, time - n, class)`` of the targets in rows `x` ``(batch, time)``."""
+        inputs.tensor("x", x, "shape (batch, time)")
+        source, said = self._source(x), x[:, self.source :]
+        if not said.shape[1]:
+            raise ValueError(f"x must have steps of a target after {self.source} of the source, got none")
+        mask = source != self.marks.pad
+        return self.model(
+            input_ids=source, attention_mask=mask.long(), decoder_input_ids=said, use_cache=False
+        ).logits
+
+    @torch.no_grad()
+    def write(self, x: Tensor, longest: int, *, beams: int = 1) -> Tensor:
+        """Return what the model writes for sources, each up to its end mark, then padding.
+
+        Parameters
+        ----------
+        x : Tensor of shape ``(batch, time)``
+            Rows, of which the first n steps are read.
+        longest : int
+            Numbers that are written at most, the end mark among them.
+        beams : int
+            Candidates that are followed at a time; one is the greedy choice.
+
+        Returns
+        -------
+        Tensor of shape ``(batch, steps)``
+            Without the start mark; as many steps as the longest answer has.
+        """
+        source = self._source(x)
+        was_training = self.model.training
+        try:
+            written = self.model.eval().generate(
+                source,
+                attention_mask=(source != self.marks.pad).long(),
+                max_new_tokens=checks.positive_int("longest", longest),
+                num_beams=checks.positive_int("beams", beams),
+                do_sample=False,
+            )
+        finally:
+            self.model.train(was_training)
+        return written[:, 1:]
+
+    def _source(self, x: Tensor) -> Tensor:
+        """Return the sources of rows, if they can be such."""
+        if not isinstance(x, Tensor) or x.ndim != 2 or x.is_floating_point() or x.dtype == torch.bool:
+            got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else checks.shown(x)
+            raise TypeError(f"x must be whole numbers of shape (batch, time), got {got}")
+        if x.shape[1] < self.source:
+            raise ValueError(f"x must have {self.source} steps of a source at least, got {x.shape[1]}")
+        if x.numel() and not (x.amin() >= 0 and x.amax() < self.vocabulary):
+            raise ValueError(f"x must be 0 to {self.vocabulary - 1}, got {int(x.amin())} to {int(x.amax())}")
+        source = x[:, : self.source]
+        if not bool((source != self.marks.pad).any(1).all()):
+            raise ValueError("x must have a word in every source, got one of padding alone")
+        return source
+
+    def extra_repr(self) -> str:
+        """Return n and the marks for printing."""
+        return f"source={self.source}, {', '.join(f'{k}={v}' for k, v in self.marks._asdict().items())}"
+
+
+def t5(
+    vocabulary: int,
+    *,
+    width: int = 64,
+    layers: int = 2,
+    decoder_layers: int | None = None,
+    heads: int = 4,
+    feedforward: int | None = None,
+    dropout: float = 0.0,
+    marks: tuple[int, int, int] = (0, 1, 0),
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> Any:
+    """Return a T5 from its configuration, with random weights.
+
+    Not an MT5, whose logits are not scaled by the root of the width: a random one begins tens of nats above
+    ln V.
+
+    Parameters
+    ----------
+    vocabulary : int
+        V, all marks among them.
+    width, layers, decoder_layers, heads, feedforward : int
+        Channels; layers of the encoder, and of the decoder, as many unless given; heads, among which the
+        width is divided; inner width of the feed-forward parts, twice the width unless given.
+    dropout : float
+        Probability.
+    marks : (int, int, int)
+        :class:`Marks`: padding, end and start. T5 starts with its padding.
+    seed : int, optional
+        Names the weights; torch's global state unless given.
+    device, dtype
+        Of the weights.
+
+    Returns
+    -------
+    transformers.T5ForConditionalGeneration
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad numbers, heads that do not divide the width, or marks outside of the vocabulary.
+    ModuleNotFoundError
+        If transformers is not installed.
+    """
+    extras.require("models", "transformers")
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    checks.positive_int("vocabulary", vocabulary)
+    width, heads = checks.positive_int("width", width), checks.positive_int("heads", heads)
+    if width % heads:
+        raise ValueError(f"heads must divide width, got {heads} heads and a width of {width}")
+    own = Marks(*marks)
+    if not all(isinstance(mark, int) and 0 <= mark < vocabulary for mark in own):
+        raise ValueError(f"marks must be 0 to vocabulary - 1 = {vocabulary - 1}, got {tuple(own)}")
+    config = T5Config(
+        vocab_size=vocabulary,
+        d_model=width,
+        d_kv=width // heads,
+        d_ff=2 * width if feedforward is None else checks.positive_int("feedforward", feedforward),
+        num_layers=checks.positive_int("layers", layers),
+        num_decoder_layers=checks.positive_int("decoder_layers", decoder_layers or layers),
+        num_heads=heads,
+        dropout_rate=checks.non_negative("dropout", dropout),
+        pad_token_id=own.pad,
+        eos_token_id=own.end,
+        decoder_start_token_id=own.start,
+    )
+    with seeded(seed):
+        model = T5ForConditionalGeneration(config)
+    place(model, device, dtype)
+    return model
+
+
+def load_encoder_decoder(folder: str | Path, vocabulary: int | None = None) -> Any:
+    """Return the encoder-decoder of a local folder, as ``save_pretrained`` of transformers writes it.
+
+    The readout is the one of its file where that has one of its own: T5 and MT5 of transformers 5 would share
+    it with the embedding, whatever the configuration says. Nothing is looked for on a hub.
+
+    Parameters
+    ----------
+    folder : str or Path
+        With ``config.json`` and the weights, such as those of mT5 or T5-PEGASUS.
+    vocabulary : int, optional
+        Words of the tokenizer: the model must have as many, or up to 255 more that are none.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder, or no configuration in it.
+    ValueError, TypeError
+        If the model is no encoder-decoder, or its vocabulary is another one.
+    ModuleNotFoundError
+        If transformers is not installed.
+    """
+    extras.require("models", "transformers")
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    path = Path(folder).expanduser()
+    if not (path / "config.json").is_file():
+        raise FileNotFoundError(f"model_name must be a local folder with config.json, got {folder}")
+    config = AutoConfig.from_pretrained(path, local_files_only=True)
+    if not config.is_encoder_decoder:
+        raise TypeError(f"{folder} must hold an encoder-decoder, got {config.model_type}")
+    if vocabulary is not None and not vocabulary <= config.vocab_size < vocabulary + 256:
+        raise ValueError(
+            f"{folder} must have the vocabulary of the tokenizer, {vocabulary} words, got {config.vocab_size}"
+        )
+    return AutoModelForSeq2SeqLM.from_pretrained(path, config=config, local_files_only=True)
+
+
+def _decoder_layers(config: Any) -> int:
+    names = ("num_decoder_layers", "decoder_layers")
+    return next((getattr(config, name) for name in names if getattr(config, name, None)), 0)
+
+
+def _marks_of(model: Any) -> Marks:
+    config = model.config
+    marks = config.pad_token_id, config.eos_token_id, config.decoder_start_token_id
+    for name, mark in zip(("pad_token_id", "eos_token_id", "decoder_start_token_id"), marks, strict=True):
+        if not isinstance(mark, int):
+            raise ValueError(f"model must have one {name} in its configuration, got {mark!r}")
+    return Marks(*marks)

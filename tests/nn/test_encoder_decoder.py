@@ -1,0 +1,168 @@
+"""Encoder-decoders in rows of numbers: as transformers computes them, and as their files are."""
+
+import math
+
+import pytest
+import torch
+
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy
+from curse_of_memory.nn.encoder_decoder import EncoderDecoder, load_encoder_decoder, t5
+from curse_of_memory.tasks import MarkedSymbols
+from curse_of_memory.training import fit
+
+TASK = MarkedSymbols(6, marked=2, symbols=5)
+
+
+def layer(seed=0, **options):
+    return EncoderDecoder(
+        t5(12, width=16, layers=1, heads=2, seed=seed, dtype=torch.float64, **options), TASK.source
+    )
+
+
+def test_logits_are_those_of_transformers_with_labels_of_its_own():
+    """It shifts labels by itself, and its loss is the mean over all of them."""
+    model = layer().eval()
+    rows, labels = TASK.sample(5, seed=0)
+    theirs = model.model(input_ids=rows[:, :6], labels=labels)
+    assert torch.equal(model(rows), theirs.logits)
+    ours = TemporallyWeightedCrossEntropy()(model(rows), labels)
+    assert ours.item() == pytest.approx(theirs.loss.item(), rel=1e-14)
+
+
+def test_the_padding_of_a_source_changes_nothing():
+    model = layer().eval()
+    rows, _ = TASK.sample(3, seed=1)
+    wider = EncoderDecoder(model.model, 9)
+    filled = torch.cat([rows[:, :6], torch.zeros(3, 3, dtype=torch.long), rows[:, 6:]], 1)
+    torch.testing.assert_close(wider(filled), model(rows), rtol=0, atol=1e-14)
+
+
+def test_a_step_sees_what_was_said_before_it_alone():
+    model = layer().eval()
+    rows, _ = TASK.sample(3, seed=1)
+    other = rows.clone()
+    other[:, 7] = 3
+    apart = (model(other) - model(rows)).abs().amax((0, 2))
+    assert apart[0] == 0
+    assert apart[1] > 0
+    other = rows.clone()
+    other[:, 5] = 3
+    assert (model(other) - model(rows)).abs().amax((0, 2)).min() > 0
+
+
+def test_what_is_written_is_the_greedy_choice_of_the_logits():
+    model = layer().eval()
+    rows, _ = TASK.sample(4, seed=0)
+    written = model.train().write(rows, longest=5)
+    assert model.training
+    model.eval()
+    said = torch.zeros(4, 1, dtype=torch.long)
+    for _ in range(written.shape[1]):
+        logits = model(torch.cat([rows[:, :6], said], 1))[:, -1]
+        ended = (said[:, 1:] == model.marks.end).any(1)
+        said = torch.cat([said, logits.argmax(-1).where(~ended, model.marks.pad)[:, None]], 1)
+    assert torch.equal(written, said[:, 1:])
+    assert written.shape[1] == 5 or (written == model.marks.end).any(1).all()
+    assert model.write(rows, longest=5, beams=2).shape[0] == 4
+
+
+def test_a_random_t5_begins_near_the_logarithm_of_its_words_and_a_random_mt5_does_not():
+    from transformers import MT5Config, MT5ForConditionalGeneration
+
+    rows, labels = TASK.sample(64, seed=0)
+    of_mt5 = MT5Config(
+        vocab_size=5000, d_model=64, d_kv=32, d_ff=128, num_layers=1, num_heads=2, decoder_start_token_id=0
+    )
+    torch.manual_seed(0)
+    for model, least, most in (
+        (t5(5000, width=64, layers=1, heads=2, seed=0), -0.5, 0.5),
+        (MT5ForConditionalGeneration(of_mt5), 10, math.inf),
+    ):
+        loss = TemporallyWeightedCrossEntropy()(EncoderDecoder(model, TASK.source)(rows), labels).item()
+        assert least < loss - math.log(5000) < most
+
+
+@pytest.mark.slow
+def test_fit_trains_it_as_any_layer():
+    """It falls from ln 5 below what knowing the marked symbols, but not their order, has."""
+    model = EncoderDecoder(t5(TASK.vocabulary, width=32, layers=1, heads=2, seed=0), TASK.source)
+    result = fit(
+        model, TASK, loss=TemporallyWeightedCrossEntropy(1), steps=250, batch_size=64, device="cpu",
+        validation_size=256,
+    )  # fmt: skip
+    assert result.loss < TASK.unordered < TASK.guessing
+    rows, labels = TASK.sample(200, seed=7)
+    assert TASK.accuracy(model(rows), labels)[-1] > 0.9
+    again = (model.write(rows, longest=2) == labels).double().mean()
+    assert again == pytest.approx(TASK.accuracy(model(rows), labels).mean().item(), abs=0.1)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_a_readout_of_its_own_is_kept(tmp_path):
+    """The layout of mT5, whose readout is not its embedding, although its configuration ties the two."""
+    from transformers import MT5Config, MT5ForConditionalGeneration
+
+    config = MT5Config(
+        vocab_size=20, d_model=8, d_kv=4, d_ff=16, num_layers=2, num_decoder_layers=1, num_heads=2,
+        pad_token_id=0, eos_token_id=1, decoder_start_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = MT5ForConditionalGeneration(config)
+    model.lm_head.weight = torch.nn.Parameter(torch.randn(20, 8))
+    model.save_pretrained(tmp_path)
+    loaded = load_encoder_decoder(tmp_path, vocabulary=20)
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+    assert not torch.equal(loaded.lm_head.weight, loaded.shared.weight)
+    rows = torch.tensor([[3, 4, 5, 0, 7, 8]])
+    ours, theirs = EncoderDecoder(loaded, 3).eval(), model.eval()
+    expected = theirs(input_ids=rows[:, :3], decoder_input_ids=rows[:, 3:]).logits
+    torch.testing.assert_close(ours(rows), expected, rtol=0, atol=1e-6)
+
+
+def test_a_folder_is_refused_where_it_is_none_or_of_other_words(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"model_name must be a local folder with config\.json"):
+        load_encoder_decoder("google/mt5-small")
+    t5(12, width=8, layers=1, heads=2, seed=0).save_pretrained(tmp_path)
+    for words in (11, 12):
+        assert load_encoder_decoder(tmp_path, vocabulary=words).config.vocab_size == 12
+    with pytest.raises(ValueError, match="must have the vocabulary of the tokenizer, 13 words, got 12"):
+        load_encoder_decoder(tmp_path, vocabulary=13)
+
+
+def test_what_is_no_encoder_decoder_is_refused():
+    from transformers import GPT2Config, GPT2LMHeadModel, T5Model
+
+    sizes = {"n_layer": 1, "n_head": 2, "n_embd": 8, "vocab_size": 12}
+    with pytest.raises(TypeError, match="model must be an encoder-decoder of transformers, got GPT2LMHead"):
+        EncoderDecoder(GPT2LMHeadModel(GPT2Config(**sizes, bos_token_id=0, eos_token_id=1)), 3)
+    with pytest.raises(TypeError, match="got Linear"):
+        EncoderDecoder(torch.nn.Linear(2, 2), 3)
+    with pytest.raises(TypeError, match="model must have a readout"):
+        EncoderDecoder(T5Model(t5(12, width=8, layers=1, heads=2).config), 3)
+    with pytest.raises(ValueError, match=r"decoder that is no deeper .* got 2 and 1 layers"):
+        layer(decoder_layers=2)
+    assert layer(decoder_layers=1).write(TASK.sample(1, seed=0)[0], longest=2).shape[0] == 1
+    model = t5(12, width=8, layers=1, heads=2)
+    model.config.eos_token_id = None
+    with pytest.raises(ValueError, match="model must have one eos_token_id in its configuration, got None"):
+        EncoderDecoder(model, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: layer()(torch.zeros(2, 7)), "x must be whole numbers of shape"),
+        (lambda: layer()(torch.ones(2, 6).long()), "x must have steps of a target after 6 of the source"),
+        (lambda: layer()(torch.ones(2, 5).long()), "x must have 6 steps of a source at least, got 5"),
+        (lambda: layer()(torch.zeros(2, 7).long()), "x must have a word in every source"),
+        (lambda: layer()(torch.full((2, 7), 12)), "x must be 0 to 11, got 12 to 12"),
+        (lambda: layer().write(torch.ones(2, 7).long(), longest=0), "longest must be at least 1"),
+        (lambda: t5(12, width=10, heads=4), "heads must divide width"),
+        (lambda: t5(12, marks=(0, 1, 12)), r"marks must be 0 to vocabulary - 1 = 11, got \(0, 1, 12\)"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(call, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
