@@ -20,6 +20,7 @@ IMPORTED_AS = {
     "scikit-learn": ["sklearn"],
     "lightning-fabric": ["lightning_fabric"],
     "distributed": ["distributed", "dask"],
+    "transformers": ["transformers", "tokenizers"],
 }
 
 # A process in which some packages are not installed.
@@ -78,6 +79,16 @@ def test_theory_layers_training_and_measurements_need_no_extra():
     assert (done.returncode, done.stdout) == (0, "measured\n"), done.stderr
 
 
+JIEBA = """
+import pathlib, tempfile
+from curse_of_memory.tasks.vocabularies import JiebaVocabulary
+
+with tempfile.TemporaryDirectory() as folder:
+    pathlib.Path(folder, "vocab.txt").write_text("[PAD]\\n[UNK]\\n[CLS]\\n[SEP]\\n")
+    JiebaVocabulary(folder)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "missing", "extra"),
@@ -97,6 +108,8 @@ def test_theory_layers_training_and_measurements_need_no_extra():
             "sklearn",
             "figures",
         ),
+        (JIEBA, "jieba", "chinese"),
+        (JIEBA, "tokenizers", "models"),
     ],
 )
 def test_what_needs_an_extra_says_which(code, missing, extra):

@@ -771,6 +771,17 @@ FUNCTIONS = {
         {"text": "enwik8", "data": "stand-in"},
         {"text": "name", "split": "name", "data": "name", "size": "count"},
     ),
+    "Summaries": (
+        com.tasks.Summaries,
+        {"data": "stand-in"},
+        {
+            "split": "name",
+            "abstract_length": "count",
+            "title_length": "count",
+            "size": "count",
+            "data": "name",
+        },
+    ),
     "PennTreebank": (
         com.tasks.PennTreebank,
         {"level": "words", "data": "stand-in"},
@@ -850,6 +861,9 @@ ADMITTED = {
     ("SequenceMap", "input_size"): ("None",),  # the model's own
     ("PennTreebank", "size"): ("None",),  # all tokens
     ("Characters", "size"): ("None",),  # all tokens
+    **{
+        ("Summaries", name): ("None",) for name in ("abstract_length", "title_length", "size")
+    },  # all there is
     ("PennTreebank", "vocabulary"): ("None",),  # all words
     ("EigenWorms", "horizon"): ("None",),  # all steps
     ("Keywords", "clips_per_class"): ("None",),  # all clips

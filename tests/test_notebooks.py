@@ -62,6 +62,7 @@ def test_notebooks_name_the_data_they_read(name):
         "NoisyImages": {"cifar10"},
         "PennTreebank": {"ptb_words", "ptb_characters"},
         "SequentialImages": {"mnist", "cifar10", "fashion_mnist"},
+        "Summaries": {"csl"},
         "UnitImages": {"mnist"},
         "WikiText2": {"wikitext2"},
     }

@@ -80,9 +80,10 @@ PUBLIC = {
     "tasks": {
         "Adding", "AttentionApproximation", "Batch", "Copying", "EigenWorms", "FitzHughNagumo", "HeartRate",
         "LinearFunctional", "Lorenz96", "NoisyImages", "PennTreebank", "Pointwise", "SequentialImages",
-        "TeacherFilter", "UnitImages", "VolterraFunctional", "WikiText2", "available", "random_rnn",
-        "random_transformer",
+        "Summaries", "TeacherFilter", "UnitImages", "VolterraFunctional", "WikiText2", "available",
+        "random_rnn", "random_transformer",
     },
+    "tasks.vocabularies": {"CharacterVocabulary", "JiebaVocabulary", "Vocabulary"},
     "training": {
         "ExpectedLoss", "FitResult", "StreamEvaluation", "evaluate_stream", "fit", "fit_expected",
         "fit_stream", "run_all", "sweep", "text_losses",

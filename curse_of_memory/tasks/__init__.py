@@ -17,6 +17,7 @@ from curse_of_memory.tasks.noisy_images import NoisyImages
 from curse_of_memory.tasks.penn_treebank import PennTreebank
 from curse_of_memory.tasks.pointwise import Pointwise
 from curse_of_memory.tasks.sampling import Batch
+from curse_of_memory.tasks.summaries import Summaries
 from curse_of_memory.tasks.teacher import TeacherFilter, random_rnn, random_transformer
 from curse_of_memory.tasks.text import WikiText2
 from curse_of_memory.tasks.unit_images import UnitImages
@@ -39,6 +40,7 @@ __all__ = [
     "PennTreebank",
     "Pointwise",
     "SequentialImages",
+    "Summaries",
     "TeacherFilter",
     "UnitImages",
     "VolterraFunctional",

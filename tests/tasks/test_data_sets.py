@@ -9,9 +9,10 @@ from curse_of_memory.tasks.eigenworms import EIGENWORMS
 from curse_of_memory.tasks.heart_rate import BIDMC
 from curse_of_memory.tasks.images import IMAGES
 from curse_of_memory.tasks.keywords import KEYWORDS
+from curse_of_memory.tasks.summaries import CSL
 from curse_of_memory.tasks.text import WIKITEXT2
 
-DATA_SETS = [*IMAGES.values(), EIGENWORMS, KEYWORDS, WIKITEXT2, BIDMC]
+DATA_SETS = [*IMAGES.values(), EIGENWORMS, KEYWORDS, WIKITEXT2, BIDMC, CSL]
 
 
 @pytest.mark.parametrize("data_set", DATA_SETS, ids=lambda one: one.name)
