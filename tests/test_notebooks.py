@@ -58,6 +58,7 @@ def test_notebooks_name_the_data_they_read(name):
         "Characters": {"enwik8", "pg19"},
         "EigenWorms": {"eigenworms"},
         "HeartRate": {"bidmc"},
+        "Instructions": {"light"},
         "Keywords": {"speech_commands"},
         "NoisyImages": {"cifar10"},
         "PennTreebank": {"ptb_words", "ptb_characters"},
