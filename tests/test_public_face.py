@@ -83,7 +83,9 @@ PUBLIC = {
         "Summaries", "TeacherFilter", "UnitImages", "VolterraFunctional", "WikiText2", "available",
         "random_rnn", "random_transformer",
     },
-    "tasks.vocabularies": {"CharacterVocabulary", "JiebaVocabulary", "Vocabulary"},
+    "tasks.vocabularies": {
+        "CharacterVocabulary", "FolderVocabulary", "JiebaVocabulary", "Vocabulary", "load_vocabulary",
+    },
     "training": {
         "ExpectedLoss", "FitResult", "StreamEvaluation", "evaluate_stream", "fit", "fit_expected",
         "fit_stream", "run_all", "sweep", "text_losses",

@@ -14,7 +14,7 @@ __all__ = ["JiebaVocabulary"]
 
 FILE = "vocab.txt"
 CONTINUED = "##"  # before a piece that goes on with a word
-LONGEST = 100  # characters of a word; a longer one is unknown, as for BERT
+LONGEST = 200  # characters of a word, in the code that T5-PEGASUS was trained with; a longer one is unknown
 
 
 class JiebaVocabulary(Vocabulary):
@@ -22,8 +22,9 @@ class JiebaVocabulary(Vocabulary):
 
     Texts are normalised as by BERT, that is, without control characters, in lower case and without accents;
     jieba cuts them, its hidden Markov model off; a word of the vocabulary is one token, any other is cut into
-    characters and pieces. So does the code that T5-PEGASUS was trained with. The tokenizer of transformers
-    for such a folder, ``BertTokenizer``, knows nothing of jieba.
+    characters and pieces. So does the code that T5-PEGASUS was trained with, in which a decoder starts with
+    ``[CLS]`` and ends with ``[SEP]``, whatever the config of a port to PyTorch says. The tokenizer of
+    transformers for such a folder, ``BertTokenizer``, knows nothing of jieba.
 
     Parameters
     ----------
@@ -31,7 +32,8 @@ class JiebaVocabulary(Vocabulary):
         Has ``vocab.txt``: a token a line, in the order of their numbers, in UTF-8. Of a token that is there
         twice the last line counts, as for BERT.
     pad, start, end, unknown : str
-        What the marks are called in it. They are no words of a text, even if a text has them.
+        What the marks are called in it. They are no words of a text, even if a text spells them. A start mark
+        that is another one than `pad` stands before a source, too.
     lower : bool
         Whether texts are read in lower case and without accents.
 
@@ -62,8 +64,6 @@ class JiebaVocabulary(Vocabulary):
     ([2, 4, 3], [4, 3])
     """
 
-    opened = True
-
     def __init__(
         self,
         folder: str | Path,
@@ -86,6 +86,7 @@ class JiebaVocabulary(Vocabulary):
                 f"end must not be pad, and unknown a mark of its own, got {end!r} and {unknown!r}"
             )
         self.pad, self.start, self.end, self.unknown = (self._number[mark] for mark in marks.values())
+        self.opened = self.start != self.pad
         self._build()
 
     def _build(self) -> None:

@@ -46,7 +46,8 @@ def by_hand(tmp_path_factory):
     cutter.tmp_dir = str(tmp_path_factory.mktemp("jieba"))
     jieba.setLogLevel(logging.WARNING)
     numbers = {token: number for number, token in enumerate(TOKENS)}
-    bert = tokenizers.Tokenizer(tokenizers.models.WordPiece(numbers, unk_token="[UNK]"))
+    pieces = tokenizers.models.WordPiece(numbers, unk_token="[UNK]", max_input_chars_per_word=200)
+    bert = tokenizers.Tokenizer(pieces)
     bert.normalizer = tokenizers.normalizers.BertNormalizer()
     bert.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
 
@@ -112,6 +113,15 @@ def test_marks_and_lengths(vocabulary):
     assert vocabulary.source("模型的记忆", 3) == [2, model, 3]
     assert len(vocabulary) == len(TOKENS)
     assert vocabulary.unknown_in(["经典", "模型"]) == 1
+
+
+def test_marks_as_of_t5_have_no_start_before_a_source(tmp_path):
+    tokens = ["[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "模型"]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+    vocabulary = JiebaVocabulary(tmp_path, start="[PAD]", end="[unused1]")
+    assert vocabulary.marks == (0, 1, 0)
+    assert vocabulary.source("模型") == vocabulary.target("模型") == [5, 1]
+    assert vocabulary.decode([0, 5, 1, 0]) == "模型"
 
 
 @pytest.mark.parametrize("text", ["模型的记忆.", "over memory", "overfit 100 t5模型t5", "《模型》,over."])
