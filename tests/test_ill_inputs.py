@@ -149,6 +149,16 @@ FUNCTIONS = {
     "bias.power": (com.bias.power, {"p": 2.0}, {"p": "number"}),
     "bias.exponential": (com.bias.exponential, {"rate": 0.1}, {"rate": "number"}),
     "Bias.discrete": (com.bias.power(2).discrete, {"horizon": 4}, {"horizon": "count"}),
+    "effective_steps": (
+        com.bias.effective_steps,
+        {"weight": com.bias.power(2), "horizon": 4},
+        {"horizon": "count"},
+    ),
+    "step_shares": (
+        com.bias.step_shares,
+        {"weight": com.bias.power(2), "lengths": [2, 3]},
+        {"lengths": "list"},
+    ),
     "Bias.head_tail_ratio": (com.bias.power(2).head_tail_ratio, {"horizon": 4}, {"horizon": "count"}),
     "bias.weighted_error": (
         com.bias.weighted_error,
@@ -771,6 +781,16 @@ FUNCTIONS = {
         {"text": "enwik8", "data": "stand-in"},
         {"text": "name", "split": "name", "data": "name", "size": "count"},
     ),
+    "MarkedSymbols": (
+        com.tasks.MarkedSymbols,
+        {"length": 4, "marked": 1, "symbols": 2},
+        {"length": "count", "marked": "count", "symbols": "count"},
+    ),
+    "rouge": (
+        com.measure.rouge,
+        {"summaries": ["ab"], "references": ["a"]},
+        {"summaries": "list", "references": "list", "repeats": "name"},
+    ),
     "Summaries": (
         com.tasks.Summaries,
         {"data": "stand-in"},
@@ -865,6 +885,7 @@ ADMITTED = {
         ("Summaries", name): ("None",) for name in ("abstract_length", "title_length", "size")
     },  # all there is
     ("PennTreebank", "vocabulary"): ("None",),  # all words
+    **{("rouge", name): ("words",) for name in ("summaries", "references")},  # which is what it takes
     ("EigenWorms", "horizon"): ("None",),  # all steps
     ("Keywords", "clips_per_class"): ("None",),  # all clips
     **{

@@ -79,12 +79,7 @@ def rouge(summaries: Sequence[str], references: Sequence[str], *, repeats: str =
 
 def _texts(name: str, texts: Sequence[str]) -> list[str]:
     """Return texts without spaces, in lower case."""
-    if isinstance(texts, str):
-        raise TypeError(f"{name} must be a sequence of texts, got one text")
-    for place, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"{name} must be texts, and number {place} is {checks.shown(text)}")
-    return ["".join(text.lower().split()) for text in texts]
+    return ["".join(text.lower().split()) for text in checks.texts(name, texts)]
 
 
 def _shared(summary: str, reference: str, n: int, repeats: str) -> tuple[int, int, int]:

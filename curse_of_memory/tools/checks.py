@@ -29,6 +29,7 @@ __all__ = [
     "seeds",
     "several",
     "shown",
+    "texts",
     "whole_number",
 ]
 
@@ -164,6 +165,18 @@ def several(name: str, values: Sequence, check: Callable) -> list:
             raise ValueError(f"{name} must hold different values, got {shown(value)} twice")
         checked.append(new)
     return checked
+
+
+def texts(name: str, values: Iterable[str]) -> list[str]:
+    """Return texts as a list, which may be empty; one text is not several of its letters."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        got = "one text" if isinstance(values, str) else shown(values)
+        raise TypeError(f"{name} must be a sequence of texts, got {got}")
+    listed = list(values)
+    for place, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise TypeError(f"{name} must be texts, and number {place} is {shown(text)}")
+    return listed
 
 
 def function(name: str, value: Callable) -> Callable:

@@ -4,12 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count, islice
 
-from curse_of_memory.tasks.vocabularies.vocabulary import (
-    UNKNOWN_SIGN,
-    Vocabulary,
-    checked_text,
-    checked_texts,
-)
+from curse_of_memory.tasks.vocabularies.vocabulary import UNKNOWN_SIGN, Vocabulary, checked_text
 from curse_of_memory.tools import checks
 
 __all__ = ["CharacterVocabulary"]
@@ -79,7 +74,7 @@ class CharacterVocabulary(Vocabulary):
             raise ValueError(f"end must be another mark than pad, got {self.end} twice")
         if self.unknown in (self.pad, self.end, self.start):
             raise ValueError(f"unknown must be a mark of its own, got {self.unknown} twice")
-        counted = Counter("".join(checked_texts("texts", texts)))
+        counted = Counter("".join(checks.texts("texts", texts)))
         if not counted:
             raise ValueError("texts must have characters, got none")
         self.counts: dict[str, int] = dict(counted.most_common())

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["UNKNOWN_SIGN", "Vocabulary", "checked_text", "checked_texts", "cut"]
+__all__ = ["UNKNOWN_SIGN", "Vocabulary", "checked_text", "cut"]
 
 UNKNOWN_SIGN = "\ufffd"
 """What stands in texts for tokens that are none of a vocabulary; no text to compare it with has it."""
@@ -97,7 +97,7 @@ class Vocabulary(ABC):
 
     def unknown_in(self, texts: Iterable[str]) -> int:
         """Return how many tokens of some `texts` are unknown."""
-        return sum(self.encode(text).count(self.unknown) for text in checked_texts("texts", texts))
+        return sum(self.encode(text).count(self.unknown) for text in checks.texts("texts", texts))
 
 
 def cut(row: list[int], length: int | None) -> list[int]:
@@ -112,17 +112,6 @@ def checked_text(text: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"text must be a text, got {checks.shown(text)}")
     return text
-
-
-def checked_texts(name: str, texts: Iterable[str]) -> list[str]:
-    """Return texts if all of them are, and there are several in the place of one."""
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise TypeError(f"{name} must be a sequence of texts, got {checks.shown(texts)}")
-    several = list(texts)
-    for place, text in enumerate(several):
-        if not isinstance(text, str):
-            raise TypeError(f"{name} must be texts, and number {place} is {checks.shown(text)}")
-    return several
 
 
 def _row(numbers: Iterable[int] | Tensor) -> list[int]:

@@ -75,6 +75,8 @@ def step_shares(weight: Bias, lengths: Sequence[int]) -> np.ndarray:
     >>> step_shares(power(1), [1, 3]).tolist()  # (1 + 1/2, 1, 3/2) / 4
     [0.375, 0.25, 0.375]
     """
+    if isinstance(lengths, str) or not isinstance(lengths, Sequence | np.ndarray):
+        raise TypeError(f"lengths must be a list, got {checks.shown(lengths)}")
     own = [checks.positive_int("lengths", length) for length in lengths]
     if not own:
         raise ValueError("lengths must be those of one target at least, got none")

@@ -80,7 +80,7 @@ def test_it_pickles():
 
 
 ILL = {
-    "one text": (lambda: CharacterVocabulary("ab"), "texts must be a sequence of texts, got 'ab'"),
+    "one text": (lambda: CharacterVocabulary("ab"), "texts must be a sequence of texts, got one text"),
     "no texts": (lambda: CharacterVocabulary([1]), "texts must be texts, and number 0 is 1"),
     "no characters": (lambda: CharacterVocabulary([""]), "texts must have characters, got none"),
     "no size": (lambda: CharacterVocabulary(["a"], size=0), "size must be at least 1"),
