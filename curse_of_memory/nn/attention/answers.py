@@ -18,11 +18,11 @@ from curse_of_memory.nn._torch_private import has_numbers, is_transformed
 from curse_of_memory.nn.building.own_precision import SHORT, under_autocast
 from curse_of_memory.nn.forgetting.asked import full_ages_said, log_mask_said, refuse_masks
 from curse_of_memory.nn.forgetting.law import Law
-from curse_of_memory.nn.forgetting.store import alive_columns, columns_of
+from curse_of_memory.nn.forgetting.store import columns_of, last_columns
 
 __all__ = ["answered"]
 
-FEW = 2**15  # numbers log m, of which a part is not looked for
+FEW = 2**19  # numbers log m, of which a part is not looked for: that takes longer than to make them all
 
 
 def answered(
@@ -54,22 +54,21 @@ def answered(
     dropout : float
         Probability with which a weight is dropped.
     """
-    bias, seen, live = _log_mask(law, ages, notes, q)
-    empty = (seen == 0)[..., None]
-    # softmax of nothing is NaN: such a row answers zero
-    is_any_empty = not has_numbers(empty) or bool(empty.any())
+    bias, empty, live = _log_mask(law, ages, notes, q)
     if positions is not None:
         bias = _with_positions(bias, q, ages, positions)
-    if is_any_empty:
-        bias = bias.masked_fill(empty, 0.0)
-    y = _attended(q, keys, values, bias, dropout)
-    return y.masked_fill(empty, 0.0) if is_any_empty else y, live
+    if empty is None:
+        return _attended(q, keys, values, bias, dropout), live
+    # softmax of nothing is NaN: such a row answers zero
+    y = _attended(q, keys, values, bias.masked_fill(empty, 0.0), dropout)
+    return y.masked_fill(empty, 0.0), live
 
 
-def _log_mask(law: Law, ages: Tensor, notes: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return log m, ``(batch, heads or 1, query, memory)``, −inf for what is not seen, and how many are seen.
+def _log_mask(law: Law, ages: Tensor, notes: Tensor, q: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return log m, ``(batch, heads or 1, query, memory)``, −inf for what is not seen, and what is seen.
 
-    These are two numbers, for each head, ``(batch, heads or 1, query)``, and by one head at least.
+    That is which queries see nothing, ``(batch, heads or 1, query, 1)``, or None if all see something; and
+    how many memories each sees, by one head at least, ``(batch, query)``.
     """
     memories, (heads, queries) = ages.shape[1], q.shape[1:3]
     columns = _undecided(law, ages, notes, queries)
@@ -81,13 +80,15 @@ def _log_mask(law: Law, ages: Tensor, notes: Tensor, q: Tensor) -> tuple[Tensor,
     bias = torch.where(too_young, -torch.inf, said)
     refuse_masks(law, bias)
     sees = bias > -torch.inf
-    full = memories - ages.shape[1]
-    seen = full + sees.sum(-1, dtype=torch.int32)
-    live = seen[:, 0] if sees.shape[1] == 1 else full + sees.any(1).sum(-1, dtype=torch.int32)
-    if columns is not None:
-        everywhere = bias.new_zeros(*bias.shape[:3], memories)
-        bias = everywhere.scatter(-1, columns[:, None, None, :].expand_as(bias), bias)
-    return bias, seen, live.long()
+    seen = sees.sum(-1, dtype=torch.int32)
+    live = seen[:, 0] if sees.shape[1] == 1 else sees.any(1).sum(-1, dtype=torch.int32)
+    if columns is None:
+        all_see = has_numbers(seen) and bool(seen.all())
+        return bias, None if all_see else (seen == 0)[..., None], live.long()
+    # all see what is not in these columns
+    everywhere = bias.new_zeros(*bias.shape[:3], memories)
+    bias = everywhere.scatter(-1, columns[:, None, None, :].expand_as(bias), bias)
+    return bias, None, live.long() + (memories - columns.shape[1])
 
 
 def _undecided(law: Law, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
@@ -95,17 +96,17 @@ def _undecided(law: Law, ages: Tensor, notes: Tensor, queries: int) -> Tensor | 
 
     ``(batch, undecided)``; rows with fewer have others before them.
     """
-    if len(ages) * ages.shape[1] * queries < FEW:
+    if len(ages) * ages.shape[1] * queries < FEW or 4 * queries >= 3 * ages.shape[1]:
         return None
     full_ages = full_ages_said(law, notes)
     if full_ages is None:
         return None
     undecided = (ages < law.first_age) | (ages + (queries - 1) > full_ages)
-    undecided[:, ages.shape[1] - queries :] = True  # laws read there what the block has written
+    undecided[:, -queries:].fill_(True)  # laws read there what the block has written
     if not has_numbers(undecided):
         return None
-    columns = alive_columns(undecided)
-    return columns if columns is not None and 4 * columns.shape[1] < 3 * ages.shape[1] else None
+    count = int(undecided.sum(1).max())
+    return last_columns(undecided, count) if 4 * count < 3 * ages.shape[1] else None
 
 
 def _attended(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout: float) -> Tensor:

@@ -121,7 +121,7 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
     deletes = attention.deletes and all(has_numbers(t) for t in (x, *attention.parameters()))
     answers, lives, spans, charges = [], [], [], []
     read = state.steps
-    blocks = x.split(attention.block, 1) if x.shape[1] else (x,)
+    blocks = x.split(attention.block, 1) if x.shape[1] > attention.block else (x,)
     for block in blocks:
         queries, own = _projected(attention, law, block, read, reading, keeps_states)
         steps = block.shape[1]
@@ -155,9 +155,12 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
             memories = memories._replace(ages=memories.ages.masked_fill(~_living(law, memories), PADDING))
     last = _last(law, memories, read, deletes) if reading.keep else None
     price = torch.stack(charges).sum() / max(len(x) * x.shape[1], 1) if charges else x.new_zeros(())
-    return Remembered(
-        torch.cat(answers, 1), last, price, torch.cat(lives, 1), torch.cat(spans, 1) if spans else None
-    )
+    return Remembered(_in_time(answers), last, price, _in_time(lives), _in_time(spans) if spans else None)
+
+
+def _in_time(parts: list[Tensor]) -> Tensor:
+    """Return blocks one after the other; a single one is not copied."""
+    return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
 
 
 def _check(attention, x: Tensor, state: KeptStates | KeptKeys) -> None:
@@ -223,7 +226,7 @@ def _stored(
     weight, bias = attention.project.weight, attention.project.bias
     width = attention.input_size
     kv = nn.functional.linear(h, weight[width:], None if bias is None else bias[width:])
-    k, v = kv.unflatten(-1, (2, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    k, v = _in_heads(kv, 2, attention.heads)
     if attention.rotary:
         k = rotated_to(k, at)
     notes = notes_said(law, h, at)
@@ -250,6 +253,12 @@ def _with_means(
     return _Memories(keys, values, notes, ages, states).joined(memories)
 
 
+def _in_heads(projected: Tensor, count: int, heads: int) -> list[Tensor]:
+    """Return so many tensors ``(batch, heads, time, channel)`` that were ``projected`` side by side."""
+    # unbound first: their gradients are put side by side in one copy
+    return [part.transpose(1, 2) for part in projected.unflatten(-1, (count, heads, -1)).unbind(2)]
+
+
 def _projected(
     attention, law: Law, x: Tensor, read: Tensor, reading: Reading, keeps_states: bool
 ) -> tuple[Tensor, _Memories]:
@@ -257,7 +266,7 @@ def _projected(
     h = x if reading.norm is None else reading.norm(x)
     j = torch.arange(x.shape[1], device=x.device)
     at = read[:, None] + j
-    q, k, v = attention.project(h).unflatten(-1, (3, attention.heads, -1)).permute(2, 0, 3, 1, 4)
+    q, k, v = _in_heads(attention.project(h), 3, attention.heads)
     if attention.rotary:
         q, k = rotated_to(q, at), rotated_to(k, at)
     ages = -j.expand(at.shape)
@@ -275,7 +284,7 @@ def _alive(law: Law, memories: _Memories) -> tuple[Tensor | None, Tensor]:
     """Return the columns of memories that a later query may see, None for all, and the ages of these."""
     alive = _living(law, memories)
     # also where they stay, as padding of a shorter row: other weights would bring them back to life
-    ages = memories.ages.masked_fill(~alive, PADDING)
+    ages = memories.ages.where(alive, PADDING)
     columns = alive_columns(alive)
     return columns, ages if columns is None else ages.gather(1, columns)
 

@@ -5,6 +5,8 @@ above zero weighs memories too much. A last age that is too small, with which an
 where blocks end, is seen where a law is tried, but not if only some memories have it.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -75,12 +77,12 @@ def refuse_masks(law: Law, log_mask: Tensor) -> None:
     """
     if torch.compiler.is_compiling() or not has_numbers(log_mask) or not log_mask.numel():
         return
-    largest = log_mask.detach().max()  # NaN, if there is one
-    if not bool(largest <= _ROUNDED):
+    largest = float(log_mask.detach().amax())  # NaN, if there is one
+    if not largest <= _ROUNDED:
         # NaN comes of weights that have become NaN, too
-        refusal = inputs.NotFiniteError if largest.isnan() else ValueError
+        refusal = inputs.NotFiniteError if math.isnan(largest) else ValueError
         raise refusal(
-            f"log_mask of {type(law).__name__} must be log m <= 0 for every memory, got {float(largest):g}"
+            f"log_mask of {type(law).__name__} must be log m <= 0 for every memory, got {largest:g}"
         )
 
 

@@ -121,8 +121,8 @@ class ExpireSpan(Law):
         return self.ramp - 1 + notes[..., 0].detach().ceil().long()
 
     def full_ages(self, notes: Tensor) -> Tensor:
-        """Return the last age before the ramp, ⌈e⌉ − 1: at the age e itself, where m = 1, it begins."""
-        return ages_before_ramp(notes[..., 0].detach(), self.ramp)
+        """Return an age before the ramp, ⌈e⌉ − 2: at the age e itself, where m = 1, it has begun."""
+        return ages_before_ramp(notes[..., 0].detach())
 
     def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
         """Return α/R Σ (e_i − s) over the queries for which a memory is on its ramp."""

@@ -198,10 +198,15 @@ def alive_columns(alive: Tensor) -> Tensor | None:
     """
     if not alive.numel():
         return None
-    spare = alive.shape[1] - int(alive.sum(1).max())
-    if not spare and not (alive[:, :-1] & ~alive[:, 1:]).any():
+    fullest = int(alive.sum(1).max())
+    if fullest == alive.shape[1] and not (alive[:, :-1] & ~alive[:, 1:]).any():
         return None
-    return alive.to(torch.uint8).argsort(stable=True, dim=1)[:, spare:]
+    return last_columns(alive, fullest)
+
+
+def last_columns(alive: Tensor, count: int) -> Tensor:
+    """Return so many columns of each row, ``(batch, count)``: the living in their order, after dead ones."""
+    return alive.to(torch.uint8).argsort(stable=True, dim=1)[:, alive.shape[1] - count :]
 
 
 def columns_of(part: Tensor, columns: Tensor) -> Tensor:

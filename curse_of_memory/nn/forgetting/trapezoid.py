@@ -42,6 +42,9 @@ def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tenso
 
     Notes
     -----
+    A memory is on its ramp at R + 1 queries in a row at most. At these m is computed; log m is zero before
+    them, and −inf after them.
+
     m is computed as (e − (s − R))/R, and zero for s >= e + R alone, also in floats (see
     :func:`curse_of_memory.theory.expiry.mask`). Its derivative by e is 1/R on the ramp and nothing elsewhere.
 
@@ -49,31 +52,37 @@ def log_trapezoid(ages: Tensor, spans: Tensor, ramp: int, queries: int) -> Tenso
     that number, since the derivative of log m has the factor 1/m, which would be infinite. Answers differ by
     less than can be seen, unless all memories of a query are that small: these count alike.
     """
-    j = torch.arange(queries, device=ages.device, dtype=spans.dtype)
-    past_ramp = (ages - ramp).to(spans.dtype)[:, None, None, :] + j[:, None]
-    left = spans[:, :, None, :] - past_ramp
+    few = min(ramp + 1, queries)
+    j = torch.arange(queries, device=ages.device)[:, None]
+    ages, near, first = ages[:, None, None], j[:few], None
+    if few < queries:
+        first = (ages_before_ramp(spans.detach())[:, :, None] + 1 - ages).clamp(0, queries - few)
+        near = first + near
+    left = spans[:, :, None] - (ages + (near - ramp)).to(spans.dtype)
     # a part of R of the smallest numbers is zero, without a logarithm; and 1/m must be a number
     m = (left / ramp).clamp(torch.finfo(left.dtype).tiny, 1)
-    return torch.where(left <= 0, -torch.inf, m.log())
+    on_ramp = torch.where(left <= 0, -torch.inf, m.log())
+    if first is None:
+        return on_ramp
+    # 1 − 1/1 = 0 before these queries, and 1 − 1/0 = −∞ after them, in a third of the time of torch.where
+    counts = ((first + 1).to(left.dtype) - j.to(left.dtype)).clamp(0, 1)
+    return (1 - counts.reciprocal()).scatter(2, near, on_ramp)
 
 
-def ages_before_ramp(spans: Tensor, ramp: int) -> Tensor:
-    """Return the last whole age at which m = 1 and learns nothing: ⌈e⌉ − 1, at times one less.
+def ages_before_ramp(spans: Tensor) -> Tensor:
+    """Return the whole age ⌈e⌉ − 2, up to which m = 1 and learns nothing.
 
     Parameters
     ----------
     spans : Tensor
         e >= 0, in steps.
-    ramp : int
-        R >= 1, in steps.
 
     Notes
     -----
-    At the age e itself, where m = 1, the ramp begins. So it does, for :func:`log_trapezoid`, at the age of
-    which a span is a rounding above: 1 + 2⁻⁵² counts as 1 where R >= 2.
+    At the age e itself, where m = 1, the ramp begins. So it does, for :func:`log_trapezoid`, at the age
+    ⌈e⌉ − 1 where a span is a rounding above it: with 1 + 2⁻⁵² that is 1 where R >= 2.
     """
-    full = spans.ceil() - 1
-    return (full - ((spans - (full - ramp)) / ramp <= 1).to(full.dtype)).long()
+    return spans.ceil().long() - 2
 
 
 def ramp_charge(ages: Tensor, spans: Tensor, ramp: int, queries: int, first_age: int) -> Tensor:

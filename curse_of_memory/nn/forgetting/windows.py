@@ -169,8 +169,8 @@ class AdaptiveSpan(Law):
         return last.expand(notes.shape[:2])
 
     def full_ages(self, notes: Tensor) -> Tensor:
-        """Return the last age before the first ramp of a head, ⌈min_h z_h⌉ − 1."""
-        full = ages_before_ramp(self.span_of_heads.detach().min(), self.ramp)
+        """Return an age before the first ramp of a head, ⌈min_h z_h⌉ − 2."""
+        full = ages_before_ramp(self.span_of_heads.detach().min())
         return full.expand(notes.shape[:2])
 
     def charge(self, ages: Tensor, notes: Tensor, queries: int) -> Tensor | None:
