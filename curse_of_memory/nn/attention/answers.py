@@ -7,6 +7,12 @@ Algorithm.  The law is asked for log m of memories alone that may have m < 1 for
             of ``scaled_dot_product_attention``. Where log m learns, on a CPU, products are written out: torch
             would do that, too, and look for empty rows once more. So they are where torch.func is at work,
             since torch's own ways have no forward derivative.
+
+Others.     FlexAttention of torch with a block mask skips tiles in which all memories are dead. Here the dead
+            have been gathered out before, row by row, and no tile is left to skip. On a CPU it has no
+            backward in torch 2.13, and forwards it is no faster, after a minute of compilation. On a GPU,
+            where log m learns, the gradient to spans would go through a tensor that its score captures: that
+            has not been tried, so ``scaled_dot_product_attention`` is taken everywhere.
 """
 
 import math

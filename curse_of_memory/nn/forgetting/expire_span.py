@@ -11,14 +11,23 @@ Equation.   The state h_i from which a memory is made predicts its span, and wit
             over T steps, a mean over sequences, is added to the loss. Its gradient is that of α/T Σ e_i; its
             value says nothing of memory (:mod:`curse_of_memory.theory.expiry.price`).
 
+Precision.  Weights and states may be in half precision, or autocast at work. Spans are computed in float32
+            all the same, from the states as they are: a logit that is rounded to bfloat16 moves its span by
+            up to 4e-4 L, and whole ages beyond 256 are no numbers of bfloat16. So spans, prices, dates of
+            death and numbers of live memories are those of float32. What is rounded is log m, relatively by
+            2⁻⁹ in bfloat16, when it is added to scores.
+
 Source.     Equations 3 to 7 and appendix A of "Not All Memories are Created Equal" (2105.06548), with ages
             at which memories are charged as in its public code.
 """
 
+import contextlib
 import math
 
+import torch
 from torch import Tensor, nn
 
+from curse_of_memory.nn.building.own_precision import under_autocast
 from curse_of_memory.nn.building.seeding import DRAWN
 from curse_of_memory.nn.forgetting.law import Law
 from curse_of_memory.nn.forgetting.trapezoid import ages_before_ramp, log_trapezoid, ramp_charge, spans_of
@@ -98,10 +107,15 @@ class ExpireSpan(Law):
         nn.init.constant_(self.predictor.bias, -math.log(1 / self.initial_share - 1))
 
     def notes(self, states: Tensor, steps: Tensor) -> Tensor:
-        """Return the spans e_i, ``(batch, memory, 1)``."""
-        if self.pre_divide != 1:
-            states = states / self.pre_divide
-        return spans_of(self.predictor(states), self.max_span, self.ramp)
+        """Return the spans e_i, ``(batch, memory, 1)``, in float32 at least, under autocast, too."""
+        weight, bias, device = self.predictor.weight, self.predictor.bias, states.device.type
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        with torch.autocast(device, enabled=False) if under_autocast(device) else contextlib.nullcontext():
+            states = states.to(dtype)
+            if self.pre_divide != 1:
+                states = states / self.pre_divide
+            logits = nn.functional.linear(states, weight.to(dtype), bias.to(dtype))
+            return spans_of(logits, self.max_span, self.ramp)
 
     def shortened(self, notes: Tensor, share: float | Tensor) -> Tensor:
         """Return spans of at most u · L for the `share` u."""

@@ -1,5 +1,8 @@
 """Dtypes, NaN, transformations of torch, many models at once, and measurements of models that forget."""
 
+import contextlib
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +80,35 @@ def test_long_spans_are_exact_enough_in_short_floats(dtype):
     layer = CausalSelfAttention(4, forgetting=ExpireSpan(100_000, 8, initial_share=0.5), dtype=dtype)
     spans = layer.remember(torch.zeros(1, 3, 4, dtype=dtype)).spans
     assert (spans - 50_000).abs().max() < 1
+
+
+@pytest.mark.parametrize("price", [0.0, 0.1])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_spans_and_dates_are_those_of_float32(dtype, price):
+    """Of the same rounded weights and states: a rounded logit would move spans of this size by steps."""
+    law = ExpireSpan(1000, 16, initial_share=0.4, price=price, pre_divide=2.0)
+    layer = CausalSelfAttention(16, 2, forgetting=law, sees_itself=False, seed=0)
+    draw = torch.Generator().manual_seed(1)
+    torch.nn.init.normal_(layer.get_parameter("forgetting.predictor.weight"), generator=draw)
+    layer = layer.to(dtype)
+    wide = copy.deepcopy(layer).float()
+    x = torch.randn(2, 600, 16, generator=draw).to(dtype)
+    exact = wide.remember(x.float())
+    ways = {
+        "layer": (layer, contextlib.nullcontext()),
+        "autocast": (wide, torch.autocast("cpu", torch.bfloat16)),
+    }
+    for way, (rounded, around) in ways.items():
+        with around:
+            known = rounded.remember(x.to(rounded.project.weight.dtype))
+            _, live, total, _ = chunked(rounded, x.to(rounded.project.weight.dtype), [250, 350])
+        assert known.spans.dtype == torch.float32, way
+        torch.testing.assert_close(known.spans, exact.spans, rtol=1e-6, atol=0, msg=way)
+        assert torch.equal(known.live, exact.live), way
+        assert torch.equal(live, exact.live), way
+        for found in (known.price, total / x.shape[1]):
+            torch.testing.assert_close(found.float(), exact.price, rtol=1e-4, atol=0, msg=way)
+        assert (known.y - exact.y).abs().max() < 10 * torch.finfo(torch.bfloat16).eps * exact.y.abs().max()
 
 
 @pytest.mark.parametrize("past", [2**24 + 1, 2**31 + 5, 2**40])
