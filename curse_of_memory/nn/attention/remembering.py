@@ -140,11 +140,9 @@ def remember(attention, x: Tensor, state: KeptStates | KeptKeys | None, reading:
         )
         answers.append(attention.out(y.transpose(1, 2).flatten(2)))
         lives.append(live)
-        own_spans = spans_said(law, own.notes)
-        if own_spans is not None:
+        if (own_spans := spans_said(law, own.notes)) is not None:
             spans.append(own_spans)
-        charge = charge_said(law, memories.ages, used, steps)
-        if charge is not None:
+        if (charge := charge_said(law, memories.ages, used, steps)) is not None:
             charges.append(charge)
         read = read + steps
         memories = memories._replace(ages=memories.ages + steps)
