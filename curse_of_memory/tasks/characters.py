@@ -46,14 +46,16 @@ def without_licence(text: str, name: str = "the text") -> str:
 
     Raises
     ------
-    ValueError
-        If it has not both marks, in this order.
+    ValueError, TypeError
+        If it has not both marks, in this order, or is no text.
 
     Examples
     --------
     >>> without_licence("by\n*** START OF THE EBOOK A ***\n\nOnce.\n\n*** END OF THE EBOOK A ***\nof")
     'Once.'
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a text, got {checks.shown(text)}")
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     start, end = START.search(lines), END.search(lines)
     if start is None or end is None or end.start() < start.end():
@@ -184,9 +186,20 @@ class Characters:
         """Return the numbers of the bytes of a `text`, ``(bytes,)``."""
         if not isinstance(text, str):
             raise TypeError(f"text must be a text, got {checks.shown(text)}")
-        return torch.from_numpy(self._number[np.frombuffer(text.encode(), np.uint8)])
+        try:
+            content = text.encode()
+        except UnicodeEncodeError as error:  # a half of a pair
+            raise ValueError(f"text must be one that UTF-8 can write, got {checks.shown(text)}") from error
+        return torch.from_numpy(self._number[np.frombuffer(content, np.uint8)])
 
     def said(self, tokens: torch.Tensor) -> str:
         """Return the text of numbered characters; what the training part has not is shown as ``?``."""
+        numbers = np.asarray(tokens)
+        if numbers.dtype.kind not in "iu" and numbers.size:
+            raise TypeError(f"tokens must be whole numbers, got {checks.shown(tokens)}")
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < self.vocabulary:
+            raise ValueError(
+                f"tokens must be from 0 to {self.vocabulary - 1}, got {numbers.min()} to {numbers.max()}"
+            )
         known = np.append(self.bytes, np.uint8(ord("?")))
-        return known[np.asarray(tokens)].tobytes().decode("utf-8", errors="replace")
+        return known[numbers.astype(np.int64)].tobytes().decode("utf-8", errors="replace")

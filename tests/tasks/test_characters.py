@@ -145,6 +145,14 @@ BAD = {
     "no characters": (lambda: Characters("enwik8", size=0, data="stand-in"), "size must be"),
     "other data": (lambda: Characters("pg19", data="made"), "data must be one of"),
     "no text": (lambda: Characters("pg19", data="stand-in").encode(b"a"), "text must be a text"),
+    "half a pair": (
+        lambda: Characters("pg19", data="stand-in").encode("\ud800"),
+        "text must be one that UTF-8",
+    ),
+    "no number": (lambda: Characters("pg19", data="stand-in").said([0.5]), "tokens must be whole numbers"),
+    "a label": (lambda: Characters("pg19", data="stand-in").said([-1]), "tokens must be from 0 to"),
+    "a large number": (lambda: Characters("pg19", data="stand-in").said([999]), "tokens must be from 0 to"),
+    "no book": (lambda: without_licence(None), "text must be a text, got None"),
 }
 
 

@@ -21,6 +21,8 @@ from curse_of_memory.tools import checks
 
 __all__ = ["Compressive"]
 
+OLDEST = 2**24  # age: up to it, float32 has every whole number
+
 
 class Compressive(PoolingLaw):
     """Law by which the latest memories count, and before them means of a few in a row.
@@ -37,7 +39,8 @@ class Compressive(PoolingLaw):
     Raises
     ------
     ValueError, TypeError
-        If a number is below one or no whole number.
+        If a number is below one or no whole number, or the oldest age, W + n c, is above 2²⁴, beyond which
+        float32 has not all whole numbers.
 
     Notes
     -----
@@ -61,6 +64,8 @@ class Compressive(PoolingLaw):
         self.window = checks.positive_int("window", window)
         self.rate = checks.positive_int("rate", rate)
         self.compressed = checks.positive_int("compressed", compressed)
+        if (oldest := self.window + self.rate * self.compressed) > OLDEST:
+            raise ValueError(f"window + rate * compressed must be at most 2^24 steps, got {oldest}")
 
     def notes(self, states: Tensor, steps: Tensor) -> Tensor:
         """Return the first and the last age at which each memory counts, ``(batch, memory, 2)``."""

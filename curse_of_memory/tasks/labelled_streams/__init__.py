@@ -1,12 +1,12 @@
-"""Long streams with answers that are asked at some of their steps, and the exact floor of any window.
+"""Long streams with answers that are asked at some of their steps, and the least error of a window.
 
 ========================  ======================================================  ===========================
 task                      what is asked                                           floor of a window
 ========================  ======================================================  ===========================
-:class:`Corridor`         a colour, at the end of a corridor                      closed form
-:class:`Portal`           which exit leads on, in rooms that were seen before     closed form
-:class:`DistantCopy`      symbols, after a long text                              closed form
-:class:`ObjectCollision`  where two colours last met                              of the ages that are drawn
+:class:`Corridor`         a colour, at the end of a corridor                      exact, closed form
+:class:`Portal`           which exit leads on, in rooms that were seen before     exact, closed form
+:class:`DistantCopy`      symbols, after a long text                              exact, closed form
+:class:`ObjectCollision`  where two colours last met                              of drawn ages, no bound
 :class:`Instructions`     who sent a message, in a text world                     none
 :class:`Algorithmic`      the value of a variable that a program prints           none
 ========================  ======================================================  ===========================

@@ -84,7 +84,7 @@ class Algorithmic:
         T = checks.positive_int("steps", steps)
         writer = _Writer(self, drawn_by(seed))
         while len(writer.tokens) < T:
-            writer.program()
+            writer.program(T)
         return cut(T, *map(np.array, (writer.tokens, writer.labels, writer.ages)))
 
 
@@ -100,11 +100,13 @@ class _Writer:
         self.labels: list[int] = []
         self.ages: list[int] = []
 
-    def program(self) -> None:
-        """Write a program."""
+    def program(self, length: int) -> None:
+        """Write a program; no more of it than makes so many tokens in all."""
         for variable in range(self._task.variables):
             self._assign(variable)
         for _ in range(self._task.statements):
+            if len(self.tokens) >= length:
+                return
             kind = self._draw(5)
             variable = self._draw(self._task.variables)
             if kind == 0:

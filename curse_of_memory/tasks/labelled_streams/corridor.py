@@ -12,6 +12,7 @@ from curse_of_memory.tasks.labelled_streams.stream import (
     NOT_ASKED,
     AgeLaw,
     LabelledStream,
+    checked_count,
     checked_lengths,
     cut,
     uniform,
@@ -57,8 +58,8 @@ class Corridor:
 
     def __init__(self, longest: int = 200, *, shortest: int = 3, colours: int = 2, noise: int = 4):
         self.shortest, self.longest = checked_lengths(shortest, longest)
-        self.colours = checks.whole_number("colours", colours, least=2)
-        self.noise = checks.positive_int("noise", noise)
+        self.colours = checked_count("colours", colours, least=2)
+        self.noise = checked_count("noise", noise)
         self.door = self.colours + self.noise
         self.vocabulary = self.door + 1
 

@@ -12,6 +12,7 @@ from curse_of_memory.tasks.labelled_streams.stream import (
     NOT_ASKED,
     AgeLaw,
     LabelledStream,
+    checked_count,
     checked_lengths,
     cut,
     uniform,
@@ -59,9 +60,9 @@ class DistantCopy:
         self, longest: int = 200, *, shortest: int = 5, length: int = 5, symbols: int = 4, noise: int = 4
     ):
         self.shortest, self.longest = checked_lengths(shortest, longest)
-        self.length = checks.positive_int("length", length)
-        self.symbols = checks.whole_number("symbols", symbols, least=2)
-        self.noise = checks.positive_int("noise", noise)
+        self.length = checked_count("length", length)
+        self.symbols = checked_count("symbols", symbols, least=2)
+        self.noise = checked_count("noise", noise)
         self.question = self.symbols + self.noise
         self.vocabulary = self.question + 1
 

@@ -38,7 +38,7 @@ class Instructions:
     Parameters
     ----------
     rooms, agents : int, optional
-        How many of the world; all unless given. Rooms are those nearest to the first one.
+        How many of the world, at least two and three; all unless given. Rooms are those nearest to the first.
     descriptions : bool
         Whether a room is described when it is entered, or only named.
     data : {'real', 'stand-in', 'auto'}
@@ -75,7 +75,7 @@ class Instructions:
         source = LIGHT.source(data)
         self.stand_in = LIGHT.note(source)
         world = LIGHT.content("world", source)
-        rooms = len(world.rooms) if rooms is None else checks.positive_int("rooms", rooms)
+        rooms = len(world.rooms) if rooms is None else checks.whole_number("rooms", rooms, least=2)
         agents = len(world.agents) if agents is None else checks.whole_number("agents", agents, least=3)
         self.world = part_of(world, rooms, agents)
         self.descriptions = checks.flag("descriptions", descriptions)

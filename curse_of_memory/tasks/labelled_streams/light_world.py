@@ -12,6 +12,7 @@ import numpy as np
 
 from curse_of_memory.tasks.data_files import FILES, fetch
 from curse_of_memory.tasks.data_sets import DataSet
+from curse_of_memory.tools import checks
 
 __all__ = ["LIGHT", "World", "part_of", "words_of"]
 
@@ -61,7 +62,9 @@ class World:
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """Return the words and marks of a text, in lower case."""
+    """Return the words and marks of a `text`, in lower case; anything else is refused by a TypeError."""
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a text, got {checks.shown(text)}")
     return tuple(re.findall(r"[a-z0-9'-]+|[^\sa-z0-9'-]", text.lower()))
 
 
@@ -125,9 +128,13 @@ def part_of(world: World, rooms: int, agents: int) -> World:
 
     Raises
     ------
-    ValueError
-        If the world has not so many.
+    ValueError, TypeError
+        If the world has not so many, it is none, or a number is below that or no whole number.
     """
+    if not isinstance(world, World):
+        raise TypeError(f"world must be a World, got {checks.shown(world)}")
+    checks.positive_int("rooms", rooms)
+    checks.whole_number("agents", agents, least=2)
     for name, count, most in (("rooms", rooms, len(world.rooms)), ("agents", agents, len(world.agents))):
         if count > most:
             raise ValueError(f"{name} must be at most {most}, all of this world, got {count}")

@@ -20,6 +20,7 @@ from curse_of_memory.tasks.labelled_streams.stream import (
     NOT_ASKED,
     AgeLaw,
     LabelledStream,
+    checked_count,
     checked_lengths,
     cut,
     uniform,
@@ -67,9 +68,9 @@ class Portal:
     """
 
     def __init__(self, rooms: int = 3, *, longest: int = 10, shortest: int = 5, noise: int = 4):
-        self.rooms = checks.positive_int("rooms", rooms)
+        self.rooms = checked_count("rooms", rooms)
         self.shortest, self.longest = checked_lengths(shortest, longest)
-        self.noise = checks.positive_int("noise", noise)
+        self.noise = checked_count("noise", noise)
         self.goal = self.rooms
         self.exits = self.rooms + 1, self.rooms + 2
         self.vocabulary = self.rooms + 3 + self.noise
@@ -109,10 +110,9 @@ class Portal:
             right = generator.integers(0, 2, self.rooms)
             left_at = [-1] * self.rooms  # step of the exit that was last taken from each room
             room = 0
-            while room < self.rooms:
-                now = len(inputs)
+            while room < self.rooms and (now := len(inputs)) < T:
                 known = left_at[room] >= 0
-                if known and now < T:
+                if known:
                     labels[now], ages[now] = right[room], now - left_at[room]
                 way = int(right[room]) if known else int(generator.integers(0, 2))
                 passage = int(generator.integers(self.shortest, self.longest + 1))

@@ -1,4 +1,4 @@
-"""A long stream of inputs, answers that are asked at some of its steps, and the exact floor of any window.
+"""A long stream of inputs, answers that are asked at some of its steps, and the least error of a window.
 
 Floor.      Where the answer to a question depends on one earlier input, of the age s = t − i, and on nothing
             else, whoever sees the last D steps only has at best the error
@@ -18,10 +18,20 @@ from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["NOT_ASKED", "AgeLaw", "LabelledStream", "checked_lengths", "cut", "law_of_ages", "uniform"]
+__all__ = [
+    "NOT_ASKED",
+    "AgeLaw",
+    "LabelledStream",
+    "checked_count",
+    "checked_lengths",
+    "cut",
+    "law_of_ages",
+    "uniform",
+]
 
 NOT_ASKED = -100
 """Label of a step at which nothing is asked: what torch's cross-entropy ignores."""
+MOST = 2**24  # steps of an episode, or kinds of tokens: laws of ages and vocabularies are held in full
 
 
 class LabelledStream(NamedTuple):
@@ -120,20 +130,29 @@ def law_of_ages(ages: ArrayLike | Tensor, guessing: float) -> AgeLaw:
 
     Raises
     ------
-    ValueError
-        If nothing was asked.
+    ValueError, TypeError
+        If nothing was asked, or ages are no whole numbers.
     """
     s = np.asarray(ages)
+    if s.size and s.dtype.kind not in "iu":
+        raise TypeError(f"ages must be whole numbers, got {type(ages).__name__} of {s.dtype}")
     s = s[s >= 0]
     if not s.size:
         raise ValueError("ages must be asked at one step at least, got none")
     return AgeLaw(np.bincount(s) / s.size, guessing)
 
 
+def checked_count(name: str, value: int, least: int = 1) -> int:
+    """Return a number of steps in an episode, or of kinds of tokens: from `least` to 2²⁴."""
+    count = checks.whole_number(name, value, least=least)
+    if count > MOST:
+        raise ValueError(f"{name} must be at most 2^24, got {checks.shown(value)}")
+    return count
+
+
 def checked_lengths(shortest: int, longest: int) -> tuple[int, int]:
     """Return the lengths between which those of a task are drawn, refused unless they are in this order."""
-    last = checks.positive_int("longest", longest)
-    first = checks.positive_int("shortest", shortest)
+    last, first = checked_count("longest", longest), checked_count("shortest", shortest)
     if first > last:
         raise ValueError(f"shortest must be at most longest = {longest}, got {shortest}")
     return first, last

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
-from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Law, Window, ages_at_queries
+from curse_of_memory.nn.forgetting import (
+    AdaptiveSpan,
+    Compressive,
+    ExpireSpan,
+    ForgetGate,
+    Law,
+    Window,
+    ages_at_queries,
+)
 
 SPANS = pytest.mark.parametrize("law", [ExpireSpan, AdaptiveSpan])
 
@@ -48,6 +56,12 @@ def test_spans_shorter_than_a_block_are_refused_where_the_block_is_known(law):
     model = CausalTransformer(4, 2, forgetting=[Window(3), law(20, 4)], positions="block")
     assert [part.attention.block for part in model.blocks] == [20, 20]
     assert model.places_back.weight.shape == (4, 20)
+
+
+def test_means_reach_back_no_farther_than_ages_are_told_apart():
+    with pytest.raises(ValueError, match=r"window \+ rate \* compressed must be at most 2\^24 steps, got"):
+        Compressive(8, 2**12, 2**12)
+    assert Compressive(2**8, 2**10, 2**10).window == 2**8
 
 
 class Endless(Law):

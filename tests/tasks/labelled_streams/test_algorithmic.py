@@ -52,6 +52,8 @@ def test_streams_are_seeded():
     task = Algorithmic()
     assert torch.equal(task.stream(300, seed=2).inputs, task.stream(300, seed=2).inputs)
     assert not torch.equal(task.stream(300, seed=2).inputs, task.stream(300, seed=3).inputs)
+    assert torch.equal(task.stream(300, seed=2).labels, task.stream(3000, seed=2).labels[:300])
+    assert Algorithmic(statements=10**12).stream(20, seed=0).inputs.shape == (20,)
     assert repr(eval(repr(task), {"Algorithmic": Algorithmic})) == repr(task)
 
 

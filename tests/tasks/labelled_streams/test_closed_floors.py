@@ -40,6 +40,11 @@ def test_streams_are_seeded_and_of_the_length_asked_for(name):
     assert task.stream(1, seed=0).inputs.shape == (1,)
 
 
+def test_a_short_stream_of_a_long_walk_is_short():
+    assert torch.equal(Portal(3).stream(40, seed=1).labels, Portal(3).stream(400, seed=1).labels[:40])
+    assert Portal(100_000).stream(50, seed=0).inputs.shape == (50,)
+
+
 @pytest.mark.parametrize("name", ["corridor", "corridor of one length", "copy"])
 def test_what_is_asked_is_the_input_of_its_age(name):
     stream = TASKS[name].stream(5000, seed=1)
@@ -136,6 +141,13 @@ BAD = {
     "one colour": (lambda: Corridor(5, colours=1), "colours must be"),
     "no noise": (lambda: Portal(2, noise=0), "noise must be"),
     "no rooms": (lambda: Portal(0), "rooms must be"),
+    "an endless corridor": (lambda: Corridor(2**63 - 1), "longest must be at most 2^24"),
+    "endless kinds of noise": (lambda: DistantCopy(5, noise=10**12), "noise must be at most 2^24"),
+    "an endless copy": (lambda: DistantCopy(5, length=10**12), "length must be at most 2^24"),
+    "endless rooms": (lambda: Portal(10**10), "rooms must be at most 2^24"),
+    "ages that are fractions": (lambda: law_of_ages([1.5], 0.5), "ages must be whole numbers"),
+    "ages that are words": (lambda: law_of_ages("abc", 0.5), "ages must be whole numbers"),
+    "no ages": (lambda: law_of_ages(None, 0.5), "ages must be whole numbers"),
     "a long passage": (lambda: Portal(2, longest=3, shortest=4), "shortest must be at most longest = 3"),
     "a long text": (lambda: DistantCopy(3, shortest=4), "shortest must be at most longest = 3, got 4"),
     "one symbol": (lambda: DistantCopy(3, shortest=1, symbols=1), "symbols must be"),

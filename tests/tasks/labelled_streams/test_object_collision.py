@@ -86,6 +86,33 @@ def test_floors_by_window_are_those_of_the_published_sizes(published, tokens, fl
     assert any(100 * law.floor(tokens * k // 8000) == pytest.approx(floor, abs=0.5) for k in (1000, 1024))
 
 
+def test_a_floor_is_no_bound_for_who_sees_where_particles_were():
+    """A rule that reads nothing but the oldest step in sight is below it."""
+    motion, law = SMALL.happen(200_000, seed=5), SMALL.age_law(200_000, seed=5)
+    quadrants = (2 * motion.cells[:, 0] >= SMALL.grid) @ [2, 1]
+    for D in (16, 64):
+        beyond = np.flatnonzero(motion.ages > D)
+        wrong = (quadrants[beyond - D] != motion.quadrants[beyond]).mean()
+        assert wrong < 0.75 - 3 * 0.43 / np.sqrt(len(beyond) / 10)  # as if ten questions were one
+        assert law.beyond(D) * wrong < law.floor(D)
+
+
+def test_quadrants_of_odd_grids_are_not_guessed_alike():
+    """Of three rows the last is in one half, alone and half as wide: [1.5, 2] of [0, 2]."""
+    task = ObjectCollision(grid=3, colours=1)
+    stream, law = task.stream(8 * 50_000, seed=6), task.age_law(50_000, seed=6)
+    answers = stream.labels[stream.asked]
+    always_first = (answers != 0).double().mean().item()
+    assert always_first < 0.6  # (3/4)² of the box is the first quadrant
+    assert law.floor(0) < law.guessing == pytest.approx(always_first, abs=1e-12)
+    assert SMALL.age_law(1000).guessing == 0.75
+
+
+def test_many_colours_cost_no_more():
+    motion = ObjectCollision(grid=2, colours=2**24).happen(300, seed=0)
+    assert (motion.ages >= 0).any()
+
+
 def test_tokens_are_those_of_the_public_code():
     task = ObjectCollision()
     motion, stream = task.happen(600, seed=3), task.stream(4800, seed=3)
@@ -135,6 +162,9 @@ BAD = {
     "a grid of one": (lambda: ObjectCollision(1), "grid must be"),
     "no colours": (lambda: ObjectCollision(colours=0), "colours must be"),
     "no speed": (lambda: ObjectCollision(speed=0.0), "speed must be"),
+    "a speed that leaves the box": (lambda: ObjectCollision(speed=17), "speed must be at most grid = 16"),
+    "too many colours": (lambda: ObjectCollision(colours=2**25), "colours must be at most 2^24"),
+    "an endless grid": (lambda: ObjectCollision(10**15), "grid must be at most 2^24"),
     "a large chance": (lambda: ObjectCollision(new_colour=1.1), "new_colour must be from 0 to 1, got 1.1"),
     "a negative share": (lambda: ObjectCollision(easy=-0.1), "easy must be from 0 to 1, got -0.1"),
     "another form": (lambda: ObjectCollision(form="words"), "form must be one of"),
