@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import nn
 
 from curse_of_memory.nn import CausalTransformer
@@ -17,14 +18,27 @@ from curse_of_memory.nn.forgetting import (
     Sinks,
     Window,
 )
-from curse_of_memory.tasks.labelled_streams import LabelledStream
+from curse_of_memory.tasks.labelled_streams import NOT_ASKED, LabelledStream
 from curse_of_memory.training import StreamEvaluation, evaluate_stream, fit_stream
 
-__all__ = ["AMOUNTS", "LAWS", "SINKS", "Sizes", "StreamTask", "network", "other_laws", "trained"]
+__all__ = [
+    "AMOUNTS",
+    "LAWS",
+    "SINKS",
+    "Sizes",
+    "StreamTask",
+    "in_rows",
+    "network",
+    "other_laws",
+    "trained",
+    "trained_with_looks",
+]
 
 SINKS = 4  # first memories that are kept with a window
 THRESHOLD = 1e-4  # weight below which memories of forget gates are dead
 TEST = 2  # entry of the seed of the test stream, beside those of training and validation
+ROWS = 32  # of streams that are tried
+FAR = 0.99  # share of the questions whose answers lie in the steps before a row, if not in it
 
 
 class StreamTask(Protocol):
@@ -110,9 +124,11 @@ def other_laws(price: float, windows: Sequence[int]) -> dict[str, list[float]]:
     """Return the number of each law to compare with, but windows: one for each.
 
     Adaptive spans have ten times the `price` of Expire-Span; sinks, and compressive memory, as many memories
-    as the middle one of the `windows`.
+    as the middle one of the `windows`, which has to be above the number of sinks.
     """
     middle = windows[(len(windows) - 1) // 2]
+    if middle <= SINKS:
+        raise ValueError(f"windows must have a middle one above {SINKS}, the number of sinks, got {middle}")
     return {
         "adaptive span": [10 * price],
         "sinks": [middle],
@@ -168,6 +184,41 @@ def network(
     )
 
 
+def _drawn(task: StreamTask, steps: int, seed: tuple[int, ...], given: str) -> LabelledStream:
+    """Return a stream in which something is asked; the arguments `given` have said how long it is."""
+    stream = task.stream(steps, seed=seed)
+    if not bool(stream.asked.any()):
+        raise ValueError(f"{given} must be enough for a question, got {steps} steps")
+    return stream
+
+
+def in_rows(task: StreamTask, steps: int, rows: int, seed: tuple[int, ...]) -> LabelledStream:
+    """Return a stream cut into rows, each after the steps before it, in which nothing is asked.
+
+    Who reads rows side by side, each from a state at rest, cannot know what is asked near the beginning of
+    one, for its answer is in the row before. Here every row has as many steps before it as 99 % of the ages
+    do not exceed. The questions are those of the whole stream, none lost and none asked twice.
+
+    Parameters
+    ----------
+    task : StreamTask
+    steps : int
+        In which something may be asked; each row has as many, rounded up.
+    rows : int
+        How many rows there are, one after the other in what is returned.
+    seed : tuple of int
+        Names the draw.
+    """
+    first = _drawn(task, steps, seed, "tried_steps")
+    before = math.ceil(float(first.ages[first.asked].double().quantile(FAR)))
+    length = -(-steps // rows)
+    whole = task.stream(before + rows * length, seed=seed)
+    places = length * torch.arange(rows)[:, None] + torch.arange(before + length)
+    inputs, labels, ages = (part[places] for part in whole)
+    labels[:, :before], ages[:, :before] = NOT_ASKED, -1
+    return LabelledStream(*(part.flatten(0, 1) for part in (inputs, labels, ages)))
+
+
 def trained(
     model: nn.Module, task: StreamTask, sizes: Sizes, seed: int, device: str = "auto"
 ) -> StreamEvaluation:
@@ -175,9 +226,17 @@ def trained(
 
     The weights are those of the best accuracy on a third stream, which is looked at twelve times.
     """
-    learnt = task.stream(sizes.steps * sizes.rows * sizes.block + 1, seed=(seed, 0))
-    seen, test = (task.stream(sizes.tried, seed=(seed, part)) for part in (1, TEST))
-    fit_stream(
+    return trained_with_looks(model, task, sizes, seed, device)[0]
+
+
+def trained_with_looks(
+    model: nn.Module, task: StreamTask, sizes: Sizes, seed: int, device: str = "auto"
+) -> tuple[StreamEvaluation, bool]:
+    """Return what :func:`trained` does, and whether the last look at the third stream was the best one."""
+    updates = sizes.steps * sizes.rows * sizes.block + 1
+    learnt = _drawn(task, updates, (seed, 0), "updates, batch_size and block")
+    seen, test = (in_rows(task, sizes.tried, ROWS, (seed, part)) for part in (1, TEST))
+    looks = fit_stream(
         model,
         learnt.inputs,
         seen.inputs,
@@ -188,9 +247,10 @@ def trained(
         chunk=sizes.block,
         learning_rate=sizes.learning_rate,
         validate_every=max(1, sizes.steps // 12),
-        validation_rows=32,
+        validation_rows=ROWS,
         metric="accuracy",
         seed=seed,
         device=device,
-    )
-    return evaluate_stream(model, test.inputs, labels=test.labels, rows=32, chunk=128, device=device)
+    ).history.validation_accuracy
+    said = evaluate_stream(model, test.inputs, labels=test.labels, rows=ROWS, chunk=128, device=device)
+    return said, bool(looks.iloc[-1] > looks.iloc[:-1].max())

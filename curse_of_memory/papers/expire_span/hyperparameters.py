@@ -19,7 +19,7 @@ from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data
 from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
-from curse_of_memory.tools import checks
+from curse_of_memory.tools import checks, devices
 from curse_of_memory.training import fit_stream
 
 __all__ = ["closed_form", "counted", "data", "ours", "plot"]
@@ -52,6 +52,7 @@ def data(*, seed: int = 0, device: str = "auto") -> Findings:
     (Nothing here is random.)
     """
     checks.seed("seed", seed)
+    devices.resolve_device(device)
     published = reference("expire_span/settings")
     published["counted"] = [counted(row) / 1e6 for _, row in published.iterrows()]
     published["closed"] = [closed_form(row) / 1e6 for _, row in published.iterrows()]

@@ -70,6 +70,7 @@ def data(
     span, live`` in *memories*, and ``panel, span, age, unshortened, exact, measured`` in *masks*, where
     `measured` is a mean over `draws` passes of a layer at some ages.
     """
+    several = checks.several("shares", shares, _share)
     source = PG19.source(data)
     sizes = Sizes(
         layers,
@@ -91,7 +92,7 @@ def data(
     count = checks.positive_int("seeds", seeds)
     wanted = product_of(shortened=list(RULES), seed=range(seed, seed + count))
     trained = run_grid(_run, wanted, common)
-    masks = _masks(shares, sizes, draws, seed, device)
+    masks = _masks(several, sizes, draws, seed, device)
     passes = updates * batch_size * block / len(learnt)
     table = pd.concat([trained, masks], ignore_index=True)
     found = _findings(table, passes)
@@ -193,11 +194,17 @@ def mean_masks(
     return total.cpu().numpy() / draws
 
 
+def _share(name: str, share: float) -> float:
+    if (number := checks.positive(name, share)) >= 1:
+        raise ValueError(f"{name} must be below 1, as no span is L, got {share!r}")
+    return number
+
+
 def _masks(shares: Sequence[float], sizes: Sizes, draws: int, seed: int, device: str) -> pd.DataFrame:
     L, R = sizes.max_span, sizes.ramp
     ages = np.arange(L + R + 1)
     marked = np.unique(np.linspace(1, L + R, MARKS).astype(np.int64))
-    spans = np.array(checks.several("shares", shares, checks.positive)) * L
+    spans = np.array(shares) * L
     checks.positive_int("draws", draws)
     seen = mean_masks(
         np.repeat(spans, len(marked)),

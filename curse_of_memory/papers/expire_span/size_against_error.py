@@ -46,21 +46,23 @@ class _Task(StreamTask, Protocol):
 
 
 def _made(name: str) -> tuple[_Task, int]:
-    """Return a task, and the distance that it is called by: what is asked was seen so many steps ago at most.
+    """Return a task, and the number that it is called by: of a portal its largest age, else all between.
 
     >>> task, longest = _made("portal 44")
     >>> task.age_law.quantile(1.0), longest
     (44, 44)
     """
     kind, _, steps = name.partition(" ")
-    if not steps.isdecimal() or int(steps) < 10:
+    if not (steps.isascii() and steps.isdecimal()) or int(steps) < 10:
         raise ValueError(f"tasks must be such as 'corridor 200', at least 10 steps, got {checks.shown(name)}")
     longest = int(steps)
     if checks.one_of("tasks", kind, CLASSES) == "corridor":
         return Corridor(longest), longest
     if kind == "copy":
         return DistantCopy(longest, length=3), longest
-    passage = (longest - 5) // 3  # three of them, and five tokens of rooms and exits
+    passage, rest = divmod(longest - 5, 3)  # three of them, and five tokens of rooms and exits
+    if rest:
+        raise ValueError(f"tasks must be portals of 5 + 3 n steps, such as 'portal 44', got {name!r}")
     return Portal(3, longest=passage, shortest=max(1, passage // 2)), longest
 
 
@@ -89,8 +91,9 @@ def data(
 ) -> Findings:
     """Train transformers with each law of forgetting on streams that ask for what was seen long ago.
 
-    Each of the `tasks` is a corridor, a portal or a copy, with the largest distance in steps. The limit of
-    spans is a quarter more. Transformers have two layers, for portals three. Memories are made fewer by a
+    Each of the `tasks` is a corridor, a portal or a copy, with the largest distance in steps: those between a
+    colour or text and its question, and of a portal the largest age, 5 + 3 n. The limit of spans is a quarter
+    more. Transformers have two layers, for portals three. Memories are made fewer by a
     `price` of Expire-Span, and by the window itself: `window_shares` of the one that sees everything.
     `others` are adaptive spans at ten times that price; as many memories as the middle window has, with four
     sinks, or half of them means that reach as far as the longest span; and forget gates by which a memory is

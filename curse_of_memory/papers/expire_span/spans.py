@@ -60,6 +60,13 @@ def data(
     and layer, with the error of that model.
     """
     checks.positive_int("shown_steps", shown_steps)
+    far = checks.positive_int("longest", longest) + 1
+    if layers * (max_span + ramp - 1) < far:
+        least = -(-far // layers) - ramp + 1
+        raise ValueError(
+            f"max_span must be at least {least}, for {layers} layers to see longest + 1 = {far} steps back, "
+            f"got {max_span}"
+        )
     sizes = Sizes(
         layers,
         width,

@@ -74,3 +74,9 @@ def test_committed_runs_overfit_with_and_without_shortening():
     assert 0 < better.min() <= better.max() < np.min(rises)
     assert (seen[1][:, -1] < seen[0][:, -1]).all()
     assert json.loads(COMMITTED.with_suffix(".json").read_text()).get("stand_in", "") == ""
+
+
+@pytest.mark.parametrize("share", [1.0, 1.5])
+def test_spans_of_the_limit_or_more_are_refused(share):
+    with pytest.raises(ValueError, match=f"shares must be below 1, as no span is L, got {share}"):
+        shortening.data(**small(shares=[share]))

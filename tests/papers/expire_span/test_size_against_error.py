@@ -68,7 +68,9 @@ def test_needed_windows_are_the_least(tiny):
     assert one.needed == needed_window(Portal(3, longest=5, shortest=2).age_law, one.error, 3)
 
 
-@pytest.mark.parametrize("name", ["corridor", "corridor nine", "corridor 9", "maze 20", ""])
+@pytest.mark.parametrize(
+    "name", ["corridor", "corridor nine", "corridor 9", "corridor ١٢", "portal 45", "maze 20", ""]
+)
 def test_other_tasks_are_refused(name):
     with pytest.raises(ValueError, match="tasks must be") as caught:
         tiny_data([name])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from curse_of_memory.papers.expire_span import spans
 from curse_of_memory.report.long_table import rows
@@ -20,6 +21,15 @@ def test_before_training_every_step_has_the_initial_span():
     assert len(means) == 2 * 2 * 3  # seeds, layers and kinds of steps
     assert (found.table.span - 10).abs().max() < 1e-4  # in float32
     assert means.error.between(0, 1).all()
+
+
+def test_a_corridor_beyond_all_layers_is_refused():
+    """Two layers of spans up to L = 40 with R = 4 see 2 · (40 + 3) steps back."""
+    tiny = {"width": 8, "block": 8, "ramp": 4, "updates": 1, "seeds": 1, "layers": 2}
+    with pytest.raises(
+        ValueError, match=r"max_span must be at least 41, .* longest \+ 1 = 87 steps back, got 40"
+    ):
+        spans.data(longest=86, max_span=40, **tiny)
 
 
 def test_committed_colours_live_longer_than_the_corridor():
