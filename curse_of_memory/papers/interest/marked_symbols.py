@@ -176,8 +176,8 @@ def _findings(table: pd.DataFrame, task: MarkedSymbols) -> Findings:
     message = (
         f"Plain errors in nats after {int(table['update'].max())} updates, medians, with p = "
         f"{', '.join(f'{p:g}' for p in powers)}: of the last third of the steps {late}, of the first third "
-        f"{early}, late minus early {tilts}. Guessing has {task.guessing:.2f}; {task.unordered:.2f} has who "
-        "knows which symbols are marked, but not their order."
+        f"{early}, late minus early {tilts}. Guessing has {task.guessing:.2f}, and knowing which symbols are "
+        f"marked, but not their order, {task.unordered:.2f}."
     )
     return Findings(table, message, headline, spread=spreads(by_run))
 
