@@ -221,7 +221,7 @@ def figures(
         return outlook(placement, project.catalogue, figures, force=force, jobs=jobs, limit=limit)
 
     if dry_run:
-        for line in told(looked_ahead(), project.catalogue, project.notebooks, reasons):
+        for line in told(looked_ahead(), project.catalogue, project.notebooks, reasons, longest):
             click.echo(line)
         return
     outcomes = {notebook.name: batch.Outcome(notebook.name, "not run") for notebook in chosen}

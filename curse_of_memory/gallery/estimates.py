@@ -32,7 +32,7 @@ SUMS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Pow: operator.pow,
 }
 OF_LISTS: dict[str, Callable[[Collection], float]] = {"len": len, "sum": sum, "max": max}
-UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "y": 31_557_600}
 DURATION = re.compile(rf"([\d.]+) *({'|'.join(UNITS)})")
 
 
@@ -124,8 +124,8 @@ def in_words(seconds: float | None) -> str:
 
     Examples
     --------
-    >>> in_words(8.2), in_words(95), in_words(5400), in_words(250_000), in_words(None)
-    ('8 s', '1.6 min', '1.5 h', '2.9 d', '?')
+    >>> in_words(8.2), in_words(95), in_words(5400), in_words(250_000), in_words(6.3e9), in_words(None)
+    ('8 s', '1.6 min', '1.5 h', '2.9 d', '200 y', '?')
     """
     if seconds is None:
         return "?"

@@ -95,11 +95,16 @@ def outlook(
 
 
 def told(
-    plan: Outlook, catalogue: Catalogue, notebooks: Mapping[str, Notebook], reasons: Mapping[str, str]
+    plan: Outlook,
+    catalogue: Catalogue,
+    notebooks: Mapping[str, Notebook],
+    reasons: Mapping[str, str],
+    longest: float = math.inf,
 ) -> Iterator[str]:
     """Yield the lines that tell an outlook: time, state and needs of every notebook, and the sum.
 
-    `reasons` say of notebooks, by name, why they cannot be run.
+    `reasons` say of notebooks, by name, why they cannot be run. After `longest` seconds a notebook is ended:
+    one that would take longer where the clock was read needs more time, or another machine.
     """
     needs = {item.notebook: item.needs for item in catalogue.items if item.needs}
     states = dict.fromkeys(plan.seconds, "up to date") | plan.kept
@@ -109,6 +114,8 @@ def told(
         data = notebooks[name].needs_data
         needed = [f"data: {', '.join(data)}"] if data else []
         needed += [need for need in NEEDS if need == needs.get(name) and not (data and need == "data")]
+        if seconds is not None and seconds > longest and name in plan.names:
+            needed.append(f"ended after {in_words(longest)}: --timeout, or a GPU")
         yield f"{name:<{width}}  {in_words(seconds):>8}  {states[name]:<10}  {', '.join(needed)}".rstrip()
     for name, reason in reasons.items():
         yield f"{name:<{width}}  {'?':>8}  {reason}"

@@ -1,4 +1,7 @@
-"""Tasks that models are trained on: each draws seeded batches of inputs and targets."""
+"""Tasks that models are trained on: each draws seeded batches of inputs and targets.
+
+Long streams with answers at some of their steps are in :mod:`.labelled_streams`.
+"""
 
 from curse_of_memory.tasks.adding import Adding
 from curse_of_memory.tasks.attention import AttentionApproximation

@@ -145,6 +145,13 @@ def test_a_dry_run_names_what_a_notebook_needs(timed):
     assert "mnist" in line
 
 
+def test_a_dry_run_says_what_would_be_ended_before_it_is_done(timed):
+    told, _ = plan(timed, "--preset", "paper", NAME, "--timeout", "3min")
+    assert told == {NAME: "3.3 min  to do       ended after 3.0 min: --timeout, or a GPU"}
+    told, _ = plan(timed, "--preset", "paper", NAME, "--timeout", "4min")
+    assert told == {NAME: "3.3 min  to do"}
+
+
 @pytest.mark.slow
 def test_what_ends_later_is_left_out(timed, runs):
     outcome = figures(timed, "--preset", "paper", "--up-to", "2min")

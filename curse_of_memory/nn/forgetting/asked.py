@@ -1,4 +1,4 @@
-"""What a law of forgetting answers to those who ask it, checked: one of your own may be wrong, and unseen.
+"""Checks of what a law of forgetting answers, so that a mistake in one of your own is refused in one line.
 
 A mask of another shape would often broadcast, to another batch or head; one of NaN compares as dead, and one
 above zero weighs memories too much. A last age that is too small, with which answers depend on

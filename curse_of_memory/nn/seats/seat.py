@@ -130,7 +130,7 @@ class Seat:
         return bool(self._hooks)
 
     def remove(self) -> None:
-        """Give the model back as it was before; caches of this seat are worth nothing then.
+        """Give the model back as it was before; caches of this seat cannot be used any more.
 
         Once it is removed nothing is done: another seat may be there.
         """

@@ -10,6 +10,11 @@ task                      what is asked                                         
 :class:`Instructions`     who sent a message, in a text world                     none
 :class:`Algorithmic`      the value of a variable that a program prints           none
 ========================  ======================================================  ===========================
+
+``stream(steps, seed=)`` draws inputs, labels and ages, and a model learns from them by
+``training.fit_stream(model, text, validation, labels=, validation_labels=)``. The least error of whoever
+sees D steps back is ``task.age_law.floor(D)``, where there is a closed form; ``age_law()`` of
+:class:`ObjectCollision` draws, and takes how many steps.
 """
 
 from curse_of_memory.tasks.labelled_streams.algorithmic import Algorithmic

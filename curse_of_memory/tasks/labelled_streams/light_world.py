@@ -38,7 +38,7 @@ FILLER = (
 
 @dataclass(frozen=True)
 class World:
-    """Rooms and agents.
+    """Rooms of a text world with the ways between them, and the agents in them.
 
     Attributes
     ----------

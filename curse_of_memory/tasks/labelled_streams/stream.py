@@ -73,6 +73,11 @@ class AgeLaw:
     ValueError, TypeError
         If chances are negative or have another sum, or an error is out of its range.
 
+    Notes
+    -----
+    N layers with windows of W steps see D = N W steps back: the least window with which they could have an
+    error is ⌈least_reach(error)/N⌉.
+
     Examples
     --------
     >>> law = AgeLaw([0.0, 0.5, 0.25, 0.25], guessing=0.5)

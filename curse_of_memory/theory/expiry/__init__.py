@@ -1,4 +1,21 @@
-"""Theory of memories that expire (Expire-Span, 2105.06548): their life, their number, price and worth."""
+"""Theory of memories that expire (Expire-Span, 2105.06548): their life, their number, price and worth.
+
+=============================================  ===============================================================
+question                                       answer
+=============================================  ===============================================================
+how much a memory counts, and for how long     :func:`mask`, :func:`life`, :func:`ramp_steps`
+how far back a stack of layers knows anything  :func:`reach`, :func:`last_reached`, :func:`span_kernel`
+how many memories are alive                    :func:`live_memories`, :class:`LogitNormalSpans`
+the best span at a price                       :func:`span_loss`, :func:`exponential_span`, :func:`sharp_span`
+what training charges for a span               :func:`charge`, :func:`charge_gradient`
+which span training ends at                    :func:`learnt_span`, :func:`blind_span`, :func:`safe_step`
+what spans save against one window             :func:`kind_spans`, :func:`largest_saving`
+what shortening at random leaves of a span     :func:`shortened_span`, :func:`shortened_mask`
+what it costs to drop memories                 :func:`evict`; bounds: :func:`window_mass` and others
+=============================================  ===============================================================
+
+Spans, ages and ramps are in steps.
+"""
 
 from curse_of_memory.theory.expiry.eviction import (
     EvictionCertificate,

@@ -92,17 +92,17 @@ class LiveMemories:
 
     @property
     def mean(self) -> float:
-        """E N = Σ P_s."""
+        """Mean number of live memories, E N = Σ P_s."""
         return math.fsum(self.chances)
 
     @property
     def variance(self) -> float:
-        """Var N = Σ P_s (1 − P_s), of independent spans."""
+        """Variance of their number, Σ P_s (1 − P_s), for independent spans."""
         return math.fsum(self.chances * (1 - self.chances))
 
     @cached_property
     def law(self) -> np.ndarray:
-        """P(N = n), n = 0, 1, …, shape (ages + 1,), of independent spans.
+        """Chances P(N = n) of n = 0, 1, … live memories, shape (ages + 1,), for independent spans.
 
         Only positive numbers are added and multiplied: each value is good to two roundings an age.
         """

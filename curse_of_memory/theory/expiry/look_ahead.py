@@ -143,7 +143,7 @@ def blind_span(uses: ArrayLike, start: float, ramp: int) -> float:
 
 
 def safe_step(loss: SpanLoss) -> float:
-    """Return η = R²/(2 max_n Σ_{s=n+1}^{n+R} w_s), with which descent ends where the flow does.
+    """Return a step size with which descent ends where the flow does, η = R²/(2 max_n Σ_{s=n+1}^{n+R} w_s).
 
     Steps e ← e − η d(E + αe)/de up to this approach the limit of the flow and never pass it, for any α >= 0;
     below it, not even by rounding.

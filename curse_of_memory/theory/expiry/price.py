@@ -151,7 +151,7 @@ def ramp_factor(x: ArrayLike) -> np.ndarray:
 
 
 def exponential_span(rate: float, alpha: float, *, ramp: float = 0.0, variance: float = 1.0) -> float:
-    """Return e = log(σ² φ(2λR)/α)/(2λ), the best span for ρ = e^{−λs}, not below 0.
+    """Return the best span for ρ = e^{−λs}, e = log(σ² φ(2λR)/α)/(2λ), not below 0.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def sharp_span(
     b: Bias | None = None,
     horizon: float | None = None,
 ) -> float:
-    """Return the e with σ² b(e) ρ(e)² = α, the best span of a sharp mask where b ρ² falls.
+    """Return the best span of a sharp mask where b ρ² falls: the e with σ² b(e) ρ(e)² = α.
 
     Parameters
     ----------

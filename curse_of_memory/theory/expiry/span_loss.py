@@ -52,7 +52,7 @@ class BestSpan(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SpanLoss:
-    """E(e) = Σ_{s>=1} w_s (1 − m(s))², the expected error of a memory of the span e.
+    """The expected error of a memory by its span e, E(e) = Σ_{s>=1} w_s (1 − m(s))².
 
     Attributes
     ----------

@@ -128,7 +128,8 @@ def _tensor(name: str, given: object, what: str) -> Tensor:
         given = given.astype(np.int64) if kind in "iu" else np.ascontiguousarray(given)  # of any byte order
         given = torch.from_numpy(given)
     if not isinstance(given, Tensor):
-        raise TypeError(f"{name} must be a tensor of {what}, got {type(given).__name__}")
+        hint = "; give its inputs, and its labels as labels" if hasattr(given, "labels") else ""
+        raise TypeError(f"{name} must be a tensor of {what}, got {type(given).__name__}{hint}")
     if given.layout != torch.strided or given.is_meta:
         kind = "one without values" if given.is_meta else str(given.layout).removeprefix("torch.")
         raise TypeError(f"{name} must be a tensor of {what} with all its values, got {kind}")

@@ -59,8 +59,10 @@ def check_targets(model: nn.Module, device: torch.device, **streams: Stream) -> 
     for name, stream in streams.items():
         read = stream.targets if stream.labelled else torch.cat([stream.inputs[:1], stream.targets])
         if (last := int(read.max())) >= count:
-            what = f"labels of {name} must be" if stream.labelled else f"{name} must be tokens"
-            raise ValueError(f"{what} from 0 to {count - 1}, as the model has logits, got {last}")
+            most = f"from 0 to {count - 1}, as the model has logits, got {last}"
+            if stream.labelled:
+                raise ValueError(f"labels of {name} must be {most}")
+            raise ValueError(f"{name} must be tokens {most}; or give labels, if the next token is not asked")
 
 
 @torch.no_grad()
