@@ -32,7 +32,7 @@ from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
-from curse_of_memory.training.schedules import checked_schedule, scheduler_of
+from curse_of_memory.training.schedules import checked_schedule, checked_warmup, scheduler_of
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.unread import Unread, piece
 
@@ -55,6 +55,7 @@ def fit(
     batch_size: int = 512,
     learning_rate: float = 0.01,
     schedule: str | Sequence[int] = "plateau",
+    warmup: int = 0,
     weight_decay: float = 0.0,
     clip: float = 0.5,
     validate_every: int | None = None,
@@ -115,6 +116,9 @@ def fit(
         How the learning rate η falls: tenfold whenever the validation loss stands still, see
         `decay_patience`, to η (1 + cos(π k / steps)) / 2 at step k, or not at all; or tenfold after each of
         the epochs in a sequence (steps where there are no `epochs`).
+    warmup : int
+        So many steps over which η first rises in a line; a cosine is then of the steps that are left. Not for
+        the plateau.
     clip : float
         Largest norm of the gradient; `math.inf` clips nothing.
     validate_every, validation_size : int
@@ -248,12 +252,18 @@ def fit(
     if epochs is not None and batches.epoch is not None:
         count = epochs * batches.epoch
         place.check_even("batch_size at the end of an epoch", batches.shortest)
+    warmup = checked_warmup(warmup, falls, count)
     settings["validate_every"] = validate_every or batches.epoch or VALIDATE_EVERY
     model.to(place.device)
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     scheduler = scheduler_of(
-        falls, optimizer, steps=count, epoch=batches.epoch or 1, decay_patience=decay_patience
+        falls,
+        optimizer,
+        steps=count,
+        epoch=batches.epoch or 1,
+        decay_patience=decay_patience,
+        warmup=warmup,
     )
     settings |= {"seed": seed, "learning_rate": learning_rate}
     settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
@@ -262,13 +272,15 @@ def fit(
     rare = {
         "steps": count if falls == "cosine" else None,
         "schedule": None if falls in ("cosine", "plateau") else falls,
+        "warmup": warmup or None,
         "epochs": batches.epoch,
         "metric": None if metric == "loss" else metric if isinstance(metric, str) else identity(metric),
         "evaluation_size": evaluation_size,
     }
     settings |= {name: value for name, value in rare.items() if value is not None}
     decides = {"loss": loss, "task": task, "validation": validation, "output": output, "watch": watch}
-    decides |= {"steps": count, "schedule": falls, "patience": patience, "stop_below": stop_below}
+    decides |= {"steps": count, "schedule": falls, "warmup": warmup, "patience": patience}
+    decides |= {"stop_below": stop_below}
     decides |= {"full_precision": full_precision, "device": place.device, "metric": metric, "test": test}
     file = checkpoint_of(checkpoint, "a fit", settings, [model], decides, place.device, alone=fabric is None)
     every = settings["validate_every"]

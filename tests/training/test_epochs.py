@@ -163,6 +163,28 @@ def test_without_epochs_they_fall_after_given_steps():
     np.testing.assert_allclose(result.history.learning_rate, [0.02, 0.002, 0.002, 2e-4, 2e-4], rtol=1e-12)
 
 
+def test_rates_rise_in_a_line_before_they_fall(tmp_path):
+    """Over six steps of an epoch of five; a run that is killed meanwhile goes on rising."""
+    settings = SETTINGS | {
+        "epochs": 4,
+        "schedule": [2],
+        "learning_rate": 0.06,
+        "warmup": 6,
+        "validate_every": 1,
+    }
+    torch.manual_seed(5)
+    whole = fit(Seen(), DATA, **settings).history
+    rates = [*range(1, 7), 6, 6, 6, 6, *(11 * [0.6])]
+    np.testing.assert_allclose(whole.learning_rate, 0.01 * np.array(rates), rtol=1e-12)
+    torch.manual_seed(5)
+    settings["checkpoint"] = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        fit(Seen(killed_at=4), DATA, **settings)
+    with pytest.raises(ValueError, match=r"belongs to a run with other warmup$"):
+        fit(Seen(), DATA, **settings | {"warmup": 7})
+    pd.testing.assert_frame_equal(fit(Seen(), DATA, **settings).history, whole, check_exact=True)
+
+
 def test_the_steps_of_an_epoch_are_those_of_the_plain_loop():
     """Adam without weight decay or clipping, η ÷ 10 after the first of two epochs."""
     x = torch.randn(23, 6, 1, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
@@ -221,6 +243,8 @@ EMPTY = DataLoader(TensorDataset(*DATA), batch_size=99, drop_last=True)
         ({"validation": EMPTY}, "validation must be a DataLoader with at least one batch"),
         ({"test": TRIPLES}, "test must give pairs of inputs and targets, got list"),
         ({"validation": TRIPLES}, "validation must give pairs of inputs and targets, got list"),
+        ({"warmup": 1}, "warmup must be 0 with the schedule 'plateau'"),
+        ({"epochs": 2, "schedule": "cosine", "warmup": 10}, "warmup must be below steps = 10, got 10"),
         ({"checkpoint_every": 0}, "checkpoint_every must be at least 1"),
         ({"evaluation_size": 0}, "evaluation_size must be at least 1"),
     ],
