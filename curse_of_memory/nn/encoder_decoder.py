@@ -194,9 +194,7 @@ def t5(
     width, heads = checks.positive_int("width", width), checks.positive_int("heads", heads)
     if width % heads:
         raise ValueError(f"heads must divide width, got {heads} heads and a width of {width}")
-    own = Marks(*marks)
-    if not all(isinstance(mark, int) and 0 <= mark < vocabulary for mark in own):
-        raise ValueError(f"marks must be 0 to vocabulary - 1 = {vocabulary - 1}, got {tuple(own)}")
+    own = _checked_marks(marks, vocabulary)
     config = T5Config(
         vocab_size=vocabulary,
         d_model=width,
@@ -216,7 +214,9 @@ def t5(
     return model
 
 
-def load_encoder_decoder(folder: str | Path, vocabulary: int | None = None) -> Any:
+def load_encoder_decoder(
+    folder: str | Path, vocabulary: int | None = None, *, marks: tuple[int, int, int] | None = None
+) -> Any:
     """Return the encoder-decoder of a local folder, as ``save_pretrained`` of transformers writes it.
 
     The readout is the one of its file where that has one of its own: T5 and MT5 of transformers 5 would share
@@ -228,13 +228,16 @@ def load_encoder_decoder(folder: str | Path, vocabulary: int | None = None) -> A
         With ``config.json`` and the weights, such as those of mT5 or T5-PEGASUS.
     vocabulary : int, optional
         Words of the tokenizer: the model must have as many, or up to 255 more that are none.
+    marks : (int, int, int), optional
+        :class:`Marks` of the tokenizer, in place of those of the configuration: ports of T5-PEGASUS may have
+        those of mT5 in it.
 
     Raises
     ------
     FileNotFoundError
         If there is no such folder, or no configuration in it.
     ValueError, TypeError
-        If the model is no encoder-decoder, or its vocabulary is another one.
+        If the model is no encoder-decoder, its vocabulary is another one, or has no such marks.
     ModuleNotFoundError
         If transformers is not installed.
     """
@@ -251,7 +254,19 @@ def load_encoder_decoder(folder: str | Path, vocabulary: int | None = None) -> A
         raise ValueError(
             f"{folder} must have the vocabulary of the tokenizer, {vocabulary} words, got {config.vocab_size}"
         )
-    return AutoModelForSeq2SeqLM.from_pretrained(path, config=config, local_files_only=True)
+    own = None if marks is None else _checked_marks(marks, config.vocab_size)
+    model = AutoModelForSeq2SeqLM.from_pretrained(path, config=config, local_files_only=True)
+    if own is not None:
+        for said in (model.config, model.generation_config):  # the second one is what `generate` reads
+            said.pad_token_id, said.eos_token_id, said.decoder_start_token_id = own
+    return model
+
+
+def _checked_marks(marks: tuple[int, int, int], vocabulary: int) -> Marks:
+    own = Marks(*marks)
+    if not all(isinstance(mark, int) and 0 <= mark < vocabulary for mark in own):
+        raise ValueError(f"marks must be 0 to vocabulary - 1 = {vocabulary - 1}, got {tuple(own)}")
+    return own
 
 
 def _decoder_layers(config: Any) -> int:

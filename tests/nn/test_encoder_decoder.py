@@ -121,6 +121,24 @@ def test_a_readout_of_its_own_is_kept(tmp_path):
     torch.testing.assert_close(ours(rows), expected, rtol=0, atol=1e-6)
 
 
+def test_marks_of_a_tokenizer_take_the_place_of_those_of_a_folder(tmp_path):
+    """What is written then starts and ends with them."""
+    t5(12, width=8, layers=1, heads=2, seed=0).save_pretrained(tmp_path)
+    loaded = load_encoder_decoder(tmp_path, marks=(0, 5, 4))
+    layer = EncoderDecoder(loaded, 3)
+    assert layer.marks == (0, 5, 4)
+    assert EncoderDecoder(load_encoder_decoder(tmp_path), 3).marks == (0, 1, 0)
+    rows = torch.tensor([[3, 4, 6, 4]])
+    first = layer.eval()(rows)[0, -1].argmax().item()
+    assert layer.write(rows, longest=1).tolist() == [[first]]
+    with torch.no_grad():
+        loaded.shared.weight[5] = 100 * loaded.shared.weight[first]  # the readout, which is the same: it ends
+    assert layer.write(rows, longest=9).tolist()[0][-1] == 5
+    assert layer.write(rows, longest=9).shape[1] < 9
+    with pytest.raises(ValueError, match=r"marks must be 0 to vocabulary - 1 = 11, got \(0, 1, 12\)"):
+        load_encoder_decoder(tmp_path, marks=(0, 1, 12))
+
+
 def test_a_folder_is_refused_where_it_is_none_or_of_other_words(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model_name must be a local folder with config\.json"):
         load_encoder_decoder("google/mt5-small")
