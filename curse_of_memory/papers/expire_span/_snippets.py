@@ -5,11 +5,12 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from curse_of_memory.tasks import Characters
 from curse_of_memory.tools import checks
 
-__all__ = ["KINDS", "Snippet", "kinds_of", "letters_of", "snippet_of"]
+__all__ = ["KINDS", "Snippet", "kinds_of", "letters_of", "places_of_word", "snippet_of", "tokens_of"]
 
 LEAD = 30  # characters before the name, at most
 KINDS: dict[str, str] = {
@@ -47,6 +48,24 @@ def letters_of(part: Characters) -> str:
     return known[part.tokens.numpy()].tobytes().decode("latin-1")
 
 
+def tokens_of(part: Characters, letters: str) -> torch.Tensor:
+    """Return the numbers of the bytes that :func:`letters_of` has made `letters` of, one for each."""
+    number = np.full(256, part.vocabulary - 1)
+    number[part.bytes] = np.arange(len(part.bytes))
+    return torch.from_numpy(number[np.frombuffer(letters.encode("latin-1"), np.uint8)])
+
+
+def places_of_word(word: str, text: str) -> list[int]:
+    """Return where a word begins in a text that is not a part of a longer one.
+
+    Examples
+    --------
+    >>> places_of_word("Anna", "Anna and Annabel, [[Anna]]")
+    [0, 20]
+    """
+    return [match.start() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", text)]
+
+
 def snippet_of(text: str, name: str, others: tuple[str, ...], before: int, shown: int) -> Snippet:
     """Return the first piece of a text that has a name after a word in small letters, and once more.
 
@@ -64,7 +83,8 @@ def snippet_of(text: str, name: str, others: tuple[str, ...], before: int, shown
     Raises
     ------
     ValueError
-        If another word is not as long as the name, or no name has such a piece.
+        If another word is not as long as the name or not of ASCII letters, the name is no word, or none has
+        such a piece.
 
     Examples
     --------
@@ -72,21 +92,33 @@ def snippet_of(text: str, name: str, others: tuple[str, ...], before: int, shown
     >>> snippet_of(said, "Anna", ("many",), before=0, shown=32).versions
     {'Anna': 'they say that Anna saw what Anna', 'many': 'they say that many saw what many'}
     """
+    if not re.fullmatch(r"\w+", name):
+        raise ValueError(f"name must be one word, got {checks.shown(name)}")
     for other in others:
         if len(other) != len(name):
             raise ValueError(f"others must be as long as name = {name!r}, got {checks.shown(other)}")
+        if not other.isascii():
+            raise ValueError(f"others must be of ASCII letters, one byte each, got {checks.shown(other)}")
     for pattern in (re.escape(name), "[A-Z][a-z]{3,}"):
         for match in re.finditer(rf"(?<=[a-z] )(?:{pattern})(?=[ ,.])", text):
             first = text.rfind(" ", 0, max(0, match.start() - LEAD)) + 1
             piece = text[first : first + shown]
             word = match.group()
+            places = places_of_word(word, piece)
             plain = piece.isascii() and piece.replace("\n", " ").isprintable()
-            if first < before or len(piece) < shown or piece.count(word) < 2 or not plain:
+            if first < before or len(piece) < shown or len(places) < 2 or not plain:
                 continue
             words = others if word == name else _as_long(text, len(word), len(others))
-            versions = {one: piece.replace(word, one) for one in (word, *words)}
+            versions = {one: _exchanged(piece, places, one) for one in (word, *words)}
             return Snippet(text[first - before : first], word, versions)
     raise ValueError(f"test_characters must have a name twice in {shown} characters; read more of the text")
+
+
+def _exchanged(piece: str, places: list[int], word: str) -> str:
+    """Return a piece with a word in these places, as long as what stood there."""
+    for place in places:
+        piece = piece[:place] + word + piece[place + len(word) :]
+    return piece
 
 
 def _as_long(text: str, letters: int, count: int) -> tuple[str, ...]:

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from curse_of_memory.experiments.grid import product_of, run_grid
-from curse_of_memory.papers.expire_span._snippets import KINDS, Snippet, kinds_of, letters_of, snippet_of
+from curse_of_memory.papers.expire_span._snippets import (
+    KINDS,
+    Snippet,
+    kinds_of,
+    letters_of,
+    places_of_word,
+    snippet_of,
+    tokens_of,
+)
 from curse_of_memory.papers.expire_span._text_trainings import (
     EXPIRE_SPAN,
     Texts,
@@ -121,7 +129,7 @@ def _run(
     model = trained_on(texts, law_of(EXPIRE_SPAN, price, sizes), sizes, seed, device)
     tables = []
     for version, piece in snippet.versions.items():
-        tokens = texts.test.encode(snippet.before + piece)
+        tokens = tokens_of(texts.test, snippet.before + piece)
         spans, bits = spans_and_bits(model, tokens)
         with cut_at(model, short):
             cut = spans_and_bits(model, tokens)[1]
@@ -182,10 +190,8 @@ def _mask(snippet: Snippet) -> np.ndarray:
     """Return which characters of the snippet belong to the name."""
     piece = snippet.versions[snippet.name]
     mask = np.full(len(piece), False)
-    first = piece.find(snippet.name)
-    while first >= 0:
+    for first in places_of_word(snippet.name, piece):
         mask[first : first + len(snippet.name)] = True
-        first = piece.find(snippet.name, first + 1)
     return mask
 
 

@@ -1,6 +1,7 @@
 """Spans of a corridor: what is drawn are spans of the model, and committed colours live longest."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -25,7 +26,7 @@ def test_before_training_every_step_has_the_initial_span():
 
 def test_a_corridor_beyond_all_layers_is_refused():
     """Two layers of spans up to L = 40 with R = 4 see 2 · (40 + 3) steps back."""
-    tiny = {"width": 8, "block": 8, "ramp": 4, "updates": 1, "seeds": 1, "layers": 2}
+    tiny: dict[str, Any] = {"width": 8, "block": 8, "ramp": 4, "updates": 1, "seeds": 1, "layers": 2}
     with pytest.raises(
         ValueError, match=r"max_span must be at least 41, .* longest \+ 1 = 87 steps back, got 40"
     ):

@@ -2,13 +2,16 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from curse_of_memory.papers.expire_span import spans_over_text
-from curse_of_memory.papers.expire_span._snippets import KINDS, kinds_of, snippet_of
+from curse_of_memory.papers.expire_span._snippets import KINDS, kinds_of, letters_of, snippet_of, tokens_of
 from curse_of_memory.report.long_table import groups, rows
 
 COMMITTED = Path(__file__).parents[3] / "figures" / "expire_span" / "spans_over_text.csv"
@@ -53,12 +56,30 @@ def test_without_the_name_the_first_that_is_there_takes_its_place():
         ({"others": ["country"]}, "others must be as long as name = 'Portugal', got 'country'"),
         ({"test_characters": 60}, "test_characters must have a name twice in 70 characters"),
         ({"price": 0.0}, "price must be positive"),
+        ({"name": "", "others": [""]}, "name must be one word, got ''"),
+        ({"others": ["Żółwiami"]}, "others must be of ASCII letters"),
     ],
 )
 def test_bad_input_is_one_line(options, message):
     with pytest.raises(ValueError, match=message) as caught:
         tiny(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_a_name_in_a_longer_word_stays():
+    said = "and so it was, for all people of Anna saw Annabel, and Anna went away"
+    versions = snippet_of(said, "Anna", ("many",), 0, len(said) - 4)[2]
+    assert versions["many"].split()[-6:] == ["many", "saw", "Annabel,", "and", "many", "went"]
+
+
+def test_letters_are_as_many_as_bytes_and_go_back_to_their_numbers():
+    """Two bytes of é are two letters, and not four bytes when they are numbered again."""
+    part: Any = SimpleNamespace(bytes=np.frombuffer("aé?".encode(), np.uint8), vocabulary=5)
+    part.tokens = torch.tensor([0, 1, 2, 0, 1, 2, 3])
+    letters = letters_of(part)
+    assert letters.encode("latin-1").decode() == "aéaé?"
+    assert torch.equal(tokens_of(part, letters), part.tokens)
+    assert tokens_of(part, "b").tolist() == [4]  # what training has not
 
 
 def test_kinds_are_apart():
