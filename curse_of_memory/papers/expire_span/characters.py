@@ -295,6 +295,6 @@ def _draw_cut(axis: Axes, table: pd.DataFrame, prices: dict[float, plotting.Look
         uncut = rows(whole, value=price).set_index("seed").bits
         plotting.measured(axis, own.limit, own.bits - own.seed.map(uncut), look, ms=6)
     axis.axhline(0, color=plotting.INK, lw=1)
-    axis.set(title="(c) The same, cut afterwards", xlabel="limit of spans at inference")
+    axis.set(title="(c) The same, cut afterwards", xlabel="limit of spans at inference (characters)")
     axis.set_ylabel("bits more than without a cut")
     _log_axis(axis)

@@ -24,7 +24,8 @@ from curse_of_memory.training import fit_stream
 
 __all__ = ["closed_form", "counted", "data", "ours", "plot"]
 
-FIGURES = ("object_collision", "size_against_error", "spans", "shortening")
+FIGURES = ("object_collision", "size_against_error", "spans", "instructions", "shortening", "characters")
+FIGURES += ("spans_over_text",)
 SCALES = {"fast": "seconds", "paper": "full"}
 # what figures call a setting, where it is not its name
 CALLED = {"price": ("price", "prices"), "updates": ("updates", "steps")}
@@ -161,9 +162,15 @@ def ours() -> pd.DataFrame:
         for scale, own in {"fast": fast, "paper": fast | presets.get(figure, {})}.items():
             row: dict[str, Any] = {"experiment": f"{figure} ({SCALES[scale]})", "law": "Expire-Span"}
             row |= {name: _of(own, name) for name in SETTINGS}
-            shorten = "yes, no" if figure == "shortening" else "no"
-            row |= {"feedforward": 2 * own["width"], "norm": "pre", "shorten": shorten, "source": "ours"}
-            row |= {"pre_divide": 1.0, "dropout": 0.0, "clip": trained["clip"].default, "warmup": 0}
+            shorten = "yes, no" if figure == "shortening" else "yes" if own.get("shorten", False) else "no"
+            unset = {"norm": "pre", "pre_divide": 1.0, "dropout": 0.0, "warmup": 0}
+            unset["clip"] = trained["clip"].default
+            row |= {name: own.get(name, value) for name, value in unset.items()}
+            row |= {
+                "feedforward": own.get("feedforward", 2) * own["width"],
+                "shorten": shorten,
+                "source": "ours",
+            }
             table.append(row | {"price": _number(_of(own, "price"))})
     return pd.DataFrame(table)
 
@@ -207,7 +214,7 @@ def plot(data: FigureData) -> Figure:
     """Draw parameters by layers, counted on their closed form, and the lengths of all settings."""
     settings = rows(data.table, panel="settings")
     with plotting.style():
-        figure, (left, right) = plotting.canvas(2, width=12.4, height=5)
+        figure, (left, right) = plotting.canvas(2, width=12.4, height=6)
         _draw_sizes(left, rows(data.table, panel="layers"), settings)
         _draw_lengths(right, settings)
         for axis in (left, right):

@@ -282,7 +282,8 @@ def _draw_means(axis: Axes, means: pd.DataFrame) -> None:
         at = [kinds.index(kind) + shift for kind in own.version]
         plotting.measured(axis, at, own.span, look, ms=6, label=f"layer {layer + 1:.0f}")
     axis.set_xticks(range(len(kinds)), [textwrap.fill(kind, 12) for kind in kinds])
-    axis.set(title="(c) Mean spans by what a character is, each seed", ylabel="span $e$", yscale="log")
+    axis.set(title="(c) Mean spans by what a character is, each seed", yscale="log")
+    axis.set_ylabel("mean span $e$ (characters)")
     _log_ticks(axis.yaxis, (1, 3))
     axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(layers), borderaxespad=0, columnspacing=1)
 

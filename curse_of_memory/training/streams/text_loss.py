@@ -105,7 +105,7 @@ def evaluated_rows(
     carried, sums, means = CarriedState(), [0.0] * len(factors), MemoryMeans()
     lost = 0
     scores: list[float] = []
-    counts: list[int] = []
+    counts: list[float] = []
     for start in range(0, inputs.shape[1], chunk):
         x, y, there = (part[:, start : start + chunk].to(place.device) for part in rows)
         answer = read(x, carried.state(lambda: None))

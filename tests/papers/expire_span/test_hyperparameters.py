@@ -9,17 +9,28 @@ import pytest
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.nn import CausalTransformer
 from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan
+from curse_of_memory.papers.expire_span import (
+    characters,
+    instructions,
+    object_collision,
+    shortening,
+    size_against_error,
+    spans,
+    spans_over_text,
+)
 from curse_of_memory.papers.expire_span import hyperparameters as figure
-from curse_of_memory.papers.expire_span import object_collision, shortening, size_against_error, spans
 from curse_of_memory.report.long_table import rows
 from curse_of_memory.report.reference_numbers import reference
 
 SETTINGS = reference("expire_span/settings").set_index("experiment", drop=False)
 FIGURES = {
+    "characters": characters,
+    "instructions": instructions,
     "object_collision": object_collision,
     "shortening": shortening,
     "size_against_error": size_against_error,
     "spans": spans,
+    "spans_over_text": spans_over_text,
 }
 
 
@@ -82,11 +93,11 @@ def test_ours_are_the_defaults_and_the_presets_of_the_figures(found):
         full = fast | presets[f"expire_span/{name}"]
         for scale, settings in {"seconds": fast, "full": full}.items():
             row = own.loc[f"{name} ({scale})"]
-            for column in ("layers", "width", "heads", "block", "ramp", "max_span", "learning_rate"):
+            for column in ("layers", "width", "heads", "block", "ramp", "max_span", "learning_rate", "clip"):
                 if column in settings:
                     assert row[column] == settings[column], (name, scale, column)
                     compared += 1
-                else:
+                elif column != "clip":
                     assert math.isnan(row[column])
             assert row["updates"] == settings.get("updates", settings.get("steps"))
     assert compared > 40
