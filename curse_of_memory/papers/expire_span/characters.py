@@ -180,6 +180,20 @@ def _cost_of_cut(table: pd.DataFrame) -> tuple[float, float, float]:
     return float(cut.limit.min()), float(more.min()), float(more.max())
 
 
+def _gain_of_windows(trained: pd.DataFrame) -> str:
+    """Return by how much the bits change from the shortest window to the longest, in words."""
+    own = rows(trained, law="window")
+    first, last = own.value.min(), own.value.max()
+    if not first < last:
+        return ""
+    bits = own.pivot(index="seed", columns="value", values="bits")
+    change = bits[last] - bits[first]
+    return (
+        f"From a window of {first:g} to one of {last:g} bits change by {change.min():+.2f} to "
+        f"{change.max():+.2f}. "
+    )
+
+
 def _how(law: str, value: float) -> str:
     """Return the name of a setting."""
     return f"{law}, {AMOUNTS[law]} {value:g}"
@@ -209,9 +223,9 @@ def _findings(table: pd.DataFrame, texts: Texts, sizes: TextSizes) -> Findings:
     ]
     costs = _cost_of_cut(table)
     read = sizes.steps * sizes.rows * sizes.block
-    small = "Gains of long memory are small at this scale. " if sizes.layers < PAPER_LAYERS else ""
     message = (
-        f"Each training reads {spaced(read)} characters. {small}Bits of each seed: {'; '.join(sentences)}. "
+        f"Each training reads {spaced(read)} characters. {_gain_of_windows(trained)}"
+        f"Bits of each seed: {'; '.join(sentences)}. "
         f"Spans of the lowest price, cut at {costs[0]:.0f}, cost {costs[1]:.2f} to {costs[2]:.2f} bits more."
     )
     return Findings(

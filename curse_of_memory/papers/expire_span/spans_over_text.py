@@ -172,8 +172,8 @@ def _findings(table: pd.DataFrame, texts: Texts, snippet: Snippet, sizes: TextSi
     headline |= {label: float(np.median(numbers)) for label, numbers in runs.items()}
     read = spaced(sizes.steps * sizes.rows * sizes.block)
     message = (
-        f"After {read} characters the mean spans of the letters of a word in its place are, over seeds and "
-        f"layers, {', '.join(sentences)}. With spans cut at {short} the snippet costs {more.min():.2f} to "
+        f"After {read} characters the spans of the letters of a word in its place, means of all layers, are "
+        f"by seed {', '.join(sentences)}. With spans cut at {short} the snippet costs {more.min():.2f} to "
         f"{more.max():.2f} bits more per character."
     )
     return Findings(

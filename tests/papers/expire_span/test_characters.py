@@ -203,3 +203,12 @@ def test_committed_trainings_know_more_than_frequencies():
     trained = rows(table, panel="trained").query("law != 'least bits'")
     assert (trained.groupby(["law", "value"]).seed.nunique() >= 3).all()
     assert trained.bits.max() < rows(table, law="least bits", value=0.0).bits.item()
+
+
+def test_what_a_longer_window_changes_is_said_of_every_seed():
+    own = pd.DataFrame(
+        {"law": "window", "value": [8.0, 64.0] * 2, "seed": [0, 0, 1, 1], "bits": [3.0, 2.5, 3.0, 3.25]}
+    )
+    said = characters._gain_of_windows(own)
+    assert said == "From a window of 8 to one of 64 bits change by -0.50 to +0.25. "
+    assert characters._gain_of_windows(rows(own, value=8.0)) == ""
