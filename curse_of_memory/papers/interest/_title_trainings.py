@@ -13,12 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
-from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.nn.encoder_decoder import EncoderDecoder, load_encoder_decoder, t5
 from curse_of_memory.papers.interest._extracts import means
 from curse_of_memory.tasks.summaries import IGNORED, EncodedSummaries
 from curse_of_memory.tasks.vocabularies import Vocabulary
-from curse_of_memory.tools.devices import resolve_device
+from curse_of_memory.tools.devices import resolve_device, torch_draws
 from curse_of_memory.tools.files import checksum
 from curse_of_memory.training import fit
 
@@ -34,7 +33,7 @@ __all__ = [
     "weights_read_off",
 ]
 
-READ = 64  # pairs that are read at a time where nothing is trained
+LOGITS = 2**23  # that are in memory at a time where nothing is trained
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def trained(p: float, seed: int, pairs: Pairs, sizes: Sizes, device: str) -> pd.
     those of the panel *rouge* have ``beams`` and the columns of :func:`means`.
     """
     layer = made(pairs, sizes, seed)
-    with seeded(seed):  # dropout, where weights of a folder have some
+    with torch_draws(seed, resolve_device(device)):  # dropout, where weights of a folder have some
         fit(
             layer,
             pairs.train.batch,
@@ -125,7 +124,7 @@ def trained(p: float, seed: int, pairs: Pairs, sizes: Sizes, device: str) -> pd.
             warmup=sizes.warmup,
             clip=math.inf,  # as in the public code of T5-PEGASUS
             validate_every=sizes.updates // sizes.looks,
-            evaluation_size=READ,
+            evaluation_size=_at_a_time(layer, pairs.train),
             seed=seed,
             device=device,
         )
@@ -146,7 +145,7 @@ def _profile(layer: EncoderDecoder, test: EncodedSummaries, device: str) -> tupl
     plain = TemporallyWeightedCrossEntropy(reduction="none")
     layer.eval()
     total = np.zeros(test.target_length)
-    for inputs, labels in _parts(test, device):
+    for inputs, labels in _parts(layer, test, device):
         total += plain(layer(inputs), labels).double().sum(0).cpu().numpy()
     counts = (test.batch.targets != IGNORED).sum(0).numpy()
     return total / np.maximum(counts, 1), counts
@@ -154,7 +153,7 @@ def _profile(layer: EncoderDecoder, test: EncodedSummaries, device: str) -> tupl
 
 def _written(layer: EncoderDecoder, pairs: Pairs, beams: int, device: str) -> list[str]:
     longest = pairs.test.target_length
-    rows = [row for x, _ in _parts(pairs.test, device) for row in layer.write(x, longest, beams=beams)]
+    rows = [row for x, _ in _parts(layer, pairs.test, device) for row in layer.write(x, longest, beams=beams)]
     return [pairs.vocabulary.decode(row) for row in rows]
 
 
@@ -168,7 +167,7 @@ def weights_read_off(
     """
     layer.to(resolve_device(device)).eval()
     read: dict[float, list[np.ndarray]] = {p: [] for p in powers}
-    for inputs, labels in _parts(pairs, device):
+    for inputs, labels in _parts(layer, pairs, device):
         with torch.no_grad():
             logits: Tensor = layer(inputs).double()
         right = labels.clamp(min=0)[..., None]
@@ -204,7 +203,12 @@ def median_length(titles: Sequence[int]) -> int:
     return sorted(titles)[(len(titles) - 1) // 2]
 
 
-def _parts(pairs: EncodedSummaries, device: str) -> list[tuple[Tensor, Tensor]]:
-    where = resolve_device(device)
-    halves = (some.split(READ) for some in (pairs.batch.inputs, pairs.batch.targets))
+def _parts(layer: EncoderDecoder, pairs: EncodedSummaries, device: str) -> list[tuple[Tensor, Tensor]]:
+    """Return inputs and labels of so many pairs at a time as there is room for the logits of."""
+    where, size = resolve_device(device), _at_a_time(layer, pairs)
+    halves = (some.split(size) for some in (pairs.batch.inputs, pairs.batch.targets))
     return [(x.to(where), y.to(where)) for x, y in zip(*halves, strict=True)]
+
+
+def _at_a_time(layer: EncoderDecoder, pairs: EncodedSummaries) -> int:
+    return max(1, LOGITS // (layer.vocabulary * pairs.target_length))
