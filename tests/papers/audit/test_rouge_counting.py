@@ -9,7 +9,7 @@ from curse_of_memory.tasks import Summaries, available
 
 
 def both(found, quantity):
-    (row,) = (row for _, row in found.printed.iterrows() if quantity in row.number)
+    (row,) = (row for row in found.printed.to_dict("records") if quantity in row["number"])
     return row["every occurrence"], row["each n-gram once"]
 
 
