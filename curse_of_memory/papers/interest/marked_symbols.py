@@ -57,8 +57,6 @@ def data(
     Columns: ``p, seed, update, step, cross_entropy, right``: nats and the share of right answers at each step
     of the target.
     """
-    if not powers:
-        raise ValueError("powers must be one at least, got none")
     looks = checks.positive_int("looks", looks)
     if checks.positive_int("updates", updates) < looks:
         raise ValueError(f"updates must be as many as looks = {looks} at least, got {updates}")

@@ -61,7 +61,7 @@ def test_the_committed_numbers_tilt_with_the_power_by_more_than_their_spread():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"powers": ()}, "powers must be one at least"),
+        ({"powers": ()}, "powers must not be empty"),
         ({"looks": 30}, "updates must be as many as looks = 30 at least, got 20"),
         ({"marked": 2}, "marked must be at least 3"),
         ({"marked": 7}, "marked must be at most length = 6"),
