@@ -110,8 +110,9 @@ class EncoderDecoder(nn.Module):
         """
         source = self._source(x)
         was_training = self.model.training
+        generate: Any = self.model.eval().generate  # torch says of its modules' members that they are tensors
         try:
-            written = self.model.eval().generate(
+            written = generate(
                 source,
                 attention_mask=(source != self.marks.pad).long(),
                 max_new_tokens=checks.positive_int("longest", longest),
@@ -206,8 +207,8 @@ def t5(
         dropout_rate=checks.non_negative("dropout", dropout),
         pad_token_id=own.pad,
         eos_token_id=own.end,
-        decoder_start_token_id=own.start,
     )
+    config.decoder_start_token_id = own.start
     with seeded(seed):
         model = T5ForConditionalGeneration(config)
     place(model, device, dtype)

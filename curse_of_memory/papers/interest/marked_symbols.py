@@ -123,19 +123,16 @@ def _run(
         seed=seed,
         device=device,
     ).history
-    steps = range(1, task.marked + 1)
-    looks = [
-        pd.DataFrame(
-            {
-                "update": int(row["step"]),
-                "step": steps,
-                "cross_entropy": [row[f"error_{t}"] for t in steps],
-                "right": [row[f"right_{t}"] for t in steps],
-            }
-        )
-        for _, row in history.dropna(subset=["error_1"]).iterrows()  # the start has no look
-    ]
-    return pd.concat(looks, ignore_index=True)
+    seen = history.dropna(subset=["error_1"])  # the start has no look
+    steps = np.arange(1, task.marked + 1)
+    return pd.DataFrame(
+        {
+            "update": np.repeat(seen["step"].to_numpy(int), len(steps)),
+            "step": np.tile(steps, len(seen)),
+            "cross_entropy": seen[[f"error_{t}" for t in steps]].to_numpy().ravel(),
+            "right": seen[[f"right_{t}" for t in steps]].to_numpy().ravel(),
+        }
+    )
 
 
 def _thirds(table: pd.DataFrame) -> pd.DataFrame:
@@ -148,8 +145,9 @@ def _thirds(table: pd.DataFrame) -> pd.DataFrame:
 
 def _findings(table: pd.DataFrame, task: MarkedSymbols) -> Findings:
     thirds = _thirds(table)
-    last = thirds.xs(table["update"].max(), level="update")
-    right = rows(table, update=table["update"].max()).groupby(["p", "seed"]).right.mean()
+    end = int(table["update"].to_numpy().max())
+    last = thirds.xs(end, level="update")
+    right = rows(table, update=end).groupby(["p", "seed"]).right.mean()
     by_run: dict[str, np.ndarray] = {}
     headline: dict[str, float | str] = {}
     for p, own in last.groupby("p"):
@@ -172,7 +170,7 @@ def _findings(table: pd.DataFrame, task: MarkedSymbols) -> Findings:
         for label in ("last third", "first third", "late minus early")
     )
     message = (
-        f"Plain errors in nats after {int(table['update'].max())} updates, medians, with p = "
+        f"Plain errors in nats after {end} updates, medians, with p = "
         f"{', '.join(f'{p:g}' for p in powers)}: of the last third of the steps {late}, of the first third "
         f"{early}, late minus early {tilts}. Guessing has {task.guessing:.2f}, and knowing which symbols are "
         f"marked, but not their order, {task.unordered:.2f}."
@@ -190,8 +188,8 @@ def plot(data: FigureData) -> Figure:
     with plotting.style():
         figure, axes = plotting.canvas(3, width=12.5, height=4.4)
         _draw_profile(axes[0], rows(table, update=table["update"].max()), task, looks)
-        _draw_path(axes[1], thirds[LATE] - thirds[EARLY], looks)
-        _draw_path(axes[2], thirds[LATE], looks)
+        _draw_path(axes[1], pd.Series(thirds[LATE] - thirds[EARLY]), looks)
+        _draw_path(axes[2], pd.Series(thirds[LATE]), looks)
         axes[1].axhline(0, color=plotting.INK, lw=1, ls=":")
         axes[2].axhline(task.guessing, color=plotting.INK, lw=1.2)
         axes[2].axhline(task.unordered, color=plotting.INK, lw=1.2, ls="--")
@@ -216,6 +214,6 @@ def _draw_profile(
 
 def _draw_path(axis: Axes, values: pd.Series, looks: dict[float, plotting.Look]) -> None:
     for p, look in looks.items():
-        own = values.xs(p).unstack("update")
+        own = pd.Series(values.xs(p)).unstack("update")
         plotting.over_seeds(axis, own.columns, own, look, ms=6)
     axis.set(xlabel="updates")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from curse_of_memory.papers.interest import marked_symbols
+from curse_of_memory.report.long_table import rows
 
 COMMITTED = Path(__file__).parents[3] / "figures/interest/marked_symbols.csv"
 SMALL = {"length": 6, "marked": 3, "symbols": 4, "width": 16, "heads": 2, "updates": 20, "looks": 2}
@@ -47,11 +48,10 @@ def test_the_picture_names_its_axes(found):
 
 def test_the_committed_numbers_tilt_with_the_power_by_more_than_their_spread():
     table = pd.read_csv(COMMITTED)
-    last = table[table["update"] == table["update"].max()]
-    third = int(table.step.max()) // 3
-    late = last[last.step > table.step.max() - third].groupby(["p", "seed"]).cross_entropy.mean()
-    early = last[last.step <= third].groupby(["p", "seed"]).cross_entropy.mean()
-    tilt = (late - early).unstack("seed")
+    third = int(table.step.to_numpy().max()) // 3
+    last = rows(table, update=int(table["update"].to_numpy().max()))
+    errors = last.pivot(index=["p", "seed"], columns="step", values="cross_entropy")
+    tilt = (errors.iloc[:, -third:].mean(axis=1) - errors.iloc[:, :third].mean(axis=1)).unstack("seed")
     assert tilt.shape[1] >= 3
     for p in (1, 2):
         spread = max(np.ptp(tilt.loc[0]), np.ptp(tilt.loc[p]))
