@@ -33,7 +33,7 @@ def best_window(text: str, title: str, length: int = WINDOW, every: int = EVERY)
 
     Examples
     --------
-    >>> best_window("a study of memory in networks", "memories", 6, every=1)
+    >>> best_window("a study of memory in networks", "memory", 6, every=1)
     'memory'
     """
     checks.positive_int("length", length)
