@@ -163,7 +163,7 @@ def plot(data: FigureData) -> Figure:
         figure, axes = plotting.canvas(2, width=9.0, height=4.2)
         _draw_published(axes[0], rows(data.table, panel="published"), looks)
         _draw_small(axes[1], rows(data.table, panel="small"), looks)
-        plotting.joined_legend(figure, axes, ncols=3)
+        plotting.joined_legend(figure, axes, ncols=2)
     return figure
 
 
