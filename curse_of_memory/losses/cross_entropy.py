@@ -141,12 +141,10 @@ class TemporallyWeightedCrossEntropy(WithForm):
             )  # by itself, to a dtype that is wide enough
             omega = omega.to(device=logits.device, dtype=None if rounds else logits.dtype)
         classes = classes.to(logits.dtype if probable else torch.long)
-        counts = torch.ones(classes.shape[:2], dtype=torch.bool, device=logits.device)
+        counts = self._counting(classes)
         if lengths is not None:
-            counts = steps_below(lengths, *classes.shape[:2]).to(logits.device)
-        if not probable:
-            classes = classes.where(counts, self.ignore_index)
-            counts = classes != self.ignore_index
+            counts = counts & steps_below(lengths, *counts.shape).to(counts.device)
+            classes = classes if probable else classes.where(counts, self.ignore_index)
         w = self.weights_where(counts)
         if self.form == "on_logits":
             logits, w = w.to(logits)[..., None] * logits, counts.to(w)
@@ -158,8 +156,7 @@ class TemporallyWeightedCrossEntropy(WithForm):
         w = w.to(errors)  # whose dtype may be wider under autocast
         if self.reduction != "mean":
             return self._reduce(w * errors)
-        share = w if probable or omega is None else w * omega.to(w)[classes.where(counts, 0)]
-        return (w * errors).sum() / share.sum()
+        return (w * errors).sum() / _shares(w, omega, classes, counts).sum()
 
     def counted(self, classes: Tensor) -> float:
         """Return what the mean over `classes` is divided by, and parts of a set are weighed by.
@@ -169,12 +166,15 @@ class TemporallyWeightedCrossEntropy(WithForm):
         >>> TemporallyWeightedCrossEntropy(power=1).counted(torch.tensor([[0, 1, -100], [1, -100, -100]]))
         3.0
         """
-        probable = classes.is_floating_point()
-        counts = torch.ones_like(classes[..., 0]) > 0 if probable else classes != self.ignore_index
+        counts = self._counting(classes)
         w = counts.to(torch.float64) if self.form == "on_logits" else self.weights_where(counts)
-        if self.class_weight is not None and not probable:
-            w = w * self.class_weight.to(w)[classes.where(counts, 0).long()]
-        return w.sum().item()
+        return _shares(w, self.class_weight, classes, counts).sum().item()
+
+    def _counting(self, classes: Tensor) -> Tensor:
+        """Return which labels are not ignored, ``(batch, time)``; of probabilities all."""
+        if classes.is_floating_point():
+            return torch.ones(classes.shape[:2], dtype=torch.bool, device=classes.device)
+        return classes != self.ignore_index
 
     def extra_repr(self) -> str:
         """Say which weight this is, and what else differs from the plain loss, in ``print(loss)``."""
@@ -184,3 +184,10 @@ class TemporallyWeightedCrossEntropy(WithForm):
         if self.label_smoothing:
             words.append(f"label_smoothing={self.label_smoothing:g}")
         return ", ".join(words)
+
+
+def _shares(w: Tensor, omega: Tensor | None, classes: Tensor, counts: Tensor) -> Tensor:
+    """Return what each step counts in the mean: its weight, times that of its class where it has one."""
+    if omega is None or classes.is_floating_point():
+        return w
+    return w * omega.to(w)[classes.where(counts, 0).long()]

@@ -229,11 +229,11 @@ def _equal(one: Tensor, other: Tensor, dtype: torch.dtype) -> bool:
 
 
 def _time_weights(members: Members, answers: Tensor) -> Tensor:
-    """Return the weight of the error of each model at each time, ``(model, time)``."""
+    """Return the weight of the squared error of each model at each time, ``(model, time)``."""
     rows = answers.new_empty(len(members), answers.shape[2])
     for loss, places in members.by_loss():
-        weights = loss.effective_weights if isinstance(loss, TemporallyWeightedMSE) else loss.weights
-        rows[places] = weights(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        assert isinstance(loss, TemporallyWeightedMSE)  # of classes the weights depend on the labels
+        rows[places] = loss.effective_weights(rows.shape[1], dtype=rows.dtype, device=rows.device)
     return rows
 
 
