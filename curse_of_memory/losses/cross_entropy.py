@@ -12,7 +12,10 @@ from curse_of_memory.losses._weighted import WithForm, check_tensors, steps_belo
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
 
-__all__ = ["TemporallyWeightedCrossEntropy"]
+__all__ = ["IGNORED", "TemporallyWeightedCrossEntropy"]
+
+IGNORED = -100
+"""The label that losses leave out, torch's and ours, unless they say another one."""
 
 
 class TemporallyWeightedCrossEntropy(WithForm):
@@ -86,7 +89,7 @@ class TemporallyWeightedCrossEntropy(WithForm):
         *,
         weight: bias.Bias | Callable[[np.ndarray], np.ndarray] | Tensor | None = None,
         class_weight: Tensor | None = None,
-        ignore_index: int = -100,
+        ignore_index: int = IGNORED,
         label_smoothing: float = 0.0,
         reduction: str = "mean",
         form: str = "error",

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.tasks import made_abstracts
 from curse_of_memory.tasks.data_files import FILES, fetch
 from curse_of_memory.tasks.data_sets import DataSet
@@ -21,14 +22,11 @@ from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tasks.vocabularies.vocabulary import Vocabulary, cut
 from curse_of_memory.tools import checks
 
-__all__ = ["CSL", "IGNORED", "EncodedSummaries", "Summaries"]
+__all__ = ["CSL", "EncodedSummaries", "Summaries"]
 
 PARTS = {"train": "dev", "test": "test"}  # what is read for what
 COLUMNS = {"columns": 3, "abstract_column": 1, "title_column": 2}  # the first one says what to do
 MADE = 1000  # pairs of each part of the stand-in, as of the real one
-
-IGNORED = -100
-"""The label of steps beyond the end of a title, as losses leave it out."""
 
 
 def _read(split: str) -> list[Pair]:
@@ -60,7 +58,7 @@ class EncodedSummaries:
     batch : Batch
         Inputs ``(pair, source_length + target_length)``: the source, filled up with pads, and then what the
         decoder reads: the start mark and all of the target but its last step, filled up with pads. Targets
-        ``(pair, target_length)``: the title, its end mark, and :data:`IGNORED`. All int64.
+        ``(pair, target_length)``: the title, its end mark, and −100, which losses leave out. All int64.
     source_length, target_length : int
         Tokens of the longest, marks among them: the encoder reads the first `source_length` of the inputs.
     cut_sources, cut_targets : int

@@ -11,18 +11,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from curse_of_memory.losses import TemporallyWeightedCrossEntropy
+from curse_of_memory.losses.cross_entropy import IGNORED, TemporallyWeightedCrossEntropy
 from curse_of_memory.tools import checks
 from curse_of_memory.training.demands import real_number
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.unread import Unread, piece
 
-__all__ = ["IGNORED", "METRICS", "Metric", "evaluated", "metric_of"]
+__all__ = ["METRICS", "Metric", "evaluated", "metric_of"]
 
 METRICS = ("loss", "accuracy", "rmse")
 """Names of the metrics by which weights are selected."""
-
-IGNORED = -100  # the label that losses of torch do not count, unless they say another one
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 

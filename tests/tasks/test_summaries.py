@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.measure.rouge import rouge
 from curse_of_memory.tasks import Summaries, available, made_abstracts
 from curse_of_memory.tasks.pair_files import pairs_of
-from curse_of_memory.tasks.summaries import CSL, IGNORED
+from curse_of_memory.tasks.summaries import CSL
 from curse_of_memory.tasks.vocabularies import CharacterVocabulary
 
 needs_csl = pytest.mark.skipif(not available("csl"), reason="CSL is not here")

@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.nn.encoder_decoder import EncoderDecoder, load_encoder_decoder, t5
 from curse_of_memory.papers.interest._extracts import means
-from curse_of_memory.tasks.summaries import IGNORED, EncodedSummaries
+from curse_of_memory.tasks.summaries import EncodedSummaries
 from curse_of_memory.tasks.vocabularies import Vocabulary
 from curse_of_memory.tools.devices import resolve_device, torch_draws
 from curse_of_memory.tools.files import checksum

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.tools import checks
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "uniform",
 ]
 
-NOT_ASKED = -100
+NOT_ASKED = IGNORED
 """Label of a step at which nothing is asked: what torch's cross-entropy ignores."""
 MOST = 2**24  # steps of an episode, or kinds of tokens: laws of ages and vocabularies are held in full
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.measure.answers import sequence_of
 from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.nn.recurrence.compiled.threads import on_cpu
@@ -19,7 +20,6 @@ from curse_of_memory.training.batched.standing import TAKEN
 from curse_of_memory.training.data_sets import copied
 from curse_of_memory.training.demands import numbers_by_name
 from curse_of_memory.training.exact.compiled import MemoryMisfit, compiled_case, expected_losses
-from curse_of_memory.training.metrics import IGNORED
 
 __all__ = ["ExpectedLosses", "SampledLosses", "Score"]
 

@@ -9,6 +9,7 @@ import xarray as xr
 from torch import nn
 
 from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.measure.closed_form import check_closed_form
 from curse_of_memory.measure.refusals import in_one_line
 from curse_of_memory.measure.sequence_map import unwrapped
@@ -23,7 +24,6 @@ from curse_of_memory.training.batched.losses import ExpectedLosses, SampledLosse
 from curse_of_memory.training.batched.standing import Standing
 from curse_of_memory.training.charges import laws_of
 from curse_of_memory.training.checkpoints import identity
-from curse_of_memory.training.metrics import IGNORED
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.settings import SCHEDULES, checked_settings
 

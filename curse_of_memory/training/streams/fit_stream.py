@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.tools import checks, devices
 from curse_of_memory.tools.random_streams import stream
 from curse_of_memory.training.averaged_weights import AveragedWeights
@@ -16,7 +17,7 @@ from curse_of_memory.training.complete import complete, in_training
 from curse_of_memory.training.demands import check_answers, trained_dtype
 from curse_of_memory.training.log import Log
 from curse_of_memory.training.loop import BatchLoss, Ends, Steps
-from curse_of_memory.training.metrics import IGNORED, metric_of
+from curse_of_memory.training.metrics import metric_of
 from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import OneProcess, processes
 from curse_of_memory.training.result import FitResult

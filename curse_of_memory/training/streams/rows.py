@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.tasks.sampling import Batch
 from curse_of_memory.tools.random_streams import stream
-from curse_of_memory.training.metrics import IGNORED
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.streams.carried import CarriedState
 from curse_of_memory.training.streams.stream import Stream

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.tasks.sampling import fingerprint
-from curse_of_memory.training.metrics import IGNORED
 
 __all__ = ["Stream", "checked_stream", "checked_text"]
 

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from curse_of_memory.losses.cross_entropy import IGNORED
 from curse_of_memory.measure.refusals import in_one_line
-from curse_of_memory.training.metrics import IGNORED, Metric
+from curse_of_memory.training.metrics import Metric
 from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.streams.carried import CarriedState
 from curse_of_memory.training.streams.chunks import ChunkAnswer, answer_chunk
