@@ -32,7 +32,7 @@ from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import processes
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
-from curse_of_memory.training.schedules import checked_schedule, checked_warmup, scheduler_of
+from curse_of_memory.training.schedules import TO_THE_END, checked_schedule, checked_warmup, scheduler_of
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.unread import Unread, piece
 
@@ -112,13 +112,13 @@ def fit(
         once, in an order that `seed` names, `batch_size` at a time and what is left at the end.
     learning_rate, weight_decay : float
         Of AdamW.
-    schedule : {'plateau', 'cosine', 'constant'} or sequence of int
+    schedule : {'plateau', 'cosine', 'linear', 'constant'} or sequence of int
         How the learning rate η falls: tenfold whenever the validation loss stands still, see
-        `decay_patience`, to η (1 + cos(π k / steps)) / 2 at step k, or not at all; or tenfold after each of
-        the epochs in a sequence (steps where there are no `epochs`).
+        `decay_patience`, to η (1 + cos(π k / steps)) / 2 at step k, to η (1 − k / steps), or not at all; or
+        tenfold after each of the epochs in a sequence (steps where there are no `epochs`).
     warmup : int
-        So many steps over which η first rises in a line; a cosine is then of the steps that are left. Not for
-        the plateau.
+        So many steps over which η first rises in a line; a cosine or a line to zero is then of the steps that
+        are left. Not for the plateau.
     clip : float
         Largest norm of the gradient; `math.inf` clips nothing.
     validate_every, validation_size : int
@@ -136,7 +136,7 @@ def fit(
         that of equal ones the first is taken. All but the loss have a column ``validation_<metric>``.
     decay_patience : int
         Of the plateau only: so many validations in a row may bring no better one before the learning rate is
-        divided by 10. Ignored for ``'cosine'``.
+        divided by 10.
     patience : int, optional
         Stop after so many validations without a better one.
     stop_below : float, optional
@@ -169,10 +169,10 @@ def fit(
         Written whole at every validation, by the first process. If the file is there already, the run goes
         on from it, along the very trajectory it would have taken: the states of the global generators are
         in it, too, and are taken up if the model draws from them (in as many processes as there were).
-        `steps` may be larger than it was, but not with the schedule ``'cosine'``, whose length it is. Without
-        one, a fit in a notebook that a batch runs keeps its own until the figure is published, written every
-        20 seconds or less often, unless the model draws from global generators, or loss, data, output or
-        watch keep a state.
+        `steps` may be larger than it was, but not with the schedules ``'cosine'`` and ``'linear'``, whose
+        length it is. Without one, a fit in a notebook that a batch runs keeps its own until the figure is
+        published, written every 20 seconds or less often, unless the model draws from global generators, or
+        loss, data, output or watch keep a state.
     checkpoint_every : int, optional
         Steps after which the checkpoint is written between validations, too, where these are far apart.
 
@@ -268,9 +268,9 @@ def fit(
     settings |= {"seed": seed, "learning_rate": learning_rate}
     settings |= {"model": identity(model), "shapes": weights_of(model), "loss": identity(loss)}
     settings |= {name: identity(data) for name, data in batches.names.items()}
-    # what changes the run and is not as ever; a cosine has the length of the run
+    # what changes the run and is not as ever
     rare = {
-        "steps": count if falls == "cosine" else None,
+        "steps": count if falls in TO_THE_END else None,
         "schedule": None if falls in ("cosine", "plateau") else falls,
         "warmup": warmup or None,
         "epochs": batches.epoch,

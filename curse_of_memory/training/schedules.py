@@ -1,7 +1,7 @@
-"""How the learning rate of a run falls: on plateaus, along a cosine, at given epochs, or not at all.
+"""How the learning rate of a run falls: on plateaus, along a cosine or a line, at given epochs, or never.
 
 Warm-up.    Over the first k steps it rises in a line: step i = 0, 1, … has (i + 1)/k of it. Then it falls as
-            ever, along a cosine over the steps that are left.
+            ever, along a cosine or a line over the steps that are left.
 """
 
 import math
@@ -20,10 +20,13 @@ from torch.optim.lr_scheduler import (
 from curse_of_memory.tools import checks
 from curse_of_memory.training import settings
 
-__all__ = ["SCHEDULES", "checked_schedule", "checked_warmup", "scheduler_of"]
+__all__ = ["SCHEDULES", "TO_THE_END", "checked_schedule", "checked_warmup", "scheduler_of"]
 
-SCHEDULES = (*settings.SCHEDULES, "constant")
+SCHEDULES = (*settings.SCHEDULES, "linear", "constant")
 """The schedules that have names; a list of epochs is one, too."""
+
+TO_THE_END = ("cosine", "linear")
+"""Those that fall to zero with the last step: the length of the run is theirs."""
 
 Schedule = str | list[int]
 
@@ -89,7 +92,7 @@ def scheduler_of(
     warmup : int
         Steps over which it rises; for no plateau.
     """
-    if warmup:
+    if warmup or schedule == "linear":
         falls = [] if isinstance(schedule, str) else [number * epoch for number in schedule]
 
         def share(step: int) -> float:
@@ -97,6 +100,8 @@ def scheduler_of(
                 return (step + 1) / warmup
             if schedule == "cosine":
                 return (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
+            if schedule == "linear":
+                return (steps - step) / (steps - warmup)
             return 0.1 ** sum(step >= fall for fall in falls)
 
         return LambdaLR(optimizer, share)

@@ -146,6 +146,7 @@ def test_more_epochs_prolong_a_run_and_other_epochs_are_another_run(tmp_path):
     ("schedule", "rates"),
     [
         ("constant", [1, 1, 1, 1, 1]),
+        ("linear", [1, 0.75, 0.5, 0.25, 0]),
         ([2], [1, 1, 0.1, 0.1, 0.1]),
         ((3, 1), [1, 0.1, 0.1, 0.01, 0.01]),
         (np.array([9]), [1, 1, 1, 1, 1]),

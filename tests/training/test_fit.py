@@ -381,11 +381,14 @@ def test_the_plateau_that_was_counted_is_in_the_checkpoint(task, tmp_path):
         assert (resumed.status, resumed.steps) == ("not improved", 9)
 
 
-def test_the_cosine_falls_by_its_formula_and_goes_on_where_it_was(task, tmp_path):
-    settings = SMALL | {"schedule": "cosine", "learning_rate": 0.05, "validate_every": 10}
+@pytest.mark.parametrize(
+    ("schedule", "share"), [("cosine", lambda x: (1 + np.cos(np.pi * x)) / 2), ("linear", lambda x: 1 - x)]
+)
+def test_falls_to_the_end_are_by_their_formula_and_go_on_where_they_were(task, tmp_path, schedule, share):
+    settings = SMALL | {"schedule": schedule, "learning_rate": 0.05, "validate_every": 10}
     uninterrupted = fit(network(), task, **settings)
     at = uninterrupted.history.step.to_numpy()
-    expected = 0.05 * (1 + np.cos(np.pi * at / 40)) / 2
+    expected = 0.05 * share(at / 40)
     # torch multiplies ratios of neighbouring steps: 40 products
     np.testing.assert_allclose(
         uninterrupted.history.learning_rate, expected, rtol=0, atol=40 * np.finfo(float).eps

@@ -168,6 +168,7 @@ def test_the_rate_rises_in_a_line_and_then_goes_as_ever():
     np.testing.assert_allclose(rates("constant", 12, 4), rising + 8 * [1.0])
     np.testing.assert_allclose(rates([6], 12, 4), rising + 2 * [1.0] + 6 * [0.1])
     np.testing.assert_allclose(rates("cosine", 12, 4), rising + rates("cosine", 8, 0))
+    np.testing.assert_allclose(rates("linear", 12, 4), rising + [1 - k / 8 for k in range(8)])
     history = fit_stream(Tiny(), TEXT, UNSEEN, **small(warmup=10)).history
     np.testing.assert_allclose(history.learning_rate, [0.001, 0.006, 0.01, 0.01, 0.01])
 

@@ -22,7 +22,7 @@ from curse_of_memory.training.own_checkpoints import checkpoint_of
 from curse_of_memory.training.processes import OneProcess, processes
 from curse_of_memory.training.result import FitResult
 from curse_of_memory.training.run_state import RunState
-from curse_of_memory.training.schedules import checked_schedule, checked_warmup, scheduler_of
+from curse_of_memory.training.schedules import TO_THE_END, checked_schedule, checked_warmup, scheduler_of
 from curse_of_memory.training.settings import checked_settings
 from curse_of_memory.training.streams.chunks import ChunkAnswer, Chunks, answer_chunk, check_run
 from curse_of_memory.training.streams.rows import Rows, side_by_side
@@ -100,12 +100,13 @@ def fit_stream(
         Pieces of the text that are read side by side, and steps of each in an update.
     learning_rate : float
         Of Adam.
-    schedule : {'constant', 'cosine', 'plateau'} or sequence of int
+    schedule : {'constant', 'cosine', 'linear', 'plateau'} or sequence of int
         How the learning rate falls, as :func:`curse_of_memory.training.fit` has it: not at all, along a
-        cosine, tenfold after 10 validations without a better one, or tenfold after each of these steps.
+        cosine, in a line to zero, tenfold after 10 validations without a better one, or tenfold after each of
+        these steps.
     warmup : int
         Steps over which the learning rate first rises in a line, to its full value at the last of them. A
-        cosine goes over the steps that are left. Not with a plateau.
+        cosine or a line to zero goes over the steps that are left. Not with a plateau.
     penalty : float
         λ of λ/2 |w|², which is added to the loss per token; training losses are told without it.
     clip : float
@@ -235,7 +236,7 @@ def fit_stream(
     settings |= {name: value for name, value in begins.items() if value is not None}
     settings |= {"model": identity(model), "shapes": weights_of(model), "text": source.names["task"]}
     settings |= {"validation": unseen.name, "schedule": falls}
-    settings |= {"steps": count} if falls == "cosine" else {}
+    settings |= {"steps": count} if falls in TO_THE_END else {}
     settings |= {} if metric == "loss" else {"metric": metric}
     settings |= {"warmup": warmup} if warmup else {}
     settings |= {} if again is None else {"text_steps": text_steps}
