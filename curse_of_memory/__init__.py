@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr_
     from curse_of_memory.nn.seats import eviction as eviction
     from curse_of_memory.nn.seats.expire_span import add_expire_span as add_expire_span
     from curse_of_memory.nn.seats.expire_span import load_expire_span as load_expire_span
+    from curse_of_memory.report.citations import cite as cite
     from curse_of_memory.theory import bias as bias
     from curse_of_memory.theory import exponential_sums as exponential_sums
     from curse_of_memory.theory import targets as targets
@@ -89,6 +90,7 @@ _HOMES = {
     "eviction": "curse_of_memory.nn.seats.eviction",
     "add_expire_span": "curse_of_memory.nn.seats.expire_span:add_expire_span",
     "load_expire_span": "curse_of_memory.nn.seats.expire_span:load_expire_span",
+    "cite": "curse_of_memory.report.citations:cite",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -1,0 +1,167 @@
+"""BibTeX of what was used: of the sources that a figure, a function or a layer names.
+
+Entries stand in ``references.bib`` beside this module. A text names one by its arXiv number, or by the
+surname of its first author and, within a few words, its year: "Glover 1984", "Hua & Sarkar (1990)".
+"""
+
+import inspect
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from curse_of_memory.report.figure import FigureData
+from curse_of_memory.tools import checks
+from curse_of_memory.tools.versions import __version__
+
+__all__ = ["REFERENCES", "Reference", "cite", "named_in", "references"]
+
+REFERENCES = Path(__file__).with_name("references.bib")
+"""The file of all entries."""
+
+SOFTWARE = f"""@software{{curse_of_memory,
+  title = {{curse_of_memory}},
+  author = {{{{The curse\\_of\\_memory developers}}}},
+  version = {{{__version__}}}
+}}"""
+BETWEEN = 40  # characters at most between a surname and its year: "Adamyan, Arov & Krein 1971"
+PAPERS = "curse_of_memory.papers"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """An entry of the file of references.
+
+    Attributes
+    ----------
+    key : str
+        By which LaTeX cites it.
+    surname : str
+        Of the first author.
+    year : str
+    arxiv : str
+        Its number there, or nothing.
+    bibtex : str
+        The entry, whole.
+    """
+
+    key: str
+    surname: str
+    year: str
+    arxiv: str
+    bibtex: str
+
+    def is_named_in(self, text: str) -> bool:
+        """Return whether a text names this entry.
+
+        >>> glover = references()["glover1984hankel"]
+        >>> glover.is_named_in("does not exceed (Enns 1984, Glover 1984)"), glover.is_named_in("Glover 1985")
+        (True, False)
+        """
+        if self.arxiv and re.search(rf"(?<![\d.]){re.escape(self.arxiv)}(?!\d)", text):
+            return True
+        years = f"{self.year}|20{self.arxiv[:2]}" if self.arxiv else self.year  # of the preprint, too
+        by_name = rf"\b{re.escape(self.surname)}\b[^\d;:]{{0,{BETWEEN}}}\b({years})\b"
+        return re.search(by_name, " ".join(text.split())) is not None
+
+
+@cache
+def references() -> dict[str, Reference]:
+    """Return all entries of ``references.bib`` by their keys."""
+    entries = re.findall(r"^@\w+\{.*?^\}$", REFERENCES.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    made = [_read(entry) for entry in entries]
+    return {reference.key: reference for reference in made}
+
+
+def _read(entry: str) -> Reference:
+    fields = dict(re.findall(r"^  (\w+) = \{(.*)\},?$", entry, re.MULTILINE))
+    key = entry[entry.index("{") + 1 : entry.index(",")]
+    surname = fields["author"].partition(",")[0]
+    return Reference(key, surname, fields["year"], fields.get("eprint", ""), entry)
+
+
+def named_in(text: str) -> list[Reference]:
+    """Return the references that a text names, in the order of ``references.bib``."""
+    return [reference for reference in references().values() if reference.is_named_in(text)]
+
+
+def cite(*things: object) -> str:
+    r"""Return the BibTeX of this software and of the sources that things name.
+
+    Parameters
+    ----------
+    *things : str, FigureData, function, class or module
+        The name of a figure (``"interest/memory_bias"``) or its data, whose sources are those that its module
+        and its line `source` name; anything of this package with a docstring, or else with a module whose
+        docstring names one; an arXiv number; or a key of ``references.bib``.
+
+    Returns
+    -------
+    str
+        Entries, each once, ready for a ``.bib`` file: the software first.
+
+    Raises
+    ------
+    ValueError
+        For a name that is none of these.
+    TypeError
+        For what has neither name nor docstring.
+
+    Examples
+    --------
+    >>> import curse_of_memory as com
+    >>> print(com.cite("interest/memory_bias").split("\n\n")[1])
+    @article{wang2023interest,
+      title = {Improve Long-term Memory Learning Through Rescaling the Error Temporally},
+      author = {Wang, Shida and Yan, Zhanglu},
+      year = {2023},
+      eprint = {2307.11462},
+      archiveprefix = {arXiv}
+    }
+    >>> com.cite(com.balanced_truncation).count("@")  # the software, and Moore 1981
+    2
+    """
+    used = {reference.key: reference for thing in things for reference in _sources(thing)}
+    return "\n\n".join([SOFTWARE, *(reference.bibtex for reference in used.values())])
+
+
+def _sources(thing: object) -> list[Reference]:
+    if isinstance(thing, str):
+        return _by_name(thing)
+    if isinstance(thing, FigureData):
+        return _of_figure(thing.name)
+    owner = thing if isinstance(thing, (ModuleType, type)) or inspect.isroutine(thing) else type(thing)
+    name = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
+    if name.partition(".")[0] != __name__.partition(".")[0]:
+        raise TypeError(
+            f"things must be names, or things of curse_of_memory, whose docstrings name sources,"
+            f" got {checks.shown(thing)}"
+        )
+    # what a docstring does not say, that of its room does
+    texts = [inspect.getdoc(owner) or "", import_module(name).__doc__ or ""]
+    return next((sources for text in texts if (sources := named_in(text))), [])
+
+
+def _by_name(name: str) -> list[Reference]:
+    known = references()
+    own = [reference for reference in known.values() if name and name in (reference.key, reference.arxiv)]
+    if own or re.fullmatch(r"[a-z0-9_]+/[a-z0-9_]+", name):
+        return own or _of_figure(name)
+    raise ValueError(
+        "things must be figures such as 'interest/memory_bias', arXiv numbers or keys of references.bib,"
+        f" got {checks.shown(name)}"
+    )
+
+
+def _of_figure(name: str) -> list[Reference]:
+    """Return what the module of a figure names, in its docstring and in the line of its sources."""
+    home = f"{PAPERS}.{name.replace('/', '.')}"
+    try:
+        module = import_module(home)
+    except ModuleNotFoundError as error:
+        if error.name is None or not home.startswith(error.name):
+            raise
+        raise ValueError(f"there is no figure {name!r}; `curse-of-memory list` names all") from None
+    return named_in(f"{module.__doc__} {module.data.figure_source}")
