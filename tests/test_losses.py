@@ -327,12 +327,16 @@ def test_by_the_clock_of_the_batch_steps_keep_their_weights(loss):
     assert found.item() == pytest.approx(apart.sum().item() / (shares * (whole[0, 0].numel())), rel=1e-14)
 
 
+@pytest.mark.parametrize("number", [1e30, math.inf, math.nan])
+@pytest.mark.parametrize("targets", ["labels", "probabilities"])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_what_stands_beyond_a_length_reaches_neither_loss_nor_gradient(loss):
+def test_what_stands_beyond_a_length_reaches_neither_loss_nor_gradient(loss, targets, number):
     y_hat, y = pair(loss)
+    if targets == "probabilities":
+        y = noise(2, 3, 7, 4).softmax(-1)
     counts = torch.arange(7) < LENGTHS[:, None]
     plain = y_hat.requires_grad_()
-    strange = torch.where(counts[..., None], plain.detach(), 1e30).requires_grad_()
+    strange = torch.where(counts[..., None], plain.detach(), number).requires_grad_()
     beyond = y.clone()
     beyond[~counts] = math.nan if y.is_floating_point() else 3
     losses = [loss(1)(plain, y, lengths=LENGTHS), loss(1)(strange, beyond, lengths=LENGTHS)]
@@ -342,6 +346,49 @@ def test_what_stands_beyond_a_length_reaches_neither_loss_nor_gradient(loss):
     ]
     assert torch.equal(*gradients)
     assert not gradients[0][~counts].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.uint16, torch.uint64])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_lengths_are_whole_numbers_of_any_size(loss, dtype):
+    y_hat, y = pair(loss)
+    whole = loss(1)(y_hat, y, lengths=LENGTHS)
+    assert torch.equal(loss(1)(y_hat, y, lengths=LENGTHS.to(dtype)), whole)
+
+
+def test_labels_that_are_bytes_are_none_that_torch_takes_for_the_ignored_one():
+    """256 − 100 is a class."""
+    labels = torch.tensor([[156, 1, 200]], dtype=torch.uint8)
+    criterion = TemporallyWeightedCrossEntropy(1)
+    logits = noise(0, 1, 3, 300)
+    assert torch.equal(criterion(logits, labels), criterion(logits, labels.long()))
+    assert criterion.counted(labels) == criterion.counted(labels.long()) == 3
+
+
+@pytest.mark.parametrize("clock", ["own", "batch"])
+@pytest.mark.parametrize("power", [0, 2])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_in_half_precision_a_mean_is_finite_where_a_sum_is_not(loss, power, clock):
+    """Some 9000 errors of 4 and more, and up to 65504 there are numbers."""
+    y_hat, y = pair(loss, torch.float16, batch=30, horizon=300)
+    y_hat *= 8
+    for lengths in (None, torch.arange(271, 301)):
+        found = loss(power, clock=clock)(y_hat, y, lengths=lengths)
+        exact = loss(power, clock=clock)(
+            y_hat.double(), y.double() if y.is_floating_point() else y, lengths=lengths
+        )
+        assert found.dtype == torch.float16
+        # errors and result are rounded to 2⁻¹¹ each, squares twice
+        assert found.item() == pytest.approx(exact.item(), rel=4 * 2.0**-11)
+        assert exact * y_hat[..., 0].numel() * (1 if y.ndim == 2 else 4) > torch.finfo(torch.float16).max
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_weight_of_a_late_step_need_not_be_a_number_of_half_precision(loss):
+    y_hat = torch.ones(1, 70_000, 2, dtype=torch.float16)
+    y = y_hat[..., 0].long() if loss is TemporallyWeightedCrossEntropy else 0 * y_hat
+    expected = math.log(2) if loss is TemporallyWeightedCrossEntropy else 1.0
+    assert loss(math.inf)(y_hat, y).item() == pytest.approx(expected, rel=2.0**-10)
 
 
 @pytest.mark.parametrize("power", POWERS)
@@ -622,6 +669,11 @@ def undefined(t: np.ndarray) -> np.ndarray:
             lambda: cross_entropy(1)(y3, y3[..., 0].long(), lengths=torch.tensor([3])),
             ValueError,
             r"lengths must be whole numbers of shape \(batch,\) = \(2,\)",
+        ),
+        (
+            lambda: TemporallyWeightedMSE(1)(y3, y3, lengths=torch.tensor([3.0 + 0j, 3.0])),
+            ValueError,
+            "lengths must be whole numbers of shape",
         ),
         (
             lambda: cross_entropy(1)(y3, y3[..., 0].long(), lengths=[3, 3]),  # pyright: ignore[reportArgumentType]

@@ -88,6 +88,16 @@ class TemporallyWeighted(nn.Module):
     def _reduce(self, errors: Tensor) -> Tensor:
         return {"mean": torch.mean, "sum": torch.sum, "none": lambda e: e}[self.reduction](errors)
 
+    def _weighed(self, w: Tensor, errors: Tensor, total: Tensor | None = None) -> Tensor:
+        """Return the reduction of w · errors; the mean is over all of them, or their sum over `total`.
+
+        Weights are of the precision of :func:`wide_dtype`, and so is all up to the result: half precision
+        has neither a weight of 70 000, as that of a last step may be, nor a sum of many errors.
+        """
+        weighed = w * errors
+        mean = weighed.sum() / total if total is not None and self.reduction == "mean" else None
+        return (self._reduce(weighed) if mean is None else mean).to(errors.dtype)
+
     def extra_repr(self) -> str:
         """Say which weight this is in ``print(loss)``."""
         clock = "" if self.clock == CLOCKS[0] else f", clock={self.clock!r}"
@@ -131,19 +141,30 @@ def error_of(y_hat: Tensor, y: Tensor) -> Tensor:
 def steps_below(lengths: Tensor, batch: int, horizon: int) -> Tensor:
     """Return which steps are below the length of their target, ``(batch, time)``."""
     check_tensors(lengths=lengths)
-    if lengths.shape != (batch,) or lengths.dtype == torch.bool or lengths.is_floating_point():
+    if lengths.shape != (batch,) or not _whole(lengths):
         got = f"{lengths.dtype} of shape {tuple(lengths.shape)}"
         raise ValueError(f"lengths must be whole numbers of shape (batch,) = ({batch},), got {got}")
+    lengths = lengths.long()
     if batch and not (int(lengths.min()) >= 1 and int(lengths.max()) <= horizon):
         got = f"{int(lengths.min())} to {int(lengths.max())}"
         raise ValueError(f"lengths must be 1 to {horizon}, the steps there are, got {got}")
     return torch.arange(horizon, device=lengths.device) < lengths[:, None]
 
 
+def wide_dtype(values: Tensor) -> torch.dtype:
+    """Return the real dtype of some numbers, of single precision at least."""
+    real = values.dtype.to_real() if values.is_complex() else values.dtype
+    return torch.promote_types(real, torch.float32)
+
+
 def check_tensors(**named) -> None:
     for name, value in named.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(value).__name__}")
+
+
+def _whole(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
 
 
 def _numbers(name: str, values: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from curse_of_memory.losses._weighted import WithForm, check_tensors, steps_below
+from curse_of_memory.losses._weighted import WithForm, check_tensors, steps_below, wide_dtype
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
 
@@ -147,7 +147,11 @@ class TemporallyWeightedCrossEntropy(WithForm):
         counts = self._counting(classes)
         if lengths is not None:
             counts = counts & steps_below(lengths, *counts.shape).to(counts.device)
-            classes = classes if probable else classes.where(counts, self.ignore_index)
+            # what stands beyond a length may be no number: it must not reach the gradient, either
+            logits = logits.where(counts[..., None], 0)
+            classes = (
+                classes.where(counts[..., None], 0) if probable else classes.where(counts, self.ignore_index)
+            )
         w = self.weights_where(counts)
         if self.form == "on_logits":
             logits, w = w.to(logits)[..., None] * logits, counts.to(w)
@@ -156,10 +160,8 @@ class TemporallyWeightedCrossEntropy(WithForm):
         targets = classes.flatten(0, 1)
         errors = functional.cross_entropy(logits.flatten(0, 1), targets, omega, reduction="none", **options)
         errors = errors.view(logits.shape[:2])
-        w = w.to(errors)  # whose dtype may be wider under autocast
-        if self.reduction != "mean":
-            return self._reduce(w * errors)
-        return (w * errors).sum() / _shares(w, omega, classes, counts).sum()
+        w = w.to(errors.device, wide_dtype(errors))
+        return self._weighed(w, errors, _shares(w, omega, classes, counts).sum())
 
     def counted(self, classes: Tensor) -> float:
         """Return what the mean over `classes` is divided by, and parts of a set are weighed by.
@@ -177,7 +179,7 @@ class TemporallyWeightedCrossEntropy(WithForm):
         """Return which labels are not ignored, ``(batch, time)``; of probabilities all."""
         if classes.is_floating_point():
             return torch.ones(classes.shape[:2], dtype=torch.bool, device=classes.device)
-        return classes != self.ignore_index
+        return classes.long() != self.ignore_index  # bytes, for which torch takes -100 for 156
 
     def extra_repr(self) -> str:
         """Say which weight this is, and what else differs from the plain loss, in ``print(loss)``."""

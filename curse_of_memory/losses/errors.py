@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from curse_of_memory.losses._weighted import TemporallyWeighted, WithForm, error_of, steps_below
+from curse_of_memory.losses._weighted import TemporallyWeighted, WithForm, error_of, steps_below, wide_dtype
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
 
@@ -64,11 +64,11 @@ class TemporallyWeightedMSE(WithForm):
         """
         if lengths is not None:
             w, error = _ragged(self, y_hat, y, lengths)
-            squares = _squared(error)
-            return _reduced(self, (w if self.form == "error" else w**2), w, squares)
+            total = w.sum() * error.shape[2]
+            return self._weighed(w if self.form == "error" else w**2, _squared(error), total)
         squares = _squared(error_of(y_hat, y))
-        w = self.effective_weights(y.shape[1], dtype=squares.dtype, device=squares.device)
-        return self._reduce(w[:, None] * squares)
+        w = self.effective_weights(y.shape[1], dtype=wide_dtype(squares), device=squares.device)
+        return self._weighed(w[:, None], squares)
 
     def residuals(
         self,
@@ -169,27 +169,19 @@ class TemporallyWeightedMAE(TemporallyWeighted):
         """Return the loss of `y_hat` against `y`, both ``(batch, time, channel)``, up to their `lengths`."""
         if lengths is not None:
             w, error = _ragged(self, y_hat, y, lengths)
-            return _reduced(self, w, w, error.abs())
+            return self._weighed(w, error.abs(), w.sum() * error.shape[2])
         sizes = error_of(y_hat, y).abs()
-        w = self.weights(y.shape[1], dtype=sizes.dtype, device=sizes.device)
-        return self._reduce(w[:, None] * sizes)
+        w = self.weights(y.shape[1], dtype=wide_dtype(sizes), device=sizes.device)
+        return self._weighed(w[:, None], sizes)
 
 
 def _ragged(loss: TemporallyWeighted, y_hat: Tensor, y: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
     """Return weights ``(batch, time, 1)`` of targets of differing lengths, and errors, zero beyond them."""
     error = error_of(y_hat, y)
     counts = steps_below(lengths, *error.shape[:2]).to(error.device)
-    w = loss.weights_where(counts).to(_real_dtype(error))
+    w = loss.weights_where(counts).to(wide_dtype(error))
     # what stands beyond a length may be no number: it must not reach the gradient, either
     return w[..., None], torch.where(counts[..., None], error, 0)
-
-
-def _reduced(loss: TemporallyWeighted, w: Tensor, shares: Tensor, sizes: Tensor) -> Tensor:
-    """Return the reduction of errors of these `sizes`, by their weights and the `shares` of the mean."""
-    weighed = w * sizes
-    return (
-        weighed.sum() / (shares.sum() * sizes.shape[2]) if loss.reduction == "mean" else loss._reduce(weighed)
-    )
 
 
 def _squared(error: Tensor) -> Tensor:
