@@ -16,7 +16,7 @@ Source.     Lin (2004), ROUGE: a package for automatic evaluation of summaries.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -28,7 +28,7 @@ REPEATS = ("all", "once")
 """Ways to count n-grams that are repeated."""
 
 
-def rouge(summaries: Sequence[str], references: Sequence[str], *, repeats: str = "all") -> pd.DataFrame:
+def rouge(summaries: Iterable[str], references: Iterable[str], *, repeats: str = "all") -> pd.DataFrame:
     """Return ROUGE-1, ROUGE-2 and ROUGE-L of each summary, as F1 of characters.
 
     Texts are lower-cased, and spaces of any kind are left out. An empty summary, or one that shares nothing,
@@ -36,8 +36,8 @@ def rouge(summaries: Sequence[str], references: Sequence[str], *, repeats: str =
 
     Parameters
     ----------
-    summaries, references : sequence of str
-        As many of both.
+    summaries, references : iterable of str
+        As many of both, in the same order.
     repeats : {'all', 'once'}
         Whether an n-gram counts as often as it occurs, or once.
 
@@ -61,23 +61,23 @@ def rouge(summaries: Sequence[str], references: Sequence[str], *, repeats: str =
     [[0.8, 0.5, 0.5714]]
     """
     checks.one_of("repeats", repeats, REPEATS)
-    pairs = zip(_texts("summaries", summaries), _texts("references", references), strict=False)
-    if len(summaries) != len(references) or not len(references):
+    own, others = _texts("summaries", summaries), _texts("references", references)
+    if len(own) != len(others) or not others:
         raise ValueError(
             "summaries and references must be as many of both, at least one, "
-            f"got {len(summaries)} and {len(references)}"
+            f"got {len(own)} and {len(others)}"
         )
     rows = []
-    for place, (summary, reference) in enumerate(pairs):
+    for place, (summary, reference) in enumerate(zip(own, others, strict=True)):
         if not reference:
             raise ValueError(f"references must not be empty, and number {place} is")
         shared = [_shared(summary, reference, n, repeats) for n in (1, 2)]
         shared.append((longest_common(summary, reference), len(summary), len(reference)))
-        rows.append([2 * both / max(1, own + other) for both, own, other in shared])  # 2 P R / (P + R)
+        rows.append([2 * both / max(1, a + b) for both, a, b in shared])  # 2 P R / (P + R)
     return pd.DataFrame(rows, columns=["rouge_1", "rouge_2", "rouge_l"])
 
 
-def _texts(name: str, texts: Sequence[str]) -> list[str]:
+def _texts(name: str, texts: Iterable[str]) -> list[str]:
     """Return texts without spaces, in lower case."""
     return ["".join(text.lower().split()) for text in checks.texts(name, texts)]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from curse_of_memory.tasks.sampling import Batch, drawn_by, moved
@@ -113,6 +114,6 @@ def _unordered(marked: int, symbols: int) -> float:
     >>> round(_unordered(2, 2) / math.log(2), 12)  # alike, and known, in half of all cases
     0.5
     """
-    alike, others = 1 / symbols, marked - 1
-    chance = [math.comb(others, k) * alike**k * (1 - alike) ** (others - k) for k in range(marked)]
-    return math.log(marked) - sum(p * math.log(1 + k) for k, p in enumerate(chance))
+    alike = np.arange(marked)
+    chance = stats.binom.pmf(alike, marked - 1, 1 / symbols)
+    return math.log(marked) - float(chance @ np.log1p(alike))

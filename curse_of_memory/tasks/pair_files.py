@@ -34,21 +34,24 @@ def pairs_of(
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If it is no such text, has no line, a line of another number of columns, or an empty abstract or
-        title; says which line.
+        title or one with a NUL; says which line. For what is no number of a column, twice the same one, or
+        fewer `columns`.
 
     Examples
     --------
     >>> pairs_of(b"Copying\tA model that copies.\n", "a.tsv", abstract_column=1, title_column=0)
     [Pair(abstract='A model that copies.', title='Copying')]
     """
+    least = _columns_that_must_be(abstract_column, title_column)
+    if columns is not None:
+        checks.whole_number("columns", columns, least)
     lines = text_of(content, name).removeprefix("\ufeff").split("\n")
     if not lines[-1]:
         lines.pop()
     if not lines:
         raise ValueError(f"{name} must have pairs of texts, got none")
-    least = 1 + max(abstract_column, title_column)
     pairs = []
     for number, line in enumerate(lines, 1):
         cells = line.removesuffix("\r").split("\t")
@@ -63,6 +66,10 @@ def pairs_of(
         for what, text in pair._asdict().items():
             if not text.strip():
                 raise ValueError(f"{name}, line {number}: expected a text as {what}, got an empty one")
+            if "\0" in text:  # as every other letter is of ASCII in UTF-16
+                raise ValueError(
+                    f"{name}, line {number}: expected a text as {what}, got one with a NUL in it"
+                )
         pairs.append(pair)
     return pairs
 
@@ -86,13 +93,19 @@ def read_pairs(path: str | Path, *, abstract_column: int, title_column: int) -> 
     """
     if not isinstance(path, str | Path):
         raise TypeError(f"path must name a file, got {checks.shown(path)}")
-    for name, column in (("abstract_column", abstract_column), ("title_column", title_column)):
-        checks.whole_number(name, column, least=0)
-    if abstract_column == title_column:
-        raise ValueError(f"title_column must be another one than abstract_column, got {title_column} twice")
+    _columns_that_must_be(abstract_column, title_column)
     place = Path(path).expanduser()
     if not place.is_file():
         raise FileNotFoundError(f"path must name a file, got {checks.shown(str(path))}")
     return pairs_of(
         place.read_bytes(), str(place), abstract_column=abstract_column, title_column=title_column
     )
+
+
+def _columns_that_must_be(abstract_column: int, title_column: int) -> int:
+    """Return how many columns a line has at least that has these two."""
+    for name, column in (("abstract_column", abstract_column), ("title_column", title_column)):
+        checks.whole_number(name, column, least=0)
+    if abstract_column == title_column:
+        raise ValueError(f"title_column must be another one than abstract_column, got {title_column} twice")
+    return 1 + max(abstract_column, title_column)

@@ -4,6 +4,7 @@ import random
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import rouge_chinese
 from hypothesis import given, settings
@@ -79,6 +80,14 @@ def test_empty_one_and_repeated_characters():
     # four of a against two: 2 · 2 / 6; pairs 2 · 1 / 4; each once they are the same
     np.testing.assert_allclose(rouge(["aaaa"], ["aa"]), [[2 / 3, 1 / 2, 2 / 3]])
     np.testing.assert_allclose(rouge(["aaaa"], ["aa"], repeats="once"), [[1, 1, 2 / 3]])
+
+
+def test_texts_may_come_one_by_one():
+    texts = ["abab", "c"]
+    one_by_one = rouge((text for text in texts), iter(["ab c", "c"]))
+    pd.testing.assert_frame_equal(one_by_one, rouge(texts, ["ab c", "c"]))
+    with pytest.raises(ValueError, match="as many of both, at least one, got 2 and 1"):
+        rouge(iter(texts), iter(["c"]))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,13 @@ def test_knowing_the_symbols_but_not_their_order_is_the_mean_over_all_targets(ma
     assert task.guessing == math.log(symbols)
 
 
+def test_of_many_marked_symbols_it_is_near_the_logarithm_of_all():
+    """With c − 1 binomial of mean (K − 1)/S, ln(c/K) is ln(1/S) up to a few parts in its variance."""
+    task = MarkedSymbols(3000, marked=3000, symbols=5)
+    assert task.unordered == pytest.approx(math.log(5), abs=2 * 5 / 3000)
+    assert MarkedSymbols(3000, marked=2000, symbols=1).unordered == pytest.approx(0, abs=1e-12)
+
+
 def test_accuracy_is_told_by_step():
     task = MarkedSymbols(3, marked=2, symbols=2)
     labels = torch.tensor([[2, 3], [3, 3]])

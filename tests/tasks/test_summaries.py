@@ -198,6 +198,10 @@ BAD = {
     "an empty title": (b"a\tb\n \tb\n", "line 2: expected a text as title, got an empty one"),
     "an empty abstract": (b"a\t\n", "line 1: expected a text as abstract, got an empty one"),
     "other letters": ("a\tb\n题\t目\n".encode("gb18030"), "line 2: expected text in UTF-8"),
+    "letters of two bytes": (
+        "a\tb\n".encode("utf-16-le"),
+        "line 1: expected a text as abstract, got one with a NUL in it",
+    ),
     "nothing": (b"", "must have pairs of texts, got none"),
 }
 
@@ -271,6 +275,20 @@ def test_ill_arguments_are_refused_in_one_line(what):
     with pytest.raises((ValueError, TypeError, FileNotFoundError), match=re.escape(message)) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"abstract_column": -1, "title_column": 0}, "abstract_column must not be negative, got -1"),
+        ({"abstract_column": 1, "title_column": 1}, "title_column must be another one"),
+        ({"abstract_column": 2, "title_column": 0, "columns": 2}, "columns must be at least 3, got 2"),
+        ({"abstract_column": 1, "title_column": 0, "columns": 2.0}, "columns must be a whole number"),
+    ],
+)
+def test_columns_of_a_content_are_those_of_a_file(columns, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        pairs_of(b"a\tb\n", "a.tsv", **columns)
 
 
 def test_text_stands_as_it_is_published():

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import count, islice
 
-from curse_of_memory.tasks.vocabularies.vocabulary import UNKNOWN_SIGN, Vocabulary, checked_text
+from curse_of_memory.tasks.vocabularies.vocabulary import UNKNOWN_SIGN, Vocabulary, check_marks, checked_text
 from curse_of_memory.tools import checks
 
 __all__ = ["CharacterVocabulary"]
@@ -70,10 +70,7 @@ class CharacterVocabulary(Vocabulary):
         self.pad, self.end = checks.whole_number("pad", pad, 0), checks.whole_number("end", end, 0)
         self.unknown = checks.whole_number("unknown", unknown, 0)
         self.start = self.pad if start is None else checks.whole_number("start", start, 0)
-        if self.end == self.pad:
-            raise ValueError(f"end must be another mark than pad, got {self.end} twice")
-        if self.unknown in (self.pad, self.end, self.start):
-            raise ValueError(f"unknown must be a mark of its own, got {self.unknown} twice")
+        check_marks(self.pad, self.start, self.end, self.unknown)
         counted = Counter("".join(checks.texts("texts", texts)))
         if not counted:
             raise ValueError("texts must have characters, got none")

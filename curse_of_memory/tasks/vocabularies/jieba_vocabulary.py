@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from curse_of_memory.tasks.archives import text_of
-from curse_of_memory.tasks.vocabularies.vocabulary import UNKNOWN_SIGN, Vocabulary, checked_text
+from curse_of_memory.tasks.vocabularies.vocabulary import UNKNOWN_SIGN, Vocabulary, check_marks, checked_text
 from curse_of_memory.tasks.vocabularies.word_cutting import JiebaThenBert, is_chinese
 from curse_of_memory.tools import checks
 from curse_of_memory.tools.extras import require
@@ -81,10 +81,7 @@ class JiebaVocabulary(Vocabulary):
         for name, mark in marks.items():
             if not isinstance(mark, str) or mark not in self._number:
                 raise ValueError(f"{name} must be a token of {place}, which has no {checks.shown(mark)}")
-        if end == pad or unknown in (pad, start, end):
-            raise ValueError(
-                f"end must not be pad, and unknown a mark of its own, got {end!r} and {unknown!r}"
-            )
+        check_marks(pad, start, end, unknown)
         self.pad, self.start, self.end, self.unknown = (self._number[mark] for mark in marks.values())
         self.opened = self.start != self.pad
         self._build()
@@ -156,7 +153,8 @@ def _read(folder: str | Path) -> tuple[tuple[str, ...], Path]:
         raise FileNotFoundError(
             f"folder must have the file {FILE!r} in it, and {checks.shown(str(folder))} has none"
         )
-    words = [line.removesuffix("\r") for line in text_of(place.read_bytes(), str(place)).split("\n")]
+    text = text_of(place.read_bytes(), str(place)).removeprefix("\ufeff")
+    words = [line.removesuffix("\r") for line in text.split("\n")]
     if not words[-1]:
         words.pop()
     return tuple(words), place

@@ -2,12 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 
 from torch import Tensor
 
 from curse_of_memory.tools import checks
 
-__all__ = ["UNKNOWN_SIGN", "Vocabulary", "checked_text", "cut"]
+__all__ = ["UNKNOWN_SIGN", "Vocabulary", "check_marks", "checked_text", "cut"]
 
 UNKNOWN_SIGN = "\ufffd"
 """What stands in texts for tokens that are none of a vocabulary; no text to compare it with has it."""
@@ -107,10 +108,23 @@ def cut(row: list[int], length: int | None) -> list[int]:
     return [*row[: length - 1], row[-1]]
 
 
+def check_marks(pad: object, start: object, end: object, unknown: object, *, where: str = "") -> None:
+    """Refuse marks that are alike, but for a start that is `pad` or `end`; say `where` they are from."""
+    if end == pad:
+        raise ValueError(f"end must be another mark than pad{where}, got {end!r} twice")
+    if unknown in (pad, start, end):
+        raise ValueError(f"unknown must be a mark of its own{where}, got {unknown!r} twice")
+
+
 def checked_text(text: str) -> str:
-    """Return a text if it is one."""
+    """Return a text if it is one that can be written, that is, without halves of letters."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a text, got {checks.shown(text)}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = text[error.start]
+        raise ValueError(f"text must be in Unicode, got {half!r} in it, half of a letter") from None
     return text
 
 
@@ -118,6 +132,6 @@ def _row(numbers: Iterable[int] | Tensor) -> list[int]:
     if isinstance(numbers, str) or not isinstance(numbers, Iterable | Tensor):
         raise TypeError(f"numbers must be whole numbers, got {checks.shown(numbers)}")
     row = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
-    if not isinstance(row, list) or any(isinstance(one, list | Tensor | float | str) for one in row):
+    if not isinstance(row, list) or not all(isinstance(one, Integral) for one in row):
         raise TypeError("numbers must be one row of whole numbers, got rows or other things")
     return [int(one) for one in row]

@@ -89,6 +89,8 @@ ILL = {
     "no end": (lambda: CharacterVocabulary(["a"], end=0), "end must be another mark than pad, got 0 twice"),
     "unknown": (lambda: CharacterVocabulary(["a"], start=2), "unknown must be a mark of its own, got 2"),
     "bytes": (lambda: CharacterVocabulary(["a"]).encode(b"a"), "text must be a text, got b'a'"),
+    "half a letter": (lambda: CharacterVocabulary(["a"]).encode("a\udfff"), "text must be in Unicode, got"),
+    "nothing": (lambda: CharacterVocabulary(["a"]).decode([None]), "numbers must be one row of whole"),
     "two rows": (lambda: CharacterVocabulary(["a"]).decode([[3]]), "numbers must be one row"),
     "a matrix": (lambda: CharacterVocabulary(["a"]).decode(torch.ones(1, 2)), "numbers must be one row"),
     "a text": (lambda: CharacterVocabulary(["a"]).decode("a"), "numbers must be whole numbers, got 'a'"),

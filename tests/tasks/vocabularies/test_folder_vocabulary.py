@@ -54,8 +54,50 @@ def test_a_list_of_words_is_for_jieba(tmp_path):
     assert isinstance(load_vocabulary(tmp_path), JiebaVocabulary)
 
 
+def test_a_start_mark_is_the_one_of_the_configuration(tmp_path):
+    """BART's decoder begins with the end mark; that of mT5, or of no configuration, with the padding."""
+    saved(tmp_path, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+    transformers.BartConfig(decoder_start_token_id=1).save_pretrained(tmp_path)
+    vocabulary = load_vocabulary(tmp_path)
+    assert vocabulary.marks == (0, 1, 1)
+    assert vocabulary.decode([1, *vocabulary.target("模型"), 0]) == "模型"
+    assert FolderVocabulary(tmp_path, start=5).marks == (0, 1, 5)
+
+
+def with_files(folder, **files):
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content)
+    return folder
+
+
+def test_bytes_need_no_file_of_words(tmp_path):
+    folder = with_files(tmp_path / "byt5", tokenizer_config__json='{"tokenizer_class": "ByT5Tokenizer"}')
+    vocabulary = load_vocabulary(folder)
+    assert vocabulary.encode("模") == [3 + byte for byte in "模".encode()]  # after three marks
+    assert vocabulary.decode(vocabulary.target("模型")) == "模型"
+
+
+def test_no_code_of_a_folder_is_run_nor_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    folder = with_files(
+        tmp_path / "code",
+        tokenizer_config__json='{"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", null]}}',
+        own__py="raise SystemExit",
+    )
+    with pytest.raises(ValueError, match=r"folder must have a tokenizer, and .* contains custom code"):
+        load_vocabulary(folder)
+
+
 def test_what_is_no_vocabulary_is_refused_in_one_line(tmp_path):
     saved(tmp_path / "unmarked", pad_token="<pad>", unk_token="<unk>")
+    saved(tmp_path / "alike", pad_token="<pad>", eos_token="<pad>", unk_token="<unk>")
+    saved(tmp_path / "unknown", pad_token="<pad>", eos_token="</s>", unk_token="<pad>")
+    config = '{"model_type": "mt5"}'
+    with_files(tmp_path / "weights", config__json=config)
+    with_files(tmp_path / "pieces", config__json=config, spiece__model="no pieces")
+    with_files(tmp_path / "other", config__json=config, tokenizer__json='{"added_tokens": [], "model": {}}')
     (tmp_path / "empty").mkdir()
     ill = [
         (lambda: load_vocabulary("google/mt5-small"), "folder must name a folder, got 'google/mt5-small'"),
@@ -65,6 +107,14 @@ def test_what_is_no_vocabulary_is_refused_in_one_line(tmp_path):
             "folder must have a tokenizer, and .* has none",
         ),
         (lambda: load_vocabulary(tmp_path / "unmarked"), "folder must have a tokenizer with eos_token"),
+        (lambda: load_vocabulary(tmp_path / "alike"), "end must be another mark than pad in the tokenizer"),
+        (lambda: load_vocabulary(tmp_path / "unknown"), "unknown must be a mark of its own in the tokenizer"),
+        (lambda: load_vocabulary(tmp_path / "weights"), "none of spiece.model, tokenizer.json"),
+        (
+            lambda: load_vocabulary(tmp_path / "pieces"),
+            "to read: .*; files of sentencepiece are read by the packages sentencepiece and protobuf",
+        ),
+        (lambda: load_vocabulary(tmp_path / "other"), "folder must have a tokenizer, and .* none to read"),
         (lambda: FolderVocabulary(tmp_path, start=-1), "start must not be negative"),
     ]
     for call, message in ill:

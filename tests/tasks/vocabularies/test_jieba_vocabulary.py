@@ -153,9 +153,10 @@ def test_it_is_copied_pickled_and_saved(vocabulary, folder, tmp_path):
 
 
 def test_other_breaks_of_lines_and_tokens_that_break_lines_elsewhere(tmp_path):
-    (tmp_path / "vocab.txt").write_bytes("\r\n".join([*MARKS, "\u2028", "模型", "", "模型"]).encode())
+    lines = "\r\n".join([*MARKS, "\u2028", "模型", "", "模型"])
+    (tmp_path / "vocab.txt").write_bytes(f"\ufeff{lines}".encode())
     vocabulary = JiebaVocabulary(tmp_path)
-    assert len(vocabulary) == 8
+    assert (len(vocabulary), vocabulary.pad) == (8, 0)  # the mark of Unicode at the start is no letter
     assert vocabulary.encode("模型") == [7]  # the last of two, as for BERT
     assert vocabulary.decode([5, 7]) == "模型模型"
 
@@ -209,10 +210,14 @@ def test_ill_folders_and_marks_are_refused_in_one_line(folder, tmp_path):
         (lambda: JiebaVocabulary(tmp_path), "vocab.txt, line 1: expected text in UTF-8"),
         (lambda: JiebaVocabulary(empty), "vocab.txt, which has no '[PAD]'"),
         (lambda: JiebaVocabulary(folder, end="</s>"), "end must be a token of"),
-        (lambda: JiebaVocabulary(folder, end="[PAD]"), "end must not be pad"),
-        (lambda: JiebaVocabulary(folder, start="[UNK]"), "unknown a mark of its own"),
+        (
+            lambda: JiebaVocabulary(folder, end="[PAD]"),
+            "end must be another mark than pad, got '[PAD]' twice",
+        ),
+        (lambda: JiebaVocabulary(folder, start="[UNK]"), "unknown must be a mark of its own, got '[UNK]'"),
         (lambda: JiebaVocabulary(folder, lower="yes"), "lower must be True or False"),
         (lambda: JiebaVocabulary(folder).encode(None), "text must be a text, got None"),
+        (lambda: JiebaVocabulary(folder).encode("模\ud800"), "text must be in Unicode, got '\\ud800' in it"),
         (lambda: JiebaVocabulary(folder).save(3), "folder must name a folder, got 3"),
     ]
     for call, message in ill:
