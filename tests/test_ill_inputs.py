@@ -24,6 +24,7 @@ from curse_of_memory.theory import (
     reparameterization,
     stability,
 )
+from curse_of_memory.theory.decay import decay_intervals, settling
 from curse_of_memory.theory.exponential_sums.geometric_sums import geometric_exponential_sum
 from curse_of_memory.theory.lemmas import (
     gru_linearization,
@@ -182,6 +183,12 @@ FUNCTIONS = {
         {"source": "thing", "terms": "count"},
     ),
     "decay": (com.decay, {"memory": CURVE}, {"memory": "curve"}),
+    "decay_intervals": (
+        decay_intervals,
+        {"memory": CURVE, "level": 0.9},
+        {"memory": "curve", "level": "number"},
+    ),
+    "settling": (settling, {"memory": CURVE}, {"memory": "curve"}),
     "worst_case_error": (
         com.worst_case_error,
         {"fit": SUM, "rho": CURVE, "beta": 0.01, "parameterization": "softplus", "norm": "l2", "horizon": 24},
@@ -596,8 +603,8 @@ FUNCTIONS = {
     ),
     "memory_report": (
         com.memory_report,
-        {"models": {"a": rnn()}, "horizon": 4},
-        {"models": "thing", "horizon": "count"},
+        {"models": {"a": rnn()}, "horizon": 4, "level": 0.9},
+        {"models": "thing", "horizon": "count", "level": "number"},
     ),
     "gradient_norms": (
         com.gradient_norms,
@@ -960,7 +967,7 @@ MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
     "EquispacedError", "ExponentialFit", "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories",
     "SpanLoss", "FitResult", "StreamEvaluation", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds",
-    "LowerBound", "LyapunovNorm",
+    "LowerBound", "LyapunovNorm", "MemoryReport",
     "Law", "ages_at_queries",  # what laws of one's own are made of
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip

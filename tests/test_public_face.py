@@ -37,7 +37,7 @@ PUBLIC = {
     "theory.stability": {
         "WorstCase", "crossing", "limit_curve", "stability_radius", "worst_case_curve", "worst_case_error",
     },
-    "theory.decay": {"DecayFit", "decay"},
+    "theory.decay": {"DecayFit", "DecayIntervals", "Settling", "decay", "decay_intervals", "settling"},
     "theory.plateau": {"GrowthRate", "Plateau", "growth_rate", "plateau_time"},
     "theory.plateau.gradient_flow": {"gradient_flow"},
     "theory.approximation_rates": {
@@ -91,8 +91,8 @@ PUBLIC = {
         "fit_stream", "run_all", "sweep", "text_losses",
     },
     "measure": {
-        "SequenceMap", "StabilityMargin", "gradient_norms", "linearised_rate", "memory_function",
-        "memory_report", "memory_used", "perturbation_curve", "stability_margin",
+        "MemoryReport", "SequenceMap", "StabilityMargin", "gradient_norms", "linearised_rate",
+        "memory_function", "memory_report", "memory_used", "perturbation_curve", "stability_margin",
     },
     "protocols": {
         "LinearError", "LinearLoss", "LinearMemory", "LinearTask", "ManyModels", "Modal", "Outputs",

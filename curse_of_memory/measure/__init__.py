@@ -7,6 +7,7 @@ from curse_of_memory.measure.gradients import gradient_norms
 from curse_of_memory.measure.linearised_rate import linearised_rate
 from curse_of_memory.measure.margin import StabilityMargin, stability_margin
 from curse_of_memory.measure.memory import memory_function
+from curse_of_memory.measure.memory_table import MemoryReport
 from curse_of_memory.measure.memory_used import memory_used
 from curse_of_memory.measure.perturbation import perturbation_curve
 from curse_of_memory.measure.report import memory_report
@@ -14,6 +15,7 @@ from curse_of_memory.measure.rouge import rouge
 from curse_of_memory.measure.sequence_map import SequenceMap
 
 __all__ = [
+    "MemoryReport",
     "SequenceMap",
     "StabilityMargin",
     "gradient_norms",

@@ -1,4 +1,4 @@
-"""A table of the memories of many models: how they decay, and how long they last."""
+"""A table of the memories of many models: how they decay, how long they last, and how certain that is."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from torch import nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from curse_of_memory.measure.memory import memory_function
+from curse_of_memory.measure.memory_table import MemoryReport
 from curse_of_memory.measure.sequence_map import SequenceMap
-from curse_of_memory.theory.decay import decay
+from curse_of_memory.theory.decay import DecayIntervals, Settling, decay_intervals, settling
+from curse_of_memory.tools import checks
 
 __all__ = ["memory_report"]
 
@@ -21,10 +23,13 @@ def memory_report(
     horizon: int | None = None,
     *,
     share: float = 0.99,
+    level: float = 0.9,
     progress: bool = False,
     **options,
-) -> pd.DataFrame:
+) -> MemoryReport:
     """Return a table of the memory of every model: class of decay, rate, half-life and effective horizon.
+
+    With an interval for each number, and whether another horizon would change the answer.
 
     Parameters
     ----------
@@ -35,6 +40,8 @@ def memory_report(
         Number of lags, in steps; needed for modules.
     share : float
         Of the memory, for the effective horizon.
+    level : float
+        Of the intervals, between 0 and 1.
     progress : bool
         Show a bar over models.
     options
@@ -42,24 +49,43 @@ def memory_report(
 
     Returns
     -------
-    pandas.DataFrame
-        One row a model: ``parameters``, ``decay`` (the class), ``rate`` (1/time) or ``exponent``,
-        ``confidence``, ``half_life``, ``effective_horizon`` (time units; inf: longer than measured),
-        ``last`` (memory at the last lag over its maximum), ``noise_floor`` (over the maximum, too). The
-        definitions are those of :func:`curse_of_memory.theory.decay.decay`.
+    MemoryReport
+        A pandas.DataFrame, one row a model: ``parameters``, ``decay`` (the class), ``settled`` (whether half
+        of what was measured says the same), ``rate`` (1/time) or ``exponent``, ``confidence``, ``half_life``,
+        ``effective_horizon`` (time units; inf: longer than measured), ``last`` (memory at the last lag over
+        its maximum), ``noise_floor`` (over the maximum, too), ``remark`` (what changes with the horizon).
+        ``rate_low``, ``rate_high`` and so on are the ends of the intervals. ``told()`` says it in words, and
+        ``plot()`` draws it. The definitions are those of :func:`curse_of_memory.theory.decay.decay`.
 
     Raises
     ------
     ValueError, TypeError
         For no models, a module without a horizon, and as :func:`memory_function` does; with its name.
 
+    Notes
+    -----
+    **How certain is it?** Three things, kept apart. The *intervals* come from what one curve shows: how far
+    its values are off the fitted law, with their autocorrelation regarded, and its noise floor; their rule
+    and how often they hold is in :func:`curse_of_memory.theory.decay.decay_intervals`. A linear model of one
+    mode has intervals as wide as rounding. *Whether the law goes on* beyond the horizon they do not say:
+    `settled` is True if the curves that end at 0.5 and 0.71 of the length have the same class, and a rate or
+    exponent within a tenth (:func:`curse_of_memory.theory.decay.settling`). True is no proof: a slower mode
+    may lie below what was measured. False says that this horizon does not decide. And what was *measured* is
+    of these inputs: for a nonlinear model a lower bound of the supremum over all of them.
+
     Examples
     --------
     >>> models = {"GRU": nn.GRU(1, 8, batch_first=True), "delay": nn.Identity()}
     >>> memory_report(models, horizon=30).loc["delay", "decay"]
     'compact'
+    >>> from curse_of_memory.nn import RNN
+    >>> linear = RNN.from_exponential_sum(rates=[0.1], coefficients=[1.0])
+    >>> print(memory_report({"one mode": linear}, horizon=100).told())
+    one mode: exponential, rate 0.1; half-life 6.93, 99 % of it within lag 46
+        (90 % intervals); settled: the same law up to lag 49 and up to lag 99
     """
-    rows = {}
+    checks.flag("progress", progress)
+    memories, answers, laws = {}, {}, {}
     named = _named(models)
     for name, model in tqdm(named.items(), desc="models", leave=False, disable=not progress):
         if isinstance(model, xr.DataArray):
@@ -72,8 +98,12 @@ def memory_report(
             except (TypeError, ValueError) as error:
                 refusal = TypeError if isinstance(error, TypeError) else ValueError
                 raise refusal(f"models[{name!r}]: {error}") from error
-        rows[name] = _row(memory, share)
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+        memories[name] = memory
+        answers[name] = decay_intervals(memory, share=share, level=level)
+        laws[name] = settling(memory)
+    rows = {name: _row(memories[name], answers[name], laws[name]) for name in named}
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    return MemoryReport(table, memories, answers, share)
 
 
 def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:
@@ -98,17 +128,17 @@ def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:
     return named
 
 
-def _row(memory: xr.DataArray, share: float) -> dict:
-    fit = decay(memory, share=share)
+def _row(memory: xr.DataArray, answer: DecayIntervals, law: Settling) -> dict:
+    fit = answer.fit
     largest = float(memory.max()) or 1.0
-    return {
-        "parameters": memory.attrs.get("parameters", 0),
-        "decay": fit.kind,
-        "rate": np.nan if fit.rate is None else fit.rate,
-        "exponent": np.nan if fit.exponent is None else fit.exponent,
-        "confidence": fit.confidence,
-        "half_life": fit.half_life,
-        "effective_horizon": fit.effective_horizon,
+    row = {"parameters": memory.attrs.get("parameters", 0), "decay": fit.kind, "settled": law.settled}
+    for name in ("rate", "exponent", "half_life", "effective_horizon"):
+        value, ends = getattr(fit, name), getattr(answer, name) or (np.nan, np.nan)
+        row |= {name: np.nan if value is None else value, f"{name}_low": ends[0], f"{name}_high": ends[1]}
+        if name == "exponent":
+            row["confidence"] = fit.confidence
+    return row | {
         "last": float(memory[-1]) / largest,
         "noise_floor": fit.noise_floor / largest,
+        "remark": law.remark,
     }

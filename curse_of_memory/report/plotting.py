@@ -39,6 +39,7 @@ __all__ = [
     "legend_below",
     "looks",
     "measured",
+    "on",
     "order",
     "over_seeds",
     "power_label",
@@ -120,6 +121,21 @@ def canvas(
         rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options
     )
     return figure, axes[0] if rows == 1 else axes
+
+
+@contextlib.contextmanager
+def on(ax: Axes | None, **options: Any) -> Iterator[Axes]:
+    """Yield the axes that a result draws itself on, in the style of the house: `ax`, or new ones.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes, optional
+        Those that were asked for, whose figure stays as it is.
+    options
+        Of :func:`canvas`, for new ones.
+    """
+    with style():
+        yield canvas(**options)[1][0] if ax is None else ax
 
 
 def order(count: int) -> list[Color]:

@@ -42,6 +42,8 @@ class Answer:
         curve what it may fall.
     law : Law
         The fitted law; all NaN where none was fitted.
+    window : Window or None
+        What it was fitted to, if anything.
     """
 
     kind: str
@@ -50,6 +52,7 @@ class Answer:
     points: int = 0
     error: float = math.inf
     law: Law = field(default_factory=Law)
+    window: Window | None = field(default=None, repr=False, compare=False)
 
 
 def classified(values: np.ndarray, lags: np.ndarray, peak: int, stop: int, floor: float) -> Answer:
@@ -85,10 +88,15 @@ def classified(values: np.ndarray, lags: np.ndarray, peak: int, stop: int, floor
             return min(sure, key=lambda answer: answer.error)
     decided = [answer for answer in tried if answer.kind != "unknown"]
     if not decided:
-        return Answer("unknown", 0.0, float(lags[first]), stop + 1 - first)
+        return Answer("unknown", 0.0, float(lags[first]), stop + 1 - first, window=_longest(tried))
     most = max(min(answer.points, ENOUGH) for answer in decided)
     decided = [answer for answer in decided if answer.points >= most]
     return min(decided, key=lambda answer: answer.error)
+
+
+def _longest(tried: list[Answer]) -> Window | None:
+    """Return the window with the most points, if there is any."""
+    return max(tried, key=lambda answer: answer.points).window if tried else None
 
 
 def _flat(window: Window, tolerance: float, oscillating: bool) -> Answer | None:
@@ -108,9 +116,9 @@ def _flat(window: Window, tolerance: float, oscillating: bool) -> Answer | None:
     unseen = max(fall, 0.0) + 2 * error + tolerance
     start, points = float(window.lags[0]), window.lags.size
     if unseen >= 1 or fall < -3 * error - tolerance - rounding:
-        return Answer("unknown", 0.0, start, points)
+        return Answer("unknown", 0.0, start, points, window=window)
     law = Law(level=math.exp(level - fall / 2))
-    return Answer("none", float(evidence(points) * (1 - unseen)), start, points, unseen, law)
+    return Answer("none", float(evidence(points) * (1 - unseen)), start, points, unseen, law, window)
 
 
 def _judged(window: Window, kept: float, dt: float) -> Answer:
@@ -118,9 +126,8 @@ def _judged(window: Window, kept: float, dt: float) -> Answer:
     law, start, points = fit_law(window, dt), float(window.lags[0]), window.lags.size
     coverage = 1.0 if law.kind == "none" else 1 - kept
     confidence = law.margin * law.share * law.fit * coverage * evidence(points)
-    return Answer(
-        law.kind, 0.0 if law.kind == "unknown" else float(confidence), start, points, law.index_error, law
-    )
+    sure = 0.0 if law.kind == "unknown" else float(confidence)
+    return Answer(law.kind, sure, start, points, law.index_error, law, window)
 
 
 def _cliff(values: np.ndarray, stop: int, floor: float) -> float:

@@ -10,19 +10,17 @@ exponentials (u → 0) and shifted powers (1 + t/τ)^{−ω}, and bends downward
 """
 
 import math
-import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from curse_of_memory.theory.decay.classes import ABOVE_NOISE, classified
-from curse_of_memory.theory.decay.noise import own_floor
-from curse_of_memory.theory.targets.lagged import lagged
+from curse_of_memory.theory.decay.classes import Answer, classified
+from curse_of_memory.theory.decay.curves import Curve, curve_of, last_above
 from curse_of_memory.tools import checks
 
-__all__ = ["DecayFit", "decay"]
+__all__ = ["DecayFit", "decay", "fitted"]
 
 
 @dataclass(frozen=True)
@@ -189,24 +187,32 @@ def decay(
     >>> fit.kind, round(fit.exponent, 6), fit.effective_horizon
     ('polynomial', 1.1, inf)
     """
-    values, lags, floor = _curve(memory, dt, noise_floor)
     if not 0 < checks.real("share", share) < 1:
         raise ValueError(f"share must lie between 0 and 1, got {share!r}")
+    return fitted(curve_of(memory, dt, noise_floor), share)[0]
+
+
+def fitted(curve: Curve, share: float) -> tuple[DecayFit, Answer]:
+    """Return the decay of a curve, and the answer of the window that decided its class.
+
+    Parameters
+    ----------
+    curve : Curve
+        As :func:`curve_of` reads it.
+    share : float
+        As for :func:`decay`.
+    """
+    values, lags, floor, unit = curve.values, curve.lags, curve.floor, curve.unit
     if not values.any():
-        return DecayFit("compact", 1.0, 0.0, 0.0, noise_floor=floor)
-    # in units of the maximum nothing overflows
-    unit = float(values.max())
-    values = values / unit
-    (alive,) = np.nonzero(values > ABOVE_NOISE * floor / unit)
-    if alive.size == 0:
-        return DecayFit("unknown", 0.0, math.inf, math.inf, noise_floor=floor)
-    peak, stop = int(np.argmax(values >= 0.5)), int(alive[-1])
-    answer = classified(values, lags, peak, stop, floor / unit)
+        return DecayFit("compact", 1.0, 0.0, 0.0, noise_floor=floor), Answer("compact", 1.0)
+    if curve.stop < 0:
+        return DecayFit("unknown", 0.0, math.inf, math.inf, noise_floor=floor), Answer("unknown", 0.0)
+    answer = classified(values, lags, curve.peak, curve.stop, floor / unit)
     law = answer.law
     fit = DecayFit(
         kind=answer.kind,
         confidence=answer.confidence,
-        half_life=_half_life(values, lags),
+        half_life=last_above(values, lags, 0.5),
         effective_horizon=math.inf,
         rate=law.rate,
         exponent=law.exponent,
@@ -217,41 +223,12 @@ def decay(
         misfit_polynomial=law.misfit_polynomial,
         level=law.level,
         start=answer.start,
-        stop=float(lags[stop]),
+        stop=float(lags[curve.stop]),
         points=answer.points,
     )
-    beyond = _left_over(fit, values[-1], lags) if stop == values.size - 1 else 0.0
-    heard = np.where(values > ABOVE_NOISE * floor / unit, values, 0.0)
-    horizon = _effective_horizon(heard, lags, share, beyond)
-    return replace(fit, effective_horizon=horizon, level=fit.level * unit, noise_floor=floor)
-
-
-def _curve(memory, dt: float | None, noise_floor: float | None) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return checked magnitudes, their lags, and the noise floor."""
-    values, dt = lagged("memory", memory, dt)
-    values, lags = np.abs(values), dt * np.arange(values.size)
-    if noise_floor is None and isinstance(memory, xr.DataArray):
-        noise_floor = memory.attrs.get("noise_floor")
-    if noise_floor is None:
-        noise_floor = max(np.finfo(float).eps * float(values.max()), own_floor(values))
-    return values, lags, checks.non_negative("noise_floor", noise_floor)
-
-
-def _half_life(values: np.ndarray, lags: np.ndarray) -> float:
-    """Return the first lag from which on the values, whose maximum is one, are at or below 1/2."""
-    half = 0.5
-    last = int(np.flatnonzero(values > half)[-1])
-    if last == values.size - 1:
-        return math.inf
-    above, below = values[last], values[last + 1]
-    # along the exponential through both, so that an exponential has its exact half-life
-    if below <= 0:
-        share = (above - half) / above
-    elif below < sys.float_info.min:  # their ratio may overflow
-        share = math.log(above / half) / (math.log(above) - math.log(below))
-    else:
-        share = math.log(above / half) / math.log(above / below)
-    return float(lags[last] + share * (lags[last + 1] - lags[last]))
+    beyond = _left_over(fit, values[-1], lags) if curve.stop == values.size - 1 else 0.0
+    horizon = _effective_horizon(curve.heard, lags, share, beyond)
+    return replace(fit, effective_horizon=horizon, level=fit.level * unit, noise_floor=floor), answer
 
 
 def _left_over(fit: DecayFit, last: float, lags: np.ndarray) -> float:
