@@ -16,6 +16,7 @@ from curse_of_memory.gallery.data_choice import decided, made_of_real_data
 from curse_of_memory.gallery.locks import batch_lock, publishing_lock
 from curse_of_memory.gallery.notebooks import Notebook, code_of
 from curse_of_memory.gallery.origin import DataError, Machine, origin
+from curse_of_memory.gallery.own_paths import from_anywhere
 from curse_of_memory.gallery.parameters import declared_as, preset_of, read_value, resolve
 from curse_of_memory.gallery.publication import Job, is_current, recover
 from curse_of_memory.gallery.scales import PLACES
@@ -106,6 +107,7 @@ def plan(
                 overrides[key] = read_value(declared_as(notebook.name, notebook.parameters, key), text)
             except TypeError as error:
                 raise TypeError(f"{notebook.name}: {error}") from None
+        overrides = from_anywhere(notebook, overrides)
         try:
             jobs.append(_job(notebook, chosen, preset, overrides, package, machine, download=download))
         except DataError as error:

@@ -12,6 +12,7 @@ from curse_of_memory.gallery.figure_files import find_record
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.origin import DataError, Machine
 from curse_of_memory.gallery.publication import Job
+from curse_of_memory.gallery.state import read_state
 from curse_of_memory.tools.checks import one_of
 from curse_of_memory.tools.data_sources import AUTO, REAL, SOURCES, STAND_IN
 
@@ -58,7 +59,7 @@ def decided(
 def made_of_real_data(out: Path, notebook: Notebook) -> bool:
     """Return whether the figure in `out` is of real data, as one with a damaged record may be.
 
-    So is one for which other real data stand in.
+    So is one for which other real data stand in, but none that was made without, of files of its maker's.
     """
     if PARAMETER not in notebook.parameters:
         return False
@@ -66,7 +67,11 @@ def made_of_real_data(out: Path, notebook: Notebook) -> bool:
         record = find_record(out, notebook)
     except ValueError:
         return True
-    return record is not None and (not record.stand_in or record.stand_in_is_real)
+    if record is None or (record.stand_in and not record.stand_in_is_real):
+        return False
+    state = read_state(out, notebook)
+    without = state is not None and state.origin.parameters.get(PARAMETER) == STAND_IN
+    return not (without and any(record.parameters.get(name) for name in notebook.paths))
 
 
 def kept_figures(jobs: Mapping[Path, Iterable[Job]]) -> dict[str, str]:

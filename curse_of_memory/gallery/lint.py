@@ -133,6 +133,9 @@ def _parameters(notebook: Notebook) -> Iterator[str]:
             yield f"the parameter {name!r} must be {default!r} by default"
     if notebook.needs_data and "data" not in declared:
         yield "the parameter 'data' is missing, which chooses between real data and their stand-in"
+    for name in notebook.paths:
+        if name not in declared or (declared[name].type, declared[name].default) != ("str", ""):
+            yield f"the parameter {name!r}, one of its paths, must be a str, and empty by default"
     yield from (f"the parameter {name!r} has no help comment" for name, p in declared.items() if not p.help)
 
 

@@ -76,6 +76,11 @@ class Notebook:
         """The data sets it reads, by name."""
         return self.content["metadata"].get("needs_data", [])
 
+    @property
+    def paths(self) -> list[str]:
+        """The parameters that name a file or folder of whoever runs it, such as weights."""
+        return self.content["metadata"].get("paths", [])
+
     @cached_property
     def title(self) -> str:
         """The first heading, or the stem where there is none."""
@@ -228,6 +233,7 @@ def _is_notebook(content: Any) -> bool:
         and isinstance(content.get("metadata"), dict)
         and isinstance(content["metadata"].get("kernelspec", {}), dict)
         and _texts(content["metadata"].get("needs_data", []))
+        and _texts(content["metadata"].get("paths", []))
         and isinstance(content.get("cells"), list)
         and all(map(is_cell, content["cells"]))
     )

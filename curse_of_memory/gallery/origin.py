@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from curse_of_memory.gallery.notebooks import Notebook, code_of
+from curse_of_memory.gallery.own_paths import own_files
 from curse_of_memory.gallery.parameters import plain_values
 from curse_of_memory.tools.data_sources import STAND_IN
 from curse_of_memory.tools.versions import numeric_versions
@@ -18,7 +19,7 @@ SHOWN = 3  # of the changed files
 
 
 class DataError(ValueError):
-    """A data set that a notebook needs is unknown, or its folder does not exist."""
+    """A data set that a notebook needs is unknown, or its folder or a file that is named does not exist."""
 
 
 def _has_all(name: str, download: bool) -> bool:
@@ -58,7 +59,8 @@ class Origin:
     package : dict
         The files of the package that the notebook uses, with their checksums.
     data : dict
-        The files of data that are read, with their checksums, or the data sets that others stand in for.
+        The files of data that are read, with their checksums, or the data sets that others stand in for; and
+        the files and folders that parameters name, by these, with theirs.
     device : str
         The name of the GPU, or ``cpu``.
     versions : dict
@@ -140,7 +142,8 @@ def origin(
     Raises
     ------
     ValueError
-        If the machine lacks the device; a `DataError` if a data set is unknown or has no folder.
+        If the machine lacks the device; a `DataError` if a data set is unknown or has no folder, or a file or
+        folder that a parameter names is not there.
     """
     defaults = {name: parameter.default for name, parameter in notebook.parameters.items()}
     parameters = {**defaults, **values}
@@ -150,6 +153,10 @@ def origin(
             data |= {name: STAND_IN} if parameters.get("data") == STAND_IN else machine.data(name)
         except (ValueError, OSError) as error:
             raise DataError(f"{notebook.name} needs the data {name!r}: {error}") from None
+    try:
+        data |= own_files(notebook, parameters)
+    except (ValueError, OSError) as error:
+        raise DataError(f"{notebook.name}: {error}") from None
     return Origin(
         parameters=parameters,
         code=hashlib.sha256(code_of(notebook).encode()).hexdigest(),

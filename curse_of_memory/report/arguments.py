@@ -12,15 +12,16 @@ __all__ = ["check_arguments"]
 
 
 ANY_SIGN = ("power", "powers", "gains", "shears")
+FROM_ZERO = ("abstract_column", "title_column")  # places that are counted from 0
 INFINITE = ("powers",)  # p of the weights t^p, whose limit is p = inf; also as the words "inf" and "-inf"
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> None:
     """Raise an error, naming the argument, if one is not of its annotated type or out of range.
 
-    Whole numbers are at least 1, `seed` at least 0. Floats are positive and finite; those called as in
-    ``ANY_SIGN`` may have any sign, those as in ``INFINITE`` may be infinite. A sequence has at least one
-    entry, and none twice.
+    Whole numbers are at least 1, `seed` and those called as in ``FROM_ZERO`` at least 0. Floats are positive
+    and finite; those called as in ``ANY_SIGN`` may have any sign, those as in ``INFINITE`` may be infinite. A
+    sequence has at least one entry, and none twice.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) 
 
 
 def _whole(name: str, value: int) -> int:
+    if name in FROM_ZERO:
+        return checks.whole_number(name, value, least=0)
     if name == "seed" and type(value) is int and value <= 0:
         return int(checks.non_negative(name, value))
     return checks.positive_int(name, value)

@@ -101,6 +101,8 @@ class Summaries:
         The texts, as they are published, and as many of their characters as are kept.
     cut_abstracts, cut_titles : int
         How many were longer.
+    left_out : int
+        How many pairs there are beyond `size`.
     origin : str
         What the pairs are: ``"dev of CSL, in place of a training set"``, or the name of a file.
     stand_in : str
@@ -142,7 +144,7 @@ class Summaries:
         self.stand_in = CSL.note(source)
         name = f"{PARTS[split]} of {'CSL' if not self.stand_in else 'the stand-in'}"
         self.origin = f"{name}, in place of a training set" if split == "train" else name
-        self._keep(CSL.content(split, source)[:size], abstract_length, title_length)
+        self._keep(CSL.content(split, source), size, abstract_length, title_length)
 
     @classmethod
     def from_file(
@@ -179,12 +181,15 @@ class Summaries:
         pairs = read_pairs(path, abstract_column=abstract_column, title_column=title_column)
         task = cls.__new__(cls)
         task.split, task.stand_in, task.origin = "train", "", str(path)
-        task._keep(pairs[:size], abstract_length, title_length)
+        task._keep(pairs, size, abstract_length, title_length)
         return task
 
-    def _keep(self, pairs: Sequence[Pair], abstract_length: int | None, title_length: int | None) -> None:
+    def _keep(
+        self, pairs: Sequence[Pair], size: int | None, abstract_length: int | None, title_length: int | None
+    ) -> None:
         self.abstract_length, self.title_length = abstract_length, title_length
-        abstracts, titles = zip(*pairs, strict=True)
+        abstracts, titles = zip(*pairs[:size], strict=True)
+        self.left_out = len(pairs) - len(titles)
         self.abstracts: tuple[str, ...] = tuple(text[:abstract_length] for text in abstracts)
         self.titles: tuple[str, ...] = tuple(text[:title_length] for text in titles)
         self.cut_abstracts = _changed(abstracts, self.abstracts)

@@ -16,13 +16,23 @@ try:
 except ImportError:  # Windows has no such locks
     fcntl = None
 
-__all__ = ["checksum", "is_plain_file", "plain_folder", "read_file", "read_json", "whole_file"]
+__all__ = [
+    *("checksum", "checksum_of_all", "is_plain_file", "plain_folder", "read_file", "read_json", "whole_file"),
+]
 
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def checksum_of_all(path: Path) -> str:
+    """Return the SHA-256 of a file's content, or of the files in a folder, by name; not of folders in it."""
+    if not path.is_dir():
+        return checksum(path)
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    return hashlib.sha256("".join(file.name + checksum(file) for file in files).encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from curse_of_memory import cli
 from curse_of_memory.gallery.batch import plan, staleness
 from curse_of_memory.gallery.data_choice import decided, kept_figures, made_of_real_data
 from curse_of_memory.gallery.notebooks import find_notebooks
-from curse_of_memory.gallery.origin import DataError
+from curse_of_memory.gallery.origin import DataError, Origin
 from curse_of_memory.gallery.state import State, write_state
 from tests.gallery.conftest import MACHINE, PARAMETERS, WRITE
 
@@ -124,6 +124,17 @@ def test_a_figure_of_real_data_is_known_by_its_record(project, here, notebook, r
     )
     here.data = True
     assert kept_figures({project.out: planned(project, here)}) == {}
+
+
+def test_a_figure_of_files_of_ones_own_alone_is_made_anew_without_the_published_ones(project, here, notebook):
+    """It says of no stand-in, for nothing stands in; the published data were not there when it was made."""
+    content = notebook.content
+    content["metadata"]["paths"] = ["file"]
+    for data, file, real in [("stand-in", "a.tsv", False), ("stand-in", "", True), ("real", "a.tsv", True)]:
+        project.record(NAME, parameters={"file": file})
+        made = Origin({"data": data}, "c", {}, {}, "cpu", {})
+        write_state(project.out, notebook, State(made, "fast", {}, {"mnist.json": "0"}))
+        assert made_of_real_data(project.out, notebook) == real
 
 
 @pytest.mark.slow

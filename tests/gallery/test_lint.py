@@ -66,6 +66,14 @@ PARAMETERS = 'seed: int = 0  # a\ndevice: str = "auto"  # b\noutput_dir: str = "
         (source(PARAMETERS.replace("int = 0", "float = 0"), 1), "'seed' must be of type int"),
         (source(PARAMETERS.replace("auto", "cpu"), 1), "'device' must be 'auto' by default"),
         (source(PARAMETERS.replace("# c", ""), 1), "'output_dir' has no help comment"),
+        (
+            lambda b: b.metadata.update(paths=["weights"]),
+            "'weights', one of its paths, must be a str",
+        ),
+        (
+            lambda b: b.metadata.update(paths=["device"]),
+            "'device', one of its paths, must be a str",
+        ),
         (lambda b: b.metadata.kernelspec.update(name="other"), "the kernelspec must be python3"),
         (source("No heading", 0), "there is no title"),
         (lambda b: b.metadata.update(papermill={}), "it is an output of papermill"),

@@ -112,8 +112,8 @@ def broken():
     yield "9" * 10_000
     for change in ({"nbformat": 3}, {"metadata": None}, {"metadata": {"needs_data": "mnist"}}, {"cells": {}}):
         yield json.dumps(whole | change)
-    for change in ({"metadata": {"kernelspec": []}}, {"metadata": {"needs_data": [1]}}):
-        yield json.dumps(whole | change)
+    for change in ({"kernelspec": []}, {"needs_data": [1]}, {"paths": "weights"}):
+        yield json.dumps(whole | {"metadata": change})
     yield json.dumps({key: value for key, value in whole.items() if key != "cells"})
     for change in (
         *(

@@ -3,13 +3,13 @@ import os
 
 import pytest
 
-from curse_of_memory.gallery.batch import staleness
+from curse_of_memory.gallery.batch import plan, staleness
 from curse_of_memory.gallery.notebooks import code_of, find_notebooks
 from curse_of_memory.gallery.origin import Machine, Origin, origin
 from curse_of_memory.gallery.publication import Job, is_current
 from curse_of_memory.gallery.state import State, read_state, write_state
 from curse_of_memory.gallery.used_code import PackageCode
-from tests.gallery.conftest import MACHINE
+from tests.gallery.conftest import MACHINE, PARAMETERS
 
 
 def made_from(notebook, values=None, package=None, machine=MACHINE):
@@ -58,6 +58,41 @@ def test_an_origin_follows_device_data_and_versions(project, monkeypatch):
     now = made_from(notebook)
     assert f"torch {torch}, now 0.1" in first.differences(now)[0]
     assert not first.same_as(now)
+
+
+def test_an_origin_follows_what_lies_in_files_and_folders_that_are_named(project, tmp_path, monkeypatch):
+    """They are named from the folder of the command; a kernel runs in that of its notebook."""
+    path = project.write("a", "x = 1", parameters=PARAMETERS + 'weights: str = ""  # of a model\n')
+    content = json.loads(path.read_text())
+    content["metadata"]["paths"] = ["weights"]
+    path.write_text(json.dumps(content))
+    notebooks = find_notebooks(project.root)
+    (tmp_path / "here" / "tiny" / "deeper").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+
+    def job(text):
+        (job,), reasons = plan(notebooks.values(), {"fast": {}}, "fast", {"weights": text}, MACHINE)
+        assert not reasons
+        return job
+
+    folder = tmp_path / "here" / "tiny"
+    (folder / "model.bin").write_text("1")
+    first = job("tiny")
+    assert first.values["weights"] == first.overrides["weights"] == str(folder)
+    assert first.origin.same_as(job(f"{folder}/").origin)
+    (folder / "deeper" / "notes.txt").write_text("of no account")
+    assert first.origin.same_as(job("tiny").origin)
+    (folder / "model.bin").write_text("2")
+    assert first.origin.differences(job("tiny").origin) == ["data (weights)"]
+    (folder / "model.bin").write_text("1")
+    (folder / "words.txt").write_text("")
+    assert first.origin.differences(job("tiny").origin) == ["data (weights)"]
+    file = job("tiny/model.bin").origin.data["weights"]  # sha256sum of "1"
+    assert file == "sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b"
+    assert job("").origin.data == {}
+    jobs, reasons = plan(notebooks.values(), {"fast": {}}, "fast", {"weights": "tinny"}, MACHINE)
+    assert jobs == []
+    assert reasons["a"].startswith("a: weights must name a file or a folder, and there is no '/")
 
 
 ORIGIN = Origin({"horizon": 8}, "c", {"a.py": "p"}, {}, "cpu", {"numpy": "2.0"})

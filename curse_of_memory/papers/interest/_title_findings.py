@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 
 from curse_of_memory.papers.interest._extracts import WINDOW_NAME, lead_name
-from curse_of_memory.papers.interest._title_trainings import Pairs, Sizes, median_length
+from curse_of_memory.papers.interest._title_sources import Sources
+from curse_of_memory.papers.interest._title_trainings import Pairs, Sizes, median_length, trained_on
 from curse_of_memory.report.figure import Findings, spreads
 from curse_of_memory.report.long_table import groups, rows
 from curse_of_memory.report.reference_numbers import reference
 from curse_of_memory.theory import bias
-from curse_of_memory.training.data_sets import HELD_OUT
 
 __all__ = ["findings", "part_means", "said_of_rouge"]
 
@@ -66,9 +66,9 @@ def said_of_rouge(by_p: pd.Series, lead: float) -> str:
 
 
 def findings(
-    table: pd.DataFrame, pairs: Pairs, sizes: Sizes, titles: Sequence[int], stand_in: str
+    table: pd.DataFrame, pairs: Pairs, sizes: Sizes, titles: Sequence[int], read: Sources
 ) -> Findings:
-    """Return what `table` says; `titles` are the lengths of those for training."""
+    """Return what `table` says; `titles` are the lengths of those for training, `read` whose they are."""
     headline: dict[str, float | str] = {}
     by_run: dict[str, Sequence[float]] = {}
     errors = part_means(rows(table, panel="trained"))
@@ -90,13 +90,17 @@ def findings(
     for name in (LEAD, WINDOW_NAME):
         headline[f"{name}: ROUGE-L"] = float(extracts.rouge_l[name])
     headline["unknown tokens of the titles (%)"] = float(100 * pairs.test.unknown_targets / counts.sum())
+    leaks = read.seen_before()
+    if read.own_training or read.own_test:
+        headline["pairs of the test with an abstract or title trained on"] = leaks
     medians = errors.groupby("p").median()
     parts = "; ".join(
         f"{name} {', '.join(f'{value:.2f}' for value in medians[name])}" for name in medians.dropna(axis=1)
     )
     message = (
-        f"{_model(sizes)}, {sizes.updates} updates. Nats a token of the test's titles with p = "
-        f"{', '.join(f'{p:g}' for p in medians.index)}, medians: {parts}; frequencies alone "
+        f"{_model(sizes)}, {_training(read, sizes)}{_of_own(read, leaks)}. "
+        f"Nats a token of the test's titles with p = {', '.join(f'{p:g}' for p in medians.index)}, "
+        f"medians: {parts}; frequencies alone "
         f"{headline['nats of frequencies alone']:.2f}. "
         f"{said_of_rouge(greedy.rouge_l, float(extracts.rouge_l[LEAD]))}."
     )
@@ -104,27 +108,38 @@ def findings(
         table,
         message,
         headline,
-        printed=_printed(table, sizes, len(titles)),
+        printed=_printed(table, sizes, read),
         spread=spreads(by_run),
-        stand_in=stand_in,
-        data_part=""
-        if stand_in
-        else f"{len(titles)} pairs, a tenth held out: the published dev, in place of a training set",
+        stand_in=read.stand_in,
+        data_part="" if read.stand_in else read.told(),
     )
+
+
+def _training(read: Sources, sizes: Sizes) -> str:
+    count = trained_on(len(read.learnt))
+    return f"{sizes.updates} updates, {sizes.updates * min(sizes.batch_size, count) / count:.3g} epochs"
+
+
+def _of_own(read: Sources, leaks: int) -> str:
+    """Return what is to be said of files of one's own, and what the test may have leaked to the training."""
+    said = f" on {read.told()}" if read.own_training or read.own_test else ""
+    if not leaks:
+        return said
+    return f"{said}; a leak: {leaks} of these have an abstract or a title that is among those for training"
 
 
 def _model(sizes: Sizes) -> str:
     return Path(sizes.folder).name if sizes.folder else f"T5 of width {sizes.width} from scratch"
 
 
-def _printed(table: pd.DataFrame, sizes: Sizes, count: int) -> pd.DataFrame:
-    """Return ROUGE by p, of extracts and of the published models, as a table of texts."""
+def _printed(table: pd.DataFrame, sizes: Sizes, read: Sources) -> pd.DataFrame:
+    """Return ROUGE by p, of extracts, and for CSL's test of the published models, as a table of texts."""
     lines = []
     for (p, beams), own in groups(rows(table, panel="rouge"), ["p", "beams"]).items():
         once, every = (rows(own, repeats=way) for way in ("once", "all"))
         ours = {
             "model": f"{_model(sizes)}, p = {p:g}",
-            "pairs": str(count - -(-count // HELD_OUT)),
+            "pairs": str(trained_on(len(read.learnt))),
             "beams": f"{beams:g}",
         }
         lines.append(ours | _cells(once) | {"all occurrences": _three(every)})
@@ -136,7 +151,7 @@ def _printed(table: pd.DataFrame, sizes: Sizes, count: int) -> pd.DataFrame:
             | {"all occurrences": _three(every)}
         )
     theirs = reference("interest/summaries").query("data == 'CSL'")
-    for row in theirs.to_dict("records"):
+    for row in [] if read.own_test else theirs.to_dict("records"):
         lines.append(
             {
                 "model": f"{row['model']}, published",

@@ -1,10 +1,8 @@
 """Encoder-decoders that learn to write titles, with errors weighed by tᵖ: one training, and what it says."""
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -19,22 +17,23 @@ from curse_of_memory.papers.interest._extracts import means
 from curse_of_memory.tasks.summaries import EncodedSummaries
 from curse_of_memory.tasks.vocabularies import Vocabulary
 from curse_of_memory.tools.devices import resolve_device, torch_draws
-from curse_of_memory.tools.files import checksum
 from curse_of_memory.training import fit
+from curse_of_memory.training.data_sets import HELD_OUT
 
 __all__ = [
     "Pairs",
     "Sizes",
-    "checksum_of",
     "frequency_errors",
     "lengths",
     "made",
     "median_length",
     "trained",
+    "trained_on",
     "weights_read_off",
 ]
 
 LOGITS = 2**23  # that are in memory at a time where nothing is trained
+HELD_OUT_MOST = 1024  # of the pairs a tenth is held out, and no more than these
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,14 @@ class Sizes:
     Attributes
     ----------
     folder, weights : str
-        Where weights are that are trained further, and the checksum of them; both empty for random ones.
+        Where weights are that are trained further, and the checksum of them, so that runs of other weights
+        are other runs; both empty for random ones.
     width, layers, heads : int
         Of those with random weights.
-    updates, batch_size, learning_rate, warmup
-        Of AdamW, at a constant rate after its linear warm-up.
+    updates, batch_size, learning_rate, warmup, decay
+        Of AdamW; whether its rate falls in a line to zero after its linear warm-up, or is constant.
     looks : int
-        Times at which a tenth of the pairs, which is held out, is looked at; the best weights are kept.
+        Times at which the pairs that are held out are looked at; the best weights are kept.
     beams : sequence of int
         Of each way to write.
     """
@@ -84,16 +84,9 @@ class Sizes:
     batch_size: int
     learning_rate: float
     warmup: int
+    decay: bool
     looks: int
     beams: tuple[int, ...]
-
-
-def checksum_of(folder: str) -> str:
-    """Return a checksum of the files of a folder, so that runs of other weights are other runs; of "", ""."""
-    if not folder:
-        return ""
-    files = sorted(path for path in Path(folder).expanduser().iterdir() if path.is_file())
-    return hashlib.sha256("".join(path.name + checksum(path) for path in files).encode()).hexdigest()
 
 
 def made(pairs: Pairs, sizes: Sizes, seed: int) -> EncoderDecoder:
@@ -104,6 +97,11 @@ def made(pairs: Pairs, sizes: Sizes, seed: int) -> EncoderDecoder:
     else:
         model = t5(numbers, width=sizes.width, layers=sizes.layers, heads=sizes.heads, marks=marks, seed=seed)
     return EncoderDecoder(model, pairs.train.source_length)
+
+
+def trained_on(pairs: int) -> int:
+    """Return how many of some pairs are trained on, the others being held out."""
+    return pairs - min(HELD_OUT_MOST, -(-pairs // HELD_OUT))
 
 
 def trained(p: float, seed: int, pairs: Pairs, sizes: Sizes, device: str) -> pd.DataFrame:
@@ -121,10 +119,11 @@ def trained(p: float, seed: int, pairs: Pairs, sizes: Sizes, device: str) -> pd.
             steps=sizes.updates,
             batch_size=sizes.batch_size,
             learning_rate=sizes.learning_rate,
-            schedule="constant",
+            schedule="linear" if sizes.decay else "constant",
             warmup=sizes.warmup,
             clip=math.inf,  # as in the public code of T5-PEGASUS
             validate_every=sizes.updates // sizes.looks,
+            validation_size=HELD_OUT_MOST,
             evaluation_size=_at_a_time(layer, pairs.train),
             seed=seed,
             device=device,

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from curse_of_memory.experiments.grid import product_of, run_grid
 from curse_of_memory.papers.interest._extracts import extracts
 from curse_of_memory.papers.interest._title_findings import findings
+from curse_of_memory.papers.interest._title_sources import Sources
 from curse_of_memory.papers.interest._title_trainings import (
     Pairs,
     Sizes,
-    checksum_of,
     frequency_errors,
     lengths,
     made,
@@ -29,6 +29,7 @@ from curse_of_memory.tasks import Summaries
 from curse_of_memory.tasks.vocabularies import CharacterVocabulary, load_vocabulary
 from curse_of_memory.theory import bias
 from curse_of_memory.tools import checks
+from curse_of_memory.tools.files import checksum_of_all
 
 __all__ = ["data", "plot"]
 
@@ -50,6 +51,10 @@ SCORES = {  # what is drawn: column, way to count, name
 def data(
     *,
     model_name: str = "",
+    training_file: str = "",
+    test_file: str = "",
+    abstract_column: int = 1,
+    title_column: int = 2,
     powers: Sequence[float] = (0, 1, 2),
     source_length: int = 64,
     target_length: int = 32,
@@ -62,6 +67,7 @@ def data(
     batch_size: int = 32,
     learning_rate: float = 0.01,
     warmup: int = 8,
+    decay: bool = False,
     looks: int = 2,
     beams: Sequence[int] = (1,),
     seeds: int = 3,
@@ -80,18 +86,38 @@ def data(
 
     Without a `model_name` a T5 is trained from scratch, on characters; else the encoder-decoder of this local
     folder, on its tokens, whatever `width`, `layers` and `heads` are. It reads `source_length` tokens of an
-    abstract, marks among them, and says `target_length`. Columns: ``panel, p, seed, step, exact, value,
-    titles, name, beams, repeats, rouge_1, rouge_2, rouge_l``; the step of the bias is a lag.
+    abstract, marks among them, and says `target_length`. With `decay` the learning rate falls, after its
+    warm-up, in a line to zero, as in the port of T5-PEGASUS to PyTorch.
+
+    The first `pairs` of CSL's dev are learnt from, or of a `training_file`, and the first `tested` of CSL's
+    test measured on, or of a `test_file`. Such a file has a pair a line, in UTF-8 and without headings, and
+    tabs between its columns, which are counted from 0. How many pairs of the test have a text that is
+    trained on, is counted and said.
+
+    Columns: ``panel, p, seed, step, exact, value, titles, name, beams, repeats, rouge_1, rouge_2, rouge_l``;
+    the step of the bias is a lag.
     """
     if model_name and not Path(model_name).expanduser().is_dir():
         raise FileNotFoundError(
             f"model_name must be a local folder, such as one of mT5 or T5-PEGASUS, got {model_name!r}"
         )
+    for name, file in (("training_file", training_file), ("test_file", test_file)):
+        if file and not Path(file).expanduser().is_file():
+            raise FileNotFoundError(f"{name} must name a file of pairs, tabs between columns, got {file!r}")
     if warmup >= updates:
         raise ValueError(f"warmup must be below updates = {updates}, got {warmup}")
     if looks > updates:
         raise ValueError(f"looks must be at most updates = {updates}, got {looks}")
-    learnt, unseen = Summaries("train", size=pairs, data=data), Summaries("test", size=tested, data=data)
+
+    def pairs_of(split: str, file: str, size: int) -> Summaries:
+        if not file:
+            return Summaries(split, size=size, data=data)
+        return Summaries.from_file(
+            file, abstract_column=abstract_column, title_column=title_column, size=size
+        )
+
+    learnt, unseen = pairs_of("train", training_file, pairs), pairs_of("test", test_file, tested)
+    read = Sources(learnt, unseen, bool(training_file), bool(test_file))
     if model_name:
         vocabulary = load_vocabulary(model_name)
     else:
@@ -104,7 +130,7 @@ def data(
     )
     sizes = Sizes(
         model_name,
-        checksum_of(model_name),
+        checksum_of_all(Path(model_name).expanduser()) if model_name else "",
         width,
         layers,
         heads,
@@ -112,6 +138,7 @@ def data(
         batch_size,
         learning_rate,
         warmup,
+        decay,
         looks,
         tuple(beams),
     )
@@ -127,7 +154,7 @@ def data(
     known["step"] = known.index + 1
     cut_out = extracts(unseen.abstracts, unseen.titles).assign(panel="extract")
     table = pd.concat([before, known.dropna(), trainings, cut_out], ignore_index=True)
-    return findings(table.reindex(columns=COLUMNS), both, sizes, titles, learnt.stand_in)
+    return findings(table.reindex(columns=COLUMNS), both, sizes, titles, read)
 
 
 def _before_training(titles: Sequence[int], read: dict[float, np.ndarray]) -> pd.DataFrame:

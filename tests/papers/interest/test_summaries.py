@@ -1,6 +1,7 @@
 """Titles of abstracts: what is known before training, what is measured, and weights of a local folder."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ SMALL = {
     "pairs": 40, "tested": 12, "source_length": 20, "target_length": 12, "width": 8, "heads": 2, "updates": 3,
     "batch_size": 8, "warmup": 1, "looks": 1, "data": "stand-in", "device": "cpu",
 }  # fmt: skip
-SIZES = trainings.Sizes("", "", 8, 1, 2, 3, 8, 0.01, 1, 1, (1,))
+SIZES = trainings.Sizes("", "", 8, 1, 2, 3, 8, 0.01, 1, False, 1, (1,))
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +160,65 @@ def test_the_committed_trainings_are_below_the_first_characters():
         assert rows(written, repeats=way).rouge_l.max() < cut_out.rouge_l[way]
 
 
+# --- files of one's own ----------------------------------------------------------------------------
+
+
+def lines(task, turned=False):
+    pairs = zip(task.abstracts, task.titles, strict=True)
+    return [f"{title}\t{abstract}" if turned else f"do\t{abstract}\t{title}" for abstract, title in pairs]
+
+
+def written(path, some):
+    path.write_text("\n".join(some) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_a_training_file_takes_the_place_of_dev(found, tmp_path):
+    """One with the pairs of dev gives what dev gives; of a longer one the first pairs are taken."""
+    own = written(tmp_path / "own.tsv", lines(Summaries("train", size=60, data="stand-in")))
+    ours = summaries.data(powers=(0, 2), seeds=2, training_file=own, **SMALL)
+    pd.testing.assert_frame_equal(ours.table, found.table, check_exact=True)
+    assert ", 3 updates, 0.667 epochs on 40 pairs of own.tsv (20 left out), a tenth held out" in ours.message
+    assert "measured on 12 pairs of test of the stand-in (988 left out)" in ours.message
+    assert "leak" not in ours.message
+    assert ours.headline["pairs of the test with an abstract or title trained on"] == 0
+    assert ours.stand_in == found.stand_in
+
+
+def test_texts_of_the_test_that_are_trained_on_are_counted(tmp_path):
+    """Two whole pairs, a title in other letters, an abstract with other spaces; no title as an abstract."""
+    learnt, unseen = (Summaries(part, size=12, data="stand-in") for part in ("train", "test"))
+    test = lines(unseen, turned=True)
+    titles, abstracts = unseen.titles, unseen.abstracts
+    added = [*test[:2], f"{titles[2].upper()} \tnew", f"new\t{' '.join(abstracts[3])}", f"new\t{titles[4]}"]
+    training = written(tmp_path / "a.tsv", [*lines(learnt, turned=True), *added])
+    measured = written(tmp_path / "b.tsv", test)
+    found = summaries.data(
+        powers=(0,), seeds=1, training_file=training, test_file=measured, title_column=0, **SMALL
+    )
+    assert found.headline["pairs of the test with an abstract or title trained on"] == 4
+    leak = "; a leak: 4 of these have an abstract or a title that is among those for training. "
+    assert f"on 17 pairs of a.tsv, a tenth held out; measured on 12 pairs of b.tsv{leak}" in found.message
+    assert found.stand_in == ""  # nothing is read of CSL
+    assert found.data_part == "17 pairs of a.tsv, a tenth held out; measured on 12 pairs of b.tsv"
+    assert found.printed is not None
+    assert not [name for name in found.printed.index if "published" in name]  # which are of CSL
+    assert found.printed.loc["T5 of width 8 from scratch, p = 0", "pairs"] == "15"
+    summaries.plot(found)
+
+
+def test_the_learning_rate_falls_if_asked_for(pairs, monkeypatch):
+    asked = []
+    monkeypatch.setattr(trainings, "fit", lambda *some, **settings: asked.append(settings["schedule"]))
+    for decay in (False, True):
+        trainings.trained(0.0, 0, pairs, replace(SIZES, decay=decay), "cpu")
+    assert asked == ["constant", "linear"]
+
+
+def test_no_more_than_a_thousand_or_so_are_held_out():
+    assert [trainings.trained_on(count) for count in (5, 1000, 20_000)] == [4, 900, 18_976]
+
+
 # --- weights of a folder ---------------------------------------------------------------------------
 
 
@@ -186,7 +246,7 @@ def folder(tmp_path_factory):
 
 
 def test_weights_of_a_local_folder_go_the_same_way(folder):
-    options = SMALL | {"model_name": str(folder), "beams": (1, 2), "learning_rate": 0.001}
+    options = SMALL | {"model_name": str(folder), "beams": (1, 2), "learning_rate": 0.001, "decay": True}
     found = summaries.data(powers=(0, 2), seeds=1, **options)
     ours = [f"tiny-t5-pegasus, p = {p}" for p in (0, 0, 2, 2)]
     assert found.printed is not None
@@ -211,13 +271,10 @@ def test_the_readout_of_a_folder_and_the_marks_of_its_words_are_kept(folder, pai
 
     vocabulary = load_vocabulary(folder)
     own = trainings.Pairs(pairs.train, pairs.test, pairs.titles, vocabulary)
-    layer = trainings.made(own, trainings.Sizes(str(folder), "", 8, 1, 2, 3, 8, 0.01, 1, 1, (1,)), 0)
+    layer = trainings.made(own, replace(SIZES, folder=str(folder)), 0)
     assert layer.marks == (0, 3, 2)
     kept = load_file(folder / "model.safetensors")["lm_head.weight"]
     assert torch.equal(layer.model.lm_head.weight, kept)
-    before = trainings.checksum_of(str(folder))
-    (folder / "notes.txt").write_text("other")
-    assert trainings.checksum_of(str(folder)) != before
 
 
 @pytest.mark.parametrize(
@@ -231,6 +288,9 @@ def test_the_readout_of_a_folder_and_the_marks_of_its_words_are_kept(folder, pai
         ({"source_length": 1}, "source_length must be at least 2"),
         ({"data": "dev"}, "data must be one of"),
         ({"beams": (0,)}, "beams must be at least 1"),
+        ({"training_file": "none.tsv"}, "training_file must name a file of pairs, .* got 'none.tsv'"),
+        ({"test_file": "none.tsv"}, "test_file must name a file of pairs, .* got 'none.tsv'"),
+        ({"title_column": -1}, "title_column must not be negative"),
     ],
 )
 def test_bad_arguments_are_refused(wrong, message):
