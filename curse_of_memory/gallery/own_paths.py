@@ -35,5 +35,7 @@ def own_files(notebook: Notebook, parameters: Mapping[str, Any]) -> dict[str, st
     named = {name: Path(parameters[name]).expanduser() for name in notebook.paths if parameters.get(name)}
     for name, path in named.items():
         if not (path.is_file() or path.is_dir()):
-            raise FileNotFoundError(f"{name} must name a file or a folder, and there is no {str(path)!r} here")
+            raise FileNotFoundError(
+                f"{name} must name a file or a folder, and there is none at {str(path)!r}"
+            )
     return {name: f"sha256:{checksum_of_all(path)}" for name, path in named.items()}

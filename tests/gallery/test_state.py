@@ -92,7 +92,7 @@ def test_an_origin_follows_what_lies_in_files_and_folders_that_are_named(project
     assert job("").origin.data == {}
     jobs, reasons = plan(notebooks.values(), {"fast": {}}, "fast", {"weights": "tinny"}, MACHINE)
     assert jobs == []
-    assert reasons["a"].startswith("a: weights must name a file or a folder, and there is no '/")
+    assert reasons["a"].startswith("a: weights must name a file or a folder, and there is none at '/")
 
 
 ORIGIN = Origin({"horizon": 8}, "c", {"a.py": "p"}, {}, "cpu", {"numpy": "2.0"})
