@@ -42,9 +42,10 @@ class EncoderDecoder(nn.Module):
     Raises
     ------
     TypeError, ValueError
-        If the model is no encoder-decoder, misses one of its marks, or has a decoder deeper than its encoder:
-        such a one can be trained, but ``generate`` of transformers fails with it. When called, for what are
-        no numbers of words in rows of more than n steps, or a source of nothing but padding.
+        If the model is no encoder-decoder of numbers of one vocabulary, misses one of its marks, has fewer
+        positions than a source, or a decoder deeper than its encoder: such a one can be trained, but
+        ``generate`` of transformers fails with it. When called, for what are no numbers of words in rows of
+        more than n steps, more steps than the model has positions, or a source of nothing but padding.
     ModuleNotFoundError
         If transformers is not installed.
 
@@ -66,12 +67,16 @@ class EncoderDecoder(nn.Module):
         name = type(model).__name__
         if not isinstance(model, PreTrainedModel) or not model.config.is_encoder_decoder:
             raise TypeError(f"model must be an encoder-decoder of transformers, got {name}")
+        if model.main_input_name != "input_ids" or not hasattr(model.config, "vocab_size"):
+            raise TypeError(f"model must read and say words of one vocabulary, as T5 does, got {name}")
         if model.get_output_embeddings() is None:
             raise TypeError(f"model must have a readout, such as T5ForConditionalGeneration, got {name}")
         self.source = checks.positive_int("source", source)
         self.model = model
-        self.marks = _marks_of(model)
         self.vocabulary = int(model.config.vocab_size)
+        self.marks = _marks_of(model.config)
+        self._most = {part: _positions(model.config, part) for part in ("encoder", "decoder")}
+        self._check_steps("source", source, "encoder")
         layers, deeper = model.config.num_hidden_layers, _decoder_layers(model.config)
         if deeper > layers:
             raise ValueError(
@@ -81,10 +86,10 @@ class EncoderDecoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits ``(batch, time - n, class)`` of the targets in rows `x` ``(batch, time)``."""
-        inputs.tensor("x", x, "shape (batch, time)")
-        source, said = self._source(x), x[:, self.source :]
+        source, said = self._rows(x)
         if not said.shape[1]:
             raise ValueError(f"x must have steps of a target after {self.source} of the source, got none")
+        self._check_steps("x", said.shape[1], "decoder")
         mask = source != self.marks.pad
         return self.model(
             input_ids=source, attention_mask=mask.long(), decoder_input_ids=said, use_cache=False
@@ -93,6 +98,9 @@ class EncoderDecoder(nn.Module):
     @torch.no_grad()
     def write(self, x: Tensor, longest: int, *, beams: int = 1) -> Tensor:
         """Return what the model writes for sources, each up to its end mark, then padding.
+
+        Settings of a folder for writing, such as a least length, do not count: beams are by the mean of what
+        their steps cost, nothing is forced or forbidden.
 
         Parameters
         ----------
@@ -108,26 +116,42 @@ class EncoderDecoder(nn.Module):
         Tensor of shape ``(batch, steps)``
             Without the start mark; as many steps as the longest answer has.
         """
-        source = self._source(x)
-        was_training = self.model.training
-        generate: Any = self.model.eval().generate  # torch says of its modules' members that they are tensors
+        from transformers import GenerationConfig
+
+        source, _ = self._rows(x)
+        self._check_steps("longest", checks.positive_int("longest", longest), "decoder")
+        pad, end, start = self.marks
+        model: Any = self.model  # torch says of its modules' members that they are tensors
+        kept, was_training = model.generation_config, model.training
+        model.generation_config = GenerationConfig(
+            pad_token_id=pad, eos_token_id=end, decoder_start_token_id=start
+        )
         try:
-            written = generate(
+            written = model.eval().generate(
                 source,
-                attention_mask=(source != self.marks.pad).long(),
-                max_new_tokens=checks.positive_int("longest", longest),
+                attention_mask=(source != pad).long(),
+                max_new_tokens=longest,
                 num_beams=checks.positive_int("beams", beams),
                 do_sample=False,
             )
         finally:
-            self.model.train(was_training)
+            model.train(was_training)
+            model.generation_config = kept
         return written[:, 1:]
 
-    def _source(self, x: Tensor) -> Tensor:
-        """Return the sources of rows, if they can be such."""
-        if not isinstance(x, Tensor) or x.ndim != 2 or x.is_floating_point() or x.dtype == torch.bool:
-            got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else checks.shown(x)
-            raise TypeError(f"x must be whole numbers of shape (batch, time), got {got}")
+    def _check_steps(self, name: str, steps: int, part: str) -> None:
+        most = self._most[part]
+        if most is not None and steps > most:
+            raise ValueError(f"{name} must have at most the {most} steps of the {part}, got {steps}")
+
+    def _rows(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sources, and what was said, of rows, if they can be such."""
+        inputs.tensor("x", x, "shape (batch, time)")
+        if x.ndim != 2 or x.is_floating_point() or x.is_complex() or x.dtype == torch.bool:
+            raise TypeError(
+                f"x must be whole numbers of shape (batch, time), got {x.dtype} of shape {tuple(x.shape)}"
+            )
+        x = x.long()
         if x.shape[1] < self.source:
             raise ValueError(f"x must have {self.source} steps of a source at least, got {x.shape[1]}")
         if x.numel() and not (x.amin() >= 0 and x.amax() < self.vocabulary):
@@ -135,7 +159,7 @@ class EncoderDecoder(nn.Module):
         source = x[:, : self.source]
         if not bool((source != self.marks.pad).any(1).all()):
             raise ValueError("x must have a word in every source, got one of padding alone")
-        return source
+        return source, x[:, self.source :]
 
     def extra_repr(self) -> str:
         """Return n and the marks for printing."""
@@ -202,7 +226,9 @@ def t5(
         d_kv=width // heads,
         d_ff=2 * width if feedforward is None else checks.positive_int("feedforward", feedforward),
         num_layers=checks.positive_int("layers", layers),
-        num_decoder_layers=checks.positive_int("decoder_layers", decoder_layers or layers),
+        num_decoder_layers=checks.positive_int(
+            "decoder_layers", layers if decoder_layers is None else decoder_layers
+        ),
         num_heads=heads,
         dropout_rate=checks.non_negative("dropout", dropout),
         pad_token_id=own.pad,
@@ -221,7 +247,8 @@ def load_encoder_decoder(
     """Return the encoder-decoder of a local folder, as ``save_pretrained`` of transformers writes it.
 
     The readout is the one of its file where that has one of its own: T5 and MT5 of transformers 5 would share
-    it with the embedding, whatever the configuration says. Nothing is looked for on a hub.
+    it with the embedding, whatever the configuration says. Weights are in single precision, whatever those of
+    the file are in. Nothing is looked for on a hub, and no code of the folder is run.
 
     Parameters
     ----------
@@ -238,36 +265,74 @@ def load_encoder_decoder(
     FileNotFoundError
         If there is no such folder, or no configuration in it.
     ValueError, TypeError
-        If the model is no encoder-decoder, its vocabulary is another one, or has no such marks.
+        If the model is no encoder-decoder, its vocabulary is another one, or has no such marks, or if its
+        file has not all of the weights, or others than the configuration says.
     ModuleNotFoundError
         If transformers is not installed.
     """
     extras.require("models", "transformers")
     from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"folder must name a folder, got {checks.shown(folder)}")
     path = Path(folder).expanduser()
     if not (path / "config.json").is_file():
-        raise FileNotFoundError(f"model_name must be a local folder with config.json, got {folder}")
-    config = AutoConfig.from_pretrained(path, local_files_only=True)
-    if not config.is_encoder_decoder:
-        raise TypeError(f"{folder} must hold an encoder-decoder, got {config.model_type}")
-    if vocabulary is not None and not vocabulary <= config.vocab_size < vocabulary + 256:
-        raise ValueError(
-            f"{folder} must have the vocabulary of the tokenizer, {vocabulary} words, got {config.vocab_size}"
+        raise FileNotFoundError(
+            f"folder must be a local one with config.json, got {checks.shown(str(folder))}"
         )
-    own = None if marks is None else _checked_marks(marks, config.vocab_size)
-    model = AutoModelForSeq2SeqLM.from_pretrained(path, config=config, local_files_only=True)
+    # without the second one it asks in the terminal whether to run code that lies in the folder
+    alone = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(path, **alone)
+    except Exception as error:  # of any kind
+        raise ValueError(f"{path / 'config.json'} cannot be read: {checks.first_line(error)}") from None
+    words = getattr(config, "vocab_size", None)
+    if not config.is_encoder_decoder or words is None:
+        raise TypeError(f"{folder} must hold an encoder-decoder of one vocabulary, got {config.model_type}")
+    if (
+        vocabulary is not None
+        and not checks.positive_int("vocabulary", vocabulary) <= words < vocabulary + 256
+    ):
+        raise ValueError(
+            f"{folder} must have the vocabulary of the tokenizer, {vocabulary} words, got {words}"
+        )
+    own = None if marks is None else _checked_marks(marks, words)
+    try:
+        model, told = AutoModelForSeq2SeqLM.from_pretrained(
+            path,
+            config=config,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **alone,
+        )
+    except Exception as error:  # of any kind: each format has its own
+        raise ValueError(f"the weights of {folder} cannot be read: {checks.first_line(error)}") from None
+    # which transformers draws, and says so in its log
+    drawn = sorted([*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])])
+    if drawn:
+        raise ValueError(
+            f"{folder} must have the weights that its config.json says, and has not {drawn[0]} of that shape"
+            + (f", nor {len(drawn) - 1} others" if drawn[1:] else "")
+        )
     if own is not None:
         for said in (model.config, model.generation_config):  # the second one is what `generate` reads
             said.pad_token_id, said.eos_token_id, said.decoder_start_token_id = own
     return model
 
 
-def _checked_marks(marks: tuple[int, int, int], vocabulary: int) -> Marks:
-    own = Marks(*marks)
-    if not all(isinstance(mark, int) and 0 <= mark < vocabulary for mark in own):
-        raise ValueError(f"marks must be 0 to vocabulary - 1 = {vocabulary - 1}, got {tuple(own)}")
-    return own
+def _checked_marks(marks: tuple[Any, ...], vocabulary: int) -> Marks:
+    if not isinstance(marks, tuple | list) or len(marks) != len(Marks._fields):
+        raise TypeError(f"marks must be three numbers, {', '.join(Marks._fields)}, got {checks.shown(marks)}")
+    if not all(type(mark) is int and 0 <= mark < vocabulary for mark in marks):
+        raise ValueError(f"marks must be 0 to vocabulary - 1 = {vocabulary - 1}, got {tuple(marks)}")
+    return Marks(*marks)
+
+
+def _positions(config: Any, part: str) -> int | None:
+    """Return the steps that a part has at most, if they have places of their own; T5 knows distances only."""
+    names = (f"max_{part}_position_embeddings", "max_position_embeddings")
+    return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
 
 
 def _decoder_layers(config: Any) -> int:
@@ -275,10 +340,10 @@ def _decoder_layers(config: Any) -> int:
     return next((getattr(config, name) for name in names if getattr(config, name, None)), 0)
 
 
-def _marks_of(model: Any) -> Marks:
-    config = model.config
-    marks = config.pad_token_id, config.eos_token_id, config.decoder_start_token_id
-    for name, mark in zip(("pad_token_id", "eos_token_id", "decoder_start_token_id"), marks, strict=True):
+def _marks_of(config: Any) -> Marks:
+    names = "pad_token_id", "eos_token_id", "decoder_start_token_id"
+    pad, end, start = (getattr(config, name, None) for name in names)
+    for name, mark in zip(names, (pad, end, start), strict=True):
         if not isinstance(mark, int):
             raise ValueError(f"model must have one {name} in its configuration, got {mark!r}")
-    return Marks(*marks)
+    return _checked_marks((pad, end, start), config.vocab_size)

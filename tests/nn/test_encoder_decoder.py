@@ -1,5 +1,6 @@
 """Encoder-decoders in rows of numbers: as transformers computes them, and as their files are."""
 
+import json
 import math
 
 import pytest
@@ -64,6 +65,64 @@ def test_what_is_written_is_the_greedy_choice_of_the_logits():
     assert torch.equal(written, said[:, 1:])
     assert written.shape[1] == 5 or (written == model.marks.end).any(1).all()
     assert model.write(rows, longest=5, beams=2).shape[0] == 4
+
+
+def test_settings_of_a_folder_for_writing_do_not_count():
+    """Those of summarisers force and forbid words, have least lengths and beams of their own."""
+    rows, _ = TASK.sample(4, seed=0)
+    plain, other = layer().write(rows, longest=6), layer()
+    settings = other.model.generation_config
+    settings.update(
+        min_length=5, max_length=9, num_beams=4, length_penalty=-2.0, no_repeat_ngram_size=1,
+        forced_bos_token_id=7, forced_eos_token_id=1, suppress_tokens=[3], repetition_penalty=5.0,
+    )  # fmt: skip
+    assert torch.equal(other.write(rows, longest=6), plain)
+    assert other.model.generation_config is settings
+    settings = other.model.generation_config.to_dict()
+    assert torch.equal(other.write(rows, longest=6, beams=3), layer().write(rows, longest=6, beams=3))
+    assert other.model.generation_config.to_dict() == settings
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.uint16])
+def test_whole_numbers_of_any_size_are_words(dtype):
+    model = layer().eval()
+    rows, _ = TASK.sample(3, seed=0)
+    assert torch.equal(model(rows.to(dtype)), model(rows))
+    assert torch.equal(model.write(rows.to(dtype), longest=3), model.write(rows, longest=3))
+
+
+def bart(**options):
+    """One whose padding, end and start are 1, 2 and 2, and which has places, eight unless said."""
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    sizes = {
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "max_position_embeddings": 8,
+    }
+    sizes |= {"decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16} | options
+    marks = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "decoder_start_token_id": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return BartForConditionalGeneration(BartConfig(vocab_size=20, d_model=8, **sizes, **marks)).double()
+
+
+def test_another_encoder_decoder_with_marks_of_its_own_goes_the_same_way():
+    """A pair alone is the pair among longer ones; what is written is the greedy choice."""
+    model = EncoderDecoder(bart(encoder_layers=2), 5).eval()
+    assert model.marks == (1, 2, 2)
+    rows = torch.randint(3, 20, (3, 5 + 4), generator=torch.Generator().manual_seed(0))
+    rows[:, 5] = 2
+    rows[1, 2:5] = 1
+    alone = EncoderDecoder(model.model, 2)(torch.cat([rows[1:2, :2], rows[1:2, 5:]], 1))
+    torch.testing.assert_close(model(rows)[1:2], alone, rtol=0, atol=1e-14)
+    written = model.write(rows, longest=3)
+    said = torch.cat([torch.full((3, 1), 2), written], 1)
+    answers = model(torch.cat([rows[:, :5], said[:, :-1]], 1)).argmax(-1)
+    goes_on = (written[:, :-1] != 2).cumprod(1).bool()
+    assert torch.equal(written[:, 0], answers[:, 0])
+    assert torch.equal(written[:, 1:][goes_on], answers[:, 1:][goes_on])
 
 
 def test_a_random_t5_begins_near_the_logarithm_of_its_words_and_a_random_mt5_does_not():
@@ -140,13 +199,82 @@ def test_marks_of_a_tokenizer_take_the_place_of_those_of_a_folder(tmp_path):
 
 
 def test_a_folder_is_refused_where_it_is_none_or_of_other_words(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"model_name must be a local folder with config\.json"):
+    with pytest.raises(FileNotFoundError, match=r"folder must be a local one with config\.json, got 'google"):
         load_encoder_decoder("google/mt5-small")
+    with pytest.raises(TypeError, match="folder must name a folder, got 3"):
+        load_encoder_decoder(3)
     t5(12, width=8, layers=1, heads=2, seed=0).save_pretrained(tmp_path)
     for words in (11, 12):
         assert load_encoder_decoder(tmp_path, vocabulary=words).config.vocab_size == 12
     with pytest.raises(ValueError, match="must have the vocabulary of the tokenizer, 13 words, got 12"):
         load_encoder_decoder(tmp_path, vocabulary=13)
+
+
+def test_weights_are_in_single_precision_whatever_the_file_has(tmp_path):
+    model = t5(12, width=8, layers=1, heads=2, seed=0).half()
+    model.save_pretrained(tmp_path)
+    loaded = load_encoder_decoder(tmp_path)
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.shared.weight, model.shared.weight.float())
+
+
+def weights_without(folder, name):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def config_with(folder, **entries):
+    config = json.loads((folder / "config.json").read_text()) | entries
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+WI = "decoder.block.0.layer.2.DenseReluDense.wi.weight"
+DAMAGE = {
+    "one of them is not there": (
+        lambda folder: weights_without(folder, WI),
+        f"must have the weights that its config.json says, and has not {WI} of that shape",
+    ),
+    "those of a layer are not there": (
+        lambda folder: config_with(folder, num_layers=2),
+        "encoder.block.1.layer.0.SelfAttention.k.weight of that shape, nor 7 others",
+    ),
+    "another vocabulary": (
+        lambda folder: config_with(folder, vocab_size=14),
+        "and has not shared.weight of that shape",
+    ),
+    "half of the file": (
+        lambda folder: (folder / "model.safetensors").write_bytes(
+            (folder / "model.safetensors").read_bytes()[:5000]
+        ),
+        "cannot be read",
+    ),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "cannot be read: Error no file"),
+    "no objects of pickle": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+        "the weights of .* cannot be read",
+    ),
+    "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "config.json cannot be read"),
+    "a stranger's code": (
+        lambda folder: config_with(folder, model_type="own", auto_map={"AutoConfig": "own.Own"}),
+        "config.json cannot be read: .* contains custom code",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_folder_is_refused_in_one_line(what, tmp_path, monkeypatch):
+    """Weights that are not there would be random ones, which transformers tells its log alone."""
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
+    t5(12, width=8, layers=1, heads=2, seed=0).save_pretrained(tmp_path)
+    damage, message = DAMAGE[what]
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_encoder_decoder(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_encoder_decoder_is_refused():
@@ -166,6 +294,43 @@ def test_what_is_no_encoder_decoder_is_refused():
     model.config.eos_token_id = None
     with pytest.raises(ValueError, match="model must have one eos_token_id in its configuration, got None"):
         EncoderDecoder(model, 3)
+    model.config.eos_token_id = 12
+    with pytest.raises(ValueError, match=r"marks must be 0 to vocabulary - 1 = 11, got \(0, 12, 0\)"):
+        EncoderDecoder(model, 3)
+    model.config.eos_token_id = 1
+    del model.config.decoder_start_token_id
+    with pytest.raises(ValueError, match="model must have one decoder_start_token_id in its configuration"):
+        EncoderDecoder(model, 3)
+
+
+def test_models_of_sounds_and_of_two_vocabularies_are_refused(tmp_path):
+    from transformers import (
+        BertConfig,
+        EncoderDecoderConfig,
+        EncoderDecoderModel,
+        WhisperConfig,
+        WhisperForConditionalGeneration,
+    )
+
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    one, other = (BertConfig(vocab_size=words, **small) for words in (20, 30))
+    two = EncoderDecoderModel(EncoderDecoderConfig.from_encoder_decoder_configs(one, other))
+    sizes = {
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+    }
+    marks = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "decoder_start_token_id": 2}
+    sounds = WhisperForConditionalGeneration(WhisperConfig(vocab_size=20, d_model=8, **sizes, **marks))
+    for model in (two, sounds):
+        with pytest.raises(TypeError, match="model must read and say words of one vocabulary"):
+            EncoderDecoder(model, 3)
+    two.save_pretrained(tmp_path)
+    with pytest.raises(
+        TypeError, match="must hold an encoder-decoder of one vocabulary, got encoder-decoder"
+    ):
+        load_encoder_decoder(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +342,16 @@ def test_what_is_no_encoder_decoder_is_refused():
         (lambda: layer()(torch.zeros(2, 7).long()), "x must have a word in every source"),
         (lambda: layer()(torch.full((2, 7), 12)), "x must be 0 to 11, got 12 to 12"),
         (lambda: layer().write(torch.ones(2, 7).long(), longest=0), "longest must be at least 1"),
+        (lambda: layer()(torch.ones(2, 7).cfloat()), "x must be whole numbers of shape"),
+        (lambda: EncoderDecoder(bart(), 9), "source must have at most the 8 steps of the encoder, got 9"),
+        (lambda: EncoderDecoder(bart(), 2)(torch.full((1, 11), 3)), "x must have at most the 8 steps of the"),
+        (
+            lambda: EncoderDecoder(bart(), 2).write(torch.full((1, 2), 3), longest=9),
+            "longest must have at most",
+        ),
+        (lambda: t5(12, decoder_layers=0), "decoder_layers must be at least 1, got 0"),
+        (lambda: t5(12, marks=(0, 1)), r"marks must be three numbers, pad, end, start, got \(0, 1\)"),
+        (lambda: t5(12, marks=(0, 1, True)), "marks must be 0 to vocabulary - 1 = 11"),
         (lambda: t5(12, width=10, heads=4), "heads must divide width"),
         (lambda: t5(12, marks=(0, 1, 12)), r"marks must be 0 to vocabulary - 1 = 11, got \(0, 1, 12\)"),
     ],
