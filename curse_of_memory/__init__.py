@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr_
     from curse_of_memory.theory.hankel import hankel_singular_values as hankel_singular_values
     from curse_of_memory.theory.hankel import weighted_lower_bound as weighted_lower_bound
     from curse_of_memory.theory.plateau import plateau_time as plateau_time
+    from curse_of_memory.theory.power_tradeoff import power_tradeoff as power_tradeoff
     from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS as reparameterizations  # noqa: F401, N811
     from curse_of_memory.theory.stability import stability_radius as stability_radius
     from curse_of_memory.theory.stability import worst_case_curve as worst_case_curve
@@ -74,6 +75,7 @@ _HOMES = {
     "balanced_truncation": "curse_of_memory.theory.hankel:balanced_truncation",
     "weighted_lower_bound": "curse_of_memory.theory.hankel:weighted_lower_bound",
     "plateau_time": "curse_of_memory.theory.plateau:plateau_time",
+    "power_tradeoff": "curse_of_memory.theory.power_tradeoff:power_tradeoff",
     "stability_radius": "curse_of_memory.theory.stability:stability_radius",
     "worst_case_error": "curse_of_memory.theory.stability:worst_case_error",
     "worst_case_curve": "curse_of_memory.theory.stability:worst_case_curve",

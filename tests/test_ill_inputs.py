@@ -182,6 +182,11 @@ FUNCTIONS = {
         {"source": SUM2, "terms": 1},
         {"source": "thing", "terms": "count"},
     ),
+    "power_tradeoff": (
+        com.power_tradeoff,
+        {"horizon": 24, "powers": [0.0, 1.0], "lags": [3, 5], "rho": CURVE, "terms": 1},
+        {"horizon": "count", "powers": "list", "terms": "count"},
+    ),
     "decay": (com.decay, {"memory": CURVE}, {"memory": "curve"}),
     "decay_intervals": (
         decay_intervals,

@@ -18,9 +18,9 @@ PUBLIC = {
         "SequenceMap", "add_expire_span", "balanced_truncation", "bias", "decay", "eviction",
         "exponential_sums", "fit", "fit_expected", "fit_exponential_sum", "gradient_norms",
         "hankel_singular_values", "load_expire_span", "losses", "measure", "memory_function",
-        "memory_report", "nn", "papers", "perturbation_curve", "plateau_time", "reparameterizations",
-        "stability_margin", "stability_radius", "sweep", "targets", "tasks", "training",
-        "weighted_lower_bound", "worst_case_curve", "worst_case_error",
+        "memory_report", "nn", "papers", "perturbation_curve", "plateau_time", "power_tradeoff",
+        "reparameterizations", "stability_margin", "stability_radius", "sweep", "targets", "tasks",
+        "training", "weighted_lower_bound", "worst_case_curve", "worst_case_error",
     },
     "theory.targets": {
         "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
