@@ -143,12 +143,18 @@ def test_code_tests_and_notebooks_in_the_text_exist(page):
     assert set(keys) <= set(references())
 
 
+def anchor(heading: str) -> str:
+    """Return the anchor that MyST, as GitHub, gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower().replace(" ", "-"))
+
+
 def listed() -> str:
     """Return the table of all statements, as the page that lists them has it."""
     lines = ["| statement | page | status |", "| --- | --- | --- |"]
     for statement in ALL:
-        heading, page = statement.heading.replace("|", "\\|"), statement.page
-        lines.append(f"| {heading} | [{page.replace('_', ' ')}]({page}.md) | {statement.status} |")
+        page, heading = statement.page, statement.heading
+        link = f"[{heading}]({page}.md#{anchor(heading)})"
+        lines.append(f"| {link} | {page.replace('_', ' ')} | {statement.status} |")
     return "\n".join(lines) + "\n"
 
 
