@@ -207,6 +207,21 @@ def test_every_theorem_that_code_or_notebooks_cite_is_on_a_page():
     assert cited > 30
 
 
+def proofs() -> Iterator[str]:
+    """Yield the functions and classes whose docstrings have a proof."""
+    for path in sorted((ROOT / "curse_of_memory").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and "Proof." in (
+                ast.get_docstring(node) or ""
+            ):
+                yield node.name
+
+
+def test_every_proof_of_a_docstring_is_that_of_a_statement():
+    named = {name.rpartition(".")[2] for statement in ALL for name in names_in(statement.reason)}
+    assert set(proofs()) - named == set()
+
+
 def test_docstrings_call_a_theorem_by_number_and_paper():
     """The search above would see nothing if docstrings named theorems in another way."""
     module = ast.parse((ROOT / "curse_of_memory/theory/lemmas/lyapunov.py").read_text(encoding="utf-8"))
