@@ -127,7 +127,7 @@ class TemporallyWeightedCrossEntropy(WithForm):
         if logits.ndim != 3 or classes.shape != (logits.shape if probable else logits.shape[:2]):
             raise ValueError(
                 "logits must have shape (batch, time, class) and classes (batch, time), or the same for "
-                f"probabilities, got {tuple(logits.shape)} and {tuple(classes.shape)}"
+                f"probabilities, classes last, got {tuple(logits.shape)} and {tuple(classes.shape)}"
             )
         if not logits.is_floating_point():
             raise TypeError(f"logits must be of a floating-point dtype, got {logits.dtype}")

@@ -32,7 +32,9 @@ def rouge(summaries: Iterable[str], references: Iterable[str], *, repeats: str =
     """Return ROUGE-1, ROUGE-2 and ROUGE-L of each summary, as F1 of characters.
 
     Texts are lower-cased, and spaces of any kind are left out. An empty summary, or one that shares nothing,
-    has 0; a text of one character has no pair, and ROUGE-2 of 0.
+    has 0; a text of one character has no pair, and ROUGE-2 of 0. This is for Chinese: texts in English, which
+    share most of their letters, get high numbers, and are compared word by word elsewhere, as by
+    ``rouge-score``.
 
     Parameters
     ----------

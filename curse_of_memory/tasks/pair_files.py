@@ -59,8 +59,14 @@ def pairs_of(
             columns = len(cells)
         if len(cells) != columns:
             expected = f"{columns}" if columns else f"at least {least}"
+            asked = (
+                ""
+                if columns
+                else f" (abstract_column {abstract_column}, title_column {title_column}, from 0)"
+            )
             raise ValueError(
-                f"{name}, line {number}: expected {expected} columns with tabs between them, got {len(cells)}"
+                f"{name}, line {number}: expected {expected} columns with tabs between them, "
+                f"got {len(cells)}{asked}"
             )
         pair = Pair(cells[abstract_column], cells[title_column])
         for what, text in pair._asdict().items():

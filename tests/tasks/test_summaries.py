@@ -194,7 +194,10 @@ BAD = {
     "a column is missing": (b"a\tb\tc\nd\te\n", "line 2: expected 3 columns with tabs between them, got 2"),
     "a column too many": (b"a\tb\nd\te\tf\n", "line 2: expected 2 columns with tabs between them, got 3"),
     "an empty line": (b"a\tb\n\nc\td\n", "line 2: expected 2 columns"),
-    "too few for what is asked": (b"ab\n", "line 1: expected at least 2 columns"),
+    "too few for what is asked": (
+        b"ab\n",
+        "line 1: expected at least 2 columns with tabs between them, got 1 (abstract_column ",
+    ),
     "an empty title": (b"a\tb\n \tb\n", "line 2: expected a text as title, got an empty one"),
     "an empty abstract": (b"a\t\n", "line 1: expected a text as abstract, got an empty one"),
     "other letters": ("a\tb\n题\t目\n".encode("gb18030"), "line 2: expected text in UTF-8"),

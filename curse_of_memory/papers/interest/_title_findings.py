@@ -55,6 +55,8 @@ def said_of_rouge(by_p: pd.Series, lead: float) -> str:
     least, most = (float(value) for value in (by_p.min(), by_p.max()))
     if most < lead:
         told = f"ROUGE-L ({words}) is in every training below the {LEAD} of the abstract, {lead:.1f}, "
+        if len(by_p) == len(ranges):
+            return told + "and tells nothing of p: of one training each, what a seed does is not known"
         if not apart:
             return told + "and tells nothing of p: what seeds do is as much as p does"
         return told + ("and tells nothing of p: its ranges are apart, but what is written are no titles")

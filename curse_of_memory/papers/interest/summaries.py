@@ -205,7 +205,7 @@ def plot(data: FigureData) -> Figure:
         _draw_errors(axes[1, 0], table, looks, scratch=not data.parameters["model_name"])
         _draw_scores(axes[1, 1], table)
         axes[0, 0].legend()
-        axes[1, 0].legend()
+        plotting.legend_below(axes[1, 0], 4, size=9.5)
         plotting.legend_below(axes[1, 1], 2, size=9.5)
         plotting.say_stand_in(figure, data.stand_in)
     return figure
@@ -223,7 +223,7 @@ def _draw_errors(
     axis: Axes, table: pd.DataFrame, looks: dict[float, plotting.Look], *, scratch: bool
 ) -> None:
     shown = rows(table, panel="trained")
-    shown = shown.loc[shown.titles >= FEWEST]
+    shown = shown.loc[shown.titles >= min(FEWEST, shown.titles.max())]
     known = rows(table, panel="frequencies")
     known = known.loc[known.step <= shown.step.max()]
     plotting.theory(axis, known.step, known.value, ls=":", lw=1.4, label="frequencies alone")

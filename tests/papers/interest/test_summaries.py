@@ -137,6 +137,8 @@ def test_the_sentence_on_rouge_says_what_the_numbers_say():
     assert "p = 0: 5.0 to 7.0; p = 2: 6.0 to 8.0) is in every training below" in said([5, 7, 6, 8], 33)
     assert said([5, 7, 6, 8], 33).endswith("tells nothing of p: what seeds do is as much as p does")
     assert "of p: its ranges are apart, but what is written are no titles" in said([5, 6, 7, 8], 33)
+    one = pd.Series([5.0, 6.0], index[::2])
+    assert said_of_rouge(one, 33).endswith("of one training each, what a seed does is not known")
     assert "is in all trainings above" in said([40, 41, 42, 43], 33)
     assert said([40, 41, 42, 43], 33).endswith("by p its ranges are apart")
     assert said([20, 41, 30, 43], 33).endswith("by p its ranges overlap")
@@ -205,6 +207,11 @@ def test_texts_of_the_test_that_are_trained_on_are_counted(tmp_path):
     assert not [name for name in found.printed.index if "published" in name]  # which are of CSL
     assert found.printed.loc["T5 of width 8 from scratch, p = 0", "pairs"] == "15"
     summaries.plot(found)
+
+
+def test_a_test_of_few_titles_is_drawn(tmp_path):
+    few = written(tmp_path / "few.tsv", lines(Summaries("test", size=3, data="stand-in")))
+    summaries.plot(summaries.data(powers=(0,), seeds=1, test_file=few, **SMALL))
 
 
 def test_the_learning_rate_falls_if_asked_for(pairs, monkeypatch):
