@@ -972,7 +972,7 @@ MADE = {
     "BalancedTruncation", "Batch", "Bias", "ContractionRegion", "Decay", "DecayFit", "Distance",
     "EquispacedError", "ExponentialFit", "BestSpan", "EvictionCertificate", "KindSpans", "LiveMemories",
     "SpanLoss", "FitResult", "StreamEvaluation", "FlowEnd", "GeometricSum", "GrowthRate", "JacobianBounds",
-    "LowerBound", "LyapunovNorm", "MemoryReport",
+    "LowerBound", "LyapunovNorm", "MemoryReport", "PerturbationCurve",
     "Law", "ages_at_queries",  # what laws of one's own are made of
     "Plateau", "Registry", "Reparameterization", "StabilityMargin", "Target", "WorstCase",
 }  # fmt: skip

@@ -91,8 +91,9 @@ PUBLIC = {
         "fit_stream", "run_all", "sweep", "text_losses",
     },
     "measure": {
-        "MemoryReport", "SequenceMap", "StabilityMargin", "gradient_norms", "linearised_rate",
-        "memory_function", "memory_report", "memory_used", "perturbation_curve", "stability_margin",
+        "MemoryReport", "PerturbationCurve", "SequenceMap", "StabilityMargin", "gradient_norms",
+        "linearised_rate", "memory_function", "memory_report", "memory_used", "perturbation_curve",
+        "stability_margin",
     },
     "protocols": {
         "LinearError", "LinearLoss", "LinearMemory", "LinearTask", "ManyModels", "Modal", "Outputs",

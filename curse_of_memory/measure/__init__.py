@@ -10,12 +10,14 @@ from curse_of_memory.measure.memory import memory_function
 from curse_of_memory.measure.memory_table import MemoryReport
 from curse_of_memory.measure.memory_used import memory_used
 from curse_of_memory.measure.perturbation import perturbation_curve
+from curse_of_memory.measure.perturbation_table import PerturbationCurve
 from curse_of_memory.measure.report import memory_report
 from curse_of_memory.measure.rouge import rouge
 from curse_of_memory.measure.sequence_map import SequenceMap
 
 __all__ = [
     "MemoryReport",
+    "PerturbationCurve",
     "SequenceMap",
     "StabilityMargin",
     "gradient_norms",

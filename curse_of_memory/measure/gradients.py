@@ -97,6 +97,7 @@ def gradient_norms(
     (True, True)
     """
     checks.positive_int("horizon", horizon)
+    checks.flag("progress", progress)
     checks.positive_int("samples", samples)
     checks.one_of("norm", norm, _NORMS)
     if chunk is not None:

@@ -132,6 +132,7 @@ def memory_function(
         but for `truncation`, a lower bound of it; `truncation`: how far at most the values are from those of
         an input that has lasted for ever, max |ρ(t + warmup dt)|, for the reversed probe (NaN: unknown, for
         models that are not linear; 0 for the others); `causal`;
+        `long_name` and `units`, by which its ``plot()`` labels axes;
         `noise_floor`, an estimate of the level below which M is rounding noise: the larger of
         eps · max |y| / (dt |x|) and the largest change of the measured curve when inputs are a few eps
         larger and in another order in the batch; `model`, `parameters`: class and number of weights.
@@ -170,6 +171,7 @@ def memory_function(
         raise ValueError("start must be 0 for the reversed probe, which waits for warmup steps")
     frozen = checks.one_of("forgetting", forgetting, FORGETTING) == "frozen"
     checks.positive_int("draws", draws)
+    checks.flag("progress", progress)
     if chunk is not None:
         checks.positive_int("chunk", chunk)
     system = SequenceMap.of(
@@ -212,7 +214,12 @@ def memory_function(
         raise ValueError(f"model answers with NaN or infinity from lag {lag:g} on: it is unstable")
     noise = float(np.nan_to_num(noise, nan=values.max(), posinf=values.max()))
     every = system.is_linear and system.words is None and system.input_size <= EVERY_SIGN_UP_TO
-    return lag_grid(values, dt, "memory").assign_attrs(
+    unit = "step" if dt == 1 else "time"
+    memory = lag_grid(values, dt, "memory")
+    memory.lag.attrs.update(long_name="lag $t$", units="steps" if dt == 1 else unit)
+    return memory.assign_attrs(
+        long_name="memory $M(t)$",
+        units=f"1/{unit}",
         probe=probe if own_kernel is None else "closed form",
         dt=dt,
         inputs=len(sizes) * len(directions),

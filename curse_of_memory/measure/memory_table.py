@@ -65,14 +65,18 @@ class MemoryReport(pd.DataFrame):
         for quantity in ("rate", "exponent"):
             if getattr(fit, quantity) is not None:
                 law += f", {quantity} {_number(getattr(fit, quantity), getattr(answer, quantity))}"
-        half, horizon = (
-            _number(getattr(fit, quantity), getattr(answer, quantity))
-            for quantity in ("half_life", "effective_horizon")
-        )
+        last = f"the last lag, {memory.lag.values[-1]:g}"
+        half = f"half-life {_number(fit.half_life, answer.half_life)}"
+        if math.isinf(fit.half_life):
+            half = f"more than half of the maximum left at {last}"
+        whole = f"{_percent(self.share)} of it"
+        horizon = f"{whole} within lag {_number(fit.effective_horizon, answer.effective_horizon)}"
+        if math.isinf(fit.effective_horizon):
+            horizon = f"less than {whole} within {last}"
         inputs = memory.attrs.get("inputs")
         of_what = "" if inputs is None or memory.attrs.get("exact") else f"; the largest over {inputs} inputs"
         return [
-            f"{name}: {law}; half-life {half}, {_percent(self.share)} of it within lag {horizon}",
+            f"{name}: {law}; {half}, {horizon}",
             f"    ({_percent(answer.level)} intervals{of_what}); {self.loc[name, 'remark']}",
         ]
 
@@ -115,6 +119,9 @@ class MemoryReport(pd.DataFrame):
                 xlabel=f"lag $t$ ({'steps' if steps else 'time units'})",
                 ylabel=r"memory $M(t)\,/\max M$",
             )
+            axis.add_line(plotting.entry("fitted law"))
+            within = f"interval of the lag with {_percent(self.share)} before it"
+            axis.add_line(plotting.entry(within, lw=3, marker="|", ms=9))
             axis.legend()
         return axis
 

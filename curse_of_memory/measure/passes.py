@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from curse_of_memory.measure.sequence_map import SequenceMap
 from curse_of_memory.tools import checks

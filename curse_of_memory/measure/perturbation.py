@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import xarray as xr
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.closed_form import check_closed_form
+from curse_of_memory.measure.perturbation_table import PerturbationCurve
 from curse_of_memory.measure.probing import probing
 from curse_of_memory.measure.sampled_error import sampled_error
 from curse_of_memory.measure.sequence_map import SequenceMap
@@ -38,7 +38,7 @@ def perturbation_curve(
     progress: bool = False,
     seed: int = 0,
     device: torch.device | str = "auto",
-) -> xr.Dataset:
+) -> PerturbationCurve:
     """Measure E_m(β) = sup{error(θ̃) : |θ̃ − θ| ≤ β} over random directions.
 
     Parameters
@@ -78,16 +78,16 @@ def perturbation_curve(
 
     Returns
     -------
-    xarray.Dataset
-        ``error(beta)``, the largest error seen within radius β, never decreasing; ``draw_error(beta, draw)``,
-        the error of each draw at each radius, infinite where the perturbed model overflows;
-        ``standard_error(beta)`` and ``draw_standard_error(beta, draw)``, their standard errors over the test
-        sequences (all draws and radii share these, so that curves move as one). Attributes: `draws`, `ball`,
-        `samples`, `loss`; `method`: ``'exact'`` (expected error of a linear model on a linear task, no data)
-        or ``'sampled'``; and `bound`: what ``error`` is of E_m(β). ``'lower'``: a lower bound, up to
-        rounding, as the error of every draw is exact. ``'estimate'``: the error of each draw is a mean over
-        samples, which may lie on either side; the largest of several such lies above the largest error by
-        chance, by up to about √(2 ln draws) standard errors.
+    PerturbationCurve
+        An xarray.Dataset, which ``plot()`` draws. ``error(beta)``, the largest error seen within radius β,
+        never decreasing; ``draw_error(beta, draw)``, the error of each draw at each radius, infinite where
+        the perturbed model overflows; ``standard_error(beta)`` and ``draw_standard_error(beta, draw)``, their
+        standard errors over the test sequences (all draws and radii share these, so that curves move as one).
+        Attributes: `draws`, `ball`, `samples`, `loss`; `method`: ``'exact'`` (expected error of a linear
+        model on a linear task, no data) or ``'sampled'``; and `bound`: what ``error`` is of E_m(β).
+        ``'lower'``: a lower bound, up to rounding, as the error of every draw is exact. ``'estimate'``: the
+        error of each draw is a mean over samples, which may lie on either side; the largest of several such
+        lies above the largest error by chance, by up to about √(2 ln draws) standard errors.
 
     Raises
     ------
@@ -122,6 +122,7 @@ def perturbation_curve(
     if (radii < 0).any() or (np.diff(radii) <= 0).any():
         raise ValueError(f"betas must be non-negative and strictly increasing, got {list(betas)!r}")
     checks.positive_int("draws", draws)
+    checks.flag("progress", progress)
     loss = TemporallyWeightedMSE() if loss is None else loss
 
     system = SequenceMap.of(model, output=output)
@@ -140,7 +141,7 @@ def perturbation_curve(
         if table[row, draw] > seen[0]:
             seen = np.array([table[row, draw], standard[row, draw]])
         largest[:, row] = seen
-    return xr.Dataset(
+    return PerturbationCurve(
         {
             "error": ("beta", largest[0]),
             "standard_error": ("beta", largest[1]),

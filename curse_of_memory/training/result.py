@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["BLOW_UP", "FitResult", "verdict"]
 
@@ -48,6 +52,35 @@ class FitResult:
     seconds: float
     score: float = math.nan
     test: float = math.nan
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the losses of the history over training steps, or over evaluations of the exact loss.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where; new ones, in the style of the figures, unless given.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without matplotlib, which the extra ``figures`` brings.
+        """
+        from curse_of_memory.report import plotting  # brings matplotlib, which training does without
+
+        over = "evaluation" if "evaluation" in self.history else "step"
+        losses = [name for name in self.history if str(name).endswith("_loss")]
+        with plotting.on(ax) as axis:
+            for name, look in plotting.looks(losses).items():
+                label = str(name).replace("_", " ")
+                plotting.theory(axis, self.history[over], self.history[name], look.color, label=label)
+            axis.axhline(self.loss, color=plotting.INK, ls=":", lw=1, label=f"kept: {self.loss:.3g}")
+            values = self.history[losses].to_numpy(float)
+            axis.set(xlabel=f"{over}s", ylabel="loss")
+            if (values[values == values] > 0).all():
+                axis.set_yscale("log")
+            axis.legend()
+        return axis
 
 
 def verdict(status: str, first: float, last: float, *, improved: bool) -> str:

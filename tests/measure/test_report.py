@@ -84,6 +84,11 @@ def test_the_words_name_the_level_the_inputs_and_what_to_do():
     assert lines[3] == "    (80 % intervals); settled: the same law up to lag 49 and up to lag 99"
 
 
+def test_what_lasts_longer_than_was_measured_is_said_so():
+    told = memory_report({"a": modes(0.001)}, horizon=50).told()
+    assert "more than half of the maximum left at the last lag, 49, less than 99 % of it within the" in told
+
+
 def test_a_report_is_a_table_and_what_is_cut_out_is_a_plain_one():
     report = memory_report({"a": modes(0.1), "b": modes(0.2)}, horizon=50)
     assert isinstance(report, pd.DataFrame)
@@ -106,7 +111,8 @@ def test_it_draws_itself_on_axes_that_it_returns():
         assert axes.get_xlabel() == "lag $t$ (steps)"
         assert axes.get_yscale() == "log"
         labels = [text.get_text() for text in axes.get_legend().get_texts()]
-        assert labels == [f"{name}: {kind}" for name, kind in report.decay.items()]
+        assert labels[:3] == [f"{name}: {kind}" for name, kind in report.decay.items()]
+        assert labels[3:] == ["fitted law", "interval of the lag with 99 % before it"]
         law = next(line for line in axes.lines if line.get_linestyle() == "-" and line.get_marker() == "None")
         assert np.allclose(law.get_ydata(), np.exp(-0.1 * law.get_xdata()))
         own = memory_report({"a": memory_function(modes(0.1), 50, dt=0.5)}).plot()
@@ -114,10 +120,3 @@ def test_it_draws_itself_on_axes_that_it_returns():
         assert own.get_xlabel() == "lag $t$ (time units)"
     finally:
         plt.close("all")
-
-
-def test_a_bar_is_shown_on_request(capsys):
-    memory_report({"a": modes(0.1)}, horizon=20)
-    assert capsys.readouterr().err == ""
-    memory_report({"a": modes(0.1)}, horizon=20, progress=True)
-    assert "models" in capsys.readouterr().err
