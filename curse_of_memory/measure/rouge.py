@@ -9,8 +9,10 @@ Equation.   With c the number of n-grams that a summary and its reference share,
             of n-grams.
 
 Counting.   An n-gram that is repeated counts as often as it occurs, and is shared as often as it occurs in
-            both: so does ``rouge-score``. Or it counts once, in either text and in c: so do ``rouge`` and
-            ``rouge-chinese``, and with them the published tables of T5-PEGASUS.
+            both: so do ``rouge-score`` and ``rouge`` 1.0.0. Or it counts once, in either text and in c: so do
+            ``rouge-chinese`` and the other versions of ``rouge``. The published tables of T5-PEGASUS are by
+            ``rouge``, of which version they do not say. Its ROUGE-L, from 1.0.0 on, is another one: of the
+            different characters of a longest common subsequence, over the different ones of either text.
 
 Source.     Lin (2004), ROUGE: a package for automatic evaluation of summaries.
 """
