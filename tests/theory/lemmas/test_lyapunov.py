@@ -11,7 +11,7 @@ from scipy.integrate import quad_vec
 from scipy.linalg import expm
 
 from curse_of_memory.theory.lemmas.lyapunov import Shear, envelope, lyapunov_norm
-from curse_of_memory.theory.lemmas.resolvent import is_normal, spectral_abscissa
+from curse_of_memory.theory.lemmas.resolvent import distance_to_instability, is_normal, spectral_abscissa
 
 EPS = np.finfo(float).eps
 steady = settings(derandomize=True, deadline=None, max_examples=60)
@@ -102,6 +102,18 @@ def test_the_solution_is_the_integral_of_the_propagator(W):
 
     P, _ = quad_vec(squared, 0, 120, epsrel=1e-10, limit=400, points=np.linspace(1, 20, 20))
     np.testing.assert_allclose(found.P, P, rtol=0, atol=1e-8 * found.norm)
+
+
+@settings(steady, max_examples=20)
+@given(W=hurwitz(), share=st.floats(0.0, 0.99))
+def test_a_ball_of_stable_matrices_has_one_envelope(W, share):
+    """IAT, theorem 3.9: |W|₂ and the distance to instability d > β bound |e^{Wt}|₂ e^{βt}, whatever m is."""
+    distance, t = distance_to_instability(W).lower, TIMES[::8]
+    beta = share * distance
+    left, size = distance - beta, np.linalg.norm(W, 2) + beta
+    constant = math.sqrt(2 * size * (size + 2 * left) / (math.pi * left**2))  # |P|₂ |P⁻¹|₂ <= 2|A|₂ |P|₂
+    norms = np.linalg.norm(expm(t[:, None, None] * W), 2, axis=(1, 2))
+    assert (norms <= constant * np.exp(-beta * t) * (1 + 1e-9)).all()
 
 
 @pytest.mark.parametrize("a", [1, 5, 10])
