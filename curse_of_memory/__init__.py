@@ -43,6 +43,7 @@ if TYPE_CHECKING:  # for editors and type checkers, who cannot follow __getattr_
     from curse_of_memory.theory.stability import stability_radius as stability_radius
     from curse_of_memory.theory.stability import worst_case_curve as worst_case_curve
     from curse_of_memory.theory.stability import worst_case_error as worst_case_error
+    from curse_of_memory.theory.states_needed import states_needed as states_needed
     from curse_of_memory.training import fit as fit
     from curse_of_memory.training import fit_expected as fit_expected
     from curse_of_memory.training import sweep as sweep
@@ -74,6 +75,7 @@ _HOMES = {
     "hankel_singular_values": "curse_of_memory.theory.hankel:hankel_singular_values",
     "balanced_truncation": "curse_of_memory.theory.hankel:balanced_truncation",
     "weighted_lower_bound": "curse_of_memory.theory.hankel:weighted_lower_bound",
+    "states_needed": "curse_of_memory.theory.states_needed:states_needed",
     "plateau_time": "curse_of_memory.theory.plateau:plateau_time",
     "power_tradeoff": "curse_of_memory.theory.power_tradeoff:power_tradeoff",
     "stability_radius": "curse_of_memory.theory.stability:stability_radius",

@@ -176,6 +176,16 @@ FUNCTIONS = {
         {"values": CURVE, "terms": 2},
         {"values": "curve", "terms": "count"},
     ),
+    "states_needed": (
+        com.states_needed,
+        {"kernel": CURVE, "error": 0.1, "most": 1},
+        {"kernel": "curve", "error": "positive", "modes": "name", "most": "count"},
+    ),
+    "SSM.from_exponential_sum": (
+        com.nn.SSM.from_exponential_sum,
+        {"rates": [1.0], "coefficients": [1.0]},
+        {"rates": "array", "coefficients": "array", "parameterization": "name"},
+    ),
     "hankel_singular_values": (com.hankel_singular_values, {"source": CURVE}, {"source": "curve"}),
     "balanced_truncation": (
         com.balanced_truncation,

@@ -19,8 +19,8 @@ PUBLIC = {
         "exponential_sums", "fit", "fit_expected", "fit_exponential_sum", "gradient_norms",
         "hankel_singular_values", "load_expire_span", "losses", "measure", "memory_function",
         "memory_report", "nn", "papers", "perturbation_curve", "plateau_time", "power_tradeoff",
-        "reparameterizations", "stability_margin", "stability_radius", "sweep", "targets", "tasks",
-        "training", "weighted_lower_bound", "worst_case_curve", "worst_case_error",
+        "reparameterizations", "stability_margin", "stability_radius", "states_needed", "sweep", "targets",
+        "tasks", "training", "weighted_lower_bound", "worst_case_curve", "worst_case_error",
     },
     "theory.targets": {
         "NAMED", "Decay", "Target", "airy", "exponential", "exponential_sum", "from_callable", "from_formula",
@@ -34,6 +34,7 @@ PUBLIC = {
         "BalancedTruncation", "LowerBound", "balanced_truncation", "hankel_singular_values",
         "weighted_lower_bound",
     },
+    "theory.states_needed": {"StatesNeeded", "states_needed"},
     "theory.stability": {
         "WorstCase", "crossing", "limit_curve", "stability_radius", "worst_case_curve", "worst_case_error",
     },

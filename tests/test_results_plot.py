@@ -48,6 +48,10 @@ def reported():
     return com.memory_report({"rnn": com.nn.RNN(2, diagonal=True, seed=0)}, horizon=12)
 
 
+def needed():
+    return com.states_needed([1.0, 0.5, 0.25, 0.125])
+
+
 def labels(axes: Axes) -> list[str]:
     legend = axes.get_legend()
     assert legend is not None
@@ -67,7 +71,7 @@ def _close():
     plt.close("all")
 
 
-@pytest.mark.parametrize("result", [exact, sampled, trained, reported])
+@pytest.mark.parametrize("result", [exact, sampled, trained, reported, needed])
 def test_a_result_draws_itself_where_it_is_told_and_returns_the_axes(result):
     result, before = result(), dict(plt.rcParams)
     own = result.plot()
@@ -81,7 +85,7 @@ def test_a_result_draws_itself_where_it_is_told_and_returns_the_axes(result):
     own.figure.canvas.draw()
 
 
-@pytest.mark.parametrize("result", [exact, trained, reported])
+@pytest.mark.parametrize("result", [exact, trained, reported, needed])
 def test_without_matplotlib_one_line_names_the_extra(result, monkeypatch):
     result = result()
     monkeypatch.setattr(extras, "_is_there", lambda module: module != "matplotlib")

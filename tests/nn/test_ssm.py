@@ -379,3 +379,52 @@ def test_training_on_the_expected_loss(model):
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# --- from an exponential sum ------------------------------------------------------------------------
+
+SUMS = {
+    "real": ([0.1, 0.5, 1.5], [1.0, -2.0, 3.0], 3),
+    "a pair": ([0.1 + 1j, 0.1 - 1j], [0.5 - 0.2j, 0.5 + 0.2j], 2),
+    # modes of a layer are all pairs or none: a real one beside a pair becomes a pair
+    "a pair and a real rate": ([0.3, 0.1 + 1j, 0.1 - 1j], [2.0, 0.5 - 0.2j, 0.5 + 0.2j], 4),
+    "alternating": ([0.2 + 1j * math.pi / 0.5, 0.3], [1.0, 0.5], 4),
+    "a term without effect": ([0.2, 0.4], [0.0, 1.0], 2),
+}
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("parameterization", STABLE)
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_the_kernel_of_a_layer_is_the_sum_that_it_is_made_from(name, parameterization, dtype):
+    rates, coefficients, width = SUMS[name]
+    layer = SSM.from_exponential_sum(
+        rates=rates, coefficients=coefficients, dt=0.5, parameterization=parameterization, dtype=dtype
+    )
+    assert (layer.width, layer.dt, layer.bias, layer.skip) == (width, 0.5, None, None)
+    s = 0.5 * np.arange(100)
+    expected = np.real(np.exp(-np.outer(s, rates)) @ np.asarray(coefficients))
+    kernel = layer.kernel(100)[:, 0, 0].detach().double().numpy()
+    # z^s errs by s times the rounding of z; the largest coefficients are 3
+    np.testing.assert_allclose(kernel, expected, rtol=0, atol=100 * EPS[dtype])
+    x = noise(0, 1, 100, 1, dtype=dtype)
+    answer = 0.5 * np.convolve(expected, x.double().numpy().ravel())[:100]
+    np.testing.assert_allclose(layer(x).detach().numpy().ravel(), answer, atol=1000 * EPS[dtype])
+
+
+def test_fast_rates_are_kept_and_what_a_map_cannot_be_is_refused():
+    layer = SSM.from_exponential_sum(rates=[30.0], coefficients=[1.0], parameterization="lru")
+    assert layer.kernel(2)[1].item() == pytest.approx(math.exp(-30), rel=1e-2, abs=1e-15)
+    with pytest.raises(ValueError, match="'best' takes values from -2 to below 0, got -30"):
+        SSM.from_exponential_sum(rates=[30.0], coefficients=[1.0], parameterization="best")
+    with pytest.raises(ValueError, match="rates must have positive real parts"):
+        SSM.from_exponential_sum(rates=[-0.1], coefficients=[1.0])
+
+
+def test_from_a_kernel_to_a_layer_that_has_it():
+    t = np.arange(60)
+    needed = com.states_needed(np.exp(-0.05 * t) * np.cos(0.4 * t), dt=0.1)
+    fit = needed.fit
+    layer = SSM.from_exponential_sum(rates=fit.rates, coefficients=fit.coefficients, dt=fit.dt)
+    assert layer.width == needed.states == 2
+    np.testing.assert_allclose(layer.kernel(60)[:, 0, 0].detach().numpy(), fit.on_grid(60), atol=1e-13)

@@ -9,6 +9,7 @@ Algorithm.  All inputs of the modes in one product, a scan over time, all output
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from curse_of_memory.nn.recurrence.linear.kernels import modal_kernel
 from curse_of_memory.nn.recurrence.linear.linear_scan import linear_scan
 from curse_of_memory.nn.state_space.modes import RING, DiagonalModes
 from curse_of_memory.protocols import Outputs
+from curse_of_memory.theory.exponential_sums import ExponentialSum
 from curse_of_memory.theory.reparameterization import Reparameterization
 from curse_of_memory.tools import checks
 
@@ -118,6 +120,83 @@ class SSM(DiagonalModes):
             skips = torch.randn(size, **DRAWN) / math.sqrt(self.input_size) if with_skip else None
             self.register_parameter("skip", None if skips is None else nn.Parameter(skips))
         place(self, device, dtype)
+
+    @classmethod
+    def from_exponential_sum(
+        cls,
+        *,
+        rates: ArrayLike,
+        coefficients: ArrayLike,
+        dt: float = 1.0,
+        parameterization: str | Reparameterization = "direct",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> "SSM":
+        """Return the linear layer of one channel whose memory on the grid is Σᵢ cᵢ exp(−λᵢ s dt).
+
+        Λ is −λ, held over a step (zoh) or by a discrete-time f; c is split evenly, |C_i| = |U_i|.
+
+        Parameters
+        ----------
+        rates, coefficients : array_like, shape (m,)
+            λᵢ and cᵢ, real or in conjugate pairs, as :class:`curse_of_memory.exponential_sums.ExponentialSum`
+            takes them: those of a fit, such as ``states_needed(kernel).fit``.
+        dt : float
+            Time step; that of the fit.
+        parameterization, device, dtype
+            As for :class:`SSM`.
+
+        Returns
+        -------
+        SSM
+            Without bias or skip, of width m. Modes of a layer are all real or all pairs, though: each real
+            rate beside pairs becomes a pair of frequency 0, and the width one more.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the sum is not stable or not real, or the parameterisation cannot be such a rate.
+
+        Examples
+        --------
+        >>> layer = SSM.from_exponential_sum(rates=[np.log(2)], coefficients=[8.0])
+        >>> layer.kernel(4).squeeze().detach().numpy().round(9).tolist()
+        [8.0, 4.0, 2.0, 1.0]
+        """
+        given = ExponentialSum(rates=rates, coefficients=coefficients, dt=dt)
+        eigenvalues, c = -given.rates, given.coefficients.astype(given.rates.dtype)
+        if np.iscomplexobj(eigenvalues):
+            paired = np.abs(eigenvalues.imag) * dt < math.pi * (1 - 1e-9)
+            lone = (eigenvalues.imag == 0) | ~paired
+            kept = (eigenvalues.imag > 0) | lone
+            # a pair counts twice
+            eigenvalues, c = eigenvalues[kept], np.where(lone, c / 2, c)[kept]
+        pairs = np.iscomplexobj(eigenvalues)
+        layer = cls(
+            eigenvalues.size * (2 if pairs else 1),
+            parameterization=parameterization,
+            initial=eigenvalues,
+            dt=dt,
+            bias=False,
+            seed=0,
+            dtype=torch.float64,
+        )
+        decay = torch.from_numpy(eigenvalues.real.copy())
+        if layer._map.time == "discrete":
+            decay = torch.expm1(dt * decay) / dt
+        with torch.no_grad():
+            # not as the layer starts: that cuts off the fastest rates
+            layer.recurrent_weight.copy_(layer._map.free_weight(decay, dt))
+            _, phi = layer.multipliers()
+            whole = torch.from_numpy(c) * dt / phi
+            half = whole.abs().sqrt()
+            inputs, outputs = half, torch.where(half > 0, whole / half, 0)
+            if pairs:
+                inputs, outputs = torch.view_as_real(inputs + 0j), torch.view_as_real(outputs)
+            layer.input_weight.copy_(inputs[:, None])
+            layer.output_weight.copy_(outputs[None])
+        place(layer, device, dtype)
+        return layer
 
     def _initial_input(self) -> Tensor:
         modes = len(self.recurrent_weight)

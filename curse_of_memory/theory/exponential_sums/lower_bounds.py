@@ -16,6 +16,7 @@ checked in the end with all rounding errors counted.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -27,7 +28,7 @@ from curse_of_memory.theory.exponential_sums.filters import FilterSearch, ladder
 from curse_of_memory.theory.targets.lagged import lag_step, lagged
 from curse_of_memory.tools import checks
 
-__all__ = ["LowerBound", "bound_of_filters", "weighted_lower_bound"]
+__all__ = ["LowerBound", "ScaledSection", "bound_of_filters", "scaled_section", "weighted_lower_bound"]
 
 _EPS = np.finfo(float).eps
 _OVERSHOT = 1.002  # of what is enough, so that it is left when rounding errors are taken off
@@ -234,9 +235,53 @@ def _weighted_lags(values: np.ndarray, w: np.ndarray, terms: int) -> np.ndarray:
 
 
 def _section(rho: np.ndarray, w: np.ndarray, terms: int, power: float, of_weight: float) -> float:
-    """Return the bound of a scaled Hankel section D H E, or of a ladder of its rows.
+    """Return the bound of a scaled Hankel section D H E, or of a ladder of its rows."""
+    section = scaled_section(rho, w, power, of_weight)
+    tail = np.linalg.norm(section.sizes[terms:]) - section.rounding
+    return float(max(0.0, tail) / section.gain)
+
+
+class ScaledSection(NamedTuple):
+    """The singular values of D H E, and what they say of errors: see :func:`scaled_section`.
+
+    Attributes
+    ----------
+    sizes : numpy.ndarray
+        Singular values.
+    rounding : float
+        A bound of the rounding error of the norm of any of them.
+    gain : float
+        ‖D H(e) E‖_F <= gain (Σ w_s e_s²)^{1/2} for every e.
+    rows, columns : numpy.ndarray
+        The squares of the diagonals of D and E.
+    """
+
+    sizes: np.ndarray
+    rounding: float
+    gain: float
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+def scaled_section(rho: np.ndarray, w: np.ndarray, power: float, of_weight: float = 0.0) -> ScaledSection:
+    """Return the singular values of a scaled Hankel section D H E, or of a ladder of its rows.
 
     With D = diag(√u), E = diag(√v) an error of lag s counts Σ_{a+b=s} u_a v_b times in ‖D H E‖_F².
+
+    Parameters
+    ----------
+    rho, w : numpy.ndarray, shape (n,)
+        ρ_s and w_s > 0.
+    power : float
+        u_a and v_a are (a + 1/2)^{−power}, ...
+    of_weight : float
+        ... times the weight to this power, divided by two.
+
+    Examples
+    --------
+    >>> section = scaled_section(np.array([1.0, 0.0, 1.0]), np.ones(3), power=0.0)
+    >>> section.sizes.tolist(), round(section.gain, 9)  # lag 1 is there twice
+    ([1.0, 1.0], 1.414213562)
     """
     rows = ladder((rho.size + 1) // 2)
     columns = rho.size - rows[-1]
@@ -248,9 +293,9 @@ def _section(rho: np.ndarray, w: np.ndarray, terms: int, power: float, of_weight
     for row, some in zip(rows, u, strict=True):
         often[row : row + columns] += some * v
     sizes = np.linalg.svd(matrix, compute_uv=False)
-    rounding = _svd_error(matrix.shape, sizes[0]) + 8 * _EPS * np.linalg.norm(sizes)
-    tail = np.linalg.norm(sizes[terms:]) - rounding
-    return float(max(0.0, tail) / math.sqrt((often / w).max()) * (1 - (rows.size + 8) * _EPS))
+    rounding = _svd_error(matrix.shape, sizes[0]) + 8 * _EPS * float(np.linalg.norm(sizes))
+    gain = math.sqrt((often / w).max()) / (1 - (rows.size + 8) * _EPS)
+    return ScaledSection(sizes, rounding, float(gain), u, v)
 
 
 def _svd_error(shape: tuple[int, ...], largest: float) -> float:
