@@ -18,7 +18,7 @@ PAGES = sorted(set(FOLDER.glob("*.md")) - {LIST, FOLDER / "index.md"})
 STATUSES = ("proved here", "checked numerically", "counterexample", "open")
 KINDS = "Theorem|Lemma|Proposition|Corollary|Definition|Equation|Appendix|Section|Figure"
 NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*|[A-Z](?:\.\d+)?"
-PAPER = r"\d{4}\.\d{5}"
+PAPER = r"\d{4}\.\d{5}|[A-Z][a-z]+ \d{4}"
 HEADING = re.compile(
     rf"(?P<kind>{KINDS}) (?P<number>{NUMBER}) \((?P<paper>{PAPER})\)"
     rf"|Claim \((?P<source>{PAPER})\)|Cited \([^)]+\)|Ours"
@@ -29,7 +29,7 @@ TEST = re.compile(r"tests/[\w/]+\.py(::\w+)?")
 NOTEBOOK = re.compile(r"[a-z]\w*/[a-z]\w*")
 CODE = re.compile(r"curse_of_memory(\.\w+)+")
 
-# how texts of the package call the papers
+# how texts of the package call the papers, and others whose theorems they cite by number
 NAMES = {
     "2307.11462": ("INTEREST",),
     "2305.19190": ("IAT", "Inverse approximation"),
@@ -39,6 +39,7 @@ NAMES = {
     "2302.13752": ("survey",),
     "2110.04744": ("Long Expressive Memory", "LEM"),
     "2105.06548": ("Expire-Span", "Not All Memories are Created Equal"),
+    "Tropp 2012": ("Tropp",),
 }
 NEAR = 150  # characters
 CITED = re.compile(r"\b(theorem|lemma|proposition|corollary)s? ([A-Z]\.\d+|\d+(?:\.\d+)+)", re.IGNORECASE)
