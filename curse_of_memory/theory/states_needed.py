@@ -215,8 +215,8 @@ def states_needed(
     if too small, more than the kernel has. Fewer lags, averages of repeated measurements or a larger `error`
     help.
 
-    **Cost.** About a second for some hundred lags and few states, ten for sixteen; up to a minute for a hundred
-    thousand lags and 0.6 GB.
+    **Cost.** About a second for some hundred lags and few states, ten for sixteen; up to a minute and 0.6 GB
+    for a hundred thousand lags.
 
     Examples
     --------

@@ -2,8 +2,7 @@
 
 Measured is ρ_s + σ η_s, with independent standard normal η_s. The singular values of a Hankel section move by
 no more than the norm of that of the noise (Weyl), a matrix whose entries repeat along antidiagonals. It is a
-series Σ_s η_s A_s of fixed p×q matrices, for which (Tropp, "User-friendly tail bounds for sums of random
-matrices", Found. Comput. Math. 12, 2012, on rectangular Gaussian series)
+series Σ_s η_s A_s of fixed p×q matrices, for which (Tropp 2012, on rectangular Gaussian series)
 
     P(‖Σ η_s A_s‖ >= t) <= (p + q) e^{−t²/(2v)},   v = max(‖Σ A_s A_sᵀ‖, ‖Σ A_sᵀ A_s‖),
 
