@@ -155,7 +155,8 @@ def fit(
         takes its share of every batch, and has the trained model in the end. Its devices take the place of
         `device`, and its precision, such as ``"bf16-mixed"``, that of the model (one that scales the loss,
         as ``"16-mixed"`` does, would have its first overflow taken for a divergence). Its strategy has to
-        keep all weights in every process, as ``"ddp"`` does; `loss` has to be a mean over sequences.
+        keep all weights in every process, as ``"ddp"`` does; `loss` has to be a mean over sequences, or a
+        cross-entropy, torch's or ours, which is one over labels: they count alike in whichever process.
     full_precision : bool
         Take products of float32 in float32, whatever torch's own settings are; they are as before in the
         end. False leaves them in force: by default cuDNN then rounds the factors in recurrent layers and
@@ -296,11 +297,16 @@ def fit(
         wide = torch.promote_types(answers.dtype, torch.float32)  # errors of short numbers are not short
         return answers.to(wide)
 
+    counted = metric_of("loss", loss).count
+
     def loss_of(inputs: Tensor, targets: Tensor) -> BatchLoss:
         known = ask(inputs)
         if known.answer is None and forgets:
             return BatchLoss(not_a_number(model.parameters()), known.price)
-        return BatchLoss(real_number(loss(sequence_in(known), targets)), known.price)
+        error = real_number(loss(sequence_in(known), targets))
+        if counted is not len:  # sequences are shared evenly
+            error = place.by_share(error, lambda: counted(targets))
+        return BatchLoss(error, known.price)
 
     def values(pair: Sequence[Tensor] | Unread, metrics: Sequence[Metric]) -> list[float]:
         network.eval()

@@ -8,7 +8,7 @@ Equation.   With n processes, process r takes every batch B_r, a part of |B|/n s
             so that averaged losses and gradients are those of one process, up to the order of the sums.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import torch
@@ -56,6 +56,10 @@ class OneProcess:
     def backward(self, error: Tensor) -> None:
         """Add the gradient of the mean `error` of all processes to the weights."""
         error.backward()
+
+    def by_share(self, error: Tensor, count: Callable[[], float]) -> Tensor:
+        """Return an `error`, the mean over `count`, so that its mean over processes is that of all."""
+        return error
 
     def clip(self, model: nn.Module, optimizer: Optimizer, largest: float) -> Tensor:
         """Scale the gradients of `model` down to the norm `largest`; return the norm they had."""
@@ -120,6 +124,12 @@ class ManyProcesses(OneProcess):
     def mean(self, value):
         """Return the mean of a `value` over all processes."""
         return self._fabric.all_reduce(value.detach().clone().to(self.device), reduce_op="mean").item()
+
+    def by_share(self, error, count):
+        """Return an `error`, the mean over `count`, so that its mean over processes is that of all."""
+        own = count()
+        shared = self.mean_number(own)
+        return error * (own / shared) if shared else error
 
     def gathered(self, value):
         """Return the `value`, any plain object, of every process."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from inspect import getsource
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
 from curse_of_memory.nn import LSTM, RNN, S4D, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.training import fit
@@ -24,17 +25,30 @@ EPOCHS = {"batch_size": 8, "validation_size": 12, "validate_every": 2, "learning
 # order. AdamW amplifies that about tenfold in fifteen steps; twelve steps are made.
 SAME = {"rtol": 1e-10, "atol": 1e-10}
 
+RAGGED = {"steps": 6, "batch_size": 8, "validate_every": 2, "learning_rate": 0.02, "clip": 0.1}
+
+
+def ragged():
+    """Inputs with labels, of which each sequence has one to ten that count; a tenth is held out."""
+    draw = torch.Generator().manual_seed(0)
+    inputs = torch.randn(40, 10, 1, generator=draw, dtype=torch.float64)
+    labels = torch.randint(0, 4, (40, 10), generator=draw)
+    lengths = torch.randint(1, 11, (40, 1), generator=draw)
+    return inputs, labels.masked_fill(torch.arange(10) >= lengths, -100)
+
+
 # Two processes train, stop at a checkpoint and go on from it; each writes down what it has seen and found.
 SCRIPT = f"""
 import sys
 from pathlib import Path
 import torch
 from lightning_fabric import Fabric
-from curse_of_memory.losses import TemporallyWeightedMSE
+from curse_of_memory.losses import TemporallyWeightedCrossEntropy, TemporallyWeightedMSE
 from curse_of_memory.nn import LSTM, RNN, S4D, SSM
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.training import fit
 
+{getsource(ragged)}
 folder, sizes, written, save = sys.argv[1], [], [], torch.save
 
 class Watched(RNN):
@@ -68,9 +82,12 @@ run = fit(
     second, data, test=tests, validation=unseen, epochs=2, metric="rmse", evaluation_size=2,
     log=folder + "/run.csv", fabric=fabric, **{EPOCHS!r}
 )
-weights = [torch.cat([p.detach().flatten() for p in one.parameters()]) for one in (model, second)]
+third = RNN(3, output_size=4, activation="tanh", seed=fabric.global_rank, dtype=torch.float64)
+labelled = fit(third, ragged(), loss=TemporallyWeightedCrossEntropy(2), fabric=fabric, **{RAGGED!r})
+weights = [torch.cat([p.detach().flatten() for p in one.parameters()]) for one in (model, second, third)]
 in_epochs = {{"score": run.score, "test": run.test, "weights": weights[1]}}
-result = {{"in_epochs": in_epochs, "weights": weights[0], "sizes": sizes[:before],
+in_labels = {{"weights": weights[2], "history": labelled.history.to_dict("list")}}
+result = {{"in_labels": in_labels, "in_epochs": in_epochs, "weights": weights[0], "sizes": sizes[:before],
           "loss": found.loss, "history": found.history.to_dict("list"), "written": len(written)}}
 save(result, f"{{folder}}/rank{{fabric.global_rank}}.pt")
 """
@@ -111,6 +128,18 @@ def test_two_processes_find_what_one_finds(task, together):
             expected = found.history[column].tolist()
             assert rank["history"][column] == pytest.approx(expected, rel=1e-10, nan_ok=True)
     assert torch.equal(together.ranks[0]["weights"], together.ranks[1]["weights"])
+
+
+def test_labels_count_alike_in_whichever_process(together):
+    """Those of a batch are not shared evenly: the mean is one over all of them."""
+    model = RNN(3, output_size=4, activation="tanh", seed=0, dtype=torch.float64)
+    found = fit(model, ragged(), loss=TemporallyWeightedCrossEntropy(2), device="cpu", **RAGGED)
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    for rank in together.ranks:
+        torch.testing.assert_close(rank["in_labels"]["weights"], weights, **SAME)
+        for column in ("training_loss", "validation_loss"):
+            expected = found.history[column].tolist()
+            assert rank["in_labels"]["history"][column] == pytest.approx(expected, rel=1e-10, nan_ok=True)
 
 
 def test_each_takes_its_share_of_every_batch(together):
