@@ -38,7 +38,7 @@ def effective_steps(weight: Bias, horizon: int) -> float:
     Raises
     ------
     ValueError, TypeError
-        If T is no positive whole number.
+        If T is no positive whole number, or the weight no Bias.
 
     Examples
     --------
@@ -46,7 +46,7 @@ def effective_steps(weight: Bias, horizon: int) -> float:
     >>> round(effective_steps(power(1), 3) * 14, 12)  # (1 + 2 + 3)² / (1 + 4 + 9)
     36.0
     """
-    w = weight.weights(horizon, unit_mean=True)
+    w = _weights(weight, horizon)
     return float(horizon**2 / (w**2).sum())
 
 
@@ -67,7 +67,7 @@ def step_shares(weight: Bias, lengths: Sequence[int]) -> np.ndarray:
     Raises
     ------
     ValueError, TypeError
-        If there is no target, or a length is no positive whole number.
+        If there is no target, a length is no positive whole number, or the weight no Bias.
 
     Examples
     --------
@@ -82,5 +82,11 @@ def step_shares(weight: Bias, lengths: Sequence[int]) -> np.ndarray:
         raise ValueError("lengths must be those of one target at least, got none")
     shares = np.zeros(max(own))
     for length, count in zip(*np.unique(own, return_counts=True), strict=True):
-        shares[:length] += count * weight.weights(int(length), unit_mean=True)
+        shares[:length] += count * _weights(weight, int(length))
     return shares / sum(own)
+
+
+def _weights(weight: Bias, horizon: int) -> np.ndarray:
+    if not isinstance(weight, Bias):
+        raise TypeError(f"weight must be a Bias, such as bias.power(1), got {checks.shown(weight)}")
+    return weight.weights(horizon, unit_mean=True)

@@ -53,3 +53,10 @@ def test_bad_lengths_are_refused():
         bias.step_shares(bias.power(1), [])
     with pytest.raises(ValueError, match="lengths must be at least 1, got 0"):
         bias.step_shares(bias.power(1), [3, 0])
+
+
+@pytest.mark.parametrize("weight", [1, np.sqrt, "power"])
+def test_a_weight_is_a_bias(weight):
+    for call in (lambda: bias.effective_steps(weight, 3), lambda: bias.step_shares(weight, [1, 3])):
+        with pytest.raises(TypeError, match="weight must be a Bias, such as"):
+            call()
