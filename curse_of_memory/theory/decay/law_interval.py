@@ -13,6 +13,8 @@ __all__ = ["Interval", "LawAtAnEnd", "LawInterval", "law_residual", "slow_scatte
 
 Interval = tuple[float, float]
 _BENDS = (1e-3, 7.0)  # of a power, as log(ℓ(start)/ℓ(stop))
+_WIDEST = 20.0  # half an interval of log ω, beyond which nothing is known
+_LARGEST = 700.0  # exponent whose e^ is finite
 _MOST = 20  # slow directions, whatever the number of points
 
 
@@ -87,7 +89,7 @@ class LawInterval:
         self.lift = quantile * slow / math.sqrt(x.size)  # by which the level may be off
         self.ends: Interval = (0.0, math.inf)
         if fit.exponent is not None:
-            factor = math.exp(min(self.half / fit.exponent, 700.0))
+            factor = math.exp(min(self.half / fit.exponent, _WIDEST))
             self.ends = (fit.exponent / factor, fit.exponent * factor)
         elif fit.rate is not None:
             self.ends = (max(0.0, fit.rate - self.half / self.span), fit.rate + self.half / self.span)
@@ -105,7 +107,7 @@ class LawInterval:
         x, logs, lags = self.window.x, self.window.logs, self.window.lags
         if self.fit.rate is not None:
             # all lines of the interval meet in the middle of the window
-            return LawAtAnEnd(math.exp(logs.mean() + lift + end * lags.mean()), rate=end)
+            return LawAtAnEnd(float(logs.mean() + lift + end * lags.mean()), rate=end)
 
         def misfit(bend: float) -> float:
             return float(np.var(logs + end * np.log1p(math.expm1(bend) * x)))
@@ -113,21 +115,22 @@ class LawInterval:
         e = math.expm1(float(np.asarray(optimize.fminbound(misfit, *_BENDS))))
         level = float(np.mean(logs + end * np.log1p(e * x)))
         shift = self.span / e - float(lags[0])
-        return LawAtAnEnd(math.exp(level + lift + end * math.log(self.span / e)), exponent=end, shift=shift)
+        return LawAtAnEnd(level + lift + end * math.log(self.span / e), exponent=end, shift=shift)
 
 
 @dataclass(frozen=True)
 class LawAtAnEnd:
-    """The law level · e^{−rate t} or level · (t + shift)^{−exponent}."""
+    """The law e^{log_level − rate t} (t + shift)^{−exponent}, of which one, rate or exponent, is zero."""
 
-    level: float
+    log_level: float
     rate: float = 0.0
     exponent: float = 0.0
     shift: float = 1.0
 
     def __call__(self, lags: np.ndarray) -> np.ndarray:
         """Return the law at some lags."""
-        return self.level * np.exp(-self.rate * lags) * (lags + self.shift) ** -self.exponent
+        logs = self.log_level - self.rate * lags - self.exponent * np.log(lags + self.shift)
+        return np.exp(np.minimum(logs, _LARGEST))
 
     def after(self, last: float, dt: float) -> float:
         """Return the sum over the lags last + dt, last + 2 dt, ..., of a power by its integral."""

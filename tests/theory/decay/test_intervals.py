@@ -4,12 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import signal, stats
 
 from curse_of_memory.theory.decay import DecayIntervals, decay, decay_intervals
 from curse_of_memory.theory.decay.law_interval import slow_scatter
 
 EPS = np.finfo(float).eps
+steady = settings(derandomize=True, deadline=None, max_examples=150)
 DRAWS = 150
 # coins of probability 0.9 fall in fewer than 0.82 of 150 throws once in a thousand times
 LEAST = float(stats.binom.ppf(1e-3, DRAWS, 0.9)) / DRAWS
@@ -174,3 +177,19 @@ def test_intervals_scale_with_the_unit_of_time_and_grow_with_the_level():
 def test_a_level_is_a_share(level):
     with pytest.raises(ValueError, match="level must lie between 0 and 1"):
         decay_intervals(CURVES["exponential"], level=level)
+
+
+@steady
+@given(
+    logs=st.lists(st.floats(-30, 30), min_size=1, max_size=60),
+    fall=st.floats(-0.5, 5.0),
+    level=st.floats(0.01, 0.9999),
+    scale=st.sampled_from([1e-280, 1.0, 1e280]),
+)
+def test_whatever_comes_the_intervals_hold_what_the_fit_says(logs, fall, level, scale):
+    curve = scale * np.exp(np.array(logs) / 30 * fall - fall * np.arange(len(logs)) / 3)
+    answer = decay_intervals(curve, level=level)
+    for name in ("rate", "exponent", "half_life", "effective_horizon"):
+        value, ends = getattr(answer.fit, name), getattr(answer, name)
+        assert (value is None) == (ends is None)
+        assert ends is None or 0 <= ends[0] <= value <= ends[1]
