@@ -4,11 +4,11 @@ Entries stand in ``references.bib`` beside this module. A text names one by its 
 surname of its first author and, within a few words, its year: "Glover 1984", "Hua & Sarkar (1990)".
 """
 
+import ast
 import inspect
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -27,7 +27,7 @@ SOFTWARE = f"""@software{{curse_of_memory,
   version = {{{__version__}}}
 }}"""
 BETWEEN = 40  # characters at most between a surname and its year: "Adamyan, Arov & Krein 1971"
-PAPERS = "curse_of_memory.papers"
+PAPERS = Path(__file__).parents[1] / "papers"
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,15 @@ def _sources(thing: object) -> list[Reference]:
     if isinstance(thing, FigureData):
         return _of_figure(thing.name)
     owner = thing if isinstance(thing, (ModuleType, type)) or inspect.isroutine(thing) else type(thing)
-    name = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__
+    name = owner.__name__ if isinstance(owner, ModuleType) else owner.__module__ or ""
     if name.partition(".")[0] != __name__.partition(".")[0]:
         raise TypeError(
             f"things must be names, or things of curse_of_memory, whose docstrings name sources,"
             f" got {checks.shown(thing)}"
         )
-    # what a docstring does not say, that of its room does
-    texts = [inspect.getdoc(owner) or "", import_module(name).__doc__ or ""]
+    # what a docstring does not say, that of its module does
+    module = inspect.getmodule(owner)
+    texts = [inspect.getdoc(owner) or "", inspect.getdoc(module) or ""]
     return next((sources for text in texts if (sources := named_in(text))), [])
 
 
@@ -156,12 +157,19 @@ def _by_name(name: str) -> list[Reference]:
 
 
 def _of_figure(name: str) -> list[Reference]:
-    """Return what the module of a figure names, in its docstring and in the line of its sources."""
-    home = f"{PAPERS}.{name.replace('/', '.')}"
-    try:
-        module = import_module(home)
-    except ModuleNotFoundError as error:
-        if error.name is None or not home.startswith(error.name):
-            raise
-        raise ValueError(f"there is no figure {name!r}; `curse-of-memory list` names all") from None
-    return named_in(f"{module.__doc__} {module.data.figure_source}")
+    """Return what the module of a figure names, in its docstring and where it says its source.
+
+    The module is read and not run: that would take what draws pictures, and the figure's whole machinery.
+    """
+    path = PAPERS / f"{name}.py"
+    if not path.is_file():
+        raise ValueError(f"there is no figure {name!r}; `curse-of-memory list` names all")
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    calls = [node for node in ast.walk(module) if isinstance(node, ast.Call)]
+    said = [text for call in calls if getattr(call.func, "id", "") == "figure_data" for text in _texts(call)]
+    return named_in(" ".join([ast.get_docstring(module) or "", *said]))
+
+
+def _texts(node: ast.AST) -> list[str]:
+    constants = [one.value for one in ast.walk(node) if isinstance(one, ast.Constant)]
+    return [value for value in constants if isinstance(value, str)]

@@ -164,18 +164,9 @@ class FigureData:
 
 
 class FigureFunction(Protocol[Asked]):
-    """A function that computes a figure.
-
-    Attributes
-    ----------
-    figure_name : str
-        The figure's, ``paper/figure``.
-    figure_source : str
-        Where a paper shows it.
-    """
+    """A function that computes a figure; `figure_name` is the figure's, ``paper/figure``."""
 
     figure_name: str
-    figure_source: str
 
     def __call__(self, *args: Asked.args, **kwargs: Asked.kwargs) -> FigureData:
         """Compute the figure."""
@@ -235,8 +226,8 @@ def figure_data(
                 seconds=_seconds_with_kept_runs() - started,
             )
 
-        figure = cast("FigureFunction[Asked]", wrapper)  # which it is with the attributes that follow
-        figure.figure_name, figure.figure_source = figure_name, source
+        figure = cast("FigureFunction[Asked]", wrapper)  # which it is with the attribute that follows
+        figure.figure_name = figure_name
         return figure
 
     return decorate
