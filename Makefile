@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test quick types oldest newest bench lab check lock clean
+.PHONY: help figures test quick types oldest newest bench docs lab check lock clean
 
 # Processes take whole files, in the order of collection: types and long notebooks first (notebooks/conftest.py),
 # so that none is left alone with one at the end. There is one more than jobs, since some tests wait for others.
@@ -32,7 +32,7 @@ test: $(READY)  ## run every test: theory, models, notebooks, style, types (minu
 quick: $(READY)  ## run the tests for the edit loop: theory, layers, measures, contracts (under two minutes)
 	$(BIN)/python $(PYTEST) $(QUICK)
 
-types: $(READY)  ## check the types of the package, the benchmarks and most tests
+types: $(READY)  ## check the types of the package, the benchmarks, the site and most tests
 	$(BIN)/basedpyright --level error --pythonpath $(BIN)/python
 
 oldest: LOCK = requirements-oldest.lock
@@ -61,6 +61,10 @@ endef
 bench: $(READY)  ## measure the fast ways against the plain ones, and keep the table
 	$(BIN)/python -m benchmarks
 
+# warnings are errors, links within the site included; nothing is fetched, and notebooks are shown as they are
+docs: $(READY)  ## build the site: guides, theory, API, gallery; into docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --jobs $(JOBS) docs docs/_build/html
+
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
@@ -70,7 +74,7 @@ check: $(READY)  ## do parameters, presets and notebooks agree?
 lock:  ## resolve the newest and the oldest versions that pyproject.toml admits into the two locks
 	rm -rf $(VENV)-lock
 	$(PYTHON) -m venv $(VENV)-lock
-	$(VENV)-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[chinese,cluster,data,figures,lab,models,test]'
+	$(VENV)-lock/bin/python -m pip install --quiet torch==2.13.0 --editable '.[chinese,cluster,data,docs,figures,lab,models,test]'
 	$(VENV)-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
 	rm -rf $(VENV)-lock
 	$(OLDEST) -m venv $(VENV)-lock
@@ -80,7 +84,7 @@ lock:  ## resolve the newest and the oldest versions that pyproject.toml admits 
 	rm -rf $(VENV)-lock
 
 clean:  ## remove the environment and all caches
-	rm -rf $(VENV) $(VENV)-* .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch figures/*/.batch
+	rm -rf $(VENV) $(VENV)-* docs/_build docs/gallery docs/api/names docs/api/inside .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch figures/*/.batch
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml

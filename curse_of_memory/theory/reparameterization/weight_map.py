@@ -5,6 +5,7 @@ multiplier of a step, h ← f(w) h. A reparameterisation is stable (StableSSM (2
 if a weight that is off by β changes the memory little, however long that is: with a continuous g, g(0) = 0,
 
     sup_w |f(w)| sup_{|w̃ − w| <= β} ∫_0^∞ |e^{f(w̃) t} − e^{f(w) t}| dt <= g(β) .
+
 The maps of the papers are in `curse_of_memory.reparameterizations`.
 """
 

@@ -1,0 +1,1 @@
+"""What writes the pages that nobody writes by hand, as Sphinx extensions."""

@@ -1,0 +1,50 @@
+"""In Markdown as in docstrings: numbers on arXiv are citations, and public names in backticks are links."""
+
+import re
+
+from sphinx.application import Sphinx
+
+from generators.docstrings import ARXIV, cited, shown_at
+from generators.public_names import public_names
+
+# what is left as it stands: headings, fences, formulas, roles, code, targets of links, addresses
+LEFT = re.compile(
+    r"^\#.*?$ | ^(?P<fence>`{3,}|:{3,}|\$\$).*?^(?P=fence)[ \t]*$ | \$\$.*?\$\$ | \{[\w:.-]+\}`[^`]*`"
+    r" | ``.+?`` | `[^`\n]+` | \$[^$\n]+\$ | \]\([^)]*\) | <[^>\n]*>",
+    re.MULTILINE | re.DOTALL | re.VERBOSE,
+)
+PAGES = ("index", "start/", "guides/", "theory/")
+
+
+def linked(text: str) -> str:
+    """Return a page in Markdown with its citations and links."""
+    pieces, end = [], 0
+    for left in LEFT.finditer(text):
+        pieces += [_cited(text[end : left.start()]), _named(left[0])]
+        end = left.end()
+    return "".join([*pieces, _cited(text[end:])])
+
+
+def _cited(text: str) -> str:
+    return ARXIV.sub(lambda number: cited(number, "{{cite:p}}`{}`"), text)
+
+
+def _named(code: str) -> str:
+    """Return code as a link if it is the name of something public, ``com.`` for the package included."""
+    name = re.fullmatch(r"`([\w.]+)(\(\))?`", code)
+    if name is None:
+        return code
+    path = re.sub(r"^com\.", "curse_of_memory.", name[1])
+    homes = {public.path: public.home for public in public_names()}
+    return f"{{py:obj}}`{name[1]} <{shown_at()[homes[path]]}>`" if path in homes else code
+
+
+def _read(app: Sphinx, page: str, text: list[str]) -> None:
+    if page.startswith(PAGES):
+        text[0] = linked(text[0])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Change pages as they are read."""
+    app.connect("source-read", _read)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

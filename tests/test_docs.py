@@ -1,0 +1,73 @@
+"""The site: built without a warning, nothing asked of the network, and nothing left out."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+sys.path.append(str(DOCS))
+
+from generators.public_names import listed, public_names  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    call = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-j", "2", "-E", "-d"]
+    done = subprocess.run(
+        [*call, folder / "read", DOCS, folder / "html"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_has_every_notebook(site):
+    """Links within it are checked where it is built."""
+    pages = {path.relative_to(site / "gallery").with_suffix("") for path in site.glob("gallery/*/*.html")}
+    notebooks = {
+        path.relative_to(ROOT / "notebooks").with_suffix("") for path in ROOT.glob("notebooks/*/*.ipynb")
+    }
+    assert len(notebooks) > 70
+    assert notebooks <= pages
+    gallery = (site / "gallery" / "index.html").read_text()
+    assert [name for name in notebooks if f'href="{name}.html"' not in gallery] == []
+
+
+@pytest.mark.slow
+def test_every_public_name_is_on_a_page(site):
+    from sphinx.util.inventory import InventoryFile
+
+    inventory = InventoryFile.loads((site / "objects.inv").read_bytes(), uri="").data
+    there = {name for role, names in inventory.items() if role.startswith("py:") for name in names}
+    homes = {public.home for public in public_names() if public.path in there}
+    assert [public.path for public in public_names() if public.home not in homes] == []
+
+
+def test_pages_of_the_api_list_public_names_each_once_and_modules_whole():
+    names = list(listed(DOCS / "api"))
+    by_path = {public.path: public for public in public_names()}
+    assert [name for name in names if name not in by_path] == []
+    homes = [by_path[name].home for name in names]
+    assert {home for home in homes if homes.count(home) > 1} == set()
+    modules = {by_path[name].module for name in names}
+    missed = [p.path for p in public_names() if p.module in modules and p.home not in homes]
+    assert missed == [], "list them on a page in docs/api"
+
+
+def test_papers_are_in_the_bibliography():
+    from curse_of_memory.gallery.catalogue import read_catalogue
+    from curse_of_memory.report.citations import references
+
+    numbers = {reference.arxiv for reference in references().values()}
+    assert {paper.arxiv for paper in read_catalogue().papers} <= numbers
+
+
+def test_no_page_names_a_registry():
+    pages = [path for path in DOCS.rglob("*.md") if "_build" not in path.parts]
+    assert len(pages) > 10
+    assert [path for path in pages if re.search(r"pypi|npmjs|cdn\.", path.read_text())] == []
