@@ -204,16 +204,16 @@ def states_needed(
     the error of a fit a sum, at the price that they need not meet; as a rule they do within a per cent.
 
     **The section is finite.** The answer is about the lags given. Beyond the last one the kernel is unknown,
-    and the fit decays. More lags can only add states where the kernel itself goes on.
+    and the fit decays; more lags may change the answer.
 
     **Noise.** Let σ be `noise`. `below` holds with 99 % confidence: the singular values of a section of n
     lags move by about σ √(n log n), which takes about σ √(2 log n) off a bound
-    (:mod:`curse_of_memory.theory.exponential_sums.noisy_kernel`). A fit is good once its `limit`, which holds
-    with 99 %, too, is within `error`; but no limit is below some 3 σ n^{1/4} over the norm of the kernel.
-    Where that is above `error`, ``above`` is None, and ``states`` is the least number whose residual noise
-    alone explains: with more one would fit noise. If `noise` is given too large, there may be too few states,
-    if too small, more than the kernel has. Fewer lags, averages of repeated measurements or a larger `error`
-    help.
+    (:mod:`curse_of_memory.theory.exponential_sums.noisy_kernel`). A fit is good once its `limit` is within
+    `error`, which holds with 99 %, too, as far as the 2m numbers of a fit enter linearly: that is simulated
+    and not proved. But no limit is below some 3 σ n^{1/4} over the norm of the kernel. Where that is above
+    `error`, ``above`` is None, and ``states`` is the least number whose residual noise alone explains: with
+    more one would fit noise. If `noise` is given too large, there may be too few states, if too small, more
+    than the kernel has. Fewer lags, averages of repeated measurements or a larger `error` help.
 
     **Cost.** About a second for some hundred lags and few states, ten for sixteen; up to a minute and 0.6 GB
     for a hundred thousand lags.

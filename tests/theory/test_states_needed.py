@@ -261,21 +261,24 @@ def test_noise_is_not_fitted_and_the_proof_holds(sigma):
         assert needed.above == (2 if sigma < 0.01 else None)
 
 
-def test_the_error_is_estimated_without_bias():
+def test_errors_of_linear_fits_are_estimated_without_bias_and_limited_at_their_rate():
     # a linear fit by 2m = 4 orthonormal vectors, of a kernel that is off from their span by 0.1
     draws = np.random.default_rng(3)
     basis, _ = np.linalg.qr(draws.standard_normal((120, 5)))
     fitted, sigma = basis[:, :4], 0.01
     rho = basis @ [0.7, 0.5, 0.4, 0.3, 0.1]
-    squares = []
+    squares, held = [], []
     for _ in range(400):
         values = rho + sigma * draws.standard_normal(120)
         fit = fitted @ (fitted.T @ values)
-        estimate = NoisyKernel(values, sigma).error(float(np.linalg.norm(values - fit)), states=2)
-        squares.append([estimate**2, np.sum((fit - rho) ** 2) / np.sum(rho**2)])
+        kernel, residual = NoisyKernel(values, sigma), float(np.linalg.norm(values - fit))
+        true = np.sum((fit - rho) ** 2) / np.sum(rho**2)
+        squares.append([kernel.error(residual, states=2) ** 2, true])
+        held.append(kernel.limit(residual, states=2) ** 2 >= true)
     estimated, true = np.mean(squares, 0)
     # the norm in the denominator is estimated, too: a per cent or so
     assert estimated == pytest.approx(true, abs=4 * np.std(squares, 0)[0] / 20 + 0.01 * true)
+    assert np.mean(held) >= CONFIDENCE - 0.015  # three standard errors
 
 
 def test_the_level_of_a_tail_is_that_of_the_noise():
