@@ -93,8 +93,8 @@ def decay_intervals(
 
     Notes
     -----
-    Standard errors by projection on few smooth functions: Müller, "HAC corrections for strongly
-    autocorrelated time series", J. Bus. Econ. Stat. 32 (2014).
+    Standard errors by projection on few smooth functions: Müller (2014), "HAC corrections for strongly
+    autocorrelated time series", J. Bus. Econ. Stat. 32.
 
     Counted for exponentials and powers over 60 to 400 lags, with 2 to 30 % of scatter or a noise floor of up
     to 1 %, at the level 0.9: rate and exponent are covered in 87 to 95 % of draws where deviations are white
