@@ -59,6 +59,13 @@ def test_pages_of_the_api_list_public_names_each_once_and_modules_whole():
     assert missed == [], "list them on a page in docs/api"
 
 
+def test_notebooks_in_backticks_are_links_and_links_are_left_as_they_stand():
+    from generators.mentions import linked
+
+    left = "[2305.19190, lemma A.8](theory/stable_matrices.md), `no/notebook`"
+    assert linked(f"`theory/lemmas`, {left}") == f"{{doc}}`theory/lemmas </gallery/theory/lemmas>`, {left}"
+
+
 def test_papers_are_in_the_bibliography():
     from curse_of_memory.gallery.catalogue import read_catalogue
     from curse_of_memory.report.citations import references

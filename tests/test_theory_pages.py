@@ -14,7 +14,12 @@ from curse_of_memory.report.citations import references
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "theory"
 LIST = FOLDER / "all_statements.md"
-PAGES = sorted(set(FOLDER.glob("*.md")) - {LIST, FOLDER / "index.md"})
+# in the order in which they stand in the site
+ORDER = re.findall(r"^\w+$", (FOLDER / "index.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+PAGES = sorted(
+    set(FOLDER.glob("*.md")) - {LIST, FOLDER / "index.md"},
+    key=lambda page: [*ORDER, page.stem].index(page.stem),
+)
 STATUSES = ("proved here", "checked numerically", "counterexample", "open")
 KINDS = "Theorem|Lemma|Proposition|Corollary|Definition|Equation|Appendix|Section|Figure"
 NUMBER = r"[A-Z]?\.?\d+(?:\.\d+)*|[A-Z](?:\.\d+)?"
@@ -86,6 +91,7 @@ def names_in(text: str) -> list[str]:
 
 
 def test_there_are_pages_with_statements():
+    assert [page.stem for page in PAGES] == ORDER
     assert len(PAGES) >= 8
     assert {statement.page for statement in ALL} == {page.stem for page in PAGES}
     assert {statement.status for statement in ALL} == set(STATUSES)

@@ -1,18 +1,20 @@
-"""In Markdown as in docstrings: numbers on arXiv are citations, and public names in backticks are links."""
+"""In Markdown as in docstrings numbers on arXiv are citations; names of notebooks and code are links."""
 
 import re
+from pathlib import Path
 
 from sphinx.application import Sphinx
 
 from generators.docstrings import ARXIV, cited, shown_at
 from generators.public_names import public_names
 
-# what is left as it stands: headings, fences, formulas, roles, code, targets of links, addresses
+# what is left as it stands: headings, fences, formulas, roles, code, links, addresses
 LEFT = re.compile(
     r"^\#.*?$ | ^(?P<fence>`{3,}|:{3,}|\$\$).*?^(?P=fence)[ \t]*$ | \$\$.*?\$\$ | \{[\w:.-]+\}`[^`]*`"
-    r" | ``.+?`` | `[^`\n]+` | \$[^$\n]+\$ | \]\([^)]*\) | <[^>\n]*>",
+    r" | ``.+?`` | `[^`\n]+` | \$[^$\n]+\$ | \[[^\]\n]*\]\([^)]*\) | \]\([^)]*\) | <[^>\n]*>",
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 PAGES = ("index", "start/", "guides/", "theory/")
 
 
@@ -30,7 +32,9 @@ def _cited(text: str) -> str:
 
 
 def _named(code: str) -> str:
-    """Return code as a link if it is the name of something public, ``com.`` for the package included."""
+    """Return code as a link if it names a notebook or something public, ``com.`` for the package included."""
+    if re.fullmatch(r"`\w+/\w+`", code) and (NOTEBOOKS / f"{code[1:-1]}.ipynb").is_file():
+        return f"{{doc}}`{code[1:-1]} </gallery/{code[1:-1]}>`"
     name = re.fullmatch(r"`([\w.]+)(\(\))?`", code)
     if name is None:
         return code
