@@ -81,8 +81,8 @@ def test_one_mode_is_the_best_by_a_plain_search(p):
 
     grid = np.linspace(-7, 2, 400)
     start = grid[np.argmin([misfit(x) for x in grid])]
-    best = optimize.minimize_scalar(misfit, bounds=(start - 0.05, start + 0.05), method="bounded")
-    missed = rho - fitted(math.exp(np.asarray(best.x).item()))
+    best = optimize.fminbound(misfit, start - 0.05, start + 0.05)
+    missed = rho - fitted(math.exp(np.asarray(best).item()))
     row = power_tradeoff(T, [p], rho=TWO, terms=1).loc[p]
     for name, part in (("early_error", slice(0, 30)), ("late_error", slice(30, None))):
         expected = np.linalg.norm(missed[part]) / np.linalg.norm(rho[part])
