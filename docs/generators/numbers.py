@@ -1,7 +1,8 @@
 """Numbers of figures within a page: read from the record of the figure when the site is built, never typed.
 
-``{number}`lem/time_step: N = 20: the best N dt` `` is that number of the headline of ``figures/lem/time_step.json``;
-``full_scale/`` before the name is the other scale, and `` (low)`` or `` (high)`` behind it an end of the range over seeds.
+``{number}`lem/time_step: N = 20: the best N dt` `` is that number of the headline of
+``figures/lem/time_step.json``; ``full_scale/`` before the name is the other scale, and `` (low)`` or
+`` (high)`` behind it an end of the range over seeds.
 """
 
 import json
@@ -26,7 +27,9 @@ def number(text: str, figures: Path = FIGURES) -> str:
     name, _, label = text.partition(": ")
     record = figures / f"{name}.json"
     if not record.is_file():
-        raise ValueError(f"number must name a figure, as in 'lem/time_step: N = 20: the best N dt', got {text!r}")
+        raise ValueError(
+            f"number must name a figure, as in 'lem/time_step: N = 20: the best N dt', got {text!r}"
+        )
     content = json.loads(record.read_text(encoding="utf-8"))
     end = re.fullmatch(r"(.*) \((low|high)\)", label)
     values = content["spread"].get(end[1], {}) if end else content["headline"]
