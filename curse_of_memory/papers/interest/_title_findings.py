@@ -24,7 +24,7 @@ PARTS = {
 }
 LEAD = lead_name(20)
 SCORES = ["rouge_1", "rouge_2", "rouge_l"]
-ALIKE = "each n-gram once"
+ALIKE = "ours: each n-gram once"  # how others counted is not known
 
 
 def part_means(trained: pd.DataFrame) -> pd.DataFrame:
