@@ -76,8 +76,9 @@ class MemoryReport(pd.DataFrame):
         inputs = memory.attrs.get("inputs")
         of_what = "" if inputs is None or memory.attrs.get("exact") else f"; the largest over {inputs} inputs"
         return [
-            f"{name}: {law}; {half}, {horizon}",
-            f"    ({_percent(answer.level)} intervals{of_what}); {self.loc[name, 'remark']}",
+            f"{name}: {law}",
+            f"    {half}, {horizon} ({_percent(answer.level)} intervals{of_what})",
+            f"    {self.loc[name, 'remark']}",
         ]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":

@@ -81,8 +81,9 @@ def memory_report(
     >>> from curse_of_memory.nn import RNN
     >>> linear = RNN.from_exponential_sum(rates=[0.1], coefficients=[1.0])
     >>> print(memory_report({"one mode": linear}, horizon=100).told())
-    one mode: exponential, rate 0.1; half-life 6.93, 99 % of it within lag 46
-        (90 % intervals); settled: the same law up to lag 49 and up to lag 99
+    one mode: exponential, rate 0.1
+        half-life 6.93, 99 % of it within lag 46 (90 % intervals)
+        settled: the same law up to lag 49 and up to lag 99
     """
     checks.flag("progress", progress)
     memories, answers, laws = {}, {}, {}

@@ -78,10 +78,14 @@ def test_the_words_name_the_level_the_inputs_and_what_to_do():
     told = memory_report({"a": lstm(), "b": modes(0.1)}, horizon=100, share=0.95, level=0.8).told()
     lines = told.splitlines()
     assert lines[0].startswith("a: polynomial, exponent 2.")
-    assert "95 % of it within lag" in lines[0]
-    assert lines[1].startswith("    (80 % intervals; the largest over 2 inputs); the law changes from exp")
-    assert lines[2] == "b: exponential, rate 0.1; half-life 6.93, 95 % of it within lag 29"
-    assert lines[3] == "    (80 % intervals); settled: the same law up to lag 49 and up to lag 99"
+    assert "95 % of it within lag" in lines[1]
+    assert lines[1].endswith("(80 % intervals; the largest over 2 inputs)")
+    assert lines[2].startswith("    the law changes from exponential (up to lag 70) to polynomial")
+    assert lines[3:] == [
+        "b: exponential, rate 0.1",
+        "    half-life 6.93, 95 % of it within lag 29 (80 % intervals)",
+        "    settled: the same law up to lag 49 and up to lag 99",
+    ]
 
 
 def test_what_lasts_longer_than_was_measured_is_said_so():

@@ -82,6 +82,12 @@ def settling(
     ValueError, TypeError
         As :func:`curse_of_memory.theory.decay.decay`.
 
+    Notes
+    -----
+    Counted on 24 untrained LSTMs whose forget gates hold for up to 50 or 100 steps: what was settled at 100
+    or 200 lags, 8 cases, was the law of 2400 lags in none, and what was settled at 400, 800 or 1200, 24
+    cases, in all (classes the same, rates within a fifth). It takes a few times the longest time scale.
+
     Examples
     --------
     >>> import numpy as np
