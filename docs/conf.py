@@ -36,6 +36,7 @@ extensions = [
     "generators.formulas",
     "generators.links",
     "generators.mentions",
+    "generators.numbers",
     "generators.pages",
     "generators.references",
 ]
