@@ -63,7 +63,8 @@ bench: $(READY)  ## measure the fast ways against the plain ones, and keep the t
 
 # warnings are errors, links within the site included; nothing is fetched, and notebooks are shown as they are
 docs: $(READY)  ## build the site: guides, theory, API, gallery; into docs/_build/html
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --jobs $(JOBS) docs docs/_build/html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env --jobs $(JOBS) \
+	  --doctree-dir docs/_build/read docs docs/_build/html
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks

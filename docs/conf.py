@@ -53,7 +53,6 @@ autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
-add_module_names = False
 numpydoc_show_class_members = False
 numpydoc_citation_re = "(?!)"  # references are cited by their key in references.bib
 toc_object_entries = False
@@ -70,6 +69,7 @@ bibtex_bibfiles = ["../curse_of_memory/report/references.bib"]
 bibtex_default_style = "as_cited"
 bibtex_reference_style = "label"
 
+copybutton_selector = "div:not(.formula) > div.highlight > pre"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 

@@ -1,49 +1,111 @@
-"""The gallery: every notebook as it was committed, in a grid by paper; the ledger beside it."""
+"""The gallery: every notebook as it was committed, by paper, and under it the same at full scale."""
 
-import shutil
+import json
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from curse_of_memory.gallery.catalogue import Catalogue, read_catalogue
+from PIL import Image
+
+from curse_of_memory.gallery.catalogue import Catalogue, Paper, read_catalogue
 from generators.modules import write_if_new
 
 ROOT = Path(__file__).parents[2]
-OWN = "What no paper shows"
+FIGURES, NOTEBOOKS = ROOT / "figures", ROOT / "notebooks"
+FIRST = "tour"
+WIDTH = 480  # pixels of a small picture
+SUPERSCRIPTS = str.maketrans("0123456789pns-+", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵖⁿˢ⁻⁺")
 
 
 def write(docs: Path) -> None:
-    """Write the pages of the gallery, one a paper, copy the notebooks, and write the ledger."""
+    """Write the notebooks, a page for each paper with what it shows, and one for all."""
     folder = docs / "gallery"
     catalogue = read_catalogue()
-    notebooks = {path.relative_to(ROOT / "notebooks").with_suffix("").as_posix(): path
-                 for path in sorted(ROOT.glob("notebooks/*/*.ipynb"))}  # fmt: skip
-    for name, path in notebooks.items():
-        target = folder / f"{name}.ipynb"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists() or target.read_bytes() != path.read_bytes():
-            shutil.copy(path, target)
-    sections = [
-        (title, [n for n in notebooks if n.startswith(f"{key}/")]) for key, title in _folders(catalogue)
+    names = [
+        path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in sorted(NOTEBOOKS.glob("*/*.ipynb"))
     ]
-    page = ["# Gallery", ""]
-    for title, names in sections:
-        page += [f"## {title}", "", *_grid(names), *_tree(names)]
-    write_if_new(folder / "index.md", "\n".join(page))
-
-
-def _folders(catalogue: Catalogue) -> list[tuple[str, str]]:
-    papers = [(paper.folder, f"{paper.key}: {paper.title}") for paper in catalogue.papers]
-    rest = [(folder, title) for folder, title in catalogue.folders.items() if folder not in dict(papers)]
-    first = [one for one in rest if one[0] == "tour"]
-    return first + papers + [one for one in rest if one not in first]
-
-
-def _grid(names: list[str]) -> list[str]:
-    lines = ["::::{grid} 1 2 3 4", ":gutter: 3", ""]
+    titles = {name: _write_notebook(name, folder) for name in names}
     for name in names:
-        lines += [f":::{{grid-item-card}} {name.partition('/')[2].replace('_', ' ')}", f":link: {name}",
-                  ":link-type: doc", f":img-top: ../../figures/{name}.png", ":::"]  # fmt: skip
+        _write_small(name, folder)
+    pages = ["ledger", "audit"]
+    whole = [
+        "# Gallery",
+        "",
+        "Every notebook, as it was run last, by paper. What of a paper is reproduced, at which",
+        "scale and with which numbers, the [ledger](ledger.md) says; where paper and code differ, the [audit]"
+        "(audit.md).",
+        "",
+    ]
+    for place, title, about in _folders(catalogue):
+        shown = [name for name in names if name.startswith(f"{place}/")]
+        grid = _grid(shown, titles)
+        whole += [f"## {title}", "", *grid]
+        heading = [f"# {title}", "", about, "", *grid]
+        write_if_new(folder / place / "index.md", "\n".join([*heading, *_tree(shown, titles, f"{place}/")]))
+        pages.append(f"{place}/index")
+    write_if_new(folder / "index.md", "\n".join([*whole, *_tree(pages, {}, "")]))
+
+
+def _folders(catalogue: Catalogue) -> Iterator[tuple[str, str, str]]:
+    """Yield folder, title and a sentence: the first steps, the papers, and what is ours."""
+    papers = {paper.folder: paper for paper in catalogue.papers}
+    own = [folder for folder in catalogue.folders if folder not in papers]
+    for folder in sorted(
+        (*own, *papers), key=lambda one: (one != FIRST, one not in papers, *_order(papers.get(one)))
+    ):
+        paper = papers.get(folder)
+        yield folder, paper.key if paper else catalogue.folders[folder], _about(paper) if paper else ""
+
+
+def _order(paper: Paper | None) -> tuple[int]:
+    return (paper.order if paper else 0,)
+
+
+def _about(paper: Paper) -> str:
+    return f"*{paper.title}*. {paper.authors}. {paper.venue}, arXiv [{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})."
+
+
+def _write_notebook(name: str, folder: Path) -> str:
+    """Write a notebook, with the figure at full scale if there is one, and return its title in plain text."""
+    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+    full = FIGURES / "full_scale" / f"{name}.png"
+    if full.exists():
+        message = json.loads(full.with_suffix(".json").read_text(encoding="utf-8"))["message"]
+        text = f"## At full scale\n\n{message}\n\n![At full scale](../../../figures/full_scale/{name}.png)"
+        notebook["cells"].append(
+            {"cell_type": "markdown", "id": "full-scale", "metadata": {}, "source": text}
+        )
+    target = folder / f"{name}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_if_new(target, json.dumps(notebook, ensure_ascii=False, indent=1))
+    return _plain("".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# "))
+
+
+def _plain(title: str) -> str:
+    """Return a title without TeX, as links and the margin show it."""
+    raised = re.sub(r"\^\{?([\dpns+-]+)\}?", lambda power: power[1].translate(SUPERSCRIPTS), title)
+    return re.sub(r"[$\\{}`]", "", raised)
+
+
+def _write_small(name: str, folder: Path) -> None:
+    """Write a small picture of a figure, if there is none that is newer than the figure."""
+    picture, small = FIGURES / f"{name}.png", folder / f"{name}.png"
+    if picture.exists() and (not small.exists() or small.stat().st_mtime < picture.stat().st_mtime):
+        with Image.open(picture) as image:
+            image.thumbnail((WIDTH, WIDTH))
+            image.convert("P", palette=Image.Palette.ADAPTIVE).save(small, optimize=True)
+
+
+def _grid(names: list[str], titles: dict[str, str]) -> list[str]:
+    lines = ["::::{grid} 1 2 3 3", ":gutter: 3", ":class-container: gallery", ""]
+    for name in names:
+        lines += [":::{grid-item-card}", f":link: /gallery/{name}", ":link-type: doc"]
+        if (FIGURES / f"{name}.png").exists():
+            lines += [f":img-top: /gallery/{name}.png", f":img-alt: {titles[name]}"]
+        lines += [f"{titles[name]}", ":::"]
     return [*lines, "::::", ""]
 
 
-def _tree(names: list[str]) -> list[str]:
-    return ["```{toctree}", ":hidden:", *names, "```", ""]
+def _tree(pages: list[str], titles: dict[str, str], folder: str) -> list[str]:
+    entries = [f"{titles[page]} <{page.removeprefix(folder)}>" if page in titles else page for page in pages]
+    return ["```{toctree}", ":hidden:", *entries, "```", ""]

@@ -3,12 +3,13 @@
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-from generators import gallery, modules
+from generators import gallery, ledger, modules
 
 
 def write_pages(app: Sphinx, config: Config) -> None:
     """Write the gallery, the ledger and the pages of modules."""
     gallery.write(app.srcdir)
+    ledger.write(app.srcdir)
     modules.write(app.srcdir)
 
 
