@@ -66,8 +66,11 @@ class Metric:
             raise ValueError(
                 f"metric {self.name!r} must have something to count in validation and test data, got nothing"
             )
-        # the mean of one chunk comes out as it was, to the last bit
-        own = sum(mean * (count / counted) for mean, count in zip(means, counts, strict=True) if count)
+        parts = [(mean, count) for mean, count in zip(means, counts, strict=True) if count]
+        if len(parts) == 1:  # comes out as it was, to the last bit
+            own = parts[0][0] * (parts[0][1] / counted)
+        else:  # shares of one that are all 1 come to 1, and to nothing above it
+            own = sum(mean * count for mean, count in parts) / counted
         mean = place.mean_number(own)
         return math.sqrt(mean) if self._root and mean >= 0 else mean
 

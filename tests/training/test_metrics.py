@@ -124,6 +124,15 @@ def test_processes_with_unequal_numbers_of_labels_find_the_metric_of_all():
     assert accuracy.over(*parts[0], ManyProcesses(fabric)) == 3 / 4
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_shares_of_one_that_are_all_one_come_to_one(seed):
+    counts = np.random.default_rng(seed).integers(1, 50, 97).tolist()
+    accuracy = metric_of("accuracy", nn.CrossEntropyLoss())
+    assert accuracy.over([1.0] * 97, counts, HERE) == 1
+    wrong = [1.0] * 96 + [0.0]
+    assert accuracy.over(wrong, counts, HERE) == (sum(counts) - counts[-1]) / sum(counts)
+
+
 def test_probabilities_are_labels_by_their_largest():
     accuracy = metric_of("accuracy", nn.CrossEntropyLoss())
     probable = torch.tensor([[0.2, 0.8], [0.6, 0.4]])
