@@ -52,10 +52,10 @@ def _page(module: str) -> str:
 def _text(
     page: str, modules: list[str], rest: dict[str, list[PublicName]], by_path: dict[str, PublicName]
 ) -> str:
-    title = f"curse_of_memory.{page}" if page else "curse_of_memory"
-    blocks = [title, "=" * len(title), ""]
+    blocks = [page, "=" * len(page), ""]
     for module in modules:
-        blocks += [module, "-" * len(module), "", f".. automodule:: {module}"]
+        title = module.rpartition(".")[2]
+        blocks += [title, "-" * len(title), "", f".. automodule:: {module}"]
         if module in by_path:  # a function has the name of its module, and is listed elsewhere
             blocks.append("   :no-index:")
         blocks.append("")
