@@ -49,7 +49,7 @@ def test_tables_of_docstrings_may_hold_links():
 
 def test_constants_are_shown_with_what_their_source_says():
     lines = data_directive("curse_of_memory.nn.seats.seat.SUBMODULE")
-    assert lines[0] == ".. py:data:: curse_of_memory.nn.seats.seat.SUBMODULE"
+    assert lines[:2] == [".. py:data:: SUBMODULE", "   :module: curse_of_memory.nn.seats.seat"]
     assert lines[-1] == "   What the law of each attention is called in it."
 
 

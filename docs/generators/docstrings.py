@@ -30,7 +30,8 @@ def data_directive(path: str) -> list[str]:
     value = repr(thing)
     shown = [f"   :value: {value}"] if len(value) < 70 and not value.startswith("<") else []
     said = translated(said_of(path).splitlines(), assigned_at(path), thing)
-    return [f".. py:data:: {path}", *shown, "", *(f"   {line}" for line in said)]
+    module, _, name = path.rpartition(".")
+    return [f".. py:data:: {name}", f"   :module: {module}", *shown, "", *(f"   {line}" for line in said)]
 
 
 def translated(lines: list[str], name: str, thing: Any) -> list[str]:
