@@ -8,6 +8,8 @@ A diagonal layer answers y = K ∗ x + D x in each channel, K the sum of its mod
     G = Σ_{b,k} |∂L/∂y_{b,k}| ,      X = max_{b,k} |x_{b,k}| ,
 
 with 2 |C_n| for a conjugate pair, and for an f of discrete time with Δ |f'|/(1 − |f|)² in place of |f'|/f².
+For an f of continuous time inputs are held over a step (zoh), so that K_s is an integral over step s: with
+other discretisations the second inequality fails, first for modes that are fast against a step.
 G X |C_n| is the constant of the theorem, which does not depend on the map f.
 """
 
@@ -45,9 +47,27 @@ def largest_ratio(layers: Iterable[DiagonalModes]) -> float:
 def reach(layer: S4D) -> Tensor:
     """Return |f'(w)|/f(w)² of every mode, Δ |f'|/(1 − |f|)² for f of discrete time: ``(channels, modes)``.
 
-    The bound of Σ_s |∂K_s/∂w| over |C|: how far a weight reaches into the memory. Infinite for a mode that
-    does not decay, zero where f' is, since a weight that changes nothing has no gradient.
+    The bound of Σ_s |∂K_s/∂w| over |C|: how far a weight reaches into the memory. Infinite for f >= 0, or
+    |f| >= 1 in discrete time: a mode that does not decay; zero where f' is, since a weight that changes
+    nothing has no gradient.
+
+    Parameters
+    ----------
+    layer : S4D
+        Of a discrete-time f, or with inputs held over a step.
+
+    Raises
+    ------
+    ValueError
+        For a layer with another discretisation, of which this is no bound.
+
+    Examples
+    --------
+    >>> reach(S4D(1, 1, parameterization="inverse", initial="real", seed=0)).tolist()  # f = −1/w
+    [[1.0]]
     """
+    if layer.discretization not in (None, "zoh"):
+        raise ValueError(f"layer must have discretization 'zoh', got {layer.discretization!r}")
     f, w = get(layer.parameterization), layer.recurrent_weight.detach()
     if f.time == "discrete":
         gap = f.gap(w)

@@ -98,3 +98,16 @@ def test_the_largest_ratio_is_over_all_layers_and_leaves_out_what_has_no_gradien
     assert largest_ratio(layers) == 0.75
     layers[1].recurrent_weight.grad.zero_()
     assert largest_ratio(layers) == 0.0
+
+
+@pytest.mark.parametrize("rule", ["euler", "bilinear"])
+def test_another_discretisation_has_no_such_bound_and_is_refused(rule):
+    """Of z = 1 − 1.9 Euler's K_s = z^s has Σ s |z|^{s−1} = 1/(1 − |z|)² = 100, where 1/f² is 0.28."""
+    model = S4D(1, 1, parameterization="direct", initial=[-1.9], step=None, discretization=rule)
+    model = model.double()
+    with pytest.raises(ValueError, match="'zoh', got"):
+        reach(model)
+    if rule == "euler":
+        s = torch.arange(1, 400, dtype=torch.float64)
+        z = model.multipliers()[0].item()
+        assert (s * abs(z) ** (s - 1)).sum().item() == pytest.approx(100, rel=1e-4)

@@ -124,7 +124,7 @@ def reach_gradient(name: str, weight: float, time: float) -> float:
     """Return sup |∂y/∂w| over inputs |x| <= 1 of a layer of one mode with c = u = 1, by autograd.
 
     It is Σ_s |∂K_s/∂w| for the response K of the layer to an impulse. The theory says |f'(w)|/f(w)², or
-    |f'(w)|/(1 − f(w))² for a map of discrete time, whatever the time step: K_s is ∫ e^{f(w) t} over step s.
+    |f'(w)|/(1 − |f(w)|)² for a map of discrete time, whatever the time step: K_s is ∫ e^{f(w) t} over step s.
 
     Parameters
     ----------

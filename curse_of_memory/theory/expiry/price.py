@@ -4,9 +4,9 @@ Charge.     The loss has a charge on every query t of a block of M steps and eve
 
                 (α/(R M)) Σ_{t,i} (e_i − (t − i)) 1[0 < m_ti < 1] ,
 
-            whose gradient is that of (α/M) Σ e_i. The task loss it is added to is a mean over labels, the
-            charge one over steps: where few steps have labels, α still is the price of one step of the mean
-            span in units of the mean loss of a label.
+            whose gradient is that of (α/M) Σ e_i, and (R − 1)/R of it for whole spans. The task loss it is
+            added to is a mean over labels, the charge one over steps: where few steps have labels, α still is
+            the price of one step of the mean span in units of the mean loss of a label.
 
 Worth.      For y_t = ∫ ρ(s) x_{t−s} ds, white inputs of the variance σ² and a weight with the memory bias b,
             b(0) = 1, that much error is left of a memory of ρ that expires at e, and its best span is where

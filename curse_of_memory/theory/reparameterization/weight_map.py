@@ -214,8 +214,10 @@ class Reparameterization:
         """Return |f'(w)|/f(w)², or |f'(w)|/(1 − f(w))² if discrete.
 
         The gradient of the loss with respect to w is at most a constant times this (StableSSM
-        (2311.14495), Theorem 3.6). Where it underflows it is 0, and where f(w) = 0 or a discrete-time
-        f(w) = 1, a memory that never ends, it is infinite.
+        (2311.14495), Theorem 3.6); in discrete time only where f(w) >= 0. For a negative multiplier the bound
+        has 1 − |f(w)| in place of 1 − f(w), and is larger: :func:`curse_of_memory.nn.gradient_bounds.reach`.
+        Where it underflows it is 0, and where f(w) = 0 or a discrete-time f(w) = 1, a memory that never ends,
+        it is infinite.
         """
         w = _argument(w)
         x = functions_for(w)
