@@ -1,5 +1,6 @@
 """The site: built without a warning, nothing asked of the network, and nothing left out."""
 
+import json
 import re
 import subprocess
 import sys
@@ -11,7 +12,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.append(str(DOCS))
 
+from generators.numbers import number  # noqa: E402
 from generators.public_names import listed, public_names  # noqa: E402
+
+NAN = float("nan")
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +82,36 @@ def test_no_page_names_a_registry():
     pages = [path for path in DOCS.rglob("*.md") if "_build" not in path.parts]
     assert len(pages) > 10
     assert [path for path in pages if re.search(r"pypi|npmjs|cdn\.", path.read_text())] == []
+
+
+RECORD = {
+    "headline": {
+        "a": 1.23456,
+        "rate (low)": 2.0,
+        "braces {x}": 3,
+        "no": None,
+        "nan": NAN,
+        "yes": True,
+        "word": "x",
+    },
+    "spread": {"a": {"low": 1.0, "high": 2.0}, "b": {"low": NAN}},
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [("a", "1.23"), ("a (low)", "1"), ("a (high)", "2"), ("rate (low)", "2"), ("braces {x}", "3")],
+)
+def test_numbers_are_those_of_the_record(label, told, tmp_path):
+    (tmp_path / "figure.json").write_text(json.dumps(RECORD))
+    assert number(f"figure: {label}", tmp_path) == told
+
+
+@pytest.mark.parametrize("label", ["", "b", "c (low)", "b (low)", "b (high)", "no", "nan", "yes", "word"])
+def test_what_is_no_number_of_the_record_is_refused(label, tmp_path):
+    (tmp_path / "figure.json").write_text(json.dumps(RECORD))
+    with pytest.raises(ValueError, match="figure"):
+        number(f"figure: {label}", tmp_path)
+    (tmp_path / "figure.json").write_text("{}")
+    with pytest.raises(ValueError, match="has no number"):
+        number(f"figure: {label}", tmp_path)

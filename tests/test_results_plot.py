@@ -107,6 +107,22 @@ def test_a_perturbation_curve_is_drawn_with_its_draws_and_says_what_it_bounds():
     assert labels(sampled().plot()) == ["largest of 4 draws and its standard error"]
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda: FitResult("diverged", np.nan, 0, pd.DataFrame({k: [np.nan] for k in HISTORY}), 0.1),
+        lambda: com.memory_report({"zero": 0 * com.memory_function(com.nn.RNN(2, seed=0), 12)}),
+        lambda: com.perturbation_curve(com.nn.RNN(2, diagonal=True, seed=0), TASK, [0.0], draws=2),
+        lambda: com.states_needed([4.0, 2.0, 1.0]),  # the fit of powers of two is exact
+    ],
+)
+def test_what_has_nothing_above_zero_is_drawn_too(result):
+    axes = result().plot()
+    axes.figure.canvas.draw()
+    assert labels(axes)
+
+
 def test_what_overflows_is_left_out():
     curve = exact()
     curve.error[2] = np.inf

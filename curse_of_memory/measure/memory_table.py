@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["MemoryReport"]
 
 _DECIDED = 0.5  # confidence from which a law is drawn
+_HALF = 0.5
 _MARKS = 28  # of a curve, each at first and fewer later
 
 
@@ -67,11 +68,16 @@ class MemoryReport(pd.DataFrame):
                 law += f", {quantity} {_number(getattr(fit, quantity), getattr(answer, quantity))}"
         last = f"the last lag, {memory.lag.values[-1]:g}"
         half = f"half-life {_number(fit.half_life, answer.half_life)}"
-        if math.isinf(fit.half_life):
+        left = abs(float(memory[-1])) / (float(np.abs(memory).max()) or 1.0)
+        if math.isinf(fit.half_life) and left < _HALF:
+            half = "half-life not decided"
+        elif math.isinf(fit.half_life):
             half = f"more than half of the maximum left at {last}"
         whole = f"{_percent(self.share)} of it"
         horizon = f"{whole} within lag {_number(fit.effective_horizon, answer.effective_horizon)}"
-        if math.isinf(fit.effective_horizon):
+        if math.isinf(fit.effective_horizon) and fit.kind == "unknown":
+            horizon = f"not decided within which lag {whole} is"
+        elif math.isinf(fit.effective_horizon):
             horizon = f"less than {whole} within {last}"
         inputs = memory.attrs.get("inputs")
         of_what = "" if inputs is None or memory.attrs.get("exact") else f"; the largest over {inputs} inputs"
@@ -116,10 +122,10 @@ class MemoryReport(pd.DataFrame):
                     axis.plot(ends, [height, height], color=look.color, lw=3, marker="|", ms=9)
             steps = all(memory.attrs.get("dt", 1.0) == 1 for memory in self.memories.values())
             axis.set(
-                yscale="log",
                 xlabel=f"lag $t$ ({'steps' if steps else 'time units'})",
                 ylabel=r"memory $M(t)\,/\max M$",
             )
+            plotting.log_scale(axis, "y")
             axis.add_line(plotting.entry("fitted law"))
             within = f"interval of the lag with {_percent(self.share)} before it"
             axis.add_line(plotting.entry(within, lw=3, marker="|", ms=9))
@@ -134,4 +140,4 @@ def _number(value: float, ends: tuple[float, float]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:g} %"
+    return f"{100 * share:.12g} %"

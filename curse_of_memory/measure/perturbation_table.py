@@ -60,11 +60,10 @@ class PerturbationCurve(xr.Dataset):
                 + (" and its standard error" if sampled else ", a lower bound"),
             )
             axis.set(
-                xscale="log",
-                yscale="log",
                 xlabel=r"radius $\beta$ of the perturbation of weights",
                 ylabel=r"error $E(\beta)$",
             )
+            plotting.log_scale(axis, "x", "y")
             axis.legend()
         return axis
 

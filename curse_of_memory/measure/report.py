@@ -131,7 +131,7 @@ def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:
 
 def _row(memory: xr.DataArray, answer: DecayIntervals, law: Settling) -> dict:
     fit = answer.fit
-    largest = float(memory.max()) or 1.0
+    largest = float(np.abs(memory).max()) or 1.0
     row = {"parameters": memory.attrs.get("parameters", 0), "decay": fit.kind, "settled": law.settled}
     for name in ("rate", "exponent", "half_life", "effective_horizon"):
         value, ends = getattr(fit, name), getattr(answer, name) or (np.nan, np.nan)
@@ -139,7 +139,7 @@ def _row(memory: xr.DataArray, answer: DecayIntervals, law: Settling) -> dict:
         if name == "exponent":
             row["confidence"] = fit.confidence
     return row | {
-        "last": float(memory[-1]) / largest,
+        "last": abs(float(memory[-1])) / largest,
         "noise_floor": fit.noise_floor / largest,
         "remark": law.remark,
     }

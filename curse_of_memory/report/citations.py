@@ -1,13 +1,15 @@
 """BibTeX of what was used: of the sources that a figure, a function or a layer names.
 
 Entries stand in ``references.bib`` beside this module. A text names one by its arXiv number, or by the
-surname of its first author and, within a few words, its year: "Glover 1984", "Hua & Sarkar (1990)".
+surname of its first author and, within a few words, its year or that of its preprint: "Glover 1984",
+"Adamyan, Arov & Krein (Math. USSR Sb. 15, 1971)". Authors named with "&" or "and" are to be its authors, all
+of them and in their order; "et al." is of three and more.
 """
 
 import ast
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -26,7 +28,10 @@ SOFTWARE = f"""@software{{curse_of_memory,
   author = {{{{The curse\\_of\\_memory developers}}}},
   version = {{{__version__}}}
 }}"""
-BETWEEN = 40  # characters at most between a surname and its year: "Adamyan, Arov & Krein 1971"
+BETWEEN = 45  # characters at most between a surname and its year: "Adamyan, Arov & Krein 1971"
+_WORDS = rf"(?:(?!\b(?:18|19|20)\d\d\b)[^;:]){{0,{BETWEEN}}}"  # and no other year
+_NAME = r"[^\W\d_a-z][\w’-]+"
+_NOT_FIRST = r"(?<!\w & )(?<!\w and )"
 PAPERS = Path(__file__).parents[1] / "papers"
 
 
@@ -38,9 +43,12 @@ class Reference:
     ----------
     key : str
         By which LaTeX cites it.
-    surname : str
-        Of the first author.
+    surnames : tuple of str
+        Of all authors.
     year : str
+    preprint : str
+        The year of its preprint, or nothing: where another entry of the same first author is of that year,
+        this is not named by it.
     arxiv : str
         Its number there, or nothing.
     bibtex : str
@@ -48,8 +56,9 @@ class Reference:
     """
 
     key: str
-    surname: str
+    surnames: tuple[str, ...]
     year: str
+    preprint: str
     arxiv: str
     bibtex: str
 
@@ -62,9 +71,18 @@ class Reference:
         """
         if self.arxiv and re.search(rf"(?<![\d.]){re.escape(self.arxiv)}(?!\d)", text):
             return True
-        years = f"{self.year}|20{self.arxiv[:2]}" if self.arxiv else self.year  # of the preprint, too
-        by_name = rf"\b{re.escape(self.surname)}\b[^\d;:]{{0,{BETWEEN}}}\b({years})\b"
-        return re.search(by_name, " ".join(text.split())) is not None
+        years = "|".join(filter(None, (self.year, self.preprint)))
+        by_name = rf"{_NOT_FIRST}\b{re.escape(self.surnames[0])}\b({_WORDS}?)\b(?:{years})\b"
+        return any(self._fits(found[1]) for found in re.finditer(by_name, " ".join(text.split())))
+
+    def _fits(self, between: str) -> bool:
+        """Return whether what stands between the first author and the year names the others, or nobody."""
+        if re.match(r",? et al\b", between):
+            return len(self.surnames) > 2
+        others = re.match(rf"((?:, {_NAME})*),? (?:and|&) ({_NAME})", between)
+        if others is None:
+            return True
+        return [*re.findall(_NAME, others[1]), others[2]] == list(self.surnames[1:])
 
 
 @cache
@@ -72,14 +90,17 @@ def references() -> dict[str, Reference]:
     """Return all entries of ``references.bib`` by their keys."""
     entries = re.findall(r"^@\w+\{.*?^\}$", REFERENCES.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     made = [_read(entry) for entry in entries]
+    own = {(reference.surnames[0], reference.year) for reference in made}
+    made = [replace(r, preprint="") if (r.surnames[0], r.preprint) in own else r for r in made]
     return {reference.key: reference for reference in made}
 
 
 def _read(entry: str) -> Reference:
     fields = dict(re.findall(r"^  (\w+) = \{(.*)\},?$", entry, re.MULTILINE))
     key = entry[entry.index("{") + 1 : entry.index(",")]
-    surname = fields["author"].partition(",")[0]
-    return Reference(key, surname, fields["year"], fields.get("eprint", ""), entry)
+    surnames = tuple(author.partition(",")[0] for author in fields["author"].split(" and "))
+    arxiv = fields.get("eprint", "")
+    return Reference(key, surnames, fields["year"], arxiv and f"20{arxiv[:2]}", arxiv, entry)
 
 
 def named_in(text: str) -> list[Reference]:
@@ -139,9 +160,10 @@ def _sources(thing: object) -> list[Reference]:
             f"things must be names, or things of curse_of_memory, whose docstrings name sources,"
             f" got {checks.shown(thing)}"
         )
-    # what a docstring does not say, that of its module does
+    # what a docstring does not say, that of its class or else of its module does
     module = inspect.getmodule(owner)
-    texts = [inspect.getdoc(owner) or "", inspect.getdoc(module) or ""]
+    home = getattr(module, getattr(owner, "__qualname__", "").partition(".")[0], None)
+    texts = [inspect.getdoc(one) or "" for one in (owner, home, module) if one is not None]
     return next((sources for text in texts if (sources := named_in(text))), [])
 
 

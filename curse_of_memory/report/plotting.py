@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import math
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -37,6 +37,7 @@ __all__ = [
     "error_bars",
     "joined_legend",
     "legend_below",
+    "log_scale",
     "looks",
     "measured",
     "on",
@@ -136,6 +137,16 @@ def on(ax: Axes | None, **options: Any) -> Iterator[Axes]:
     """
     with style():
         yield canvas(**options)[1][0] if ax is None else ax
+
+
+def log_scale(ax: Axes, *along: Literal["x", "y"]) -> None:
+    """Make axes logarithmic along which anything positive is drawn: matplotlib cannot show the others so."""
+    for name in along:
+        seen = [
+            getattr(line, f"get_{name}data")() for line in ax.lines if line.get_transform() == ax.transData
+        ]
+        if any((np.asarray(values, float) > 0).any() for values in seen):
+            ax.set(**{f"{name}scale": "log"})
 
 
 def order(count: int) -> list[Color]:

@@ -1,6 +1,6 @@
 """The BIDMC recordings: pulse wave and electrocardiogram of 53 patients, and the heart rate of their monitor.
 
-Of each patient there are eight minutes (Pimentel et al. 2016, PhysioNet): the photoplethysmogram PLETH and
+Of each patient there are eight minutes (Pimentel et al. 2017, PhysioNet): the photoplethysmogram PLETH and
 lead II of the electrocardiogram 125 times a second, and once a second what the monitor shows, of which HR is
 the heart rate in beats a minute. They are read from the published tables, or from one archive of them.
 """

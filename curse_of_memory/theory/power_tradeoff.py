@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from curse_of_memory.theory.bias import effective_steps, power
 from curse_of_memory.theory.exponential_sums.fits import fit_exponential_sum
+from curse_of_memory.theory.exponential_sums.rate_search import ROUNDING
 from curse_of_memory.theory.targets.lagged import lagged
 from curse_of_memory.theory.targets.target import Target
 from curse_of_memory.tools import checks
@@ -62,11 +63,11 @@ def power_tradeoff(
         ``effective_steps``, n; ``batch_factor``, T/n, how many times more sequences give gradients as little
         noise as with p = 0, if errors of steps are alike and independent.
 
-        With `rho` also ``early_error`` and ``late_error`` of the best fit of m exponentials under this
-        weight, what training on white noise tends to: √(Σ (ρ − ρ̂)² / Σ ρ²) over lags before T/2, and over
-        the others (NaN or inf where ρ is zero there); and ``above_bound``, the weighted error of this
+        With `rho` also ``early_error`` and ``late_error`` of the best fit found of m exponentials under this
+        weight, what training on white noise tends to: √(Σ (ρ − ρ̂)² / Σ ρ²) over lags before T/2, and over the
+        others (NaN or inf where ρ is zero there); and ``above_bound``, the weighted error of this
         fit over its certified lower bound: no linear model of m states comes below it by more than this
-        factor (NaN where the fit is exact up to rounding).
+        factor (NaN where the fit is exact up to rounding, inf where nothing is proved).
 
     Raises
     ------
@@ -98,6 +99,7 @@ def power_tradeoff(
     if max(chosen) >= T:
         raise ValueError(f"lags must lie within the horizon, 0 to {T - 1}, got {max(chosen)}")
     given = checks.several("powers", powers, partial(checks.real, endless=True))
+    terms = checks.positive_int("terms", terms)
     values = None if rho is None else _memory(rho, T, dt)
     rows = {}
     for p in given:
@@ -118,6 +120,8 @@ def _memory(rho: Target | ArrayLike, horizon: int, dt: float | None) -> np.ndarr
     values, _ = lagged("rho", rho, dt)
     if values.size != horizon:
         raise ValueError(f"rho must have a value at each lag, {horizon}, got {values.size}")
+    if not values.any():
+        raise ValueError("rho must not be zero at every lag")
     return values
 
 
@@ -130,5 +134,6 @@ def _learnt(rho: np.ndarray, terms: int, b: np.ndarray) -> dict[str, float]:
             float(np.linalg.norm(missed[part]) / np.linalg.norm(rho[part]))
             for part in (slice(0, half), slice(half, None))
         )
-    certified = fit.error / fit.lower_bound if fit.lower_bound > 0 else math.nan
+    exact = fit.error <= ROUNDING
+    certified = fit.error / fit.lower_bound if fit.lower_bound > 0 else math.nan if exact else math.inf
     return {"early_error": early, "late_error": late, "above_bound": certified}

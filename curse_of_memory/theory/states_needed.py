@@ -1,4 +1,8 @@
-"""How many states a linear state space needs to match a memory kernel, proved from below, met from above."""
+"""How many states a linear state space needs to match a memory kernel, proved from below, met from above.
+
+The bound from below is that of Eckart & Young (1936) for sections of the Hankel matrix, whose optimal
+approximation in another norm is that of Adamyan, Arov & Krein (1971); see :func:`states_needed`.
+"""
 
 import math
 from collections.abc import Iterator
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["StatesNeeded", "states_needed"]
+
+_MANY = 0.99  # of one, from where per cent have three digits
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -103,7 +109,7 @@ class StatesNeeded:
             ax = plt.figure(layout="constrained").add_subplot()
         table = self.table
         shown = table[["bound", "error", "limit"]].to_numpy()
-        bottom = 10 ** math.floor(math.log10(max(min(shown[shown > 0].min(), self.asked), 1e-16)))
+        bottom = 10 ** (math.ceil(math.log10(max(min([*shown[shown > 0], self.asked]), 1e-16))) - 1)
         height = table.bound.clip(lower=bottom) - bottom
         no_system = "no linear system"
         ax.bar(table.index, height, 0.7, bottom, color="0.85", ec="0.5", label=no_system)
@@ -124,7 +130,8 @@ class StatesNeeded:
         sure = f" ({CONFIDENCE:.0%} confidence)" if self.noise else ""
         if self.states is None:
             best = f"the best fit tried, of {self.fit.rates.size}, is off by {_percent(self.error)}"
-            return f"More than {self.below} states are needed to match {within}, proved{sure}: {best}."
+            too_few = "1 state is" if self.below == 1 else f"{self.below} states are"
+            return f"More than {too_few} needed to match {within}, proved{sure}: {best}."
         match = "1 state matches" if self.states == 1 else f"{self.states} states match"
         if self.is_least:
             return f"{match} {within}, and fewer are proved to be too few: {off}{sure}."
@@ -138,7 +145,8 @@ class StatesNeeded:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2g} %" if value > ROUNDING else "rounding"
+    # two digits, and all of those before the point
+    return f"{100 * value:.{3 if value >= _MANY else 2}g} %" if value > ROUNDING else "rounding"
 
 
 def states_needed(

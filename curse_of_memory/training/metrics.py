@@ -67,11 +67,10 @@ class Metric:
                 f"metric {self.name!r} must have something to count in validation and test data, got nothing"
             )
         parts = [(mean, count) for mean, count in zip(means, counts, strict=True) if count]
-        if len(parts) == 1:  # comes out as it was, to the last bit
-            own = parts[0][0] * (parts[0][1] / counted)
+        if place.size == 1 and len(parts) == 1:  # comes out as it was, to the last bit
+            mean = float(parts[0][0])
         else:  # shares of one that are all 1 come to 1, and to nothing above it
-            own = sum(mean * count for mean, count in parts) / counted
-        mean = place.mean_number(own)
+            mean = place.mean_number(float(sum(mean * count for mean, count in parts))) / counted
         return math.sqrt(mean) if self._root and mean >= 0 else mean
 
 

@@ -32,6 +32,7 @@ class OneProcess:
 
     is_first = True
     rank = 0
+    size = 1
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -95,7 +96,7 @@ class ManyProcesses(OneProcess):
         for name, size in sizes.items():
             self.check_even(name, size)
         self.is_first = fabric.is_global_zero
-        self.rank = fabric.global_rank
+        self.rank, self.size = fabric.global_rank, fabric.world_size
 
     def set_up(self, model, optimizer):
         """Return the `model` in the precision of the Fabric, with averaged gradients, and the `optimizer`."""

@@ -78,7 +78,7 @@ class FitResult:
             values = self.history[losses].to_numpy(float)
             axis.set(xlabel=f"{over}s", ylabel="loss")
             if (values[values == values] > 0).all():
-                axis.set_yscale("log")
+                plotting.log_scale(axis, "y")  # none of a run that diverged at once
             axis.legend()
         return axis
 

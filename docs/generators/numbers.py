@@ -6,6 +6,7 @@
 """
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def number(text: str, figures: Path = FIGURES) -> str:
     Raises
     ------
     ValueError
-        If there is no such figure, or its record has no such number.
+        If there is no such figure, its record has no such number, or what it has is no finite one.
     """
     name, _, label = text.partition(": ")
     record = figures / f"{name}.json"
@@ -32,12 +33,15 @@ def number(text: str, figures: Path = FIGURES) -> str:
         )
     content = json.loads(record.read_text(encoding="utf-8"))
     end = re.fullmatch(r"(.*) \((low|high)\)", label)
-    values = content["spread"].get(end[1], {}) if end else content["headline"]
-    key = end[2] if end else label
+    values, key = content.get("headline", {}), label
+    if end and label not in values:
+        values, key = content.get("spread", {}).get(end[1], {}), end[2]
     if key not in values:
         raise ValueError(f"figure {name} has no number {label!r}")
     value = values[key]
-    return f"{value:.3g}" if isinstance(value, (int, float)) else str(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"number {label!r} of figure {name} must be finite, got {value!r}")
+    return f"{value:.3g}"
 
 
 def _role(

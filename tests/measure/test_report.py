@@ -93,6 +93,27 @@ def test_what_lasts_longer_than_was_measured_is_said_so():
     assert "more than half of the maximum left at the last lag, 49, less than 99 % of it within the" in told
 
 
+def test_what_is_not_decided_is_not_called_long():
+    """Of 0.9^t at most a hundredth of a per cent is left at lag 99, whatever is known of its law."""
+    memory = memory_function(modes(-np.log(0.9)), 100)
+    memory.attrs["noise_floor"] = 0.5
+    told = memory_report({"a": memory}).told()
+    assert "more than half" not in told
+    assert "half-life not decided, not decided within which lag 99 % of it is" in told
+
+
+def test_the_sign_of_a_memory_does_not_matter():
+    memory = memory_function(modes(0.1), 50)
+    one, other = (memory_report({"a": sign * memory}).loc["a"] for sign in (1.0, -1.0))
+    assert one["last"] == other["last"] == pytest.approx(np.exp(-4.9))
+    assert one["noise_floor"] == other["noise_floor"]
+
+
+def test_a_share_is_told_to_its_digits():
+    told = memory_report({"a": modes(0.1)}, horizon=400, share=0.9999999).told()
+    assert "99.99999 % of it within" in told
+
+
 def test_a_report_is_a_table_and_what_is_cut_out_is_a_plain_one():
     report = memory_report({"a": modes(0.1), "b": modes(0.2)}, horizon=50)
     assert isinstance(report, pd.DataFrame)

@@ -30,7 +30,7 @@ def docstrings():
 def test_every_entry_is_read_and_has_what_names_it():
     text = REFERENCES.read_text(encoding="utf-8")
     assert len(references()) == text.count("\n@") + 1 > 40
-    assert all(r.surname and re.fullmatch(r"\d{4}", r.year) for r in references().values())
+    assert all(all(r.surnames) and re.fullmatch(r"\d{4}", r.year) for r in references().values())
     numbers = [r.arxiv for r in references().values() if r.arxiv]
     assert len(set(numbers)) == len(numbers)
     assert "\\" not in re.sub(r"\\(infty|&)", "", text)  # names are in letters, not in commands of TeX
@@ -81,6 +81,34 @@ def test_what_is_cited_is_what_was_used():
     assert keys(com.nn.LEM) == keys(com.nn.LEM, "2110.04744")
     assert keys(com.balanced_truncation)[1:] == ["moore1981principal"]
     assert {"sukhbaatar2021expire", "xiao2024sinks", "zhang2023h2o"} <= set(keys("expire_span/eviction"))
+
+
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("Wang & Li (2024)", ["wang2024stablessm"]),
+        ("Wang, Li & Li, 2024", ["wang2024inverse"]),
+        ("Wang and Xue (2023)", ["wang2023universal"]),
+        ("Merity 2017", ["merity2017pointer"]),  # not what appeared in 2018
+        ("Merity 2018", ["merity2018awd"]),
+        ("Gu et al. 2021", ["gu2021lssl"]),
+        ("Xiao 2023", ["xiao2024sinks"]),  # by its preprint
+        ("Jiang & Wang 2023", []),
+        ("Hua et al. 1990", []),  # of two authors
+        ("Zhang and Lin 2004", []),
+        ("Enns 1985, Glover 1984", ["glover1984hankel"]),
+        ("Adamyan, Arov and Krein (Math. USSR Sb. 15, 1971)", ["adamyan1971schmidt"]),
+        ("Oseledets, SIAM J. Sci. Comput. 33 (2011)", ["oseledets2011tensor"]),
+    ],
+)
+def test_names_and_years_are_those_of_all_authors(text, keys):
+    assert [reference.key for reference in named_in(text)] == keys
+
+
+def test_a_method_and_a_result_cite_what_their_class_or_module_does():
+    assert "adamyan1971schmidt" in cite(com.states_needed([1.0, 0.5, 0.25]))
+    assert cite(com.nn.SSM.kernel) == cite(com.nn.SSM)
+    assert "li2021curse" not in cite(com.nn.TCN)
 
 
 @pytest.mark.parametrize("thing", ["interest/nothing", "nobody/memory_bias", "2110.99999", "", "LEM"])

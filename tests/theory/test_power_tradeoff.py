@@ -122,6 +122,8 @@ def test_a_memory_may_be_a_target_or_its_values_in_any_unit():
         (lambda: power_tradeoff(3, rho=[1.0, math.nan, 0.0]), "rho must be finite"),
         (lambda: power_tradeoff(10, []), "powers must not be empty"),
         (lambda: power_tradeoff(10, [math.nan]), "powers must be finite"),
+        (lambda: power_tradeoff(3, rho=[0.0, 0.0, 0.0]), "rho must not be zero at every lag"),
+        (lambda: power_tradeoff(10, terms=0), "terms must be at least 1"),
         (lambda: power_tradeoff(10, rho=np.ones(9)), "rho must have a value at each lag, 10, got 9"),
         (lambda: power_tradeoff(10, rho=np.ones(10), terms=6), "terms must be at most"),
     ],
@@ -129,3 +131,10 @@ def test_a_memory_may_be_a_target_or_its_values_in_any_unit():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_fit_far_off_of_which_nothing_is_proved_is_not_called_exact():
+    """A pulse at the last lag is one corner of the Hankel matrix, of rank one: no section says more."""
+    table = power_tradeoff(10, rho=np.eye(1, 10, 9)[0])
+    assert (table.late_error > 0.9).all()
+    assert table.above_bound.eq(math.inf).all()

@@ -121,6 +121,17 @@ def test_real_rates_cannot_match_an_oscillation_and_the_answer_says_so():
     assert str(needed).startswith("More than 2 states are needed to match the kernel within 1 %, proved: ")
 
 
+def test_words_agree_with_their_numbers():
+    assert str(com.states_needed([1.0, 0.5, 3.0])).startswith("More than 1 state is needed to match")
+    white = np.random.default_rng(0).standard_normal(40)
+    assert "matches the kernel within 99.9 %" in str(com.states_needed(white, 0.999))
+
+
+def test_noise_as_large_as_the_kernel_is_told_in_units_of_it():
+    with pytest.raises(ValueError, match=r"got 20 times the root mean square of that"):
+        com.states_needed(np.full(50, 0.5), noise=10.0)
+
+
 def test_where_fit_and_proof_do_not_meet_there_is_a_bracket():
     kernel = (-0.5) ** S
     needed = com.states_needed(kernel)
@@ -312,7 +323,11 @@ def test_noise_of_a_label_counts_unless_another_is_given():
         ({"noise": -0.1}, ValueError, "noise must not be negative"),
         ({"noise": "head"}, ValueError, "noise must be one of 'tail'; got 'head'"),
         ({"noise": "tail"}, ValueError, "noise must be a number: no tail of the kernel is nothing but noise"),
-        ({"noise": 1.0}, ValueError, "noise must be well below the kernel, whose root mean square is"),
+        (
+            {"noise": 1.0},
+            ValueError,
+            "noise must be well below the kernel, got .+ times the root",
+        ),
         ({"modes": "pairs"}, ValueError, "modes must be one of 'real', 'complex', 'discrete'"),
         ({"most": 0}, ValueError, "most must be at least 1"),
     ],

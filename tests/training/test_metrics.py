@@ -113,7 +113,7 @@ def test_processes_with_unequal_numbers_of_labels_find_the_metric_of_all():
         )
         for i in range(2)
     ]
-    calls = iter([2.0, sum(m[0] * c[0] for m, c in parts) / 4])  # what the others hear: means over both
+    calls = iter([2.0, sum(m[0] * c[0] for m, c in parts) / 2])  # what the others hear: means over both
     fabric = SimpleNamespace(
         device=torch.device("cpu"),
         world_size=2,
@@ -131,6 +131,22 @@ def test_shares_of_one_that_are_all_one_come_to_one(seed):
     assert accuracy.over([1.0] * 97, counts, HERE) == 1
     wrong = [1.0] * 96 + [0.0]
     assert accuracy.over(wrong, counts, HERE) == (sum(counts) - counts[-1]) / sum(counts)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_so_they_do_over_several_processes(seed):
+    """All that is right is 1, however many labels each process has; so is each set's own share."""
+    counts = np.random.default_rng(seed).integers(1, 50, 7).tolist()
+    heard = iter([sum(counts) / 7] * 2)  # means over all processes, of what counts and of what is right
+    fabric = SimpleNamespace(
+        device=torch.device("cpu"),
+        world_size=7,
+        global_rank=0,
+        is_global_zero=True,
+        all_reduce=lambda value, reduce_op: torch.tensor(next(heard), dtype=torch.float64),
+    )
+    accuracy = metric_of("accuracy", nn.CrossEntropyLoss())
+    assert accuracy.over([1.0], counts[:1], ManyProcesses(fabric)) == 1
 
 
 def test_probabilities_are_labels_by_their_largest():

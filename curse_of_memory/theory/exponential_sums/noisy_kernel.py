@@ -74,9 +74,9 @@ class NoisyKernel:
         self.high = along + math.sqrt(max(0.0, along**2 + square - self._least)) if sigma else self.whole
         self.low = math.sqrt(max(0.0, along**2 + square - self._most)) - along if sigma else self.whole
         if not self.low > 0:
-            level = self.whole / math.sqrt(n)
+            times = sigma * math.sqrt(n) / self.whole
             raise ValueError(
-                f"noise must be well below the kernel, whose root mean square is {level:.3g}, got {sigma:.3g}"
+                f"noise must be well below the kernel, got {times:.2g} times the root mean square of that"
             )
 
     @cached_property
