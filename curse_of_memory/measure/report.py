@@ -75,12 +75,13 @@ def memory_report(
 
     Examples
     --------
-    >>> models = {"GRU": nn.GRU(1, 8, batch_first=True), "delay": nn.Identity()}
-    >>> memory_report(models, horizon=30).loc["delay", "decay"]
+    >>> import torch
+    >>> import curse_of_memory as com
+    >>> models = {"GRU": torch.nn.GRU(1, 8, batch_first=True), "delay": torch.nn.Identity()}
+    >>> com.memory_report(models, horizon=30).loc["delay", "decay"]
     'compact'
-    >>> from curse_of_memory.nn import RNN
-    >>> linear = RNN.from_exponential_sum(rates=[0.1], coefficients=[1.0])
-    >>> print(memory_report({"one mode": linear}, horizon=100).told())
+    >>> linear = com.nn.RNN.from_exponential_sum(rates=[0.1], coefficients=[1.0])
+    >>> print(com.memory_report({"one mode": linear}, horizon=100).told())
     one mode: exponential, rate 0.1
         half-life 6.93, 99 % of it within lag 46 (90 % intervals)
         settled: the same law up to lag 49 and up to lag 99
