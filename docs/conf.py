@@ -32,6 +32,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxcontrib.bibtex",
+    "generators.blocks",
     "generators.docstrings",
     "generators.formulas",
     "generators.links",

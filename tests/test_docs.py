@@ -38,6 +38,9 @@ def test_the_site_is_built_without_a_warning_and_has_every_notebook(site):
     }
     assert len(notebooks) > 70
     assert notebooks <= pages
+    guide = (site / "guides" / "how_many_states.html").read_text()
+    assert "<pre>" in guide
+    assert not re.search(r"\n\s*\n(?:</span>)?</pre>", guide)  # no blank line ends a block of code
     gallery = (site / "gallery" / "index.html").read_text()
     assert [name for name in notebooks if f'href="{name}.html"' not in gallery] == []
 
