@@ -60,7 +60,8 @@ def memory_report(
     Raises
     ------
     ValueError, TypeError
-        For no models, a module without a horizon, and as :func:`memory_function` does; with its name.
+        For no models, a module without a horizon, and as :func:`memory_function` and
+        :func:`curse_of_memory.theory.decay.decay` do; with the name of the model.
 
     Notes
     -----
@@ -90,22 +91,28 @@ def memory_report(
     memories, answers, laws = {}, {}, {}
     named = _named(models)
     for name, model in tqdm(named.items(), desc="models", leave=False, disable=not progress):
-        if isinstance(model, xr.DataArray):
-            memory = model
-        elif horizon is None:
+        if horizon is None and not isinstance(model, xr.DataArray):
             raise ValueError(f"horizon must be given to measure {name!r}")
-        else:
-            try:
-                memory = memory_function(model, horizon, **options)
-            except (TypeError, ValueError) as error:
-                refusal = TypeError if isinstance(error, TypeError) else ValueError
-                raise refusal(f"models[{name!r}]: {error}") from error
+        try:
+            memory = _memory(model, horizon, options)
+            laws[name] = settling(memory)
+        except (TypeError, ValueError) as error:
+            refusal = TypeError if isinstance(error, TypeError) else ValueError
+            raise refusal(f"models[{name!r}]: {error}") from error
         memories[name] = memory
         answers[name] = decay_intervals(memory, share=share, level=level)
-        laws[name] = settling(memory)
     rows = {name: _row(memories[name], answers[name], laws[name]) for name in named}
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     return MemoryReport(table, memories, answers, share)
+
+
+def _memory(
+    model: nn.Module | SequenceMap | xr.DataArray, horizon: int | None, options: dict
+) -> xr.DataArray:
+    if isinstance(model, xr.DataArray):
+        return model
+    assert horizon is not None  # else it was refused
+    return memory_function(model, horizon, **options)
 
 
 def _named(models) -> dict[str, nn.Module | SequenceMap | xr.DataArray]:

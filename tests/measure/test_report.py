@@ -109,6 +109,12 @@ def test_the_sign_of_a_memory_does_not_matter():
     assert one["noise_floor"] == other["noise_floor"]
 
 
+def test_a_memory_that_is_refused_is_named():
+    memories = {"a": memory_function(modes(0.1), 20), "b": memory_function(modes(0.1), 20) * np.nan}
+    with pytest.raises(ValueError, match=r"models\['b'\]: memory must be finite"):
+        memory_report(memories)
+
+
 def test_a_share_is_told_to_its_digits():
     told = memory_report({"a": modes(0.1)}, horizon=400, share=0.9999999).told()
     assert "99.99999 % of it within" in told

@@ -58,7 +58,8 @@ def test_papers_have_the_titles_and_authors_of_their_entries():
     assert len(papers) == 8
     for paper in papers:
         assert f"title = {paper.title.lower()}," in known[paper.arxiv]
-        authors = re.search(r"author = (.*),", known[paper.arxiv])[1].split(" and ")
+        (names,) = re.findall(r"author = (.*),", known[paper.arxiv])
+        authors = names.split(" and ")
         assert [author.partition(",")[0] for author in authors] == paper.authors.lower().split(", ")
 
 
