@@ -6,7 +6,7 @@ from sphinx.application import Sphinx
 
 def without_last_blanks(app: Sphinx, page: nodes.document) -> None:
     """Take blank lines from the ends of the blocks of code of a page."""
-    for block in page.findall(lambda node: isinstance(node, nodes.literal_block | nodes.doctest_block)):
+    for block in [*page.findall(nodes.literal_block), *page.findall(nodes.doctest_block)]:
         shown = block.astext().rstrip()
         if block.rawsource == block.astext() and shown:  # else it has markup of its own inside
             block.rawsource = shown
