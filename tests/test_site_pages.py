@@ -10,10 +10,10 @@ import curse_of_memory as com
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
 
 from generators.docstrings import data_directive, translated
-from generators.gallery import NOTEBOOKS, write
+from generators.gallery import write
 from generators.ledger import ledger
 from generators.links import broken_links
-from generators.mentions import linked
+from generators.mentions import NOTEBOOKS, linked
 
 
 def read(text: str) -> str:

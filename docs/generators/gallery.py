@@ -8,10 +8,11 @@ from pathlib import Path
 from PIL import Image
 
 from curse_of_memory.gallery.catalogue import Catalogue, Paper, read_catalogue
+from curse_of_memory.gallery.notebooks import Notebook, find_notebooks
 from generators.modules import write_if_new
 
 ROOT = Path(__file__).parents[2]
-FIGURES, NOTEBOOKS = ROOT / "figures", ROOT / "notebooks"
+FIGURES = ROOT / "figures"
 FIRST = "tour"
 WIDTH = 480  # pixels of a small picture
 SUPERSCRIPTS = str.maketrans("0123456789pns-+", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵖⁿˢ⁻⁺")
@@ -21,11 +22,11 @@ def write(docs: Path) -> None:
     """Write the notebooks, a page for each paper with what it shows, and one for all."""
     folder = docs / "gallery"
     catalogue = read_catalogue()
-    names = [
-        path.relative_to(NOTEBOOKS).with_suffix("").as_posix() for path in sorted(NOTEBOOKS.glob("*/*.ipynb"))
-    ]
-    titles = {name: _write_notebook(name, folder) for name in names}
-    for name in names:
+    notebooks = find_notebooks(ROOT)
+    names = list(notebooks)
+    titles = {name: _plain(notebook.title) for name, notebook in notebooks.items()}
+    for name, notebook in notebooks.items():
+        _write_notebook(notebook, folder)
         _write_small(name, folder)
     pages = ["ledger", "audit"]
     whole = [
@@ -65,20 +66,18 @@ def _about(paper: Paper) -> str:
     return f"*{paper.title}*. {paper.authors}. {paper.venue}, arXiv [{paper.arxiv}](https://arxiv.org/abs/{paper.arxiv})."
 
 
-def _write_notebook(name: str, folder: Path) -> str:
-    """Write a notebook, with the figure at full scale if there is one, and return its title in plain text."""
-    notebook = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text(encoding="utf-8"))
+def _write_notebook(notebook: Notebook, folder: Path) -> None:
+    """Write a notebook, with the figure at full scale if there is one."""
+    content, name = notebook.content, notebook.name
     full = FIGURES / "full_scale" / f"{name}.png"
     if full.exists():
         message = json.loads(full.with_suffix(".json").read_text(encoding="utf-8"))["message"]
         text = f"## At full scale\n\n{message}\n\n![At full scale](../../../figures/full_scale/{name}.png)"
-        notebook["cells"].append(
-            {"cell_type": "markdown", "id": "full-scale", "metadata": {}, "source": text}
-        )
+        cell = {"cell_type": "markdown", "id": "full-scale", "metadata": {}, "source": text}
+        content = {**content, "cells": [*content["cells"], cell]}
     target = folder / f"{name}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_if_new(target, json.dumps(notebook, ensure_ascii=False, indent=1))
-    return _plain("".join(notebook["cells"][0]["source"]).partition("\n")[0].lstrip("# "))
+    write_if_new(target, json.dumps(content, ensure_ascii=False, indent=1))
 
 
 def _plain(title: str) -> str:
