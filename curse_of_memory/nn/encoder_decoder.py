@@ -331,13 +331,16 @@ def _checked_marks(marks: tuple[Any, ...], vocabulary: int) -> Marks:
 
 def _positions(config: Any, part: str) -> int | None:
     """Return the steps that a part has at most, if they have places of their own; T5 knows distances only."""
-    names = (f"max_{part}_position_embeddings", "max_position_embeddings")
-    return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
+    return _said(config, f"max_{part}_position_embeddings", "max_position_embeddings")
 
 
 def _decoder_layers(config: Any) -> int:
-    names = ("num_decoder_layers", "decoder_layers")
-    return next((getattr(config, name) for name in names if getattr(config, name, None)), 0)
+    return _said(config, "num_decoder_layers", "decoder_layers") or 0
+
+
+def _said(config: Any, *names: str) -> int | None:
+    """Return the first of some numbers that a configuration has, which each family calls otherwise."""
+    return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
 
 
 def _marks_of(config: Any) -> Marks:
