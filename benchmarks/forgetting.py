@@ -90,10 +90,18 @@ class Stream:
     @property
     def flops(self) -> float:
         """Operations in products of a pass forwards."""
+        return self.products(self.state.ages.shape[1], isinstance(self.state, KeptStates))
+
+    @property
+    def flops_of_all(self) -> float:
+        """Operations in products of a pass forwards that looks at all memories, dead ones, too."""
+        return self.products(self.states.shape[1], True)
+
+    def products(self, memories: int, projected: bool) -> float:
+        """Return the operations in products of a pass over so many memories; whether from states of them."""
         batch, width = self.x.shape[0], self.x.shape[2]
-        live = self.state.ages.shape[1]
-        projected = 4 * self.block + (2 * live if isinstance(self.state, KeptStates) else 0)
-        return 2 * batch * width * (width * projected + 2 * self.block * (live + self.block))
+        steps = 4 * self.block + 2 * memories * projected
+        return 2 * batch * width * (width * steps + 2 * self.block * (memories + self.block))
 
 
 def _bias(memories: int, live: float, ramp: int) -> float:
@@ -122,6 +130,7 @@ def attention(memories: int, backward: bool, goal: float, by_sdpa: float) -> Row
             flops=(3 if backward else 1) * stream.flops,
             dtype=torch.float32,
             others={ALL_BY_SDPA: biased},
+            note=f"products alone stand {stream.flops_of_all / stream.flops:.1f} to 1",
         )
 
     what = "forward+backward" if backward else "forward"
