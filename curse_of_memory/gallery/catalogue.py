@@ -1,28 +1,8 @@
 """The papers: their figures, the notebooks that reproduce these, and the presets of parameters.
 
-All of it is data, one file a paper: ``papers/<folder>/paper.yaml`` in this package; the paper's notebooks and
-figures lie in folders of the same name. An invalid file stops its own paper and no other. Such a file is ::
-
-    key: INTEREST                    # short, in the ledger
-    title: Improve Long-term Memory Learning Through Rescaling the Error Temporally
-    authors: Wang, Yan
-    venue: "2023"
-    arxiv: "2307.11462"
-    order: 1                         # papers are shown by increasing order
-    figures:                         # all that the paper shows, also what has no notebook
-      - figure: Memory-bias figure   # what the paper calls it
-        shows: Bias of the time-weighted error at every lag
-        notebook: memory_bias        # if there is one; of another folder: theory/lemmas
-        needs: data                  # to run it: data, GPU, or no such line
-        stand_in: small models       # in place of what cannot be had here, if there is such
-        source: figure data published by the authors
-    presets:                         # by preset and notebook, the parameters that are not the defaults
-      paper:
-        memory_bias: {horizon: 64}
-    costs:                           # by notebook, how its work grows with its parameters: see `estimates`
-      memory_bias: horizon * len(powers)
-
-A folder of notebooks that belong to no paper has ``paper: false``, a title, and presets.
+All of it is data, one file a paper: ``papers/<folder>/paper.yaml`` in this package, of which
+:mod:`.paper_file` says what is in it; the paper's notebooks and figures lie in folders of the same name. An
+invalid file stops its own paper and no other.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,80 +10,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from curse_of_memory.gallery.core_yaml import read_yaml
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, printable
+from curse_of_memory.gallery.paper_file import DEFAULTS, DESCRIPTION, NEEDS, Item, Paper, Presets, read_paper
 from curse_of_memory.gallery.parameters import resolve
 from curse_of_memory.gallery.scales import check_folder
 from curse_of_memory.tools.checks import near_match, shown
-from curse_of_memory.tools.files import read_file
 
-__all__ = ["DESCRIPTION", "PAPERS", "Catalogue", "Item", "Paper", "read_catalogue"]
+__all__ = ["DESCRIPTION", "NEEDS", "PAPERS", "Catalogue", "Item", "Paper", "read_catalogue"]
 
 PAPERS = PACKAGE / "papers"
-DESCRIPTION = "paper.yaml"
-LARGEST = 1_000_000  # bytes of one file
-NEEDS = ("data", "GPU")
-
-Presets = dict[str, dict[str, dict[str, Any]]]
-
-# the fields of a file, of which a folder that is no paper has the last three only, and those of one figure
-PAPER = {"key": str, "title": str, "authors": str, "venue": str, "arxiv": str, "order": int, "figures": list}
-FIGURE = {"figure": str, "shows": str, "source": str}
-FIGURE_OPTIONAL = {"notebook": str, "needs": str, "stand_in": str}
-
-
-@dataclass(frozen=True)
-class Paper:
-    """A paper: how it is cited, and the folder of its notebooks, modules and figures.
-
-    Attributes
-    ----------
-    folder : str
-        Where its notebooks, its modules and its figures are.
-    key : str
-        Its short name.
-    title, authors, venue, arxiv : str
-        As they are printed.
-    order : int
-        The papers are shown by increasing `order`.
-    """
-
-    folder: str
-    key: str
-    title: str
-    authors: str
-    venue: str
-    arxiv: str
-    order: int = 0
-
-
-@dataclass(frozen=True)
-class Item:
-    """One figure or table of a paper.
-
-    Attributes
-    ----------
-    paper, key : str
-        The key of the paper, and what the paper calls the figure.
-    title : str
-        What it shows.
-    notebook : str
-        The notebook that reproduces it; empty if there is none.
-    needs : str
-        What running that needs: ``data``, ``GPU`` or nothing.
-    source : str
-        From where it is known.
-    stand_in : str
-        What the notebook has in place of models or data of the paper that cannot be had here; mostly empty.
-    """
-
-    paper: str
-    key: str
-    title: str
-    notebook: str
-    needs: str
-    source: str
-    stand_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -123,6 +38,8 @@ class Catalogue:
         of the notebooks.
     costs : mapping of str to str
         By notebook, a formula of its parameters: how its work grows with them.
+    sizes : mapping of str to str
+        By notebook, a sentence: whose the parameters of the preset ``paper`` are, the paper's or ours.
     modules : frozenset of str
         The modules of figures, ``<folder>/<figure>``: the Python files in the folders, save those that begin
         with an underscore.
@@ -134,8 +51,9 @@ class Catalogue:
     folders: Mapping[str, str] = field(default_factory=dict)
     papers: tuple[Paper, ...] = ()
     items: tuple[Item, ...] = ()
-    presets: Presets = field(default_factory=lambda: {"fast": {}})
+    presets: Presets = field(default_factory=lambda: {DEFAULTS: {}})
     costs: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, str] = field(default_factory=dict)
     modules: frozenset[str] = frozenset()
     troubles: Mapping[str, str] = field(default_factory=dict)
 
@@ -187,7 +105,7 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
         If the folder cannot be listed.
     """
     papers = papers or PAPERS
-    folders, troubles, presets, costs = {}, {}, Catalogue().presets, {}
+    folders, troubles, presets, costs, sizes = {}, {}, Catalogue().presets, {}, {}
     read: list[tuple[Paper, list[Item]]] = []
     modules: set[str] = set()
     for path in sorted(papers.glob(f"[!._]*/{DESCRIPTION}")):
@@ -197,17 +115,19 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
             check_folder(folder)
             if folder != path.parent.name:
                 raise ValueError("the folder has a name that cannot be printed")
-            title, paper, items, own, grows = _read(path, folder)
+            content = read_paper(path, folder)
+            paper = content.paper
             if paper and (double := next((p.folder for p, _ in read if p.key == paper.key), None)):
                 raise ValueError(f"key {shown(paper.key)} is that of {double}, too")
         except (OSError, ValueError) as error:
             troubles[folder] = f"{papers.name}/{folder}/{DESCRIPTION}: {' '.join(str(error).split())}"
             continue
-        folders[folder] = title
-        costs |= grows
+        folders[folder] = content.title
+        costs |= content.costs
+        sizes |= content.sizes
         if paper:
-            read.append((paper, items))
-        for preset, values in own.items():
+            read.append((paper, content.items))
+        for preset, values in content.presets.items():
             presets.setdefault(preset, {}).update(values)
     read.sort(key=lambda one: one[0].order)
     return Catalogue(
@@ -216,80 +136,10 @@ def read_catalogue(papers: Path | None = None) -> Catalogue:
         items=tuple(item for _, items in read for item in items),
         presets=presets,
         costs=costs,
+        sizes=sizes,
         modules=frozenset(modules),
         troubles=troubles,
     )
-
-
-def _read(path: Path, folder: str) -> tuple[str, Paper | None, list[Item], Presets, dict[str, str]]:
-    """Return the content of one file: the title, the paper if it is one, its figures, presets and costs.
-
-    Raises
-    ------
-    OSError, ValueError
-        If it cannot be read, or is invalid; the message names the entry.
-    """
-    content = _mapping("", read_yaml(read_file(path, LARGEST)))
-    is_paper = content.pop("paper", True)
-    if not isinstance(is_paper, bool):
-        raise ValueError(f"paper must be true or false, got {shown(is_paper)}")
-    presets = _presets(folder, content.pop("presets", None))
-    costs = _costs(folder, content.pop("costs", None))
-    required = PAPER if is_paper else {"title": str}
-    _check_fields("", content, required, {})
-    if not is_paper:
-        return content["title"], None, [], presets, costs
-    figures = content.pop("figures")
-    items = [_item(content["key"], folder, number, entry) for number, entry in enumerate(figures, start=1)]
-    names = [item.key for item in items]
-    if double := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"figures: {shown(double)} stands there twice")
-    return content["title"], Paper(folder=folder, **content), items, presets, costs
-
-
-def _item(paper: str, folder: str, number: int, entry: Any) -> Item:
-    where = f"figures, entry {number}"
-    fields = _mapping(where, entry)
-    if isinstance(name := fields.get("figure"), str) and name.isprintable():
-        where = f"{where} ({name})"
-    _check_fields(where, fields, FIGURE, FIGURE_OPTIONAL)
-    if (needs := fields.get("needs", "")) not in ("", *NEEDS):
-        raise ValueError(f"{where}: needs must be one of {', '.join(NEEDS)}; got {shown(needs)}")
-    notebook = fields.get("notebook", "")
-    return Item(
-        paper=paper,
-        key=fields["figure"],
-        title=fields["shows"],
-        notebook=f"{folder}/{notebook}" if notebook and "/" not in notebook else notebook,
-        needs=needs,
-        source=fields["source"],
-        stand_in=fields.get("stand_in", ""),
-    )
-
-
-def _presets(folder: str, content: Any) -> Presets:
-    presets: Presets = {}
-    for preset, notebooks in _mapping("presets", content).items():
-        where = f"presets, {preset}"
-        if preset in Catalogue().presets:
-            raise ValueError(f"{where}: these are the defaults of the notebooks, and are not set here")
-        presets[preset] = {}
-        for stem, values in _mapping(where, notebooks).items():
-            if "/" in stem:
-                raise ValueError(f"{where}: {stem} must be a notebook of this folder, without the folder")
-            presets[preset][f"{folder}/{stem}"] = _mapping(f"{where}, {stem}", values)
-    return presets
-
-
-def _costs(folder: str, content: Any) -> dict[str, str]:
-    costs = {}
-    for stem, formula in _mapping("costs", content).items():
-        if "/" in stem:
-            raise ValueError(f"costs: {stem} must be a notebook of this folder, without the folder")
-        if not isinstance(formula, str):
-            raise ValueError(f"costs, {stem}: expected a formula, got {shown(formula)}")
-        costs[f"{folder}/{stem}"] = formula
-    return costs
 
 
 def _not_taken(notebook: Notebook, values: Mapping[str, Any]) -> Iterator[str]:
@@ -299,35 +149,3 @@ def _not_taken(notebook: Notebook, values: Mapping[str, Any]) -> Iterator[str]:
             resolve(notebook.name, notebook.parameters, {key: value})
         except (TypeError, ValueError) as error:
             yield str(error)
-
-
-def _check_fields(
-    where: str, content: Mapping[str, Any], required: Mapping[str, type], optional: Mapping[str, type]
-) -> None:
-    """Refuse a mapping with an unknown field, without a required one, or with one of another type."""
-    place = f"{where}: " if where else ""
-    fields = {**required, **optional}
-    for name, value in content.items():
-        if name not in fields:
-            hint = near_match(name, fields) or f"; there are {', '.join(fields)}"
-            raise ValueError(f"{place}unknown field {shown(name)}{hint}")
-        if type(value) is not fields[name]:
-            word = {str: "a text", int: "a whole number", list: "a list"}[fields[name]]
-            raise ValueError(f"{place}{name} must be {word}, got {shown(value)}")
-        if isinstance(value, str) and not value.isprintable():
-            raise ValueError(f"{place}{name} must be one line that can be printed, got {shown(value)}")
-    for name in required:
-        if isinstance(value := content.get(name, ""), str) and not value.strip():
-            raise ValueError(f"{place}{name} is missing")
-
-
-def _mapping(where: str, value: Any) -> dict[str, Any]:
-    """Return `value` as a mapping with words for keys; an empty entry is an empty mapping."""
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(f"{where}: expected a mapping, got {shown(value)}".removeprefix(": "))
-    for key in value:
-        if not (isinstance(key, str) and key.strip() and key.isprintable()):
-            raise ValueError(f"{where}: expected a mapping from words, got {shown(key)}".removeprefix(": "))
-    return dict(value)

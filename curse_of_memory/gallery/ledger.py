@@ -4,7 +4,7 @@ What the papers show is read from the catalogue; every status and number is comp
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from curse_of_memory.gallery.catalogue import Catalogue, Item, Paper
@@ -59,10 +59,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Section:
-    """The entries of one paper; if `paper` is None, our own figures."""
+    """The entries of one paper; if `paper` is None, our own figures.
+
+    Attributes
+    ----------
+    paper : Paper or None
+    entries : list of Entry
+    sizes : mapping of str to str
+        By notebook, without the folder: whose the sizes of full scale are.
+    """
 
     paper: Paper | None
     entries: list[Entry]
+    sizes: Mapping[str, str] = field(default_factory=dict)
 
 
 def status(figure: FigureStanding, needs: str = "", *, own: bool = False, stand_in: bool = False) -> str:
@@ -124,7 +133,15 @@ def sections(
         return Entry(item, notebooks.get(item.notebook), one, state)
 
     by_paper = [
-        Section(paper, [entry(item) for item in catalogue.items if item.paper == paper.key])
+        Section(
+            paper,
+            [entry(item) for item in catalogue.items if item.paper == paper.key],
+            {
+                name.removeprefix(f"{paper.folder}/"): whose
+                for name, whose in catalogue.sizes.items()
+                if name.startswith(f"{paper.folder}/")
+            },
+        )
         for paper in catalogue.papers
     ]
     named = {item.notebook for item in catalogue.items}

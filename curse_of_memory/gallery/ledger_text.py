@@ -22,6 +22,7 @@ __all__ = ["ledger_latex", "ledger_markdown", "write_ledger"]
 FIGURES = ("figure or table", "what it shows", "notebook", "status", "preset", "device", "seconds", "made")
 NUMBERS = ("figure or table", "number", "paper", "ours", "over seeds")
 BOTH_SCALES = ("figure or table", "number", "paper", "full scale", "over seeds", "reduced", "over seeds")
+WHOSE = "Whose the sizes of full scale are:"
 REDUCED = "the same, reduced"  # the line of the smaller scale, under that of the larger
 OWN = "What no paper shows; here the sentence that each figure says of itself."
 SPREAD = "over seeds, smallest to largest and of how many runs"
@@ -71,6 +72,9 @@ def ledger_markdown(ledger: Iterable[Section], out: Path) -> str:
             for one, cells in _figure(entry, section.paper)
         ]
         blocks.append(markdown_table(FIGURES, rows, "llllllrl"))
+        if section.sizes:
+            lines = (f"- `{name}`: {markdown_text(whose)}" for name, whose in section.sizes.items())
+            blocks.append("\n".join([WHOSE, "", *lines]))
         heading, groups = _numbers(section)
         if rows := [tuple(map(markdown_text, row)) for group in groups for row in group]:
             blocks.append(markdown_table(heading, rows, "ll" + "r" * (len(heading) - 2)))

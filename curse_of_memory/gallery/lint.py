@@ -57,6 +57,7 @@ def lint(notebooks: Mapping[str, Notebook], catalogue: Catalogue) -> list[str]:
         if one.order == next_one.order:
             complaints.append(f"papers {one.folder} and {next_one.folder} are both of order {one.order}")
     complaints += _costs(catalogue, notebooks)
+    complaints += _sizes(catalogue, notebooks)
     complaints += [
         f"paper.yaml of {item.paper}: {item.key} names {item.notebook}, which is no notebook"
         for item in catalogue.items
@@ -120,6 +121,17 @@ def _costs(catalogue: Catalogue, notebooks: Mapping[str, Notebook]) -> Iterator[
         defaults = {key: parameter.default for key, parameter in notebooks[name].parameters.items()}
         if any(not same_value(defaults.get(key), value) for key, value in values.items()):
             yield f"{name} has a full scale and no cost in paper.yaml"
+
+
+def _sizes(catalogue: Catalogue, notebooks: Mapping[str, Notebook]) -> Iterator[str]:
+    """Yield complaints about whose the sizes of full scale are: said of unknown notebooks, or not said."""
+    papers = {paper.folder for paper in catalogue.papers}
+    for name in catalogue.sizes:
+        if name not in notebooks:
+            yield f"paper.yaml says whose the sizes of {name} are, which is no notebook"
+    for name in catalogue.presets.get(FULL_SCALE, {}):
+        if name.partition("/")[0] in papers and name in notebooks and name not in catalogue.sizes:
+            yield f"{name} has a full scale, and paper.yaml does not say whose its sizes are"
 
 
 def _parameters(notebook: Notebook) -> Iterator[str]:

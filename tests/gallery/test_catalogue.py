@@ -32,6 +32,7 @@ presets:
   paper:
     adding: {horizon: 64, powers: [1, inf]}
     images:
+sizes: {adding: "the paper's"}
 """
 
 
@@ -65,6 +66,7 @@ def test_a_description_says_what_a_paper_shows_and_its_full_scale(papers):
                 "tour/start": {"seeds": 3},
             },
         },
+        sizes={"lem/adding": "the paper's"},
     )
 
 
@@ -116,6 +118,9 @@ def test_papers_come_in_their_order_and_folders_without_a_description_are_none(p
         ("    images:\n", "    images: {x: 1e999}\n", "too large"),
         ("    images:\n", "    images: {x: !!map 1}\n", "expected a mapping, but found a scalar at line 21"),
         ("    images:\n", "    images: {x: !!map [1]}\n", "expected a mapping, but found a sequence at line"),
+        ("{adding: ", "{other/adding: ", "sizes: other/adding must be a notebook of this folder"),
+        ('adding: "the paper\'s"', "adding: 3", "sizes, adding: expected a text, got 3"),
+        ("the paper's", " ", "sizes, adding must be one line that can be printed, got ' '"),
         ("Long memory", r'"\uD800"', "half a sign of Unicode is not read at line 2"),
         ("Long memory", r'"\UFFFFFFFF"', "an escape names no sign of Unicode"),
         ("Long memory", r'"\U00110000"', "an escape names no sign of Unicode"),

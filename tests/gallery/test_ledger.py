@@ -197,6 +197,12 @@ def test_the_ledger_counts_what_papers_show(found, project):
     )
 
 
+def test_the_ledger_says_whose_the_sizes_of_full_scale_are(found, project):
+    whose = {"a": "the paper's | of 3 <seeds>"}
+    text = ledger_markdown([replace(found[0], sizes=whose), *found[1:]], project.out)
+    assert "are:\n\n- `a`: the paper's \\| of 3 &lt;seeds>\n" in text
+
+
 def test_every_link_of_the_ledger_leads_somewhere(found, project):
     (project.out / "ledger.tex").touch()
     targets = re.findall(r"\]\((.*?)\)", ledger_markdown(found, project.out))

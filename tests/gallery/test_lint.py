@@ -5,7 +5,7 @@ from dataclasses import replace
 import nbformat
 import pytest
 
-from curse_of_memory.gallery.catalogue import Item
+from curse_of_memory.gallery.catalogue import Item, Paper
 from curse_of_memory.gallery.lint import lint
 from curse_of_memory.gallery.notebooks import find_notebooks
 
@@ -157,6 +157,7 @@ def test_presets_and_inventory_must_name_what_there_is(project, book):
         "preset 'paper': interest/a: rate must be float, got 'fast'; "
         "preset 'paper': output_dir cannot be set; the batch chooses it (see --out)",
         "interest/a has a full scale and no cost in paper.yaml",
+        "interest/a has a full scale, and paper.yaml does not say whose its sizes are",
         "paper.yaml of INTEREST: Figure 1 names interest/c, which is no notebook",
     ]
 
@@ -205,3 +206,18 @@ def test_refresh_that_fails_changes_nothing(project):
     assert outcome.exit_code == 1
     assert "interest/a  failed, file unchanged: ValueError: no luck" in outcome.stdout
     assert path.read_text() == before
+
+
+def test_full_scale_of_a_paper_says_whose_its_sizes_are(project, book):
+    notebooks = find_notebooks(project.root)
+    catalogue = project.catalogue()
+    paper = Paper("interest", "INTEREST", "", "", "", "")
+    full = replace(catalogue, presets={"fast": {}, "paper": {NAME: {}}}, items=())
+    said = f"{NAME} has a full scale, and paper.yaml does not say whose its sizes are"
+    assert said in lint(notebooks, replace(full, papers=(paper,)))
+    assert said not in lint(notebooks, replace(full, papers=(paper,), sizes={NAME: "ours"}))
+    assert said not in lint(notebooks, replace(full, papers=()))  # of a folder that is no paper
+    unknown = replace(full, sizes={"interest/z": "ours"})
+    assert "paper.yaml says whose the sizes of interest/z are, which is no notebook" in lint(
+        notebooks, unknown
+    )
