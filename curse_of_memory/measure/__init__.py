@@ -12,7 +12,7 @@ from curse_of_memory.measure.memory_used import memory_used
 from curse_of_memory.measure.perturbation import perturbation_curve
 from curse_of_memory.measure.perturbation_table import PerturbationCurve
 from curse_of_memory.measure.report import memory_report
-from curse_of_memory.measure.rouge import rouge
+from curse_of_memory.measure.rouge_scores import rouge
 from curse_of_memory.measure.sequence_map import SequenceMap
 
 __all__ = [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rouge_score import rouge_scorer
 
 from curse_of_memory.measure import rouge
-from curse_of_memory.measure.rouge import longest_common
+from curse_of_memory.measure.rouge_scores import longest_common
 
 TYPES = ["rouge1", "rouge2", "rougeL"]
 some = st.text(alphabet="ab 光谱C。", max_size=12)

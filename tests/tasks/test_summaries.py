@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from curse_of_memory.losses.cross_entropy import IGNORED
-from curse_of_memory.measure.rouge import rouge
+from curse_of_memory.measure.rouge_scores import rouge
 from curse_of_memory.tasks import Summaries, available, made_abstracts
 from curse_of_memory.tasks.pair_files import pairs_of
 from curse_of_memory.tasks.summaries import CSL

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from curse_of_memory.measure.rouge import rouge
+from curse_of_memory.measure.rouge_scores import rouge
 from curse_of_memory.papers.audit._table import Headings, Row, both_ways, printed
 from curse_of_memory.report import plotting
 from curse_of_memory.report.figure import FigureData, Findings, figure_data

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from curse_of_memory.measure.rouge import REPEATS, longest_common, rouge
+from curse_of_memory.measure.rouge_scores import REPEATS, longest_common, rouge
 from curse_of_memory.tools import checks
 
 __all__ = ["LEADS", "WINDOW", "best_window", "extracts", "lead_name", "means"]

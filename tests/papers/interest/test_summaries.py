@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from curse_of_memory.measure.rouge import rouge
+from curse_of_memory.measure.rouge_scores import rouge
 from curse_of_memory.papers.interest import _title_trainings as trainings
 from curse_of_memory.papers.interest import summaries
 from curse_of_memory.papers.interest._extracts import best_window, extracts
