@@ -18,10 +18,14 @@ from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.parameters import Parameter
 from curse_of_memory.gallery.placement import all_parameters, same_figure
 from curse_of_memory.gallery.publication import Job
+from curse_of_memory.gallery.scales import PLACES
 from curse_of_memory.gallery.state import read_state
 from curse_of_memory.tools.checks import near_match, shown
 
-__all__ = ["check_cost", "cost", "ending_within", "estimated", "in_words", "read_duration"]
+__all__ = [
+    *("check_cost", "cost", "ending_within", "estimated", "full_scale_estimate", "in_words"),
+    "read_duration",
+]
 
 START = 8.0  # seconds until a kernel has imported what a notebook uses
 SUMS: dict[type[ast.operator], Callable[[float, float], float]] = {
@@ -84,8 +88,43 @@ def estimated(job: Job, formula: str, folders: Iterable[Path]) -> float | None:
     folders : iterable of Path
         Folders of figures, the nearest first.
     """
-    asked, first = job.origin.parameters, None
-    for seconds, parameters in (clock for folder in folders for clock in _clocks(folder, job.notebook)):
+    clocks = (clock for folder in folders for clock in _clocks(folder, job.notebook))
+    return _scaled(clocks, job.origin.parameters, formula)
+
+
+def full_scale_estimate(
+    notebook: Notebook, values: Mapping[str, Any], formula: str, figures: Path
+) -> float | None:
+    """Return the seconds that a notebook will take at full scale, by the records of `figures` alone.
+
+    None if there is no telling. It is the same wherever these figures are.
+
+    Parameters
+    ----------
+    notebook : Notebook
+    values : mapping
+        The parameters of the preset ``paper``.
+    formula : str
+        The cost of the notebook; empty if none is declared.
+    figures : Path
+        The folder of figures.
+    """
+    if notebook.trouble:
+        return None
+    try:
+        asked = all_parameters(notebook, values)
+    except (TypeError, ValueError):  # a preset that it cannot take, which `check` says
+        return None
+    clocks = (clock for place in PLACES.values() for clock in _recorded(figures / place, notebook))
+    return _scaled(clocks, asked, formula)
+
+
+def _scaled(
+    clocks: Iterable[tuple[float, dict[str, Any]]], asked: Mapping[str, Any], formula: str
+) -> float | None:
+    """Return the seconds with the parameters `asked`, by clocks read with these or others."""
+    first = None
+    for seconds, parameters in clocks:
         if same_figure(parameters, asked):
             return START + seconds
         first = first or (seconds, parameters)
@@ -161,6 +200,11 @@ def _clocks(folder: Path, notebook: Notebook) -> Iterable[tuple[float, dict[str,
     """Yield what making a figure took and with which parameters: here, and where its record was written."""
     if (state := read_state(folder, notebook)) and state.seconds:
         yield state.seconds, state.origin.parameters
+    yield from _recorded(folder, notebook)
+
+
+def _recorded(folder: Path, notebook: Notebook) -> Iterable[tuple[float, dict[str, Any]]]:
+    """Yield what making a figure took by its record, and with which parameters, if there is one."""
     try:
         record = find_record(folder, notebook)
         if record:

@@ -44,12 +44,15 @@ class Entry:
         The record of the figure, and at which scale it was made.
     status : str
         From :func:`status`.
+    left : float or None
+        The seconds that full scale would take, if it was not made and that can be told.
     """
 
     item: Item
     notebook: Notebook | None
     standing: FigureStanding
     status: str
+    left: float | None = None
 
     @property
     def record(self) -> Record | None:
@@ -115,7 +118,10 @@ def standings(
 
 
 def sections(
-    catalogue: Catalogue, notebooks: Mapping[str, Notebook], figures: Mapping[str, FigureStanding]
+    catalogue: Catalogue,
+    notebooks: Mapping[str, Notebook],
+    figures: Mapping[str, FigureStanding],
+    estimates: Mapping[str, float | None] | None = None,
 ) -> list[Section]:
     """Return the sections of the ledger: one for each paper, and last one for our own figures.
 
@@ -125,12 +131,16 @@ def sections(
         The figures of the papers, and the notebooks there are.
     figures : mapping
         From `standings`.
+    estimates : mapping, optional
+        By notebook, the seconds that full scale takes.
     """
+    estimates = estimates or {}
 
     def entry(item: Item) -> Entry:
         one = figures.get(item.notebook, FigureStanding())
         state = status(one, item.needs, own=not item.paper, stand_in=bool(item.stand_in))
-        return Entry(item, notebooks.get(item.notebook), one, state)
+        left = None if one.full else estimates.get(item.notebook)
+        return Entry(item, notebooks.get(item.notebook), one, state, left)
 
     by_paper = [
         Section(

@@ -9,9 +9,11 @@ from pathlib import Path
 from urllib.parse import quote
 
 from curse_of_memory.gallery.catalogue import Catalogue, Paper
+from curse_of_memory.gallery.estimates import full_scale_estimate, in_words
 from curse_of_memory.gallery.ledger import INCOMPLETE, STATUSES, Entry, Section, sections
 from curse_of_memory.gallery.notebooks import Notebook
 from curse_of_memory.gallery.scaled_numbers import scaled_numbers
+from curse_of_memory.gallery.scales import FULL_SCALE
 from curse_of_memory.gallery.standing import FigureStanding
 from curse_of_memory.report.printed_table import latex_longtable, latex_text, markdown_table, markdown_text
 from curse_of_memory.report.record import NOTHING
@@ -32,6 +34,8 @@ LEGEND = (
     "*reduced scale* is all that is not `paper`, or has read a part of the published data only; which part, "
     "and which parameters are not those of `paper`, stands behind it. What was "
     "made at both scales has a line for each, and its numbers side by side.",
+    "What full scale takes is told from the seconds of what was made, and from how the work grows; expect a "
+    "factor of two.",
     "*Paper*, over numbers: what the paper says, or, where the notebook says so, the authors' public code or "
     "its log.",
     "*Over seeds*: smallest to largest over runs that differ in their seed only, and how many; a dash where "
@@ -52,7 +56,12 @@ def write_ledger(
     out: Path,
 ) -> None:
     """Write ``ledger.md`` and ``ledger.tex`` into `out`."""
-    ledger = sections(catalogue, notebooks, standings)
+    full = catalogue.presets.get(FULL_SCALE, {})
+    estimates = {
+        name: full_scale_estimate(notebook, full.get(name, {}), catalogue.costs.get(name, ""), out)
+        for name, notebook in notebooks.items()
+    }
+    ledger = sections(catalogue, notebooks, standings, estimates)
     for name, text in (("ledger.md", ledger_markdown(ledger, out)), ("ledger.tex", ledger_latex(ledger))):
         with whole_file(out / name) as draft:
             draft.write_text(text, encoding="utf-8")
@@ -121,7 +130,10 @@ def _figure(entry: Entry, paper: Paper | None) -> list[tuple[FigureStanding, tup
     name = notebook.name if notebook else NOTHING
     if paper:
         name = name.removeprefix(f"{paper.folder}/")
-    lines = [(best, (item.key, shows, name, _state(entry.status, best), *_made(best)))]
+    state = _state(entry.status, best)
+    if entry.left is not None:
+        state = f"{state}; full scale takes about {in_words(entry.left)}"
+    lines = [(best, (item.key, shows, name, state, *_made(best)))]
     if best.other and best.other.record:
         lines.append((best.other, (REDUCED, "", "", _state("", best.other), *_made(best.other))))
     return lines

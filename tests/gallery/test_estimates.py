@@ -169,7 +169,7 @@ def test_what_ends_later_is_left_out(timed, runs):
 def test_check_wants_the_cost_of_whatever_has_a_full_scale(timed):
     said = timed.run("check").stdout
     assert "interest/unknown has a full scale and no cost in paper.yaml" in said
-    assert f"{NAME} has a full scale" not in said
+    assert f"{NAME} has a full scale and no cost" not in said
     place = timed.papers / "interest" / "paper.yaml"
     place.write_text(place.read_text().replace("horizon ** 2", "horizn, gone: rate"))
     said = timed.run("check").stdout

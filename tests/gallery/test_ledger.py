@@ -169,6 +169,24 @@ def test_an_entry_names_what_is_not_at_full_scale(found):
     assert entries["Figure 2"].standing.reduced == entries["Other own work"].standing.reduced == ()
 
 
+def test_an_entry_says_what_full_scale_would_take_where_it_was_not_made(project):
+    for name in "abc":
+        project.write(f"interest/{name}")
+    project.record("interest/a", seconds=100.0)  # of horizon 8, its default
+    project.record("interest/b", seconds=100.0, parameters={"horizon": 64})
+    presets = {"paper": {f"interest/{name}": {"horizon": 64} for name in "abc"}, "fast": {}}
+    catalogue = replace(
+        project.catalogue(), presets=presets, costs={f"interest/{name}": "horizon ** 2" for name in "abc"}
+    )
+    write_ledger(catalogue, find_notebooks(project.root), project.standings(presets), project.out)
+    lines = tables((project.out / "ledger.md").read_text())[-2][2:]
+    states = {line[2].partition("]")[0].strip("["): line[3] for line in lines}
+    # 8 s until the kernel is there, and 100 s times (64 / 8)²: 6408 s
+    assert states["interest/a"] == "ours at reduced scale: horizon; full scale takes about 1.8 h"
+    assert states["interest/b"] == "ours"
+    assert states["interest/c"] == "not yet"
+
+
 def test_the_numbers_of_a_notebook_stand_once_under_all_its_figures(found, project):
     text = ledger_markdown(found, project.out)
     numbers = tables(text)[1]
