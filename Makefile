@@ -7,6 +7,7 @@ OLDEST ?= python3.11
 NEWEST ?= python3.14 python3.13 $(lastword $(wildcard $(HOME)/.pyenv/versions/3.13.*/bin/python))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
 .PHONY: help figures test quick types oldest newest bench docs lab check lock clean
@@ -58,7 +59,7 @@ define lane
 	done; echo "$@: skipped, there is none of: $(1)"
 endef
 
-bench: $(READY)  ## measure the fast ways against the plain ones, and keep the table
+bench: $(READY) $(PEERS)  ## measure the fast ways against the plain ones and other packages; keep the table
 	$(BIN)/python -m benchmarks
 
 # warnings are errors, links within the site included; nothing is fetched, and notebooks are shown as they are
@@ -87,6 +88,11 @@ lock:  ## resolve the newest and the oldest versions that pyproject.toml admits 
 clean:  ## remove the environment and all caches
 	rm -rf $(VENV) $(VENV)-* docs/_build docs/gallery docs/api/names docs/api/inside .pytest_cache .ruff_cache .hypothesis .import_linter_cache figures/.batch figures/*/.batch
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# a whole list without dependencies: no version that is locked is replaced
+$(PEERS): benchmarks/peers.txt $(READY)
+	@if $(BIN)/python -m pip install --quiet --no-deps --requirement $<; then touch $@; \
+	else echo "bench: other packages could not be installed; rows say what was not there"; fi
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -8,7 +8,10 @@ matrix product or copy. No time is asserted anywhere; that both ways give the sa
     rows.py       what a row is
     timing.py     turns on the clock, ratios, the speed of the machine
     memory.py     peak memory of a row, in a process of its own
-    linear.py, nonlinear.py, layers.py, forgetting.py, growth.py      the rows
+    linear.py, fits.py, nonlinear.py, gated.py, layers.py, forgetting.py, growth.py      the rows
+    peers.py     what other packages take, where they are installed: peers.txt, by ``make bench``
+    peers_jax.py, peers_fits.py      these ways
+    remarks.py   what a row says of them
     all_rows.py   those of the table
     table.py      the Markdown table
 """

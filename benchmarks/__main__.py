@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.all_rows import ROWS
 from benchmarks.table import report
@@ -26,7 +27,8 @@ def main(words: tuple[str, ...], device: str, quick: bool, threads: int | None, 
     lengths = not words or "growth" in words
     if not rows and not lengths:
         raise click.BadParameter(f"no row has one of {', '.join(words)} in its name", param_hint="WORDS")
-    text = report(rows, device, 1.0 if quick else 8.0, lengths)
+    with threadpool_limits(torch.get_num_threads()):  # numpy's and scipy's products, too
+        text = report(rows, device, 1.0 if quick else 8.0, lengths)
     click.echo(text)
     if write and not words:
         RESULTS.mkdir(exist_ok=True)

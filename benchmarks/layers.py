@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from benchmarks import plain
+from benchmarks import peers_jax, plain
 from benchmarks.rows import Case, Row, draws, same
 from curse_of_memory.nn import S4D
 
@@ -38,6 +38,27 @@ def layer(batch: int, channels: int, time: int, modes: int = 64) -> Row:
             return step
 
         loop, ours = way(lambda x: plain_layer(model, x)), way(model)
+
+        def loss(engine):
+            def of(weights, frequency, readout, log_step, x, weight):
+                y = engine.s4d(weights, frequency, readout, log_step, x)
+                return (y * weight).sum() / (B * L), y
+
+            return of
+
+        def forward():
+            with torch.no_grad():
+                model(x)
+
+        names = ("recurrent_weight", "frequency", "output_weight", "log_step")
+        parameters = [model.get_parameter(name) for name in names]
+
+        def in_order():
+            answer, *gradients = ours()
+            by_name = dict(zip((name for name, _ in model.named_parameters()), gradients, strict=True))
+            return [answer, *(by_name[name] for name in names)]
+
+        by_jax = peers_jax.graded(device, loss, parameters, [x, weight], in_order, forward=forward)
         transforms = 2.5 * 2 * L * math.log2(2 * L) * H * (4 * B + 3)
         return Case(
             plain=loop,
@@ -46,6 +67,7 @@ def layer(batch: int, channels: int, time: int, modes: int = 64) -> Row:
             flops=3 * 4 * H * N * L + transforms,
             traffic=4 * B * L * H * 4,
             dtype=torch.float32,
+            peers={peers_jax.FFT: by_jax},
         )
 
     name = f"diagonal SSM layer, B {batch}, H {channels}, L {time}, N {modes}, float32, forward+backward"

@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
-from benchmarks import plain
+from benchmarks import peers_jax, plain
+from benchmarks.fits import anew
+from benchmarks.peers import Numbers, Peer
 from benchmarks.rows import Case, Row
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure import perturbation_curve
@@ -61,22 +63,39 @@ def training_step(width: int, diagonal: bool) -> Row:
             value = loss.expected(**task.linear_error(model))
             return [value.detach(), *torch.autograd.grad(value, parameters)]
 
-        def agree():
-            x = impulses(T, device)
-            y = task.answer(x[..., 0])[..., None]
+        def ours():
             value, gradient = fast()
             by_name = exact.by_name(gradient)
             found = [np.array(value), *(by_name[name] for name in NAMES)]
-            return plain.training_step(run, parameters, x, y), [torch.from_numpy(f).to(device) for f in found]
+            return [torch.from_numpy(f).to(device) for f in found]
+
+        def agree():
+            x = impulses(T, device)
+            return plain.training_step(run, parameters, x, task.answer(x[..., 0])[..., None]), ours()
+
+        def of_batch():
+            return plain.training_step(run, parameters, x, y)
 
         x, y = task.sample(B, seed=0, dtype=DOUBLE, device=device)
+        rho = task.answer(torch.eye(1, T, dtype=DOUBLE, device=device))[0]
+        sampled = peers_jax.graded(
+            device,
+            lambda engine: peers_jax.squared_error(engine, "linear", diagonal=diagonal),
+            parameters,
+            [x, y],
+            of_batch,
+        )
+        same_loss = peers_jax.graded(
+            device, lambda engine: peers_jax.exact_loss(engine, diagonal), parameters, [rho], ours
+        )
         work = 3 * T * m * (1 if diagonal else m)
         return Case(
-            plain=lambda: plain.training_step(run, parameters, x, y),
+            plain=of_batch,
             fast=fast,
             agree=agree,
             flops=2 * work,
             others={"loss.expected and torch's autograd": by_torch},
+            peers={peers_jax.SCAN: sampled, peers_jax.EXACT: same_loss},
             note="the sampled step has its batch for nothing, ours its ExpectedLoss: a training loop makes "
             "that once" + ("" if device == "cpu" else "; ours is on the CPU"),
         )
@@ -102,6 +121,9 @@ def perturbed(activation: str, goal: float) -> Row:
         sigma = {"linear": lambda a: a, "tanh": torch.tanh}[activation]
         noise = [torch.randn_like(p) for p in parameters]
         directions = [d / d.norm() for d in noise]
+        # of a linear network the errors on impulses are the exact ones
+        inputs = impulses(T, device) if linear else x
+        answers = task.answer(inputs[..., 0])[..., None]
 
         def run(x, W, U, b, C):
             return plain.rnn(x, W, U, b, C, sigma, diagonal=True)
@@ -110,13 +132,24 @@ def perturbed(activation: str, goal: float) -> Row:
             return perturbation_curve(model, task, betas, draws=draws, samples=N, device=device)
 
         def agree():
-            # at the centre both ways have the same weights, and the exact error is that of the impulses
-            inputs = impulses(T, device) if linear else x
-            answers = task.answer(inputs[..., 0])[..., None]
+            # at the centre both ways have the same weights
             centre = plain.perturbed_error(run, parameters, directions, 0.0, inputs, answers)
-            found = perturbation_curve(model, task, [0.0], draws=1, samples=N, device=device)
-            return [centre.cpu()], [torch.tensor(found.error.item(), dtype=DOUBLE)]
+            return [centre.cpu()[None]], at_centre()
 
+        def at_centre():
+            found = perturbation_curve(model, task, [0.0], draws=1, samples=N, device=device)
+            return [torch.tensor([found.error.item()], dtype=DOUBLE)]
+
+        moved = torch.cat([d.ravel() for d in directions])
+        by_jax = peers_jax.perturbed_errors(
+            device,
+            activation,
+            parameters,
+            torch.cat([beta * moved.expand(draws, -1) for beta in betas]),
+            inputs,
+            answers,
+            at_centre,
+        )
         per_draw = 2 * T * m if linear else 2 * N * T * 3 * m
         return Case(
             plain=lambda: plain.perturbed_error(run, parameters, directions, betas[0], x, y),
@@ -124,6 +157,7 @@ def perturbed(activation: str, goal: float) -> Row:
             agree=agree,
             times=radii * draws,
             flops=radii * draws * per_draw,
+            peers={peers_jax.DRAWS: by_jax},
             note=f"plain: one draw timed, times {radii * draws}" + ("" if linear else WHY),
         )
 
@@ -155,6 +189,7 @@ def width_sweep() -> Row:
             ]
 
         def fits(terms: int):
+            anew()
             return fit_exponential_sums(task.rho, terms, weight=bias.power(0).discrete(T))
 
         def fast():
@@ -178,12 +213,37 @@ def width_sweep() -> Row:
             best = [exact(model) for model in fast()]
             return reached, [torch.maximum(b, r) for b, r in zip(best, reached, strict=True)]
 
+        def of_seeds(model) -> Numbers:
+            one = plain.training_step(plain.linear_diagonal, weights_of(model), x, y)
+            return [part.expand(seeds, *part.shape) for part in one]
+
+        def step_by_jax():
+            made = [prepare() for prepare in by_jax]
+
+            def agree():
+                pairs = [pair for peer in made if peer.agree for pair in zip(*peer.agree(), strict=True)]
+                return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+
+            return Peer(lambda: [peer.way() for peer in made], agree, times=updates)
+
+        by_jax = [
+            peers_jax.graded(
+                device,
+                lambda engine: peers_jax.squared_error(engine, "linear", diagonal=True),
+                [p.detach().expand(seeds, *p.shape) for p in weights_of(model)],
+                [x, y],
+                lambda model=model: of_seeds(model),
+                models=True,
+            )
+            for model in models
+        ]
         return Case(
             plain=one_step_each,
             fast=fast,
             agree=agree,
             times=updates * seeds,
             others={"the best fit of every width, to rounding,": to_rounding},
+            peers={f"{peers_jax.SWEEP}, one step, times {updates}": step_by_jax},
             note=f"plain: one step of each width timed, times {updates} steps and {seeds} seeds, AdamW's own "
             f"time left out; ours: one fit of {ENOUGH} terms, which every width can hold; its loss was below "
             f"that of m 8, 16 and 32 trained so from seed 0, and was compared with no other",

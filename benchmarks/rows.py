@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-Numbers = list[Tensor]
+from benchmarks.peers import Numbers, Peer
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Case:
         Operations in products, and bytes moved, that the fast way's work cannot do without.
     others : dict
         More ways on the clock, by name.
+    peers : dict
+        Ways of other packages, by name: what prepares each (:mod:`benchmarks.peers`).
     note : str
         What a reader of the table has to know.
     """
@@ -37,6 +39,7 @@ class Case:
     traffic: float = 0.0
     dtype: torch.dtype = torch.float64
     others: dict[str, Callable[[], object]] = field(default_factory=dict)
+    peers: dict[str, Callable[[], Peer]] = field(default_factory=dict)
     note: str = ""
 
 

@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from benchmarks import forgetting, growth
 from benchmarks.memory import peak
+from benchmarks.peers import prepared
+from benchmarks.remarks import of_others, of_peers
 from benchmarks.rows import Row
 from benchmarks.timing import Machine, measure_machine, take_turns
 
@@ -32,28 +34,22 @@ def report(rows: list[Row], device: str, budget: float, lengths: bool) -> str:
 
 def _line(row: Row, machine: Machine, device: str, budget: float) -> str:
     case = row.make(device, False)
-    timing = take_turns({"plain": case.plain, "ours": case.fast, **case.others}, budget, device)
+    peers, missing = prepared(case.peers, torch.finfo(case.dtype).eps)
+    ways = {name: peer.way for name, peer in peers.items()}
+    timing = take_turns({"plain": case.plain, "ours": case.fast, **case.others, **ways}, budget, device)
     plain, ours = case.times * timing.seconds["plain"], timing.seconds["ours"]
     low, middle, high = case.times * timing.quartiles("ours")
-    shares, remarks = [middle / row.goal], [case.note]
-    for name in case.others:
-        # time of the other way over ours, turn by turn
-        quartiles = np.quantile(timing.ratios["ours"] / timing.ratios[name], [0.25, 0.5, 0.75])
-        remarks.append(
-            f"{name} takes {quartiles[1]:.2f} ({quartiles[0]:.2f} to {quartiles[2]:.2f}) of our time"
-        )
-        if row.against == name:
-            shares[0] = quartiles[1] / row.goal
-        if name in row.wanted:
-            shares.append(quartiles[1] / row.wanted[name])
+    bound, shares = machine.bound(case), [middle / row.goal]
+    remarks = [case.note, *of_others(row, case, timing, shares)]
+    remarks += [*of_peers(peers, timing, bound, budget, device, shares), *missing]
     if row.memory:
         memory = [peak(row.name, way, device) / 2**20 for way in ("plain", "fast")]
         remarks.append(
             f"peak memory {memory[0]:.0f} MB against {memory[1]:.0f} MB: {memory[0] / memory[1]:.1f}x"
         )
-    bound = machine.bound(case)
     goal = f"≥ {row.goal:g}x" + (f" of {row.against}" if row.against else "")
     goal += "".join(f", ≥ {ratio:g}x of {name}" for name, ratio in row.wanted.items())
+    goal += ", ahead of each peer that does the same" if peers else ""
     cells = [
         row.name,
         row.plain,
