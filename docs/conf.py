@@ -39,6 +39,7 @@ extensions = [
     "generators.mentions",
     "generators.numbers",
     "generators.pages",
+    "generators.pictures",
     "generators.references",
 ]
 exclude_patterns = ["_build", "_templates", "generators"]

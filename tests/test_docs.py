@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,39 @@ def test_every_public_name_is_on_a_page(site):
     there = {name for role, names in inventory.items() if role.startswith("py:") for name in names}
     homes = {public.home for public in public_names() if public.path in there}
     assert [public.path for public in public_names() if public.home not in homes] == []
+
+
+class Words(HTMLParser):
+    """What a page says outside of code and formulas, and which of its pictures lead to themselves."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.said, self.whole, self.inside = "", [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        code = tag in ("code", "pre", "script", "style") or "math" in (attrs.get("class") or "").split()
+        if tag == "img" and "style" in attrs:
+            self.whole.append(self.inside[-1][2] == attrs["src"])
+        elif tag not in ("img", "br", "hr", "input", "meta", "link", "col", "source", "wbr"):
+            self.inside.append((tag, code, attrs.get("href")))
+
+    def handle_endtag(self, tag):
+        while self.inside and self.inside.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        if not any(code for _, code, _ in self.inside):
+            self.said += data
+
+
+@pytest.mark.slow
+def test_formulas_are_shown_as_formulas_and_pictures_open_whole(site):
+    pages = {page.relative_to(site).as_posix(): Words(page.read_text()) for page in site.rglob("*.html")}
+    assert [name for name, page in pages.items() if re.search(r"\$|\\[A-Za-z]{2}", page.said)] == []
+    assert all(all(page.whole) for page in pages.values())
+    assert sum(map(bool, (page.whole for page in pages.values()))) > 80
 
 
 def test_pages_of_the_api_list_public_names_each_once_and_modules_whole():

@@ -1,19 +1,26 @@
 """What the pages of the site are made of: docstrings and Markdown as they are read, links, the ledger."""
 
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import curse_of_memory as com
 
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
 
+from generators.blocks import is_prose
 from generators.docstrings import data_directive, translated
 from generators.gallery import write
 from generators.ledger import ledger
 from generators.links import broken_links
 from generators.mentions import NOTEBOOKS, linked
+from generators.pictures import own_width
+from generators.references import in_letters
+
+ROOT = Path(__file__).parents[1]
 
 
 def read(text: str) -> str:
@@ -59,7 +66,10 @@ def test_constants_are_shown_with_what_their_source_says():
         ("as in 2305.19190", "as in {cite:p}`wang2024inverse`"),
         ("`com.fit`", "{py:obj}`com.fit <curse_of_memory.fit>`"),
         ("`interest/memory_bias`", "{doc}`interest/memory_bias </gallery/interest/memory_bias>`"),
+        ("`com.fit(model, task)`", "{py:obj}`com.fit(model, task) <curse_of_memory.fit>`"),
+        ("`SequenceMap`", "{py:obj}`SequenceMap <curse_of_memory.SequenceMap>`"),  # the only one of this name
         ("`com.no_such_thing` and `x`", "`com.no_such_thing` and `x`"),
+        ("`run` and `power`", "`run` and `power`"),  # any method, any argument
     ],
 )
 def test_pages_cite_and_link_by_themselves(text, there):
@@ -72,6 +82,27 @@ def test_pages_cite_and_link_by_themselves(text, there):
 )
 def test_headings_code_and_formulas_stay(text):
     assert linked(text) == text
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*/*.md"), *ROOT.glob("figures/*.md")])
+def test_no_line_of_a_page_is_a_comment(page):
+    """A line that begins with a per cent sign is one in MyST, and is not shown."""
+    assert not re.search(r"^\s*%", page.read_text(encoding="utf-8"), re.M)
+
+
+def test_printed_sentences_are_told_from_tables():
+    assert is_prose("p = 1 is best.\n  All others are not.")
+    assert not is_prose("p   loss\n0   1.0")
+
+
+def test_titles_of_references_have_no_tex():
+    assert in_letters(r"Comments on $C_P$ and $L_\infty$-norms") == "Comments on {CP} and {L∞}-norms"
+
+
+def test_a_picture_is_as_wide_as_its_dots_say(tmp_path):
+    for dots, width in ((200, 300), (100, 600), (None, 600)):
+        Image.new("L", (600, 10)).save(tmp_path / "a.png", **({"dpi": (dots, dots)} if dots else {}))
+        assert own_width(tmp_path / "a.png") == width
 
 
 def test_broken_links_and_other_hosts_are_named(tmp_path):

@@ -1,9 +1,11 @@
 """The gallery: every notebook as it was committed, by paper, and under it the same at full scale."""
 
+import copy
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -68,7 +70,7 @@ def _about(paper: Paper) -> str:
 
 def _write_notebook(notebook: Notebook, folder: Path) -> None:
     """Write a notebook, with the figure at full scale if there is one."""
-    content, name = notebook.content, notebook.name
+    content, name = _without_tex_in_tables(notebook.content), notebook.name
     full = FIGURES / "full_scale" / f"{name}.png"
     if full.exists():
         message = json.loads(full.with_suffix(".json").read_text(encoding="utf-8"))["message"]
@@ -80,8 +82,20 @@ def _write_notebook(notebook: Notebook, folder: Path) -> None:
     write_if_new(target, json.dumps(content, ensure_ascii=False, indent=1))
 
 
+def _without_tex_in_tables(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a notebook whose tables have no TeX, which a page shows as it is written."""
+    content = copy.deepcopy(content)
+    for cell in content["cells"]:
+        for output in cell.get("outputs", ()):
+            if "text/html" in output.get("data", {}):
+                table = "".join(output["data"]["text/html"])
+                output["data"]["text/html"] = re.sub(r"\$[^$<]+\$", lambda tex: _plain(tex[0]), table)
+    return content
+
+
 def _plain(title: str) -> str:
     """Return a title without TeX, as links and the margin show it."""
+    title = title.replace(r"\Delta ", "Δ")
     raised = re.sub(r"\^\{?([\dpns+-]+)\}?", lambda power: power[1].translate(SUPERSCRIPTS), title)
     return re.sub(r"[$\\{}`]", "", raised)
 

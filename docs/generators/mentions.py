@@ -1,5 +1,6 @@
 """In Markdown as in docstrings numbers on arXiv are citations; names of notebooks and code are links."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -15,7 +16,9 @@ LEFT = re.compile(
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-PAGES = ("index", "start/", "guides/", "theory/")
+PAGES = ("index", "start/", "guides/", "theory/", "api/")
+# by their form these are names of code, and of no argument or column
+NAMED_AS_CODE = re.compile(r"\w*([A-Z][a-z]|[a-z\d]_[a-z])\w*")
 
 
 def linked(text: str) -> str:
@@ -32,15 +35,33 @@ def _cited(text: str) -> str:
 
 
 def _named(code: str) -> str:
-    """Return code as a link if it names a notebook or something public, ``com.`` for the package included."""
+    """Return code as a link if it names a notebook or something public, whole or as the only one of its name.
+
+    ``com.`` is the package; what is in brackets after a name is shown.
+    """
     if re.fullmatch(r"`\w+/\w+`", code) and (NOTEBOOKS / f"{code[1:-1]}.ipynb").is_file():
         return f"{{doc}}`{code[1:-1]} </gallery/{code[1:-1]}>`"
-    name = re.fullmatch(r"`([\w.]+)(\(\))?`", code)
+    name = re.fullmatch(r"`([\w.]+)(\([^`<>]*\))?`", code)
     if name is None:
         return code
+    shown = name[1] if name[2] in (None, "()") else name[1] + name[2]
     path = re.sub(r"^com\.", "curse_of_memory.", name[1])
-    homes = {public.path: public.home for public in public_names()}
-    return f"{{py:obj}}`{name[1]} <{shown_at()[homes[path]]}>`" if path in homes else code
+    home = _homes().get(path) or (_only_homes().get(path) if NAMED_AS_CODE.fullmatch(path) else None)
+    return f"{{py:obj}}`{shown} <{shown_at()[home]}>`" if home else code
+
+
+@functools.cache
+def _homes() -> dict[str, str]:
+    return {public.path: public.home for public in public_names()}
+
+
+@functools.cache
+def _only_homes() -> dict[str, str]:
+    """Return where the public names are defined that name one thing alone, without their modules."""
+    homes: dict[str, set[str]] = {}
+    for public in public_names():
+        homes.setdefault(public.name, set()).add(public.home)
+    return {name: next(iter(found)) for name, found in homes.items() if len(found) == 1}
 
 
 def _read(app: Sphinx, page: str, text: list[str]) -> None:

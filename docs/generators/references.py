@@ -1,5 +1,6 @@
 """The bibliography: labels are what docstrings say, the number on arXiv, or else author and year."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,10 +27,24 @@ class Style(Unsorted):
     default_sorting_style = SortingStyle
     default_label_style = Labels
 
+    def format_entry(self, label: str, entry: Any, bib_data: Any = None) -> Any:
+        """Return an entry as it is printed, with the formula of its title in letters."""
+        entry.fields["title"] = in_letters(entry.fields["title"])
+        return super().format_entry(label, entry, bib_data)
+
     def get_article_template(self, entry: Any) -> Any:
         """Return how an article is printed; of what is on arXiv alone, as anything else."""
         template = super().get_article_template if "journal" in entry.fields else self.get_misc_template
         return template(entry)
+
+
+def in_letters(title: str) -> str:
+    """Return a title without TeX, which would be shown as it is written; braces keep capitals."""
+    return re.sub(
+        r"\$([^$]*)\$",
+        lambda formula: "{" + re.sub(r"[_^]", "", formula[1].replace(r"\infty", "∞")) + "}",
+        title,
+    )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
