@@ -171,6 +171,13 @@ def test_bars_have_one_name_and_are_off_unless_asked_for():
         (lambda **show: com.perturbation_curve(Network(), TASK, [0.1], draws=1, samples=2, **show), "radii"),
         (lambda **show: com.memory_function(nn.Identity(), 5, **show), "heaviside"),
         (lambda **show: com.gradient_norms(nn.Identity(), 5, samples=1, **show), "gradients"),
+        (lambda **show: com.stability_margin(Network(), TASK, draws=1, samples=2, **show), "radii"),
+        (
+            lambda **show: com.fit_expected(
+                com.nn.RNN(1, diagonal=True, seed=0), TASK, descent=2, evaluations=2, **show
+            ),
+            "training",
+        ),
     ],
 )
 def test_a_measurement_shows_a_bar_only_when_asked(call, bar, capsys):

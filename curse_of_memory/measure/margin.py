@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.measure.perturbation import perturbed_errors
@@ -74,6 +75,7 @@ def stability_margin(
     samples: int = 1024,
     output: Callable | None = None,
     chunk: int | None = None,
+    progress: bool = False,
     seed: int = 0,
     device: torch.device | str = "auto",
 ) -> StabilityMargin:
@@ -94,6 +96,8 @@ def stability_margin(
         Radii to look between: doubling from the first until a direction errs, then bisection.
     tolerance : float
         Relative, on the radius.
+    progress : bool
+        Show how many radii were tried.
 
     Returns
     -------
@@ -125,9 +129,13 @@ def stability_margin(
     if high <= low:
         raise ValueError(f"largest must exceed smallest = {low:g}, got {largest!r}")
     checks.positive("tolerance", tolerance)
+    checks.flag("progress", progress)
     loss = TemporallyWeightedMSE() if loss is None else loss
     system = SequenceMap.of(model, output=output)
-    with probing(system.model, device) as place:
+    with (
+        probing(system.model, device) as place,
+        tqdm(desc="radii", leave=False, disable=not progress) as bar,
+    ):
         errors, exact = perturbed_errors(
             system, task, loss, draws, ball=ball, samples=samples, seed=seed, chunk=chunk, place=place
         )
@@ -138,6 +146,7 @@ def stability_margin(
 
         def holds(beta: float) -> bool:
             worst = errors(beta).values.max()
+            bar.update()
             return worst <= allowed and worst < math.inf
 
         inside, beta = _bracket(holds, low, high, tolerance)

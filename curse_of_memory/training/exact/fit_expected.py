@@ -18,6 +18,7 @@ import pandas as pd
 import scipy.optimize
 import torch
 from torch import nn
+from tqdm.auto import tqdm
 
 from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.protocols import LinearTask
@@ -36,6 +37,7 @@ def fit_expected(
     descent: int = 200,
     evaluations: int = 200,
     tolerance: float = 1e-12,
+    progress: bool = False,
 ) -> FitResult:
     """Train a linear `model` on the exact expected loss of a linear `task`.
 
@@ -55,6 +57,8 @@ def fit_expected(
         At most so many evaluations of the residuals by the Gauss-Newton steps that follow.
     tolerance : float
         Relative change of the loss or of the weights at which the descent counts as converged.
+    progress : bool
+        Show a bar over `descent` and `evaluations`; it ends early where the descent converges.
 
     Returns
     -------
@@ -83,6 +87,7 @@ def fit_expected(
     checks.positive_int("descent", descent)
     checks.positive_int("evaluations", evaluations)
     checks.positive("tolerance", tolerance)
+    checks.flag("progress", progress)
     exact = ExpectedLoss(model, task, loss)
     trained = np.concatenate([np.full(p.numel(), p.requires_grad) for p in model.parameters()])
     if not trained.any():
@@ -100,11 +105,13 @@ def fit_expected(
 
     def value_and_gradient(free: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = exact.value_and_gradient(whole(free))
+        bar.update()
         return value, gradient[trained]
 
     def evaluate(free: np.ndarray) -> np.ndarray:
         values = exact.residuals(whole(free))
         history.append(float(values @ values))
+        bar.update()
         if not values.any():  # nothing is left, and a Gauss-Newton step would divide by it
             raise _EndError(free.copy(), "converged")
         return values
@@ -115,26 +122,27 @@ def fit_expected(
             raise _EndError(free.copy(), "diverged")
         return jacobian[:, trained]
 
-    valley = _descend(value_and_gradient, exact.start[trained], descent, history)
+    with tqdm(total=descent + evaluations, disable=not progress, desc="training") as bar:
+        valley = _descend(value_and_gradient, exact.start[trained], descent, history)
 
-    # an unstable trial step may overflow: the trust region then shrinks
-    with np.errstate(over="ignore"):
-        try:
-            # scipy has no stubs
-            solution = scipy.optimize.least_squares(
-                evaluate,
-                valley,
-                jac=derivatives,  # pyright: ignore[reportArgumentType] -- its default is a text
-                method="trf",
-                x_scale="jac",
-                ftol=tolerance,
-                xtol=tolerance,
-                gtol=None,  # pyright: ignore[reportArgumentType] -- and this one a number
-                max_nfev=evaluations,
-            )
-            best, status = solution.x, "converged" if solution.status > 0 else "finished"
-        except _EndError as end:
-            best, status = end.theta, end.status
+        # an unstable trial step may overflow: the trust region then shrinks
+        with np.errstate(over="ignore"):
+            try:
+                # scipy has no stubs
+                solution = scipy.optimize.least_squares(
+                    evaluate,
+                    valley,
+                    jac=derivatives,  # pyright: ignore[reportArgumentType] -- its default is a text
+                    method="trf",
+                    x_scale="jac",
+                    ftol=tolerance,
+                    xtol=tolerance,
+                    gtol=None,  # pyright: ignore[reportArgumentType] -- and this one a number
+                    max_nfev=evaluations,
+                )
+                best, status = solution.x, "converged" if solution.status > 0 else "finished"
+            except _EndError as end:
+                best, status = end.theta, end.status
     best = whole(best)
     exact.write(best)
     values = exact.residuals(best)
