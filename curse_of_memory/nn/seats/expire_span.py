@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from curse_of_memory.nn.building.seeding import seeded
 from curse_of_memory.nn.forgetting.expire_span import ExpireSpan
 from curse_of_memory.nn.seats.seat import SETTINGS, SUBMODULE, Seat
 from curse_of_memory.tools import checks, extras
@@ -89,7 +90,8 @@ def add_expire_span(
     }
     ExpireSpan(**settings)  # says what is wrong with them before anything is done
     extras.require("models", "transformers")
-    return Seat(model, lambda: ExpireSpan(**settings), settings=settings)
+    with seeded(0):  # predictors begin at zero: what torch draws for them first is no business of anybody's
+        return Seat(model, lambda: ExpireSpan(**settings), settings=settings)
 
 
 def load_expire_span(model: Any, folder: str | Path) -> Seat:

@@ -106,6 +106,14 @@ def test_spans_longer_than_the_text_change_nothing(build):
     assert not hasattr(model.config, "expire_span")
 
 
+def test_a_seat_draws_nothing_from_the_generator_of_others():
+    model = made()
+    before = torch.get_rng_state()
+    seat = com.add_expire_span(model, 20, 4)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not any(weight.any() for name, weight in seat.state_dict().items() if name.endswith("weight"))
+
+
 @pytest.mark.parametrize("build", [llama, gpt2])
 def test_answers_are_those_of_the_models_own_attention_with_log_m_as_its_mask(build):
     model, seat = seated(build, options={"layers": 1})
