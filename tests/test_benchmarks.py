@@ -6,24 +6,27 @@ import torch
 
 from benchmarks import forgetting, growth, rows, table, timing
 from benchmarks.all_rows import ROWS
+from tests.devices import DEVICES
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_the_plain_and_the_fast_way_give_the_same_numbers(row):
-    plain, fast = row.make("cpu", True).agree()
+def test_the_plain_and_the_fast_way_give_the_same_numbers(row, device):
+    plain, fast = row.make(device, True).agree()
     assert len(plain) == len(fast) > 0
     for expected, found in zip(plain, fast, strict=True):
         # sums of at most a few hundred numbers of the size of the largest
         scale = expected.abs().max().item()
         torch.testing.assert_close(
-            found, expected, rtol=0, atol=500 * torch.finfo(expected.dtype).eps * scale
+            found.cpu(), expected.cpu(), rtol=0, atol=500 * torch.finfo(expected.dtype).eps * scale
         )
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_what_is_timed_runs(row):
-    case = row.make("cpu", True)
+def test_what_is_timed_runs(row, device):
+    case = row.make(device, True)
     for way in (case.plain, case.fast, *case.others.values()):
         way()
     assert case.times >= 1

@@ -17,11 +17,10 @@ from curse_of_memory.losses import (
     TemporallyWeightedMSE,
 )
 from curse_of_memory.theory import bias
+from tests.devices import DEVICES
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 steady = settings(derandomize=True, deadline=None, max_examples=40)
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 LOSSES = [TemporallyWeightedMSE, TemporallyWeightedMAE, TemporallyWeightedCrossEntropy]
 POWERS = [-1, 0, 0.5, 1, 2, 10, math.inf]
 

@@ -15,10 +15,9 @@ from curse_of_memory.measure import memory_function, memory_report
 from curse_of_memory.measure.memory import PROBES
 from curse_of_memory.nn import RNN
 from curse_of_memory.theory.decay import decay
+from tests.devices import DEVICES
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 DTYPES = [torch.float32, torch.float64]
 V, E = 12, 3
 

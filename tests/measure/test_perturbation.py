@@ -18,11 +18,10 @@ from curse_of_memory.measure.sampled_error import with_standard_error
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.theory import targets
+from tests.devices import DEVICES
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 steady = settings(derandomize=True, deadline=None, max_examples=25)
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 SHAPES = list(itertools.product(("direct", "softplus", "exp", "lru"), [True, False]))
 BETAS = [0.0, 0.01, 0.1, 0.5]
 T, DT = 15, 0.5

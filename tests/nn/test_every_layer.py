@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from curse_of_memory import nn
 from curse_of_memory.nn import RNN, S4D, SSM, TCN, CausalConvolution, CausalSelfAttention, CausalTransformer
 from curse_of_memory.theory.reparameterization import Reparameterization
+from tests.devices import CUDA, DEVICES
 
 EPS = float(np.finfo(np.float32).eps)
 CHANNELS = 3
@@ -39,8 +40,9 @@ LAYERS = list(BUILD)
 FINITE_MEMORY = {"CausalConvolution": (40, 42, 44), "TCN": range(40, 53)}  # outputs that see step 40
 
 
-def noise(seed, batch=2, time=10, dtype=torch.float32):
-    return torch.randn(batch, time, CHANNELS, generator=torch.Generator().manual_seed(seed)).to(dtype)
+def noise(seed, batch=2, time=10, dtype=torch.float32, device="cpu"):
+    drawn = torch.randn(batch, time, CHANNELS, generator=torch.Generator().manual_seed(seed))
+    return drawn.to(device, dtype)
 
 
 def gradients(y, *of):
@@ -188,17 +190,18 @@ def test_a_number_is_no_sequence_of_widths():
 # --- numbers that are none --------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("bad", [torch.nan, -torch.inf])
 @pytest.mark.parametrize("name", LAYERS)
-def test_what_is_no_number_reaches_nothing_before_it_and_no_other_sequence(name, bad):
-    layer = BUILD[name](seed=0, dtype=torch.float64)
-    x = noise(1, 3, 70, torch.float64)
+def test_what_is_no_number_reaches_nothing_before_it_and_no_other_sequence(name, bad, device):
+    layer = BUILD[name](seed=0, dtype=torch.float64, device=device)
+    x = noise(1, 3, 70, torch.float64, device)
     ill = x.clone()
     ill[1, 40, 1] = bad
     x.requires_grad_()
     ill.requires_grad_()
     expected, found = layer(x), layer(ill)
-    lost = torch.zeros(3, 70, dtype=torch.bool)
+    lost = torch.zeros(3, 70, dtype=torch.bool, device=device)
     lost[1, list(FINITE_MEMORY.get(name, range(40, 70)))] = True
     assert torch.equal(found.isnan().all(-1), lost)
     # an FFT adds in another order where a number is zero
@@ -217,9 +220,11 @@ def test_what_is_no_number_reaches_nothing_before_it_and_no_other_sequence(name,
     assert all(g.isnan().any() for g in gradients(layer(ill), *weights))
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_what_is_no_number_goes_from_chunk_to_chunk(name):
-    layer, x = BUILD[name](seed=0, dtype=torch.float64), noise(1, 3, 70, torch.float64)
+def test_what_is_no_number_goes_from_chunk_to_chunk(name, device):
+    layer = BUILD[name](seed=0, dtype=torch.float64, device=device)
+    x = noise(1, 3, 70, torch.float64, device)
     x[1, 40, 1] = torch.nan
     state, parts = None, []
     for chunk in x.split([30, 12, 28], 1):
@@ -228,9 +233,11 @@ def test_what_is_no_number_goes_from_chunk_to_chunk(name):
     torch.testing.assert_close(torch.cat(parts, 1), layer(x), rtol=0, atol=1e-12, equal_nan=True)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_step_is_a_chunk_of_one(name):
-    layer, x = BUILD[name](seed=0, dtype=torch.float64), noise(1, 2, 7, torch.float64)
+def test_a_step_is_a_chunk_of_one(name, device):
+    layer = BUILD[name](seed=0, dtype=torch.float64, device=device)
+    x = noise(1, 2, 7, torch.float64, device)
     state, answers = None, []
     for k in range(7):
         y, state = layer.step(x[:, k], state)
@@ -255,6 +262,22 @@ def test_a_pooled_answer_is_lost_with_its_sequence(pooling):
     x = torch.ones(3, 6, 1)
     x[1, 2] = torch.inf
     assert torch.equal(model(x).isnan()[:, 0], torch.tensor([False, True, False]))
+
+
+@pytest.mark.parametrize("device", [CUDA])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_gpu_answers_as_the_cpu_does(name, device):
+    layer, x = BUILD[name](seed=0, dtype=torch.float64), noise(1, 3, 70, torch.float64).requires_grad_()
+    known = layer(x)
+    expected = [known, *gradients(known, x, *layer.parameters())]
+    twin, there = BUILD[name](seed=0, dtype=torch.float64, device=device), x.detach().to(device)
+    answer = twin(there.requires_grad_())
+    found = [answer, *gradients(answer, there, *twin.parameters())]
+    assert {one.device.type for one in found} == {device}
+    for one, other in zip(found, expected, strict=True):
+        # sums of a few hundred numbers, in another order
+        scale = other.abs().max().item()
+        torch.testing.assert_close(one.cpu(), other, rtol=0, atol=1e-12 * scale)
 
 
 # --- torch's tools ----------------------------------------------------------------------------------------
@@ -314,9 +337,10 @@ def test_a_trace_is_refused(name):
         torch.jit.trace(BUILD[name](seed=0), noise(0))
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", LAYERS)
-def test_checkpointed_layers_are_the_layers(name):
-    layer, x = BUILD[name](seed=0), noise(0).requires_grad_()
+def test_checkpointed_layers_are_the_layers(name, device):
+    layer, x = BUILD[name](seed=0, device=device), noise(0, device=device).requires_grad_()
     weights = [x, *layer.parameters()]
     again, plain = checkpoint(layer, x, use_reentrant=False), layer(x)
     assert torch.equal(again, plain)
@@ -324,13 +348,15 @@ def test_checkpointed_layers_are_the_layers(name):
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("name", LAYERS)
-def test_short_weights_and_inputs_have_short_answers(name, dtype):
-    layer, x = BUILD[name](seed=0, dtype=dtype), noise(0, time=60, dtype=dtype)
+def test_short_weights_and_inputs_have_short_answers(name, dtype, device):
+    layer = BUILD[name](seed=0, dtype=dtype, device=device)
+    x = noise(0, time=60, dtype=dtype, device=device)
     y = layer(x)
     assert y.dtype == dtype
-    wide = BUILD[name](seed=0)
+    wide = BUILD[name](seed=0, device=device)
     wide.load_state_dict(layer.state_dict())
     expected = wide(x.float())
     # recurrences round the answer and nothing else; of the others every product is rounded

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from curse_of_memory.nn import RNN
 from curse_of_memory.nn.building.activations import RECURRENT
 from curse_of_memory.theory.reparameterization import REPARAMETERIZATIONS, Reparameterization
+from tests.devices import DEVICES
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 steady = settings(derandomize=True, deadline=None, max_examples=30)
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 SHAPES = list(itertools.product(("direct", "softplus", "exp", "lru"), [True, False]))
 WITHOUT_LARGEST_RATE = [name for name in REPARAMETERIZATIONS if not name.startswith("best")]
 DTYPES = [torch.float32, torch.float64]

@@ -25,9 +25,8 @@ from curse_of_memory.tasks import (
 )
 from curse_of_memory.tools import checks
 from curse_of_memory.training import fit
+from tests.devices import DEVICES
 
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 STEPS = np.arange(6)
 
 

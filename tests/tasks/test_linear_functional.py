@@ -10,11 +10,10 @@ from curse_of_memory.losses import TemporallyWeightedMSE
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import Batch, LinearFunctional
 from curse_of_memory.theory import targets
+from tests.devices import DEVICES
 
 EPS = {torch.float32: float(np.finfo(np.float32).eps), torch.float64: float(np.finfo(float).eps)}
 steady = settings(derandomize=True, deadline=None, max_examples=40)
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 
 
 def convolution(rho, x, dt):

@@ -14,9 +14,8 @@ from torch import nn
 from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.training import checkpoints, fit, sweep
+from tests.devices import DEVICES
 
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 SMALL = {"steps": 12, "batch_size": 4, "validate_every": 4, "validation_size": 4, "device": "cpu"}
 
 

@@ -12,9 +12,8 @@ from curse_of_memory.nn import RNN
 from curse_of_memory.tasks import Batch, LinearFunctional
 from curse_of_memory.theory import targets
 from curse_of_memory.training import fit, fit_expected
+from tests.devices import DEVICES
 
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
-DEVICES = ["cpu", pytest.param("cuda", marks=no_cuda)]
 SMALL = {"steps": 40, "batch_size": 8, "validate_every": 10, "validation_size": 16, "device": "cpu"}
 
 

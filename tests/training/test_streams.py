@@ -22,6 +22,7 @@ from curse_of_memory.training.processes import OneProcess
 from curse_of_memory.training.streams.carried import CarriedState
 from curse_of_memory.training.streams.rows import Rows, side_by_side
 from curse_of_memory.training.streams.stream import checked_stream
+from tests.devices import CUDA
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -129,6 +130,15 @@ def test_the_loss_of_a_text_is_that_of_one_pass_whatever_the_chunks():
     parts = [text_losses(model, part, device="cpu")[0] for part in (UNSEEN[:46], UNSEEN[45:])]
     in_rows = text_losses(model, UNSEEN, rows=2, chunk=10, device="cpu")[0]
     np.testing.assert_allclose(in_rows, np.average(parts, weights=[45, 44]), rtol=1e-12)
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_a_gpu_learns_a_text_as_the_cpu_does(device):
+    known = fit_stream(Tiny(), TEXT, UNSEEN, **small({}))
+    model = Tiny()
+    found = fit_stream(model, TEXT, UNSEEN, **small({"device": device}))
+    assert {p.device.type for p in model.parameters()} == {device}
+    np.testing.assert_allclose(found.history.validation_loss, known.history.validation_loss, rtol=1e-6)
 
 
 # --- training -----------------------------------------------------------------------------------

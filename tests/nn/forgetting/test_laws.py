@@ -1,5 +1,6 @@
 """Laws of forgetting against explicit masks, softmax and products, one query at a time."""
 
+import copy
 import itertools
 
 import numpy as np
@@ -12,6 +13,7 @@ from curse_of_memory.nn import CausalSelfAttention, CausalTransformer
 from curse_of_memory.nn.attention import answers
 from curse_of_memory.nn.forgetting import AdaptiveSpan, ExpireSpan, ForgetGate, Sinks, Window
 from curse_of_memory.theory import expiry
+from tests.devices import CUDA
 from tests.nn.forgetting.laws import HAND_MADE, Even, Given, attention, chunked, inputs_for
 
 EPS = float(np.finfo(float).eps)
@@ -267,3 +269,14 @@ def test_forward_cuts_spans_in_training_as_remember_does():
         assert float(torch.rand((), generator=u)) < 0.8  # so that spans of .9 are cut
         assert not torch.equal(layer.eval()(x), cut)
         assert torch.equal(layer(x), layer.remember(x).y)
+
+
+@pytest.mark.parametrize("device", [CUDA])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "even"])
+def test_a_gpu_forgets_as_the_cpu_does(name, device):
+    layer = attention(CASES[name][0](), sees_itself=False, block=5)
+    x = inputs_for(layer.forgetting, 3, 2, STEPS)
+    twin = copy.deepcopy(layer).to(device)
+    known, found = layer.remember(x), twin.remember(x.to(device))
+    torch.testing.assert_close(found.y.cpu(), known.y, rtol=0, atol=1e-12)
+    assert found.live.tolist() == known.live.tolist()

@@ -21,8 +21,8 @@ from curse_of_memory.theory import bias, targets
 from curse_of_memory.training import fit
 from curse_of_memory.training.batched.lockstep import Lockstep
 from curse_of_memory.training.batched.sweep import sweep
+from tests.devices import DEVICES
 
-no_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device")
 SMALL = {"batch_size": 16, "validate_every": 10, "validation_size": 16, "device": "cpu"}
 # A few dozens of steps of well-conditioned training. One step sums batch x time x width < 2e3 numbers, each
 # rounded to 1.1e-16: 2e-13 in the worst case; steps add up, and curvature amplifies them by a small factor.
@@ -165,7 +165,7 @@ def test_frozen_weights_stay(task):
     assert all(torch.equal(a, m.input_weight) for a, m in zip(before, models, strict=True))
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=no_cuda)])
+@pytest.mark.parametrize("device", DEVICES)
 def test_a_device_can_be_chosen(task, device):
     models = [network(m, seed=s) for m in (2, 3) for s in (0, 1)]
     rates = [0.01, 0.01, 1e-12, 0.01]
