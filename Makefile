@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test quick types oldest newest bench docs lab check lock clean
+.PHONY: help figures test quick types oldest newest bench gpu docs lab check lock clean
 
 # Processes take whole files, in the order of collection: types and long notebooks first (notebooks/conftest.py),
 # so that none is left alone with one at the end. There is one more than jobs, since some tests wait for others.
@@ -26,7 +26,7 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 # one thread a process: two processes share the cores, and sums come out the same on every machine
 test quick oldest newest: export OMP_NUM_THREADS = 1
 # who starts us may have said that no compiled code is to be written: every process would compile it all again
-figures test quick: export PYTHONDONTWRITEBYTECODE =
+figures test quick gpu: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)  ## run every test: theory, models, notebooks, style, types (minutes)
 	$(BIN)/python $(PYTEST)
 
@@ -61,6 +61,15 @@ endef
 
 bench: $(READY) $(PEERS)  ## measure the fast ways against the plain ones and other packages; keep the table
 	$(BIN)/python -m benchmarks
+
+# BUDGET: seconds for everything, its environment included; INTO: the folder for logs, summary and an archive of files
+DEVICE ?= cuda
+BUDGET ?= 540
+INTO ?= build/gpu
+gpu:  ## in ten minutes on a GPU: its tests, the benchmarks, what fits of full scale; DEVICE=cpu tries it
+	@since=$$(date +%s); python=$$($(PYTHON) benchmarks/gpu/environment.py --device $(DEVICE) --venv $(VENV) \
+	    $(MAKE) --no-print-directory $(READY)) \
+	  && $$python -m benchmarks.gpu --device $(DEVICE) --seconds $(BUDGET) --since $$since --into $(INTO)
 
 # warnings are errors, links within the site included; nothing is fetched, and notebooks are shown as they are
 docs: $(READY)  ## build the site: guides, theory, API, gallery; into docs/_build/html

@@ -1,4 +1,4 @@
-"""Peak memory of one way of a row, in a process of its own: ``python -m benchmarks.memory NAME WAY``."""
+"""Peak memory of one way of a row; of a CPU in a new process: ``python -m benchmarks.memory NAME WAY``."""
 
 import os
 import subprocess
@@ -14,7 +14,9 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def peak(name: str, way: str, device: str) -> float:
     """Return the bytes that a row's ``plain`` or ``fast`` way needs beyond its inputs; NaN if unknown."""
-    if not device.startswith("cuda") and not RESET.exists():
+    if device.startswith("cuda"):  # torch counts: no process of its own is needed
+        return _measure(name, way, device)
+    if not RESET.exists():
         return float("nan")
     command = [sys.executable, "-m", "benchmarks.memory", name, way, device]
     # large blocks go back to the system as soon as they are free

@@ -1,39 +1,103 @@
 """The table: rows that were run, as Markdown."""
 
 import datetime
+import math
 import os
 import platform
+import time
+from collections.abc import Callable
 
 import numba
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from benchmarks import forgetting, growth
 from benchmarks.memory import peak
 from benchmarks.peers import prepared
 from benchmarks.remarks import of_others, of_peers
 from benchmarks.rows import Row
-from benchmarks.timing import Machine, measure_machine, take_turns
+from benchmarks.timing import TimeIsUp, measure_machine, take_turns, time_limit
 
 COLUMNS = ("work", "plain way", "plain", "ours", "ratio (quartiles)", "goal", "reached", "bound", "at bound")
 COLUMNS += ("remarks",)
 
 
-def report(rows: list[Row], device: str, budget: float, lengths: bool) -> str:
-    """Run `rows` for about `budget` seconds each, and the growth with length, too; return Markdown."""
-    machine = measure_machine(device)
-    lines = [_line(row, machine, device, budget) for row in tqdm(rows, desc="rows", leave=False)]
-    parts = [_title(device, machine)]
-    if rows:
-        parts.append("\n".join([_cells(COLUMNS), _cells(["---"] * len(COLUMNS)), *lines]))
-    if lengths:
-        parts += [_growth(device, budget / 10), _growth_by_memories(device, budget / 4)]
-    return "\n\n".join(parts) + "\n"
+class Table:
+    """The table, row by row: it can be read at any time.
+
+    Parameters
+    ----------
+    device : str
+        cpu or cuda.
+    budget : float
+        Seconds for a row, about.
+    small : bool
+        Whether all work is as small as in tests, which tells nothing of speed.
+    limit : float
+        Seconds from now on after which no row is begun, and the one that runs is left.
+    longest : float
+        Seconds after which a row is left.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        budget: float,
+        *,
+        small: bool = False,
+        limit: float = math.inf,
+        longest: float = math.inf,
+    ):
+        self.device, self.budget, self.small = device, budget, small
+        self._longest, self._end = longest, time.monotonic() + limit
+        self.machine = measure_machine(device, 64 if small else 2048)
+        self._lines: list[str] = []
+        self._parts: list[str] = []
+        self.failed: list[str] = []
+        self.left: list[str] = []
+
+    def add(self, row: Row) -> str:
+        """Run a row, and return how it ended: in no time if there is none left."""
+        return self._add(row.name, self._lines, lambda: _line(row, self))
+
+    def add_growth(self) -> str:
+        """Run the growth with the length of sequences."""
+        return self._add("growth", self._parts, lambda: _growth(self.device, self.budget / 10))
+
+    def add_growth_by_memories(self) -> str:
+        """Run the growth with the number of memories."""
+        budget = self.budget / 4
+        return self._add("growth by memories", self._parts, lambda: _growth_by_memories(self.device, budget))
+
+    def _add(self, name: str, where: list[str], make: Callable[[], str]) -> str:
+        start = time.monotonic()
+        try:
+            with time_limit(min(self._end - start, self._longest)):
+                where.append(make())
+        except TimeIsUp:
+            self.left.append(name)
+            return f"left {time.monotonic() - start:.1f} s {name}"
+        except Exception as error:  # the other rows are worth having
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self.failed.append(f"{name}: {said}")
+            return f"failed {time.monotonic() - start:.1f} s {name}: {said}"
+        return f"done {time.monotonic() - start:.1f} s {name}"
+
+    def text(self) -> str:
+        """Return Markdown of what there is."""
+        parts = [_title(self)]
+        if self._lines:
+            parts.append("\n".join([_cells(COLUMNS), _cells(["---"] * len(COLUMNS)), *self._lines]))
+        parts += self._parts
+        for what, names in (("Not reached in the time that there was", self.left), ("Failed", self.failed)):
+            if names:
+                parts.append(f"{what}:\n\n" + "\n".join(f"- {name}" for name in names))
+        return "\n\n".join(parts) + "\n"
 
 
-def _line(row: Row, machine: Machine, device: str, budget: float) -> str:
-    case = row.make(device, False)
+def _line(row: Row, table: "Table") -> str:
+    machine, device, budget = table.machine, table.device, table.budget
+    case = row.make(device, table.small)
     peers, missing = prepared(case.peers, torch.finfo(case.dtype).eps)
     ways = {name: peer.way for name, peer in peers.items()}
     timing = take_turns({"plain": case.plain, "ours": case.fast, **case.others, **ways}, budget, device)
@@ -42,7 +106,7 @@ def _line(row: Row, machine: Machine, device: str, budget: float) -> str:
     bound, shares = machine.bound(case), [middle / row.goal]
     remarks = [case.note, *of_others(row, case, timing, shares)]
     remarks += [*of_peers(peers, timing, bound, budget, device, shares), *missing]
-    if row.memory:
+    if row.memory and not table.small:
         memory = [peak(row.name, way, device) / 2**20 for way in ("plain", "fast")]
         remarks.append(
             f"peak memory {memory[0]:.0f} MB against {memory[1]:.0f} MB: {memory[0] / memory[1]:.1f}x"
@@ -91,14 +155,17 @@ def _growth_by_memories(device: str, budget: float) -> str:
     return "\n".join(lines)
 
 
-def _title(device: str, machine: Machine) -> str:
+def _title(table: Table) -> str:
+    device, machine = table.device, table.machine
     cuda = device.startswith("cuda")
     what = torch.cuda.get_device_name() if cuda else f"{_processor()}, {os.cpu_count()} cores"
     speeds = ", ".join(f"{rate / 1e9:.0f} Gflop/s {str(dtype)[6:]}" for dtype, rate in machine.flops.items())
+    small = " **All work is as small as in tests: times and ratios tell nothing.**" if table.small else ""
     load = "" if cuda or not hasattr(os, "getloadavg") else f" Load before: {os.getloadavg()[0]:.1f}."
     return (
         f"# {what}\n\n{datetime.date.today()}, torch {torch.__version__}, numba {numba.__version__}, numpy "
-        f"{np.__version__}, Python {platform.python_version()}, {torch.get_num_threads()} threads.{load}\n\n"
+        f"{np.__version__}, Python {platform.python_version()}, {torch.get_num_threads()} threads."
+        f"{load}{small}\n\n"
         f"Measured in the same run: products {speeds}; copies {machine.traffic / 1e9:.0f} GB/s. The bound is "
         "what the products and the memory traffic of the work take at these speeds. Ratio: plain over ours, "
         "median and quartiles of turns that alternate. float64 unless said."

@@ -1,7 +1,10 @@
 """Turns on the clock: ratios with their spread, and what the machine reaches."""
 
+import contextlib
+import math
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +53,31 @@ def _seconds(way: Callable, repeats: int, device: str) -> float:
         way()
     wait()
     return (time.perf_counter() - start) / repeats
+
+
+class TimeIsUp(Exception):  # noqa: N818 - it is no error
+    """The time for a row is over."""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise `TimeIsUp` in the body after so many seconds, at the next step of Python; at once without any."""
+    if seconds <= 0:
+        raise TimeIsUp
+    if math.isinf(seconds):
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise TimeIsUp
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @dataclass(frozen=True)

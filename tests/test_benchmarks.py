@@ -1,5 +1,9 @@
 """The two ways of every row give the same numbers; how long they take is nobody's test."""
 
+import functools
+import re
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -60,24 +64,53 @@ def test_time_grows_by_memories_that_are_dead_and_alive():
             work()
 
 
-def test_a_line_of_the_table_has_all_columns(monkeypatch):
-    row = next(row for row in ROWS if "gated" in row.name)
-    small = rows.Row("work", "plain way", 2, lambda device, _: row.make(device, True), against="nn.LSTM")
+@pytest.fixture
+def made(monkeypatch):
+    """A table of a machine that is known, whose rows take no time."""
     machine = timing.Machine({torch.float32: 1e10, torch.float64: 1e10}, 1e10)
     monkeypatch.setattr(timing, "SHORTEST", 0.0)
-    line = table._line(small, machine, "cpu", 0.0)
+    monkeypatch.setattr(table, "measure_machine", lambda *_: machine)
+    return functools.partial(table.Table, "cpu", 0.0, small=True)
+
+
+def test_a_line_of_the_table_has_all_columns(made):
+    row = next(row for row in ROWS if "gated" in row.name)
+    small = rows.Row("work", "plain way", 2, row.make, against="nn.LSTM")
+    line = table._line(small, made())
     assert line.count(" | ") == len(table.COLUMNS) - 1
     assert "nn.LSTM takes" in line
 
 
-def test_a_row_has_reached_what_it_wants_of_others_too(monkeypatch):
+def test_a_row_has_reached_what_it_wants_of_others_too(made, monkeypatch):
     row = next(row for row in ROWS if row.wanted)
     found = timing.Timing({"plain": 8.0, "ours": 1.0}, {"plain": np.ones(3), "ours": np.full(3, 8.0)})
     other = next(iter(row.wanted))
     monkeypatch.setattr(table, "take_turns", lambda *_: found)
-    machine = timing.Machine({torch.float32: 1e10}, 1e10)
     for ratio, reached in ((4.0, "yes"), (2.0, "50%")):
         # the other way takes so many times our time
         found.ratios[other] = np.full(3, 8.0 / ratio)
-        one = rows.Row("work", "plain way", 8, lambda device, _: row.make(device, True), wanted={other: 4.0})
-        assert f"| {reached} |" in table._line(one, machine, "cpu", 0.0)
+        one = rows.Row("work", "plain way", 8, row.make, wanted={other: 4.0})
+        assert f"| {reached} |" in table._line(one, made())
+
+
+def test_what_fails_or_takes_too_long_is_named_and_the_rest_is_there(made):
+    def fails(device: str, small: bool) -> rows.Case:
+        raise RuntimeError("no\nkernel")
+
+    def sleeps(device: str, small: bool) -> rows.Case:
+        time.sleep(60)
+        raise AssertionError
+
+    short = made(longest=0.05)
+    assert re.match(r"failed 0\.0 s a: RuntimeError: no kernel$", short.add(rows.Row("a", "", 1, fails)))
+    assert re.match(r"left 0\.\d s b$", short.add(rows.Row("b", "", 1, sleeps)))
+    good = next(row for row in ROWS if row.name.startswith("linear RNN"))
+    case = good.make("cpu", True)
+    quick = rows.Row("c", "", 1, lambda *_: rows.Case(case.plain, case.fast, case.agree))
+    over = made(limit=0.0)
+    assert over.add(quick) == "left 0.0 s c"
+    there = made()
+    assert there.add(quick).startswith("done")
+    assert "| c |" in there.text()
+    assert "- a: RuntimeError: no kernel" in short.text()
+    assert "- b\n" in short.text()
