@@ -89,6 +89,15 @@ def test_formulas_are_shown_as_formulas_and_pictures_open_whole(site):
     assert sum(map(bool, (page.whole for page in pages.values()))) > 80
 
 
+@pytest.mark.slow
+def test_where_the_site_is_built_notebooks_of_the_index_page_open_in_it(site):
+    assert (site / "_static" / "file.png").exists()  # by which the index page knows that it is
+    index = (ROOT / "figures" / "index.html").read_text()
+    names = re.findall(r'href="(?:\.\./notebooks/|full_scale/)?([\w/]+)\.(?:ipynb|md)"', index)
+    assert len(names) > 70
+    assert [name for name in names if not (site / "gallery" / f"{name}.html").exists()] == []
+
+
 def test_pages_of_the_api_list_public_names_each_once_and_modules_whole():
     names = list(listed(DOCS / "api"))
     by_path = {public.path: public for public in public_names()}
