@@ -79,6 +79,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "curse_of_memory"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = "search_scores.js"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {

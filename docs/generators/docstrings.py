@@ -13,7 +13,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 from curse_of_memory.report.citations import references
 from generators.public_names import assigned_at, home_of, listed, public_names, said_of
@@ -186,7 +188,20 @@ def _translate(app: Sphinx, what: str, name: str, thing: Any, options: Any, line
     lines[:] = translated(lines, name, thing)
 
 
+def short_signature(signature: str) -> str:
+    """Return a signature with the name of what may become an array, in place of all that this is."""
+    for mode in ("smart", "fully-qualified"):
+        signature = signature.replace(stringify_annotation(ArrayLike, mode), "numpy.typing.ArrayLike")
+    return signature
+
+
+def _shorten(app: Sphinx, what: str, name: str, thing: Any, options: Any, *said: str | None) -> tuple | None:
+    """Shorten the arguments and what is returned."""
+    return tuple(one and short_signature(one) for one in said)
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Read docstrings before numpydoc does."""
     app.connect("autodoc-process-docstring", _translate, priority=400)
+    app.connect("autodoc-process-signature", _shorten, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
