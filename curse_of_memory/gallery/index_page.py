@@ -78,6 +78,9 @@ def index_html(
     )
     return page.get_template("index.html.j2").render(
         sections=[(paper, _without_gaps(cards)) for paper, cards in sections if cards],
+        with_notebooks=any(
+            label == "Notebook" for _, cards in sections for one in cards for label, _ in one.links
+        ),
         count=sum(len(cards) for _, cards in sections),
         incomplete=[name for name in in_order if standings[name].troubles],
         # of the figures, not of this moment: the page changes only when a figure does
