@@ -101,7 +101,11 @@ def test_titles_of_references_have_no_tex():
 
 def test_a_picture_is_as_wide_as_its_dots_say(tmp_path):
     for dots, width in ((200, 300), (100, 600), (None, 600)):
-        Image.new("L", (600, 10)).save(tmp_path / "a.png", **({"dpi": (dots, dots)} if dots else {}))
+        picture = Image.new("L", (600, 10))
+        if dots:
+            picture.save(tmp_path / "a.png", dpi=(dots, dots))
+        else:
+            picture.save(tmp_path / "a.png")
         assert own_width(tmp_path / "a.png") == width
 
 

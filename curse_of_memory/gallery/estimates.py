@@ -97,7 +97,8 @@ def full_scale_estimate(
 ) -> float | None:
     """Return the seconds that a notebook will take at full scale, by the records of `figures` alone.
 
-    None if there is no telling. It is the same wherever these figures are.
+    None if there is no telling. It is the same wherever these figures are, and what a stand-in for data took
+    says nothing.
 
     Parameters
     ----------
@@ -115,7 +116,7 @@ def full_scale_estimate(
         asked = all_parameters(notebook, values)
     except (TypeError, ValueError):  # a preset that it cannot take, which `check` says
         return None
-    clocks = (clock for place in PLACES.values() for clock in _recorded(figures / place, notebook))
+    clocks = (clock for place in PLACES.values() for clock in _recorded(figures / place, notebook, real=True))
     return _scaled(clocks, asked, formula)
 
 
@@ -203,11 +204,16 @@ def _clocks(folder: Path, notebook: Notebook) -> Iterable[tuple[float, dict[str,
     yield from _recorded(folder, notebook)
 
 
-def _recorded(folder: Path, notebook: Notebook) -> Iterable[tuple[float, dict[str, Any]]]:
-    """Yield what making a figure took by its record, and with which parameters, if there is one."""
+def _recorded(
+    folder: Path, notebook: Notebook, *, real: bool = False
+) -> Iterable[tuple[float, dict[str, Any]]]:
+    """Yield what making a figure took by its record, and with which parameters, if there is one.
+
+    If it is to be of `real` data, none of a stand-in.
+    """
     try:
         record = find_record(folder, notebook)
-        if record:
+        if record and not (real and record.stand_in):
             known = {name: v for name, v in record.parameters.items() if name in notebook.parameters}
             yield record.seconds, all_parameters(notebook, known)
     except (TypeError, ValueError):  # it is spoilt, which `list` says

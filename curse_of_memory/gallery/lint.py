@@ -130,7 +130,9 @@ def _sizes(catalogue: Catalogue, notebooks: Mapping[str, Notebook]) -> Iterator[
         if name not in notebooks:
             yield f"paper.yaml says whose the sizes of {name} are, which is no notebook"
     for name in catalogue.presets.get(FULL_SCALE, {}):
-        if name.partition("/")[0] in papers and name in notebooks and name not in catalogue.sizes:
+        if name not in notebooks or notebooks[name].trouble or name in catalogue.sizes:
+            continue
+        if name.partition("/")[0] in papers:
             yield f"{name} has a full scale, and paper.yaml does not say whose its sizes are"
 
 

@@ -66,8 +66,9 @@ def test_a_run_that_got_better_before_it_got_worse_is_finished(task, train):
 
 def test_the_exact_loss_has_the_same_words(task):
     model = RNN(1, diagonal=True, bias=False, seed=0, dtype=torch.float64)
-    first = fit_expected(model, task)  # of this start the error becomes zero in every digit
-    assert (first.status, first.loss) == ("converged", 0.0)
+    first = fit_expected(model, task)  # of this start the error becomes zero, in every digit or nearly
+    assert first.status == "converged"
+    assert first.loss < 1e-20
     with torch.no_grad():
         model.recurrent_weight.fill_(-0.5)  # 1 + W is the base of the memory, and U C its size
         model.input_weight.fill_(1.0)

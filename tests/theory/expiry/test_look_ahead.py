@@ -68,9 +68,12 @@ def test_a_use_beyond_the_gap_gives_no_gradient_at_all():
     assert near.slope(20.0 + 1e-9) < 0  # a push, and it were learnt
 
 
-@pytest.mark.parametrize("g", [15, 16])
+@pytest.mark.parametrize("g", [15, 17])
 def test_a_logistic_span_goes_the_same_way(g):
-    """Flow of x in e = L σ̂(x), by a solver of scipy: other times, the same limits."""
+    """Flow of x in e = L σ̂(x), by a solver of scipy: other times, the same limits.
+
+    With a gap of 16 the limit is where the far use comes in sight, and a rounding of the solver decides.
+    """
     loss, L = gap(g), 100.0
 
     def velocity(_, x):
