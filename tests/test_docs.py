@@ -67,7 +67,7 @@ class Words(HTMLParser):
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         code = tag in ("code", "pre", "script", "style") or "math" in (attrs.get("class") or "").split()
-        if tag == "img" and attrs.get("style", "").startswith("width"):
+        if tag == "img" and (attrs.get("style") or "").startswith("width"):
             self.whole.append(self.inside[-1][2] == attrs["src"])
         elif tag not in ("img", "br", "hr", "input", "meta", "link", "col", "source", "wbr"):
             self.inside.append((tag, code, attrs.get("href")))
