@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.notebooks import PACKAGE, Notebook, printable
-from curse_of_memory.gallery.paper_file import DEFAULTS, DESCRIPTION, NEEDS, Item, Paper, Presets, read_paper
+from curse_of_memory.gallery.paper_file import DESCRIPTION, NEEDS, Item, Paper, Presets, read_paper
 from curse_of_memory.gallery.parameters import resolve
-from curse_of_memory.gallery.scales import check_folder
+from curse_of_memory.gallery.scales import DEFAULTS, check_folder
 from curse_of_memory.tools.checks import near_match, shown
 
 __all__ = ["DESCRIPTION", "NEEDS", "PAPERS", "Catalogue", "Item", "Paper", "read_catalogue"]

@@ -132,15 +132,14 @@ def sections(
     figures : mapping
         From `standings`.
     estimates : mapping, optional
-        By notebook, the seconds that full scale takes.
+        By notebook, the seconds that full scale would take where it was not made.
     """
     estimates = estimates or {}
 
     def entry(item: Item) -> Entry:
         one = figures.get(item.notebook, FigureStanding())
         state = status(one, item.needs, own=not item.paper, stand_in=bool(item.stand_in))
-        left = None if one.full else estimates.get(item.notebook)
-        return Entry(item, notebooks.get(item.notebook), one, state, left)
+        return Entry(item, notebooks.get(item.notebook), one, state, estimates.get(item.notebook))
 
     by_paper = [
         Section(

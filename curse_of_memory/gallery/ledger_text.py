@@ -60,6 +60,7 @@ def write_ledger(
     estimates = {
         name: full_scale_estimate(notebook, full.get(name, {}), catalogue.costs.get(name, ""), out)
         for name, notebook in notebooks.items()
+        if not standings[name].full
     }
     ledger = sections(catalogue, notebooks, standings, estimates)
     for name, text in (("ledger.md", ledger_markdown(ledger, out)), ("ledger.tex", ledger_latex(ledger))):

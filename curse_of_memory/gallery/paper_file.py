@@ -32,15 +32,15 @@ from pathlib import Path
 from typing import Any
 
 from curse_of_memory.gallery.core_yaml import read_yaml
+from curse_of_memory.gallery.scales import DEFAULTS
 from curse_of_memory.tools.checks import near_match, shown
 from curse_of_memory.tools.files import read_file
 
-__all__ = ["DEFAULTS", "DESCRIPTION", "NEEDS", "Content", "Item", "Paper", "Presets", "read_paper"]
+__all__ = ["DESCRIPTION", "NEEDS", "Content", "Item", "Paper", "Presets", "read_paper"]
 
 DESCRIPTION = "paper.yaml"
 LARGEST = 1_000_000  # bytes of one file
 NEEDS = ("data", "GPU")
-DEFAULTS = "fast"  # the preset that is the defaults of the notebooks
 
 Presets = dict[str, dict[str, dict[str, Any]]]
 

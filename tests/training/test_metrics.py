@@ -102,6 +102,19 @@ def test_a_loss_that_ignores_labels_does_not_depend_on_the_chunks(size, weights)
     assert found == pytest.approx(flat(answers, labels).item(), rel=1e-6)
 
 
+def among(processes, heard):
+    """Return the first of some processes, which hears these numbers in turn, as means over all."""
+    numbers = iter(heard)
+    fabric = SimpleNamespace(
+        device=torch.device("cpu"),
+        world_size=processes,
+        global_rank=0,
+        is_global_zero=True,
+        all_reduce=lambda value, reduce_op: torch.tensor(next(numbers), dtype=torch.float64),
+    )
+    return ManyProcesses(fabric)
+
+
 def test_processes_with_unequal_numbers_of_labels_find_the_metric_of_all():
     labels = torch.tensor([[0, 0, 1], [1, -100, -100]])
     answers = nn.functional.one_hot(torch.tensor([[0, 1, 1], [1, 1, 1]]), 2).float()
@@ -113,15 +126,8 @@ def test_processes_with_unequal_numbers_of_labels_find_the_metric_of_all():
         )
         for i in range(2)
     ]
-    calls = iter([2.0, sum(m[0] * c[0] for m, c in parts) / 2])  # what the others hear: means over both
-    fabric = SimpleNamespace(
-        device=torch.device("cpu"),
-        world_size=2,
-        global_rank=0,
-        is_global_zero=True,
-        all_reduce=lambda value, reduce_op: torch.tensor(next(calls), dtype=torch.float64),
-    )
-    assert accuracy.over(*parts[0], ManyProcesses(fabric)) == 3 / 4
+    calls = [2.0, sum(m[0] * c[0] for m, c in parts) / 2]  # what the others hear: means over both
+    assert accuracy.over(*parts[0], among(2, calls)) == 3 / 4
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -137,16 +143,9 @@ def test_shares_of_one_that_are_all_one_come_to_one(seed):
 def test_so_they_do_over_several_processes(seed):
     """All that is right is 1, however many labels each process has; so is each set's own share."""
     counts = np.random.default_rng(seed).integers(1, 50, 7).tolist()
-    heard = iter([sum(counts) / 7] * 2)  # means over all processes, of what counts and of what is right
-    fabric = SimpleNamespace(
-        device=torch.device("cpu"),
-        world_size=7,
-        global_rank=0,
-        is_global_zero=True,
-        all_reduce=lambda value, reduce_op: torch.tensor(next(heard), dtype=torch.float64),
-    )
+    heard = [sum(counts) / 7] * 2  # means over all processes, of what counts and of what is right
     accuracy = metric_of("accuracy", nn.CrossEntropyLoss())
-    assert accuracy.over([1.0], counts[:1], ManyProcesses(fabric)) == 1
+    assert accuracy.over([1.0], counts[:1], among(7, heard)) == 1
 
 
 def test_probabilities_are_labels_by_their_largest():
