@@ -49,9 +49,10 @@ def _why(peer: Peer, middle: float, timing: Timing, bound: float, budget: float,
         reasons.append(f"ours takes as long as {1 / middle:.3g} of its searches")
     for part, (ours, theirs) in peer.parts.items():
         found = take_turns({"ours": ours, "theirs": theirs}, budget / 4, device).seconds
-        theirs_rest = peer.times * (middle / peer.times * timing.seconds["ours"] - found["theirs"])
+        theirs_of_part = peer.times * found["theirs"]
+        theirs_rest = middle * timing.seconds["ours"] - theirs_of_part
         ours_rest = timing.seconds["ours"] - found["ours"]
-        reasons.append(f"of {part} it takes {peer.times * found['theirs'] / found['ours']:.2f} of our time")
+        reasons.append(f"of {part} it takes {theirs_of_part / found['ours']:.2f} of our time")
         if ours_rest > 0 and theirs_rest > 0:
             reasons.append(f"of the rest {theirs_rest / ours_rest:.2f}")
     if bound:
