@@ -11,6 +11,7 @@ import pickle
 import random
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -120,7 +121,7 @@ class Ended:
     seconds : float
         How long the run took.
     drew : bool
-        Whether a global random generator is in another state than before.
+        Whether a global random generator is in another state than before, or might be by the run alone.
     process : int
         Where it ran.
     """
@@ -149,16 +150,21 @@ class TimedCall(Call):
         if isinstance(outcome, Failure):
             return outcome
         seconds = time.perf_counter() - began
-        return Ended(outcome, seconds, _generators(like=before) != before, os.getpid())
+        drew = _generators(like=before) != before or ("python" not in before and _knows_random(self.function))
+        return Ended(outcome, seconds, drew, os.getpid())
 
     def __reduce__(self):
         return TimedCall, (Call(self.function, self.arguments, self.number),)
 
 
 def _generators(like: Mapping[str, object] | None = None) -> dict[str, object]:
-    """Return the states of the global random generators; of the libraries in `like` alone, if it is given."""
+    """Return the states of the global random generators; of the libraries in `like` alone, if it is given.
+
+    Python's own is left out beside other threads: that of a Dask worker which looks after its memory draws
+    from it all the time.
+    """
     states: dict[str, object] = {}
-    if like is None or "python" in like:
+    if threading.current_thread() is threading.main_thread():
         states["python"] = random.getstate()
     if (numpy := sys.modules.get("numpy")) is not None and (like is None or "numpy" in like):
         kind, words, *rest = numpy.random.get_state()
@@ -172,6 +178,15 @@ def _generators(like: Mapping[str, object] | None = None) -> dict[str, object]:
             if torch.cuda.is_initialized():
                 states["cuda"] = torch.cuda.get_rng_state().numpy().tobytes()
     return states
+
+
+def _knows_random(function: object) -> bool:
+    """Return whether the module of a function has a name for Python's random generator, or for what draws."""
+    while (inner := getattr(function, "__func__", getattr(function, "func", None))) is not None:
+        function = inner
+    known = getattr(function, "__globals__", getattr(type(function).__call__, "__globals__", {}))
+    shared = getattr(random.seed, "__self__", None)
+    return any(it is random or getattr(it, "__self__", None) is shared for it in list(known.values()))
 
 
 def _short(value: object) -> str:

@@ -21,6 +21,7 @@ from curse_of_memory.tasks import LinearFunctional
 from curse_of_memory.tools.run_notes import KEEP_IN, RunNotes, make_notes, read_progress
 from curse_of_memory.training import fit, kept_runs, own_checkpoints, run_all, sweep
 from curse_of_memory.training.kept_runs import PACKAGE
+from tests.forks import two_workers
 
 SMALL = {"steps": 12, "batch_size": 4, "validate_every": 4, "validation_size": 4, "device": "cpu"}
 
@@ -251,6 +252,41 @@ def test_what_cannot_be_found_again_for_certain_is_made_again_and_said_so(batch,
     assert len(batch.made()) == 2
     assert len(batch.remarks) == 1
     assert words in batch.remarks[0]
+
+
+class Roller:
+    """Something to call that draws from Python's generator."""
+
+    def __call__(self, log):
+        noted(log, random.random())
+
+
+@pytest.mark.slow
+def test_what_runs_beside_the_threads_of_a_cluster_is_kept_unless_it_could_draw_itself(batch):
+    """Those threads draw from Python's generator all the time: its state says nothing of the run."""
+    distributed = pytest.importorskip("distributed")
+
+    def waits(log):
+        time.sleep(1.5)
+        with open(log, "a") as file:
+            file.write("waited\n")
+
+    def draws_here(log):
+        with open(log, "a") as file:
+            file.write(f"drew {random.random()}\n")
+
+    given = [{"log": str(batch.log)}]
+    with two_workers() as cluster, distributed.Client(cluster), joblib.parallel_config(backend="dask"):
+        for _ in range(2):
+            run_all(waits, given)
+        assert batch.made() == ["waited"]
+        assert batch.remarks == []
+        for function in (draws_here, functools.partial(draws_here), Roller()):
+            for _ in range(2):
+                run_all(function, given)
+            assert len(batch.made()) == 2
+    assert len(batch.remarks) == 3
+    assert all("they draw from, or set, a global random generator" in said for said in batch.remarks)
 
 
 def test_a_run_that_changes_its_arguments_is_made_again(batch):
