@@ -77,6 +77,30 @@ def test_gradients_are_those_of_the_plain_loop(dtype):
         assert (fast - plain).abs().max() <= 150 * 8 * EPS[dtype] * plain.abs().max()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_in_one_pass_are_those_that_can_be_differentiated_again(dtype):
+    inputs = [z.requires_grad_() for z in recurrence(5, 3, 40, 4, dtype)]
+    a, v, initial = inputs
+    for towards in (noise(9, 3, 40, 4, dtype=dtype), torch.ones((), dtype=dtype).expand(3, 40, 4)):
+        h = linear_scan(a, v, initial)
+        at_once = torch.autograd.grad(h, inputs, towards, retain_graph=True)
+        again = torch.autograd.grad(h, inputs, towards, create_graph=True)
+        assert not any(g.requires_grad for g in at_once)
+        assert all(g.requires_grad for g in (again[0], again[2]))
+        largest = h.detach().abs().amax().clamp(min=1) * at_once[1].abs().amax()
+        for one, other in zip(at_once, again, strict=True):
+            # each of the 40 · 3 products of a state and an adjoint is rounded a few times
+            assert (one - other).abs().amax() <= 4 * 120 * EPS[dtype] * largest
+
+
+def test_the_gradient_by_a_multiplier_is_summed_in_double_precision():
+    a = torch.zeros(1, requires_grad=True)
+    h = linear_scan(a, torch.full((1, 200_000, 1), 0.1))
+    h.sum().backward()  # Σ h_{k−1} p_k = 0.1 (T − 1); single precision would lose the fourth digit
+    assert a.grad is not None
+    assert a.grad.item() == pytest.approx(0.1 * 199_999, rel=2 * EPS[torch.float32])
+
+
 def test_inputs_need_not_be_contiguous():
     a, v, initial = recurrence(0, 6, 40, 8, torch.float64)
     views = a[::2], v[::2, ::2, ::2], initial[::2, ::2]

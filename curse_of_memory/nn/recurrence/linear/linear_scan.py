@@ -12,7 +12,8 @@ and the states at the ends of the blocks obey the same recurrence with multiplie
 solved by the same algorithm, log_L T levels deep. The block after end state e has h_r = g_r + a^{r+1} e.
 
 Gradient.   The adjoint state runs backwards, p_k = ∂/∂h_k + ā ⊙ p_{k+1}: the same recurrence on reversed
-time. Then ∂/∂v = p, ∂/∂a = Σ_k conj(h_{k−1}) p_k and ∂/∂h_{−1} = ā p_0.
+time. Then ∂/∂v = p, ∂/∂a = Σ_k conj(h_{k−1}) p_k and ∂/∂h_{−1} = ā p_0. On the CPU a second compiled loop
+takes all of them in one pass, with the sums in double precision, unless they are to be differentiated again.
 """
 
 import numpy as np
@@ -121,6 +122,14 @@ def _adjoints(scan, saved: tuple[Tensor, ...], gradient: Tensor) -> tuple[Tensor
     return for_multipliers, adjoint, for_initial
 
 
+def _adjoints_at_once(a: Tensor, initial: Tensor, h: Tensor, gradient: Tensor) -> tuple[Tensor, ...]:
+    """Return what :func:`_adjoints` does, as numbers that remember no history."""
+    adjoint = _empty(h)
+    sums = torch.zeros(initial.shape, dtype=torch.complex128 if h.is_complex() else torch.float64)
+    over_batch(_loop_back, len(h), a, gradient.contiguous(), initial, h, adjoint, sums)
+    return sums.to(h.dtype), adjoint, a.conj() * adjoint[:, :1].sum(1)
+
+
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
@@ -134,7 +143,10 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        return _adjoints(_Scan.apply, ctx.saved_tensors, gradient)
+        saved = ctx.saved_tensors
+        if on_cpu(gradient, *saved) and not torch.is_grad_enabled():  # that is, without create_graph
+            return _adjoints_at_once(*saved, gradient)
+        return _adjoints(_Scan.apply, saved, gradient)
 
     @staticmethod
     def jvp(ctx, along_a: Tensor, along_v: Tensor, along_initial: Tensor) -> Tensor:
@@ -193,6 +205,20 @@ def _loop(first, last, a, v, initial, h):
             for i in range(state):
                 before = h[b, k - 1, i] if k else initial[b, i]
                 h[b, k, i] = a[b, i] * before + v[b, k, i]
+
+
+@compiled(nogil=True)
+def _loop_back(first, last, a, gradient, initial, h, adjoint, sums):
+    time, state = h.shape[1:]
+    for b in range(first, last):
+        for k in range(time - 1, -1, -1):
+            for i in range(state):
+                p = gradient[b, k, i]
+                if k < time - 1:
+                    p += np.conj(a[b, i]) * adjoint[b, k + 1, i]
+                before = h[b, k - 1, i] if k else initial[b, i]
+                adjoint[b, k, i] = p
+                sums[b, i] += np.conj(before) * p
 
 
 def _in_blocks(a: Tensor, v: Tensor, initial: Tensor) -> Tensor:
