@@ -82,7 +82,6 @@ def perturbed_students(
             activation=activation,
             diagonal=diagonal,
             seed=setting["seed"],
-            dtype=torch.float64,
         )
         for setting in settings
     ]

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from curse_of_memory.experiments.perturbed_networks import BETAS, direct_over_softplus, perturbed_networks
 from curse_of_memory.measure import perturbation_curve
@@ -61,15 +60,15 @@ def test_networks_are_those_of_fit_and_perturbation_curve():
     table = perturbed_networks(
         ["relu"], [3], [0, 1], horizon=20, draws=4, samples=16, device="cpu", **settings
     )
-    model = RNN(3, activation="relu", parameterization="softplus", seed=1, dtype=torch.float64)
+    model = RNN(3, activation="relu", parameterization="softplus", seed=1)
     task = LinearFunctional(targets.named("iat-code-polynomial"), 20)
     fit(
         model, task, validation_size=16, validate_every=25, decay_patience=3, seed=1, device="cpu", **settings
     )
-    curve = perturbation_curve(model, task, BETAS, draws=4, samples=16, seed=1, device="cpu")
+    curve = perturbation_curve(model.double(), task, BETAS, draws=4, samples=16, seed=1, device="cpu")
     ours = table[(table.parameterization == "softplus") & (table.seed == 1)].error
-    # twenty steps amplify the rounding of sums in another order by far less than 1e4
-    assert ours.to_numpy() == pytest.approx(curve.error.values, rel=1e-9)
+    # twenty steps amplify the rounding of sums in another order, 6e-8, by far less than 1e4
+    assert ours.to_numpy() == pytest.approx(curve.error.values, rel=6e-4)
 
 
 def test_ratios_are_geometric_means_and_unreadable_ones_are_left_out():
