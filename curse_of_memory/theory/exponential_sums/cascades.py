@@ -44,58 +44,90 @@ class Cascade(RealRates):
         digits = range(self._doublings, int(lags.max()).bit_length())
         self._bits = [np.flatnonzero(lags >> bit & 1) for bit in digits]
 
-    def _matrix(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the order of θ, fast rates first, and the matrix with gains above its diagonal."""
-        rates = self.rates(theta)
-        # of rates far apart the later column is then almost the slower exponential alone
-        order = np.argsort(-rates)
-        rates = rates[order]
-        # gains change the sizes of the columns alone: they stay near one, over all lags and for all rates
-        gains = -np.expm1(-rates) + 1 / (1 + self.lags.max())
-        return order, np.diag(np.exp(-rates)) + np.diag(gains[1:], 1)
-
     def basis(self, theta: np.ndarray) -> np.ndarray:
         """Return the basis, one column each, shape (n, m)."""
-        _, Z = self._matrix(theta)
-        rows = np.eye(1, theta.size)
+        _, Z = self._matrices(theta[None])
+        rows = _first_rows(Z)
         for _ in range(self._doublings):
-            rows = np.concatenate([rows, rows @ Z])
-            Z = Z @ Z
-        rows = rows[self._low]
+            rows, Z = np.concatenate([rows, rows @ Z], 1), Z @ Z
+        rows = rows[:, self._low]
         for some in self._bits:
-            rows[some] = rows[some] @ Z
-            Z = Z @ Z
-        return rows
+            rows[:, some], Z = rows[:, some] @ Z, Z @ Z
+        return rows[0]
 
     def slopes(self, theta: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield for each θ the columns it changes and their derivatives, modulo the span of the basis."""
-        order, Z = self._matrix(theta)
-        m = theta.size
-        rates, free = self.rates(theta), self.clipped(theta) == theta
-        moved = np.zeros((m, m, m))  # the derivative of the power of Z by each θ
-        moved[range(m), range(m), range(m)] = -(rates * np.exp(-rates) * free)[order]
-        rows, slopes = np.eye(1, m), np.zeros((1, m * m))
+        _, slopes, places = self._with_slopes(theta[None])
+        for i in places[0]:
+            yield slice(i, None), slopes[0, :, i, i:]
+
+    def many(self, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the bases for several θ, each descending, and their derivatives modulo what they span.
+
+        Parameters
+        ----------
+        thetas : numpy.ndarray, shape (k, m)
+            Largest first.
+
+        Returns
+        -------
+        bases : numpy.ndarray, shape (k, n, m)
+            As :meth:`basis` returns each.
+        slopes : numpy.ndarray, shape (k, n, m, m)
+            Of each basis by each parameter, which stand in the third dimension.
+        """
+        rows, slopes, _ = self._with_slopes(thetas)
+        return rows, slopes
+
+    def _matrices(self, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the orders of several θ, fast rates first, and matrices with gains above their diagonals."""
+        rates = self.rates(thetas)
+        # of rates far apart the later column is then almost the slower exponential alone
+        order = np.argsort(-rates, kind="stable")
+        rates = np.take_along_axis(rates, order, 1)
+        # gains change the sizes of the columns alone: they stay near one, over all lags and for all rates
+        gains = -np.expm1(-rates) + 1 / (1 + self.lags.max())
+        at = np.arange(rates.shape[1])
+        Z = np.zeros((*rates.shape, at.size))
+        Z[:, at, at], Z[:, at[:-1], at[1:]] = np.exp(-rates), gains[:, 1:]
+        return order, Z
+
+    def _with_slopes(self, thetas: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return bases, their derivatives by the θ in order, and the place in it of each θ."""
+        order, Z = self._matrices(thetas)
+        k, m = thetas.shape
+        rates, free = self.rates(thetas), self.clipped(thetas) == thetas
+        at = np.arange(m)
+        moved = np.zeros((k, m, m, m))  # the derivative of the power of Z by each θ
+        moved[:, at, at, at] = np.take_along_axis(-(rates * np.exp(-rates) * free), order, 1)
+        rows, slopes = _first_rows(Z), np.zeros((k, 1, m * m))
         for _ in range(self._doublings):
-            rows, slopes = (
-                np.concatenate(both)
-                for both in zip((rows, slopes), _advanced(rows, slopes, Z, moved), strict=True)
-            )
-            Z, moved = Z @ Z, Z @ moved + moved @ Z
-        rows, slopes = rows[self._low], slopes[self._low]
+            ahead = _advanced(rows, slopes, Z, moved)
+            rows, slopes = (np.concatenate(both, 1) for both in zip((rows, slopes), ahead, strict=True))
+            Z, moved = _doubled(Z, moved)
+        rows, slopes = rows[:, self._low], slopes[:, self._low]
         for some in self._bits:
-            rows[some], slopes[some] = _advanced(rows[some], slopes[some], Z, moved)
-            Z, moved = Z @ Z, Z @ moved + moved @ Z
-        slopes = slopes.reshape(-1, m, m)
-        place = np.empty(m, int)
-        place[order] = np.arange(m)
-        for i in place:
-            yield slice(i, None), slopes[:, i, i:]
+            rows[:, some], slopes[:, some] = _advanced(rows[:, some], slopes[:, some], Z, moved)
+            Z, moved = _doubled(Z, moved)
+        return rows, slopes.reshape(k, -1, m, m), np.argsort(order)
+
+
+def _first_rows(Z: np.ndarray) -> np.ndarray:
+    """Return the first row of the power zero of several matrices, shape (k, 1, m)."""
+    rows = np.zeros((len(Z), 1, Z.shape[2]))
+    rows[:, :, 0] = 1.0
+    return rows
 
 
 def _advanced(
     rows: np.ndarray, slopes: np.ndarray, Z: np.ndarray, moved: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows r Z and the derivatives r' Z + r Z', one after the other in each row."""
-    m = len(Z)
-    ahead = (slopes.reshape(-1, m) @ Z).reshape(-1, m * m)
-    return rows @ Z, ahead + rows @ moved.transpose(1, 0, 2).reshape(m, m * m)
+    k, n, m = rows.shape
+    ahead = (slopes.reshape(k, n * m, m) @ Z).reshape(k, n, m * m)
+    return rows @ Z, ahead + rows @ moved.transpose(0, 2, 1, 3).reshape(k, m, m * m)
+
+
+def _doubled(Z: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the squares of several matrices, and their derivatives."""
+    return Z @ Z, Z[:, None] @ moved + moved @ Z[:, None]

@@ -13,6 +13,7 @@ import numpy as np
 
 from curse_of_memory.theory.exponential_sums import starts
 from curse_of_memory.theory.exponential_sums.cascades import Cascade
+from curse_of_memory.theory.exponential_sums.first_steps import first_steps
 from curse_of_memory.theory.exponential_sums.modes import RealRates
 from curse_of_memory.theory.exponential_sums.samples import Samples
 from curse_of_memory.theory.exponential_sums.variable_projection import WEAKEST, Projection
@@ -88,11 +89,17 @@ def _starts(size: int, directions: list, m: int, before: list[np.ndarray]) -> li
     return begun
 
 
-def _minima(limits: Projection, options: list[np.ndarray]) -> list[tuple[np.ndarray, float]]:
+def _minima(limits: Projection[Cascade], options: list[np.ndarray]) -> list[tuple[np.ndarray, float]]:
     """Return a few distinct minima, best first; starts that do well after few evaluations get more."""
     minima = [(theta, np.inf) for theta in options]
     for evaluations, most in _ROUNDS:
-        minima = sorted((limits.search(theta, evaluations) for theta, _ in minima), key=lambda one: one[1])
+        thetas = [theta for theta, _ in minima]
+        if len(thetas) > most:
+            ends = first_steps(limits.family, limits.samples, np.stack(thetas), evaluations, limits.weakest)
+            found = zip(*ends, strict=True)
+        else:
+            found = (limits.search(theta, evaluations) for theta in thetas)
+        minima = sorted(found, key=lambda one: one[1])
         kept = []
         for one in minima:
             if len(kept) < most and all(abs(one[1] - other[1]) > _DISTINCT * one[1] for other in kept):
