@@ -1,8 +1,8 @@
 """The first steps of many searches for the best rates, all at once: which of the starts are worth the rest.
 
 From every start θ a few steps of Levenberg and Marquardt, δ = −(JᵀJ + μI)⁻¹ Jᵀr, go down the residual r of
-variable projection (Golub & Pereyra 1973), with μ after Nielsen (1999). A start costs a twentieth of what it
-does by itself, since nearly all of that is the time of numpy's calls.
+variable projection (Golub & Pereyra 1973), with μ after Nielsen (1999). By itself a start would take several
+times as long, nearly all of it the time of numpy's calls.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from curse_of_memory.theory.exponential_sums.samples import Samples
 __all__ = ["first_steps"]
 
 _DAMPING = 1e-3  # the first μ, over the largest entry of the diagonal of JᵀJ
+_LEAST = 1e-12  # the same for all μ: rates that coincide make JᵀJ singular
 _SMALL = 1e-9  # relative changes of all rates at which no more steps are taken
 
 
@@ -43,11 +44,11 @@ def first_steps(
     """
     thetas = _descending(family.clipped(thetas))
     squares, g, H = _descent(family, samples, thetas, weakest)
-    damping = _DAMPING * H.diagonal(axis1=1, axis2=2).max(1)
+    damping = _DAMPING * _largest(H)
     factor = np.full(len(thetas), 2.0)
     eye = np.eye(thetas.shape[1])
     for _ in range(evaluations - 1):
-        damping = np.maximum(damping, np.finfo(float).tiny)  # where no rate moves anything
+        damping = np.maximum(damping, _LEAST * _largest(H))
         step = -np.linalg.solve(H + damping[:, None, None] * eye, g[:, :, None])[:, :, 0]
         if np.abs(step).max() < _SMALL:
             break
@@ -62,6 +63,11 @@ def first_steps(
         g = np.where(better[:, None], g_there, g)
         H = np.where(better[:, None, None], H_there, H)
     return thetas, np.sqrt(squares)
+
+
+def _largest(H: np.ndarray) -> np.ndarray:
+    """Return the largest entry of each diagonal, not zero where no rate moves anything."""
+    return np.maximum(H.diagonal(axis1=1, axis2=2).max(1), 1e-200)
 
 
 def _descending(thetas: np.ndarray) -> np.ndarray:
