@@ -222,6 +222,7 @@ def _draw(axis: Axes, table: pd.DataFrame, looks: dict[str, plotting.Look]) -> N
         if len(own):
             plotting.measured(axis, own.live, 100 * own.error, look, ms=6, label=f"{law}, each seed")
     axis.set(xscale="log", ylim=(-2, None), xlabel="memories alive, mean over steps and layers")
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 500 * low else (1, 3)))
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
