@@ -6,6 +6,7 @@ Other processes import this module; it needs no torch, so that they load it only
 """
 
 import contextlib
+import functools
 import os
 import pickle
 import random
@@ -17,6 +18,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeVar
 
 import cloudpickle
@@ -181,12 +183,31 @@ def _generators(like: Mapping[str, object] | None = None) -> dict[str, object]:
 
 
 def _knows_random(function: object) -> bool:
-    """Return whether the module of a function has a name for Python's random generator, or for what draws."""
-    while (inner := getattr(function, "__func__", getattr(function, "func", None))) is not None:
-        function = inner
-    known = getattr(function, "__globals__", getattr(type(function).__call__, "__globals__", {}))
+    """Return whether a function, or one of its module that it names, knows Python's generator."""
+    waiting, seen = [function], set()
     shared = getattr(random.seed, "__self__", None)
-    return any(it is random or getattr(it, "__self__", None) is shared for it in list(known.values()))
+    while waiting:
+        one = waiting.pop()
+        while isinstance(one, MethodType | functools.partial):
+            one = one.__func__ if isinstance(one, MethodType) else one.func
+        one = one if isinstance(one, FunctionType) else type(one).__call__
+        if not isinstance(one, FunctionType) or one in seen:
+            continue
+        seen.add(one)
+        known = [one.__globals__.get(name) for name in _names(one.__code__)]
+        for cell in one.__closure__ or ():
+            with contextlib.suppress(ValueError):  # of one that is empty
+                known.append(cell.cell_contents)
+        if any(it is random or getattr(it, "__self__", None) is shared for it in known):
+            return True
+        waiting += [it for it in known if getattr(it, "__module__", None) == one.__module__ and callable(it)]
+    return False
+
+
+def _names(code: CodeType) -> set[str]:
+    """Return the names of what is not local in some code, and in the functions that it makes."""
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    return set(code.co_names).union(*inner)
 
 
 def _short(value: object) -> str:

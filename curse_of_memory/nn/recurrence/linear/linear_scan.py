@@ -143,10 +143,10 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        saved = ctx.saved_tensors
-        if on_cpu(gradient, *saved) and not torch.is_grad_enabled():  # that is, without create_graph
-            return _adjoints_at_once(*saved, gradient)
-        return _adjoints(_Scan.apply, saved, gradient)
+        a, initial, h = ctx.saved_tensors
+        if on_cpu(gradient, a, initial, h) and not torch.is_grad_enabled():  # that is, without create_graph
+            return _adjoints_at_once(a, initial, h, gradient)
+        return _adjoints(_Scan.apply, (a, initial, h), gradient)
 
     @staticmethod
     def jvp(ctx, along_a: Tensor, along_v: Tensor, along_initial: Tensor) -> Tensor:
