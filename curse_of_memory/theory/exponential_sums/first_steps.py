@@ -14,7 +14,7 @@ __all__ = ["first_steps"]
 
 _DAMPING = 1e-3  # the first μ, over the largest entry of the diagonal of JᵀJ
 _LEAST = 1e-12  # the same for all μ: rates that coincide make JᵀJ singular
-_SMALL = 1e-9  # relative changes of all rates at which no more steps are taken
+_SMALL = 1e-14  # relative changes of all rates at which no more steps are taken
 
 
 def first_steps(

@@ -67,7 +67,7 @@ def best_rates(values: np.ndarray, root_weight: np.ndarray, terms: int, modes: s
     search = _Search(root_weight, values)
     best = None
     for fit in {"real": search.real, "complex": search.complex, "discrete": search.discrete}[modes](terms):
-        if best is None or fit.error < best.error:
+        if best is None or (best.error >= ROUNDING and fit.error < best.error):
             best = fit
         yield best
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from curse_of_memory.theory import bias
 from curse_of_memory.theory.exponential_sums import starts
 from curse_of_memory.theory.exponential_sums.cascades import Cascade
 from curse_of_memory.theory.exponential_sums.first_steps import _descent, first_steps
+from curse_of_memory.theory.exponential_sums.fits import fit_exponential_sums
 from curse_of_memory.theory.exponential_sums.samples import Samples
 from curse_of_memory.theory.exponential_sums.variable_projection import Projection
 
@@ -69,3 +71,13 @@ def test_where_nothing_moves_the_starts_are_the_ends():
     found, errors = first_steps(Cascade(samples.lags), samples, thetas, 10, WEAKEST)
     assert found == pytest.approx(thetas)
     assert errors == pytest.approx(0, abs=1e-15)
+
+
+@pytest.mark.parametrize("weight", [None, bias.power(0)])
+@pytest.mark.parametrize("multiplier", [0.5, 0.9, 0.999])
+def test_one_exponential_is_met_by_one_and_others_are_left_out(multiplier, weight):
+    """Where a search ends above rounding errors, more terms would be fitted to what is left of it."""
+    for fit in fit_exponential_sums(multiplier ** np.arange(1000.0), 4, weight):
+        assert fit.error < 1e-14
+        assert fit.rates[0] == pytest.approx(-np.log(multiplier), rel=1e-12)
+        assert not fit.coefficients[1:].any()
