@@ -121,8 +121,8 @@ def fit_exponential_sum(
     Notes
     -----
     Real rates are searched on condensed lags: four terms take a tenth of a second for a hundred lags and a
-    quarter for 20 000, eight terms two to three times as long. Pairs take a few times as long, and end on all lags: one to
-    four seconds for 30 000. Modes that alternate double that.
+    quarter for 20 000, eight terms two to three times as long. Pairs take a few times as long, and end on
+    all lags: one to four seconds for 30 000. Modes that alternate double that.
     """
     return fit_exponential_sums(values, terms, weight, dt, modes=modes)[-1]
 
