@@ -64,18 +64,27 @@ def idx(values: np.ndarray) -> bytes:
     return gzip.compress(header + values.astype(np.uint8).tobytes(), mtime=0)
 
 
-@pytest.fixture
-def small_mnist(write):
-    """120 and 40 random images of MNIST's size; returns pixels and labels by part."""
+@functools.cache  # hundreds of tests write the same files, which take longer to pack than most take to run
+def mnist_files() -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], dict[str, bytes]]:
+    """Pixels and labels by part, and the four files that hold them."""
     random = np.random.default_rng(0)
-    made = {}
+    made, files = {}, {}
     for part, prefix, count in (("train", "train", 120), ("test", "t10k", 40)):
         pixels = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
         labels = random.integers(0, 10, count, dtype=np.uint8)
-        write("mnist", f"{prefix}-images-idx3-ubyte.gz", idx(pixels))
-        write("mnist", f"{prefix}-labels-idx1-ubyte.gz", idx(labels))
+        files[f"{prefix}-images-idx3-ubyte.gz"] = idx(pixels)
+        files[f"{prefix}-labels-idx1-ubyte.gz"] = idx(labels)
         made[part] = pixels, labels
-    return made
+    return made, files
+
+
+@pytest.fixture
+def small_mnist(write):
+    """120 and 40 random images of MNIST's size; returns pixels and labels by part."""
+    made, files = mnist_files()
+    for name, content in files.items():
+        write("mnist", name, content)
+    return {part: (pixels.copy(), labels.copy()) for part, (pixels, labels) in made.items()}
 
 
 def cifar_batch(pixels: np.ndarray, labels: np.ndarray) -> bytes:
@@ -159,8 +168,13 @@ def few_patients(monkeypatch):
     return dict(heart_tables())
 
 
+@functools.cache
+def heart_archive() -> bytes:
+    return tar({f"bidmc/{name}": raw for name, raw in heart_tables().items()})
+
+
 @pytest.fixture
 def small_bidmc(few_patients, write):
     """The archive of few patients; returns its tables by name."""
-    write("bidmc", "archive", tar({f"bidmc/{name}": raw for name, raw in few_patients.items()}))
+    write("bidmc", "archive", heart_archive())
     return few_patients
