@@ -165,17 +165,17 @@ def test_an_error_is_of_one_run_and_the_others_are_kept(place, how):
 @pytest.mark.parametrize("jobs", ["threads", "processes"])
 def test_an_error_leaves_nothing_running_and_nothing_to_be_warned_of(jobs):
     """Runs that an error leaves undone are ended with it, not when its traceback is forgotten."""
+
+    def divided(x):  # sent by value: workers need not import this module, and torch with it
+        time.sleep(0.01)
+        return divmod(1, x)
+
     filters = list(warnings.filters)
     place = joblib.parallel_config("threading" if jobs == "threads" else "loky", n_jobs=2)
     with place, pytest.raises(ZeroDivisionError) as kept:
-        run_all(divmod_of, [{"x": 0}, *({"x": i} for i in range(1, 40))])
+        run_all(divided, [{"x": 0}, *({"x": i} for i in range(1, 40))])
     assert kept.tb is not None  # the frames of the error are there still
     assert warnings.filters == filters
-
-
-def divmod_of(x):
-    time.sleep(0.01)
-    return divmod(1, x)
 
 
 @pytest.mark.parametrize("how", ELSEWHERE)
