@@ -8,6 +8,7 @@ in cells hide. S is 45 time constants of the slowest mode, after which only ρ i
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import sympy
@@ -85,6 +86,12 @@ def half_line(
             f"horizon=None needs a rho known between samples, too, a family or a formula; got {rho.name}: "
             "give horizon"
         )
+    # a target never changes, and is asked for several times: for centre, ball and draws
+    make = _line_of_target if isinstance(rho, Target) else _line
+    return make(rho, norm, float(slowest), float(fastest), sampled)
+
+
+def _line(rho: Memory, norm: str, slowest: float, fastest: float, sampled: bool) -> HalfLine | None:
     memory = continuous_memory(rho, norm)
     if not math.isfinite(memory.size):
         return None
@@ -104,6 +111,9 @@ def half_line(
     else:
         rows, left_out = _cell_rows(memory, norm, start, stop)
     return HalfLine(rows, stop, tail, slack, left_out)
+
+
+_line_of_target = lru_cache(maxsize=8)(_line)
 
 
 def _gauss_rows(

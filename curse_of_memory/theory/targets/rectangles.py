@@ -6,9 +6,10 @@ Where a formula may not be analytic (a pole, a branch cut), its bound is infinit
 """
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import sympy
@@ -132,8 +133,9 @@ class _Rectangle:
 
 def _product(a, b, c, d):
     """Return the range of xy for a <= x <= b, c <= y <= d; here 0 times infinity is 0."""
+    xs, ys = (a,) if a is b else (a, b), (c,) if c is d else (c, d)  # constants have one corner, not four
     with np.errstate(invalid="ignore", over="ignore"):
-        corners = [np.where((x == 0) | (y == 0), 0.0, x * y) for x in (a, b) for y in (c, d)]
+        corners = [np.where((x == 0) | (y == 0), 0.0, x * y) for x in xs for y in ys]
     return np.minimum.reduce(corners), np.maximum.reduce(corners)
 
 
@@ -193,26 +195,39 @@ def _known(expr: sympy.Expr) -> bool:
     return expr.func in _KNOWN and all(_known(argument) for argument in arguments(expr))
 
 
-def _enclosure(expr: sympy.Expr, z: _Rectangle) -> _Rectangle:
+def _enclosure(expr: sympy.Expr) -> Callable[[_Rectangle], _Rectangle]:
+    """Return the map from a rectangle of t to one of the formula; the formula is read but once."""
     if not expr.free_symbols:
-        value = np.full(z.left.shape, float(expr))
-        return _Rectangle(value, value, 0 * value, 0 * value, np.log(abs(value)))
+        return _constant(float(expr))
     if expr.is_Symbol:
-        return z
+        return lambda z: z
     if expr.is_Pow or expr.func is sympy.exp:
         base, exponent = expr.as_base_exp()
         if not exponent.free_symbols:
-            return _enclosure(base, z).power(exponent)
-        inner = _enclosure(exponent, z)
-        return (inner if base == sympy.E else inner * _enclosure(sympy.log(base), z)).exp()
-    first, *others = [_enclosure(argument, z) for argument in arguments(expr)]
+            raised = _enclosure(base)
+            return lambda z: raised(z).power(exponent)
+        inner = _enclosure(exponent)
+        if base == sympy.E:
+            return lambda z: inner(z).exp()
+        log = _enclosure(sympy.log(base))
+        return lambda z: (inner(z) * log(z)).exp()
+    first, *others = [_enclosure(argument) for argument in arguments(expr)]
     if expr.func is sympy.log:
-        return first.logarithm()
+        return lambda z: first(z).logarithm()
     if expr.func in _SIZES:
-        return _Rectangle.disk(_SIZES[expr.func](first))
-    for other in others:
-        first = first + other if expr.is_Add else first * other
-    return first
+        size = _SIZES[expr.func]
+        return lambda z: _Rectangle.disk(size(first(z)))
+    join = operator.add if expr.is_Add else operator.mul
+    return lambda z: reduce(join, [other(z) for other in others], first(z))
+
+
+def _constant(number: float) -> Callable[[_Rectangle], _Rectangle]:
+    def of(z: _Rectangle) -> _Rectangle:
+        value = np.full(z.left.shape, number)
+        zero = 0 * value
+        return _Rectangle(value, value, zero, zero, np.log(abs(value)))
+
+    return of
 
 
 @lru_cache
@@ -232,9 +247,11 @@ def magnitude_of(formula: sympy.Expr) -> Callable | None:
     if not _known(formula):
         return None
 
+    enclosure = _enclosure(formula)
+
     def magnitude(low, high, height):
         with np.errstate(all="ignore"):
-            log = _enclosure(formula, _Rectangle.of(low, high, -height, height)).log
+            log = enclosure(_Rectangle.of(low, high, -height, height)).log
             return _ROUNDING * np.exp(np.where(np.isnan(log), np.inf, log))
 
     return magnitude
