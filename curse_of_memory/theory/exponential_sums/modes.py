@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial.polynomial import polyval
@@ -117,12 +118,7 @@ class Pairs(Family):
 
     def clipped(self, theta):
         """Return θ clipped to where modes still differ from 0 and 1 in float64."""
-        low, high = math.log(SLOWEST), math.log(FASTEST)
-        limits = np.tile([high + math.log(2.0), 2 * high], theta.size // 2)
-        floors = np.tile([low, 2 * low], theta.size // 2)
-        if theta.size % 2:
-            limits, floors = np.append(limits, high), np.append(floors, low)
-        return np.clip(theta, floors, limits)
+        return np.clip(theta, *_limits(theta.size))
 
     def _halves(self, theta):
         """Return a/2, δ and b of the pairs, and the rate of the odd mode or None."""
@@ -141,9 +137,8 @@ class Pairs(Family):
         pairs = np.stack([large, small], 1).ravel()
         return pairs if alone is None else np.append(pairs, alone)
 
-    def _columns(self, theta):
+    def _columns(self, half, delta, b):
         """Return C = e^{−at/2} cosh(√δ t) and S = e^{−at/2} sinh(√δ t)/√δ, each of shape (n, pairs)."""
-        half, delta, b, _ = self._halves(theta)
         t, root = self.lags[:, None], np.sqrt(np.abs(delta))
         slow = np.where(delta > 0, b / (half + root), half)
         decay, x = np.exp(-slow * t), root * t
@@ -154,8 +149,8 @@ class Pairs(Family):
 
     def basis(self, theta):
         """Return the values of the modes, one column each, shape (n, m)."""
-        C, S = self._columns(theta)
-        _, _, b, alone = self._halves(theta)
+        half, delta, b, alone = self._halves(theta)
+        C, S = self._columns(half, delta, b)
         S = S * (np.sqrt(b) + 1 / self.lags.size)  # of the size of C; what it spans is the same
         pairs = np.stack([C, S], 2).reshape(self.lags.size, 2 * b.size)
         return pairs if alone is None else np.column_stack([pairs, np.exp(-alone * self.lags)])
@@ -164,16 +159,16 @@ class Pairs(Family):
         """Yield for each parameter the columns that it changes, and their derivatives."""
         half, delta, b, alone = self._halves(theta)
         free = self.clipped(theta) == theta
-        C, S = self._columns(theta)
+        C, S = self._columns(half, delta, b)
         t, size = self.lags, np.array([1.0, 1.0])
         for j in range(half.size):
             columns = slice(2 * j, 2 * j + 2)
             x = delta[j] * t**2.0
             near = np.abs(x) < 0.5
-            series = t**3.0 * np.exp(-half[j] * t) * polyval(np.where(near, x, 0), _SERIES)
             with np.errstate(divide="ignore", invalid="ignore"):
-                closed = (t * C[:, j] - S[:, j]) / (2 * delta[j])
-            by_delta = np.column_stack([t * S[:, j] / 2, np.where(near, series, closed)])
+                of_S = (t * C[:, j] - S[:, j]) / (2 * delta[j])
+            of_S[near] = t[near] ** 3.0 * np.exp(-half[j] * t[near]) * polyval(x[near], _SERIES)
+            by_delta = np.column_stack([t * S[:, j] / 2, of_S])
             by_half = -t[:, None] * np.column_stack([C[:, j], S[:, j]])
             size[1] = math.sqrt(b[j]) + 1 / t.size
             yield columns, half[j] * (by_half + 2 * half[j] * by_delta) * size * free[2 * j]
@@ -217,6 +212,8 @@ class Signed(Family):
 
     def clipped(self, theta):
         """Return θ clipped to where modes still differ from 0 and 1 in float64."""
+        if not self.alternating:  # the most frequent case, at half the price
+            return self.pairs.clipped(theta)
         return np.concatenate([self.pairs.clipped(part) for part in self._split(theta)])
 
     def rates(self, theta):
@@ -226,6 +223,8 @@ class Signed(Family):
 
     def basis(self, theta):
         """Return the values of the modes, one column each, shape (n, m)."""
+        if not self.alternating:
+            return self.pairs.basis(theta)
         plain, mirrored = (self.pairs.basis(part) for part in self._split(theta))
         return np.concatenate([plain, self.signs * mirrored], axis=1)
 
@@ -233,7 +232,7 @@ class Signed(Family):
         """Yield for each parameter the columns that it changes, and their derivatives."""
         first = 0
         for part, signs in zip(self._split(theta), (1.0, self.signs), strict=True):
-            for columns, slope in self.pairs.slopes(part):
+            for columns, slope in self.pairs.slopes(part) if part.size else ():
                 start = first + columns.start
                 yield slice(start, start + slope.shape[1]), signs * slope
             first += part.size
@@ -248,6 +247,17 @@ class Signed(Family):
         # (−1)^s turns a pair by π, which on the lags is back by the rest of it
         turned = pairs.real + 1j * np.sign(pairs.imag) * (TURN - np.abs(pairs.imag))
         return np.concatenate([plain, _apart(turned, self.lags.size), mirrored[real] + 1j * TURN])
+
+
+@lru_cache(maxsize=64)
+def _limits(parameters: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest θ of pairs, and of one mode more if their number is odd."""
+    low, high = math.log(SLOWEST), math.log(FASTEST)
+    floors = np.tile([low, 2 * low], parameters // 2 + 1)
+    limits = np.tile([high + math.log(2.0), 2 * high], parameters // 2 + 1)
+    if parameters % 2:
+        limits[parameters - 1] = high
+    return floors[:parameters], limits[:parameters]
 
 
 def _apart(rates: NDArray[np.inexact], size: int) -> NDArray[np.inexact]:
