@@ -18,17 +18,22 @@ _ROUNDS = 12
 _ROOM = np.concatenate([[1 + 1e-9, 1 + 1e-6], 1 + np.geomspace(1e-4, 10.0, 16)])
 
 
-def _ascended(v, toward, k):
+def _ascended(v, toward, k, rounds):
     """Return the local maximum that conditional-gradient steps reach from v; `toward` is the gradient."""
-    for _ in range(_ROUNDS):
-        v = _farthest(toward(v), k)
+    for _ in range(rounds):
+        before, v = v, _farthest(toward(v), k)
+        if np.array_equal(v, before):  # of entries that are all bounded one by one, after a step or two
+            break
     return v
 
 
 def _farthest(h, k):
     """Return the v farthest along h."""
-    length = np.linalg.norm(h[..., k:], axis=-1, keepdims=True)
-    return np.concatenate([np.where(h[..., :k] < 0, -1.0, 1.0), h[..., k:] / np.maximum(length, 1e-300)], -1)
+    if k == h.shape[-1]:
+        return np.where(h < 0, -1.0, 1.0)
+    rest = h[..., k:]
+    length = np.sqrt((rest * rest).sum(-1, keepdims=True))
+    return np.concatenate([np.where(h[..., :k] < 0, -1.0, 1.0), rest / np.maximum(length, 1e-300)], -1)
 
 
 def largest_norm(r: np.ndarray, N: np.ndarray, k: int) -> np.ndarray:
@@ -56,7 +61,7 @@ def largest_norm(r: np.ndarray, N: np.ndarray, k: int) -> np.ndarray:
     Q, b = N @ np.swapaxes(N, 1, 2), (N @ r[..., None])[..., 0]
     best = np.full(len(r), np.inf)
     for start in (b, -b, np.ones_like(b)):
-        v = _ascended(_farthest(start, k), lambda v: (Q @ v[..., None])[..., 0] + b, k)
+        v = _ascended(_farthest(start, k), lambda v: (Q @ v[..., None])[..., 0] + b, k, _ROUNDS)
         best = np.minimum(best, _dual(Q, b, v, k))
     return np.sqrt((r * r).sum(-1) + best)
 
@@ -111,13 +116,14 @@ def largest_sum(r: np.ndarray, N: np.ndarray, k: int) -> np.ndarray:
     >>> largest_sum(np.zeros((1, 2)), np.array([[[1.0, 2.0]]]), k=1).round(2)
     array([3.])
     """
+
+    def along(v):
+        return (N @ np.sign(r + (v[:, None, :] @ N)[:, 0])[..., None])[..., 0]
+
     best = np.full(len(r), np.inf)
     slopes = (N @ np.sign(r)[..., None])[..., 0]
     for start in (slopes, -slopes):
-        v = _farthest(start, k)
-        for _ in range(_ROUNDS // 2):
-            x = r + (v[:, None, :] @ N)[:, 0]
-            v = _farthest((N @ np.sign(x)[..., None])[..., 0], k)
+        v = _ascended(_farthest(start, k), along, k, _ROUNDS // 2)
         x = np.abs(r + (v[:, None, :] @ N)[:, 0])
         spread = np.abs(N).sum(1) + np.abs(r)
         for floor in (1e-3, 3e-2):
