@@ -1,5 +1,6 @@
 """What is in an extra is not needed without it, and a line says so where it is."""
 
+import json
 import os
 import re
 import subprocess
@@ -65,18 +66,10 @@ def modules(extra):
     return {module for name in names for module in IMPORTED_AS.get(name, [name])}
 
 
-def run(code, hidden):
-    call = [sys.executable, "-W", "error", "-c", HIDE + code, ",".join(sorted(hidden))]
+def run(code, hidden, *more):
+    call = [sys.executable, "-W", "error", "-c", HIDE + code, ",".join(sorted(hidden)), *more]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(call, capture_output=True, text=True, env=environment, check=False)
-
-
-@pytest.mark.slow
-def test_theory_layers_training_and_measurements_need_no_extra():
-    extras = set(PROJECT["optional-dependencies"]) - {"test"}
-    assert {"figures", "data", "models", "cluster"} <= extras
-    done = run(MEASURE, set().union(*(modules(extra) for extra in extras)))
-    assert (done.returncode, done.stdout) == (0, "measured\n"), done.stderr
 
 
 JIEBA = """
@@ -87,6 +80,66 @@ with tempfile.TemporaryDirectory() as folder:
     pathlib.Path(folder, "vocab.txt").write_text("[PAD]\\n[UNK]\\n[CLS]\\n[SEP]\\n")
     JiebaVocabulary(folder)
 """
+# what needs torch, too, each with what it misses, and the extra
+LATE = [
+    (
+        "import os; os.environ.pop('CURSE_OF_MEMORY_DATA', None)\n"
+        "import curse_of_memory; curse_of_memory.tasks.WikiText2('train')",
+        "pooch",
+        "data",
+    ),
+    (
+        "import curse_of_memory; curse_of_memory.tasks.SequentialImages('mnist', data='stand-in')",
+        "sklearn",
+        "figures",
+    ),
+    (JIEBA, "jieba", "chinese"),
+    (JIEBA, "tokenizers", "models"),
+]
+# goes on where MEASURE ends, with one package hidden at a time, none of which has been imported
+EACH = """
+import json
+for code, missing in json.loads(sys.argv[2]):
+    assert missing not in sys.modules
+    sys.argv[1] = missing
+    try:
+        exec(code, {})
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+"""
+DATA_ALONE = "from curse_of_memory.report.figure import Findings; print(Findings.__name__)"
+
+
+@pytest.fixture(scope="module")
+def said():
+    """What one process without any extra says, by line: to import torch takes longer than all it does."""
+    extras = set(PROJECT["optional-dependencies"]) - {"test"}
+    assert {"figures", "data", "models", "cluster"} <= extras
+    cases = [(DATA_ALONE, "matplotlib"), *((code, missing) for code, missing, _ in LATE)]
+    done = run(MEASURE + EACH, set().union(*(modules(extra) for extra in extras)), json.dumps(cases))
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_theory_layers_training_and_measurements_need_no_extra(said):
+    assert said[0] == "measured"
+
+
+@pytest.mark.slow
+def test_data_of_a_figure_need_no_pictures(said):
+    assert said[1] == "Findings"
+
+
+@pytest.mark.slow
+def test_what_is_made_with_an_extra_says_which(said):
+    for line, (_, missing, extra) in zip(said[2:], LATE, strict=True):
+        assert missing in modules(extra)
+        assert line == asks_for(missing, extra)
+
+
+def asks_for(missing, extra):
+    return f"ModuleNotFoundError: {missing} is not installed: pip install 'curse-of-memory[{extra}]'"
 
 
 @pytest.mark.slow
@@ -97,33 +150,13 @@ with tempfile.TemporaryDirectory() as folder:
         ("import curse_of_memory.report.plotting", "matplotlib", "figures"),
         ("import curse_of_memory.experiments.grid", "matplotlib", "figures"),
         ("import curse_of_memory.gallery.notebooks", "papermill", "figures"),
-        (
-            "import os; os.environ.pop('CURSE_OF_MEMORY_DATA', None)\n"
-            "import curse_of_memory; curse_of_memory.tasks.WikiText2('train')",
-            "pooch",
-            "data",
-        ),
-        (
-            "import curse_of_memory; curse_of_memory.tasks.SequentialImages('mnist', data='stand-in')",
-            "sklearn",
-            "figures",
-        ),
-        (JIEBA, "jieba", "chinese"),
-        (JIEBA, "tokenizers", "models"),
     ],
 )
-def test_what_needs_an_extra_says_which(code, missing, extra):
+def test_what_needs_an_extra_says_which_before_anything_else_is_imported(code, missing, extra):
     assert missing in modules(extra)
     done = run(code, {missing})
     assert done.returncode == 1
-    last = done.stderr.splitlines()[-1]
-    assert last == f"ModuleNotFoundError: {missing} is not installed: pip install 'curse-of-memory[{extra}]'"
-
-
-@pytest.mark.slow
-def test_data_of_a_figure_need_no_pictures():
-    code = "from curse_of_memory.report.figure import Findings; print(Findings.__name__)"
-    assert run(code, {"matplotlib"}).stdout == "Findings\n"
+    assert done.stderr.splitlines()[-1] == asks_for(missing, extra)
 
 
 def test_a_package_that_cannot_even_be_looked_for_is_not_there(monkeypatch):
