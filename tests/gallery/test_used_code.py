@@ -249,37 +249,38 @@ def test_what_is_added_or_goes_is_seen(toy):
 # --- this package -------------------------------------------------------------------------------
 
 
-def stale_after_a_change(project, monkeypatch, tmp_path, name, file):
-    """Return in what the figure of a notebook is stale once a docstring of a module has another word."""
-    notebook = NOTEBOOKS[name]
+@pytest.fixture(scope="module")
+def ours():
+    """The code of this package, which takes a second or two to read."""
+    return PackageCode()
+
+
+def test_a_docstring_of_a_task_makes_the_figures_of_the_task_stale(project, monkeypatch, tmp_path):
+    """And no others, once it has another word."""
+    books = {name: NOTEBOOKS[name] for name in ("theory/lemmas", "interest/copying")}
     copy = tmp_path / PACKAGE.name
     for path in PACKAGE.rglob("*.py"):
         place = copy / path.relative_to(PACKAGE)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(path.read_text())
-    made = origin(notebook, {}, PackageCode(copy).used_by(code_of(notebook)), MACHINE)
-    write_state(project.out, notebook, State(made, "fast", {}, {f"{notebook.stem}.json": "0"}))
-    monkeypatch.setattr("curse_of_memory.gallery.batch.PackageCode", lambda: PackageCode(copy))
+    whole = PackageCode(copy)
+    for notebook in books.values():
+        made = origin(notebook, {}, whole.used_by(code_of(notebook)), MACHINE)
+        write_state(project.out, notebook, State(made, "fast", {}, {f"{notebook.stem}.json": "0"}))
     monkeypatch.setattr("curse_of_memory.gallery.batch.is_current", lambda out, job: True)
-    assert staleness({name: notebook}, {"fast": {}}, project.out, MACHINE) == {}
-    text = (copy / file).read_text()
+    monkeypatch.setattr("curse_of_memory.gallery.batch.PackageCode", lambda: whole)
+    assert staleness(books, {"fast": {}}, project.out, MACHINE) == {}
+    file = copy / "tasks" / "copying.py"
+    text = file.read_text()
     assert text.startswith('"""')
-    (copy / file).write_text(text.replace('"""', '"""Another word. ', 1))
-    return staleness({name: notebook}, {"fast": {}}, project.out, MACHINE).get(name, [])
+    file.write_text(text.replace('"""', '"""Another word. ', 1))
+    monkeypatch.setattr("curse_of_memory.gallery.batch.PackageCode", lambda: PackageCode(copy))
+    stale = staleness(books, {"fast": {}}, project.out, MACHINE)
+    assert stale == {"interest/copying": ["code of the package (tasks/copying.py)"]}
 
 
-@pytest.mark.parametrize(
-    ("name", "reasons"),
-    [("theory/lemmas", []), ("interest/copying", ["code of the package (tasks/copying.py)"])],
-)
-def test_a_docstring_of_a_task_makes_the_figures_of_the_task_stale(
-    project, monkeypatch, tmp_path, name, reasons
-):
-    assert stale_after_a_change(project, monkeypatch, tmp_path, name, "tasks/copying.py") == reasons
-
-
-def test_names_that_are_loaded_late_are_read_as_they_are():
-    code = PackageCode()
+def test_names_that_are_loaded_late_are_read_as_they_are(ours):
+    code = ours
     everything = code.modules_used_by("import curse_of_memory as com; print(com)")
     for name, home in com._HOMES.items():
         module, _, member = home.partition(":")
@@ -339,9 +340,9 @@ sys.stderr.write("\\n" + json.dumps(used))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["theory/reparameterizations", "tour/getting_started"])
-def test_nothing_that_a_run_imports_is_missing(tmp_path, name):
+def test_nothing_that_a_run_imports_is_missing(tmp_path, name, ours):
     """Save what a package imports only to pass it on, of which no name is used."""
-    code, package = code_of(NOTEBOOKS[name]), PackageCode()
+    code, package = code_of(NOTEBOOKS[name]), ours
     place = tmp_path / "notebook.py"
     place.write_text(code)
     passing = [module for module in package._files if package.passes_on(module)]
@@ -358,9 +359,9 @@ def test_nothing_that_a_run_imports_is_missing(tmp_path, name):
     assert not missing
 
 
-def test_every_name_that_a_module_holds_is_from_a_module_that_it_uses():
+def test_every_name_that_a_module_holds_is_from_a_module_that_it_uses(ours):
     """One step of the way from a notebook, for every module of the package."""
-    package = PackageCode()
+    package = ours
     for name in sorted(package._files):
         module = __import__(name, fromlist=["*"])
         if package.passes_on(name):
@@ -374,8 +375,8 @@ def test_every_name_that_a_module_holds_is_from_a_module_that_it_uses():
                 assert home in used, (name, key, home)
 
 
-def test_paths_are_those_in_the_package():
-    used = PackageCode().used_by(code_of(NOTEBOOKS["interest/copying"]))
+def test_paths_are_those_in_the_package(ours):
+    used = ours.used_by(code_of(NOTEBOOKS["interest/copying"]))
     assert all((PACKAGE / file).is_file() for file in used)
     assert not any(Path(file).parts[0] in ("gallery", "cli.py") for file in used)
     assert 0.1 < len(used) / len(list(PACKAGE.rglob("*.py"))) < 0.6
