@@ -62,7 +62,7 @@ class EncoderDecoder(nn.Module):
     def __init__(self, model: Any, source: int):
         super().__init__()
         extras.require("models", "transformers")
-        from transformers import PreTrainedModel
+        from transformers.modeling_utils import PreTrainedModel
 
         name = type(model).__name__
         if not isinstance(model, PreTrainedModel) or not model.config.is_encoder_decoder:
@@ -116,7 +116,7 @@ class EncoderDecoder(nn.Module):
         Tensor of shape ``(batch, steps)``
             Without the start mark; as many steps as the longest answer has.
         """
-        from transformers import GenerationConfig
+        from transformers.generation.configuration_utils import GenerationConfig
 
         source, _ = self._rows(x)
         self._check_steps("longest", checks.positive_int("longest", longest), "decoder")
@@ -213,7 +213,8 @@ def t5(
         If transformers is not installed.
     """
     extras.require("models", "transformers")
-    from transformers import T5Config, T5ForConditionalGeneration
+    from transformers.models.t5.configuration_t5 import T5Config
+    from transformers.models.t5.modeling_t5 import T5ForConditionalGeneration
 
     checks.positive_int("vocabulary", vocabulary)
     width, heads = checks.positive_int("width", width), checks.positive_int("heads", heads)
@@ -271,7 +272,8 @@ def load_encoder_decoder(
         If transformers is not installed.
     """
     extras.require("models", "transformers")
-    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+    from transformers.models.auto.configuration_auto import AutoConfig
+    from transformers.models.auto.modeling_auto import AutoModelForSeq2SeqLM
 
     if not isinstance(folder, str | Path):
         raise TypeError(f"folder must name a folder, got {checks.shown(folder)}")

@@ -47,7 +47,7 @@ def decoder_of(model: Any) -> Decoder:
         own, or does not go through the interface of transformers for attention.
     """
     extras.require("models", "transformers")
-    from transformers import PreTrainedModel
+    from transformers.modeling_utils import PreTrainedModel
 
     if not isinstance(model, PreTrainedModel):
         raise TypeError(f"model must be a decoder of transformers, got {checks.shown(model)}")

@@ -109,7 +109,7 @@ class Seat:
             setattr(model.config, SETTINGS, settings)
 
     def _put_in(self) -> None:
-        from transformers import AttentionInterface
+        from transformers.modeling_utils import AttentionInterface
 
         AttentionInterface.register(NAME, attend)
         copies: dict = {}

@@ -190,7 +190,8 @@ def _one_seed(
 
 
 def _model(steps: int, seed: int) -> Any:
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.models.llama.configuration_llama import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=TOKENS,

@@ -59,7 +59,7 @@ class FolderVocabulary(Vocabulary):
         if start is not None:
             checks.whole_number("start", start, least=0)
         require("models", "transformers")
-        from transformers import AutoTokenizer
+        from transformers.models.auto.tokenization_auto import AutoTokenizer
 
         place = Path(folder).expanduser()
         if not place.is_dir():
