@@ -10,7 +10,7 @@ READY := $(VENV)/.ready
 PEERS := $(VENV)/.peers
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test quick types oldest newest bench gpu docs lab check lock clean
+.PHONY: help figures test notebooks quick types oldest newest bench gpu docs lab check lock clean
 
 # Processes take whole files, in the order of collection: types and long notebooks first (notebooks/conftest.py),
 # so that none is left alone with one at the end. There is one more than jobs, since some tests wait for others.
@@ -24,11 +24,16 @@ figures: $(READY)  ## regenerate every figure from its notebook (fast preset); P
 	$(BIN)/curse-of-memory figures --jobs $(JOBS) $(if $(PRESET),--preset $(PRESET))
 
 # one thread a process: two processes share the cores, and sums come out the same on every machine
-test quick oldest newest: export OMP_NUM_THREADS = 1
-# who starts us may have said that no compiled code is to be written: every process would compile it all again
-figures test quick gpu: export PYTHONDONTWRITEBYTECODE =
+test notebooks quick oldest newest: export OMP_NUM_THREADS = 1
+# who starts us may have said that no compiled code is to be written: every process would compile it all again,
+# and packages are compiled only as they are used (--no-compile, which installs in half the time)
+export PYTHONDONTWRITEBYTECODE =
 test: $(READY)  ## run every test: theory, models, notebooks, style, types (minutes)
 	$(BIN)/python $(PYTEST)
+
+# in `test` those that take long run at a tiny size, and what they print is not compared
+notebooks: $(READY)  ## run every notebook as it stands, and compare what it prints and shows (minutes)
+	NOTEBOOKS=whole $(BIN)/python $(PYTEST) notebooks
 
 quick: $(READY)  ## run the tests for the edit loop: theory, layers, measures, contracts (under two minutes)
 	$(BIN)/python $(PYTEST) $(QUICK)
@@ -51,7 +56,7 @@ define lane
 	@for python in $(1); do \
 	  if $$python -c '' 2>/dev/null; then \
 	    set -ex; rm -rf $(VENV)-$@; $$python -m venv $(VENV)-$@; \
-	    $(VENV)-$@/bin/python -m pip install --quiet --requirement $(LOCK); \
+	    $(VENV)-$@/bin/python -m pip install --quiet --no-compile --requirement $(LOCK); \
 	    $(VENV)-$@/bin/python -m pip install --quiet --no-deps --editable .; \
 	    $(VENV)-$@/bin/python $(PYTEST) $(QUICK) $(LANE); \
 	    sha256sum $(LOCK) > .ci/$@.sha256; rm -rf $(VENV)-$@; exit 0; \
@@ -107,6 +112,6 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-compile --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@

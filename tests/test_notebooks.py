@@ -6,6 +6,7 @@ import json
 import pkgutil
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from curse_of_memory import papers
 from curse_of_memory.cli import main
 from curse_of_memory.gallery.notebooks import code_of, find_notebooks
+from notebooks import conftest as notebooks_conftest
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = find_notebooks(ROOT)
@@ -92,3 +94,35 @@ def test_committed_figures_are_of_the_committed_notebook(name):
     assert set(record["parameters"]) == set(NOTEBOOKS[name].parameters) - {"output_dir", "data"}
     # what is committed was made of real data, if need be of others
     assert record.get("stand_in", "") == "" or record["stand_in_is_real"]
+
+
+@pytest.fixture
+def cell():
+    """A function that makes a cell of a notebook as nbval has it, from its source and tags."""
+
+    def made(source, *tags):
+        return SimpleNamespace(
+            cell=SimpleNamespace(source=source, metadata={"tags": [*tags]}), options={"check": True}
+        )
+
+    return made
+
+
+def test_long_notebooks_are_tiny_and_not_compared_unless_whole_ones_are_asked_for(cell, monkeypatch):
+    first, last = cell("steps: int = 300", "parameters"), cell("print(steps)")
+    for one in (first, last):
+        notebooks_conftest.shrinks(one, {"steps": 10, "tasks": ["corridor 20"]})
+        assert one.options["check"] is False
+    namespace: dict[str, object] = {}
+    exec(first.cell.source, namespace)
+    assert (namespace["steps"], namespace["tasks"]) == (10, ["corridor 20"])
+    assert last.cell.source == "print(steps)"
+    monkeypatch.delenv("NOTEBOOKS", raising=False)
+    sizes = notebooks_conftest.tiny_sizes()
+    assert "interest/marked_symbols" in sizes
+    assert sizes.keys() <= NOTEBOOKS.keys()
+    monkeypatch.setenv("NOTEBOOKS", "whole")
+    assert notebooks_conftest.tiny_sizes() == {}
+    monkeypatch.setenv("NOTEBOOKS", "all")
+    with pytest.raises(pytest.UsageError, match="NOTEBOOKS must be 'whole' or not set, got 'all'"):
+        notebooks_conftest.tiny_sizes()

@@ -18,6 +18,8 @@ Such a file is ::
     presets:                         # by preset and notebook, the parameters that are not the defaults
       paper:
         memory_bias: {horizon: 64}
+      tiny:                          # at which the tests run a notebook that takes long
+        copying: {width: 4, steps: 10}
     sizes:                           # by notebook, whose the parameters of the preset paper are
       memory_bias: the authors' figure
     costs:                           # by notebook, how its work grows with its parameters: see `estimates`
@@ -27,7 +29,9 @@ A folder of notebooks that belong to no paper has ``paper: false``, a title, pre
 """
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +134,10 @@ class Content:
     sizes: dict[str, str]
 
 
+# the files of a package are read again and again, by every command and every figure that asks for its paper
+_parsed = lru_cache(maxsize=64)(read_yaml)
+
+
 def read_paper(path: Path, folder: str) -> Content:
     """Return the content of the file `path`, of the folder of that name.
 
@@ -138,7 +146,7 @@ def read_paper(path: Path, folder: str) -> Content:
     OSError, ValueError
         If it cannot be read, or is invalid; the message names the entry.
     """
-    content = _mapping("", read_yaml(read_file(path, LARGEST)))
+    content = _mapping("", deepcopy(_parsed(read_file(path, LARGEST))))
     is_paper = content.pop("paper", True)
     if not isinstance(is_paper, bool):
         raise ValueError(f"paper must be true or false, got {shown(is_paper)}")
