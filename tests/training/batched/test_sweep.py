@@ -76,7 +76,7 @@ def test_members_take_the_trajectories_of_their_own_fits(task, activation, diago
         for m, p in kinds
         for s in (0, 1)
     ]
-    assert_same_as_fits(models, task, steps=35, seed=[0, 1, 0, 0, 2, 3], learning_rate=0.01)
+    assert_same_as_fits(models, task, steps=25, seed=[0, 1, 0, 0, 2, 3], learning_rate=0.01)
 
 
 # two that are equal, all forms of giving a weight, and both places where it may stand
