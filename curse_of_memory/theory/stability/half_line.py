@@ -91,7 +91,9 @@ def half_line(
     return make(rho, norm, float(slowest), float(fastest), sampled)
 
 
-def _line(rho: Memory, norm: str, slowest: float, fastest: float, sampled: bool) -> HalfLine | None:
+def _line(
+    rho: Target | ExponentialSum, norm: str, slowest: float, fastest: float, sampled: bool
+) -> HalfLine | None:
     memory = continuous_memory(rho, norm)
     if not math.isfinite(memory.size):
         return None
