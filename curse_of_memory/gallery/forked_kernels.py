@@ -9,11 +9,13 @@ import os
 import random
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, cast
 
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from traitlets import default
 
 from curse_of_memory.gallery.fork_server import ForkedProcess, ForkServer, can_fork
 from curse_of_memory.tools.run_notes import NOTES
@@ -75,9 +77,21 @@ def fork_server(jobs: int, workers: int) -> Iterator[ForkServer | None]:
 
 
 class ForkingManager(KernelManager):
-    """Asks a server for its kernel, if the kernel has one computing thread; else starts it."""
+    """Asks a server for its kernel, if the kernel has one computing thread; else starts it.
+
+    On Linux they talk through sockets with names of their own, not through ports: one that is free when it is
+    chosen may be another process's before the kernel has it.
+    """
 
     server: ForkServer | None = None
+
+    @default("transport")
+    def _transport_default(self) -> str:
+        return "ipc" if sys.platform == "linux" else "tcp"
+
+    def _ip_default(self) -> str:
+        # names that begin with @ are no files, and gone with the processes that have them
+        return f"@kernel-{uuid.uuid4()}" if self.transport == "ipc" else super()._ip_default()
 
     async def _async_launch_kernel(self, kernel_cmd: list[str], **options: Any) -> None:
         env = options["env"] if options.get("env") is not None else dict(os.environ)

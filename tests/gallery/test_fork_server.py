@@ -13,6 +13,7 @@ import pytest
 from curse_of_memory.gallery import forked_kernels
 from curse_of_memory.gallery.fork_server import UNKNOWN, ForkedProcess, ForkServer, can_fork
 from curse_of_memory.gallery.forked_kernels import ONE_THREAD, fork_server, has_one_thread
+from curse_of_memory.gallery.kernel import ThisPythonKernel
 from tests import forks
 from tests.gallery.test_batch import wait_until_ended
 
@@ -187,3 +188,10 @@ def test_a_batch_whose_server_is_killed_starts_its_kernels(parents, monkeypatch)
     monkeypatch.setattr(forked_kernels, "fork_server", lambda jobs, workers: nullcontext(killed))
     assert parents() == {os.getpid()}
     killed.close()
+
+
+def test_kernels_take_no_ports_and_have_no_name_of_anothers():
+    said = [ThisPythonKernel().get_connection_info() for _ in range(2)]
+    assert [one["transport"] for one in said] == ["ipc", "ipc"]
+    assert said[0]["ip"] != said[1]["ip"]
+    assert all(one["ip"].startswith("@") for one in said)  # the names of no files
