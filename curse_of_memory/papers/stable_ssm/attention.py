@@ -172,17 +172,21 @@ def _case(name: str, channels: int, projected: bool, seed: int, device: torch.de
     """Return expected errors of a task, and half the squared difference of y for two pasts of one present."""
     maps = _maps(AttentionApproximation(channels, 1, projected=projected, seed=seed))
     errors = _long(expected_errors(REACH, maps, seed=seed))
-    measured, pairs = [], PAIRS // math.isqrt(channels)
-    for n in PAIRED:
-        task = AttentionApproximation(channels, n, projected=projected, seed=seed)
-        x = task.sample(
-            2 * pairs, seed=sample_seed("unseen test", seed), device=device, dtype=torch.float64
-        ).inputs
-        x[pairs:, -1] = x[:pairs, -1]
-        first, second = task.answer(x)[:, -1].split(pairs)
-        measured.append((first - second).square().mean().item() / 2)
+    measured = [_between_pasts(channels, n, projected, seed, device) for n in PAIRED]
     seen = pd.DataFrame({"predictor": "memoryless", "step": PAIRED, "measured": measured})
     return pd.concat([errors, seen]).assign(panel="tasks", task=name)
+
+
+def _between_pasts(channels: int, n: int, projected: bool, seed: int, device: torch.device) -> float:
+    """Return half the mean squared difference of y at step `n` for two pasts of one present."""
+    pairs = PAIRS // math.isqrt(channels)
+    task = AttentionApproximation(channels, n, projected=projected, seed=seed)
+    x = task.sample(
+        2 * pairs, seed=sample_seed("unseen test", seed), device=device, dtype=torch.float64
+    ).inputs
+    x[pairs:, -1] = x[:pairs, -1]
+    first, second = task.answer(x)[:, -1].split(pairs)
+    return (first - second).square().mean().item() / 2
 
 
 def _maps(task: AttentionApproximation) -> np.ndarray:

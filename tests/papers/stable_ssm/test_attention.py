@@ -11,14 +11,13 @@ mpl.use("agg")
 from curse_of_memory.nn import CausalSelfAttention
 from curse_of_memory.papers.stable_ssm import attention as figure
 from curse_of_memory.tasks import AttentionApproximation
+from curse_of_memory.theory.lemmas import attention_memory
 from curse_of_memory.theory.lemmas.attention_memory import expected_errors, no_projection
 
 
-def test_two_pasts_of_one_present_measure_what_takes_memory(monkeypatch):
-    monkeypatch.setattr(figure, "REACH", [2])
-    monkeypatch.setattr(figure, "PAIRED", (5,))
+def test_two_pasts_of_one_present_measure_what_takes_memory():
     exact = expected_errors([5], no_projection(1)).memoryless[0]
-    runs = [figure._case("", 1, False, i, torch.device("cpu")).measured.dropna().item() for i in range(20)]
+    runs = [figure._between_pasts(1, 5, False, i, torch.device("cpu")) for i in range(20)]
     assert abs(np.mean(runs) - exact) < 5 * np.std(runs) / np.sqrt(20)
 
 
@@ -49,6 +48,15 @@ def test_our_attention_layer_can_be_the_target(heads, projected):
         layer.out.bias.zero_()
         x, y = task.sample(4, seed=0, dtype=torch.float64)
         torch.testing.assert_close(layer(x), y, rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_points():
+    """Of what is only drawn: expected errors on the three tasks, those of many channels being means."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure, "REACH", [*figure.PAIRED, 1000, 100_000])
+        patch.setattr(attention_memory, "PRESENTS", 16)
+        yield
 
 
 @pytest.fixture(scope="module")
