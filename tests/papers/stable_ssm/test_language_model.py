@@ -23,14 +23,14 @@ SMALL = {"vocabulary": 12, "width": 8, "states": 8, "layers": 2, "sequence_lengt
 def data(text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figure, "WikiText2", text)
-        return figure.data(steps=40, batch_size=8, data="real", **SMALL)
+        return figure.data(steps=20, batch_size=8, data="real", **SMALL)
 
 
 def test_every_training_is_in_the_table(data):
     training = data.table[data.table.panel == "training"]
     runs = training.groupby(["parameterization", "learning_rate", "seed"])
     assert len(runs) == 5 * 2 * 3
-    assert (runs.step.max() == 40).all()
+    assert (runs.step.max() == 20).all()
     assert np.isfinite(training[["ratio", "loss"]]).all(axis=None)
 
 
