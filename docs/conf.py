@@ -27,13 +27,12 @@ version = release = __version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "numpydoc",
     "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinxcontrib.bibtex",
     "generators.blocks",
-    "generators.docstrings",
+    "generators.docstrings",  # and numpydoc
     "generators.formulas",
     "generators.links",
     "generators.mentions",
@@ -41,6 +40,7 @@ extensions = [
     "generators.pages",
     "generators.pictures",
     "generators.references",
+    "generators.types",
 ]
 exclude_patterns = ["_build", "_templates", "generators"]
 templates_path = ["_templates"]

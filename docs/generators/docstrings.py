@@ -2,6 +2,7 @@
 
 Names in single backticks are links where they name something public, and code where not. Bars are bars.
 Indented lines are formulas, as they stand. The number of a paper on arXiv is its key in the bibliography.
+The rest is read by numpydoc, which would compile its template anew for each docstring.
 """
 
 import functools
@@ -13,7 +14,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpydoc
+from jinja2 import PackageLoader, Template
+from jinja2.sandbox import SandboxedEnvironment
 from numpy.typing import ArrayLike
+from numpydoc import docscrape, docscrape_sphinx
 from sphinx.application import Sphinx
 from sphinx.util.typing import stringify_annotation
 
@@ -200,8 +205,34 @@ def _shorten(app: Sphinx, what: str, name: str, thing: Any, options: Any, *said:
     return tuple(one and short_signature(one) for one in said)
 
 
+@functools.cache
+def template() -> Template:
+    """Return how numpydoc lays out a docstring."""
+    return SandboxedEnvironment(loader=PackageLoader("numpydoc")).get_template("numpydoc_docstring.rst")
+
+
+def read(
+    thing: Any,
+    what: str | None = None,
+    text: str | None = None,
+    config: dict[str, Any] | None = None,
+    builder: Any = None,
+) -> docscrape.NumpyDocString:
+    """Return what numpydoc reads in a docstring, to be laid out by the one template."""
+    return docscrape.get_doc_object(
+        thing,
+        what,
+        text,
+        (config or {}) | {"template": template()},
+        class_doc=docscrape_sphinx.SphinxClassDoc,
+        func_doc=docscrape_sphinx.SphinxFunctionDoc,
+        obj_doc=docscrape_sphinx.SphinxObjDoc,
+    )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Read docstrings before numpydoc does."""
+    numpydoc.setup(app, read)
     app.connect("autodoc-process-docstring", _translate, priority=400)
     app.connect("autodoc-process-signature", _shorten, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
