@@ -191,7 +191,7 @@ def test_a_batch_whose_server_is_killed_starts_its_kernels(parents, monkeypatch)
 
 
 def test_kernels_take_no_ports_and_have_no_name_of_anothers():
-    said = [ThisPythonKernel().get_connection_info() for _ in range(2)]
-    assert [one["transport"] for one in said] == ["ipc", "ipc"]
-    assert said[0]["ip"] != said[1]["ip"]
-    assert all(one["ip"].startswith("@") for one in said)  # the names of no files
+    first, second = ThisPythonKernel(), ThisPythonKernel()
+    assert first.transport == second.transport == "ipc"
+    assert first.ip != second.ip
+    assert first.ip.startswith("@")  # no file's name
