@@ -17,7 +17,7 @@ from nbval.plugin import IPyNbCell
 from curse_of_memory.gallery.catalogue import read_catalogue
 from curse_of_memory.gallery.fork_server import can_fork
 from curse_of_memory.tasks.data_files import available
-from curse_of_memory.tools.data_sources import AUTO, REAL, STAND_IN
+from curse_of_memory.tools.data_sources import REAL, STAND_IN
 from tests.forks import ForkedManager
 
 HERE = Path(__file__).parent
@@ -35,24 +35,27 @@ def seconds(path: Path) -> float:
     return json.loads(record.read_text())["seconds"] if record.exists() else float("inf")
 
 
+def sets(item: IPyNbCell, values: Mapping[str, Any]) -> None:
+    """Let the notebook of a cell have other values of some parameters."""
+    if "parameters" in item.cell.metadata.get("tags", []):
+        item.cell.source += "".join(f"\n{name} = {value!r}" for name, value in values.items())
+
+
 def reads(item: IPyNbCell, source: str) -> None:
     """Let the notebook of a cell read real data or their stand-in, in place of what it finds.
 
     The committed outputs are those of the real data; of a cell with the tag ``real-data`` the stand-in need
     not show the same.
     """
-    tags = item.cell.metadata.get("tags", [])
-    if "parameters" in tags:
-        item.cell.source = item.cell.source.replace(f'data: str = "{AUTO}"', f'data: str = "{source}"')
-    if "real-data" in tags and source == STAND_IN:
+    sets(item, {"data": source})
+    if source == STAND_IN and "real-data" in item.cell.metadata.get("tags", []):
         item.options["check"] = False
 
 
 def shrinks(item: IPyNbCell, sizes: Mapping[str, Any]) -> None:
     """Let the notebook of a cell have other sizes, of which the outputs it is committed with tell nothing."""
     item.options["check"] = False
-    if "parameters" in item.cell.metadata.get("tags", []):
-        item.cell.source += "".join(f"\n{name} = {value!r}" for name, value in sizes.items())
+    sets(item, sizes)
 
 
 def tiny_sizes() -> Mapping[str, Mapping[str, Any]]:
@@ -87,14 +90,16 @@ def pytest_collection_modifyitems(items):
         sizes[path] = tiny.get(path.relative_to(HERE).with_suffix("").as_posix(), {})
         needs = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("needs_data", [])
         try:
-            source[path] = REAL if all(map(available, needs)) else STAND_IN
+            if needs:
+                source[path] = REAL if all(map(available, needs)) else STAND_IN
         except FileNotFoundError as error:
             raise pytest.UsageError(str(error)) from None
         length[path] = TINY_SECONDS if sizes[path] else seconds(path)
     for item in items:
         if item.path in notebooks:
             item.add_marker(pytest.mark.notebook)
-            reads(item, source[item.path])
+            if item.path in source:
+                reads(item, source[item.path])
             if sizes[item.path]:
                 shrinks(item, sizes[item.path])
     length |= {item.path: float("inf") for item in items if item.path.name == "test_style.py"}
