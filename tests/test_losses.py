@@ -126,6 +126,16 @@ def test_a_weight_may_be_a_bias_or_a_function(loss):
     np.testing.assert_allclose(growing, exact / exact.mean(), rtol=16 * EPS[torch.float64])
 
 
+def test_weights_are_the_callers_own_and_a_function_is_asked_each_time():
+    kept, bumps = TemporallyWeightedMSE(power=1), [1.0]
+    kept.weights(3).zero_()
+    assert kept.weights(3).tolist() == TemporallyWeightedMSE(power=1).weights(3).tolist() == [0.5, 1.0, 1.5]
+    asked = TemporallyWeightedMSE(weight=lambda t: t + bumps[0])
+    assert asked.weights(2).tolist() == pytest.approx([0.8, 1.2], rel=1e-15)
+    bumps[0] = 0.0
+    assert asked.weights(2).tolist() == pytest.approx([2 / 3, 4 / 3], rel=1e-15)
+
+
 @steady
 @given(
     w=st.lists(st.floats(1e-3, 1e3), min_size=2, max_size=12),

@@ -1,6 +1,7 @@
 """Shared by the losses: the weight over time and its clock, where it stands, the reduction, and checks."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -41,7 +42,9 @@ class TemporallyWeighted(nn.Module):
 
     def weights(self, horizon: int, *, dtype: torch.dtype | None = None, device=None) -> Tensor:
         """Return w_1 … w_T, scaled to mean one, of shape ``(horizon,)``."""
-        return torch.as_tensor(self.bias.weights(horizon, unit_mean=True), dtype=dtype, device=device)
+        # what has a formula is the same each time; a function may be anything
+        mean_one = _mean_one if self.bias.weight_formula is None else _kept_weights
+        return torch.tensor(mean_one(self.bias, horizon), dtype=dtype, device=device)
 
     def weights_where(self, counts: Tensor) -> Tensor:
         """Return the weights of the steps that count, and zero at all others.
@@ -124,6 +127,13 @@ class WithForm(TemporallyWeighted):
     def extra_repr(self) -> str:
         """Say which weight this is, and where it stands, in ``print(loss)``."""
         return f"{super().extra_repr()}, form={self.form!r}"
+
+
+def _mean_one(weight: bias.Bias, horizon: int) -> np.ndarray:
+    return weight.weights(horizon, unit_mean=True)
+
+
+_kept_weights = lru_cache(maxsize=32, typed=True)(_mean_one)
 
 
 def error_of(y_hat: Tensor, y: Tensor) -> Tensor:

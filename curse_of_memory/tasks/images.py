@@ -212,7 +212,7 @@ class SequentialImages:
             yield self._batch(rows, device, dtype)
 
     def _batch(self, rows: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Batch:
-        values = (self.images[rows].double() / 255 - self._mean) / self._std
+        values = self.images[rows].double().div_(255).sub_(self._mean).div_(self._std)
         return Batch(placed(values, device, dtype), moved(self.labels[rows], device))
 
     def _chosen(self, labels: np.ndarray, data_set: _Published, size: int | None) -> np.ndarray:

@@ -54,7 +54,7 @@ def data(
     batch_size: int = 32,
     steps: int = 150,
     learning_rate: float = 0.003,
-    tried_steps: int = 32_000,
+    tried_steps: int = 16_000,
     seeds: int = 2,
     seed: int = 0,
     device: str = "auto",

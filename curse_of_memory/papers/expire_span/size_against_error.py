@@ -84,7 +84,7 @@ def data(
     initial_share: float = 0.2,
     batch_size: int = 32,
     learning_rate: float = 0.003,
-    tried_steps: int = 32_000,
+    tried_steps: int = 16_000,
     seeds: int = 3,
     seed: int = 0,
     device: str = "auto",

@@ -46,7 +46,7 @@ def data(
     batch_size: int = 32,
     updates: int = 400,
     learning_rate: float = 0.003,
-    tried_steps: int = 32_000,
+    tried_steps: int = 16_000,
     shown_steps: int = 100,
     seeds: int = 3,
     seed: int = 0,
