@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.axes import Axes
+from torch import Tensor
 
 from curse_of_memory.experiments.grid import product_of
 from curse_of_memory.measure import perturbation_curve
@@ -35,6 +37,7 @@ __all__ = [
 PARAMETERIZATIONS = ("direct", "softplus")
 BETAS = np.concatenate([[0.0], 1e-3 * 2.0 ** np.arange(11)])  # every other β of the authors
 COMPARED_BETAS = (0.032, 0.128)  # where the authors' curves are readable
+VALIDATED = 1280  # sequences at most, by which weights are selected
 
 
 def perturbed_networks(
@@ -63,7 +66,7 @@ def perturbed_networks(
     horizon, steps, batch_size, learning_rate : int or float
         Of the task and the training.
     draws, samples : int
-        Random directions, and the sequences for validation and for the error.
+        Random directions, and the sequences for the error. Weights are selected by min(samples, 1280) others.
     device : str
         Where all of it is computed.
 
@@ -125,7 +128,7 @@ def trained_and_perturbed(
     steps, batch_size, learning_rate : int or float
         Of the sweep.
     draws, samples : int
-        Random directions, and the sequences for validation and for the error.
+        Random directions, and the sequences for the error. Weights are selected by min(samples, 1280) others.
     device : str
         Where all of it is computed.
 
@@ -142,17 +145,42 @@ def trained_and_perturbed(
         learning_rate=learning_rate,
         validate_every=25,
         decay_patience=3,
-        validation_size=samples,
+        validation_size=min(VALIDATED, samples),
         seed=seed,
         device=device,
     )
     curves = []
+    tried = _SampledOnce(task)
     for setting, model in zip(settings, models, strict=True):
         curve = perturbation_curve(
-            model.double(), task, BETAS, draws=draws, samples=samples, seed=setting["seed"], device=device
+            model.double(), tried, BETAS, draws=draws, samples=samples, seed=setting["seed"], device=device
         )
         curves.append(pd.DataFrame({**setting, "beta": BETAS, "error": curve.error}))
     return pd.concat(curves, ignore_index=True)
+
+
+class _SampledOnce:
+    """A task that draws once what it is asked for many times: models of one seed are tried alike."""
+
+    def __init__(self, task: Task):
+        self._task = task
+        self._drawn: dict[tuple, tuple[Tensor, Tensor]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+    def sample(
+        self,
+        size: int,
+        *,
+        seed: int | Sequence[int],
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        key = size, seed, device, dtype
+        if key not in self._drawn:
+            self._drawn[key] = self._task.sample(size, seed=seed, device=device, dtype=dtype)
+        return self._drawn[key]
 
 
 def draw_errors(axis: Axes, curves: pd.DataFrame, look: plotting.Look, label: str) -> None:

@@ -66,7 +66,7 @@ def perturbed_students(
     steps, batch_size, learning_rate : int or float
         Of the training.
     draws, samples : int
-        Random directions, and the sequences for validation and for the error.
+        Random directions, and the sequences for the error. Weights are selected by min(samples, 1280) others.
     device : str
         Where all of it is computed.
 

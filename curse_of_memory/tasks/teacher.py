@@ -13,6 +13,7 @@ from curse_of_memory.tools.random_streams import sample_seed
 __all__ = ["TeacherFilter", "random_rnn", "random_transformer"]
 
 CALIBRATION_SIZE = 512  # sequences, for the standard deviation of the answers
+ROWS_AT_ONCE = 1024  # sequences that a model on a CPU answers at a time: states of more leave the cache
 
 
 class TeacherFilter(WhiteInputTask):
@@ -97,16 +98,24 @@ class TeacherFilter(WhiteInputTask):
         place = (x.device, x.dtype)
         if place not in self._copies:
             self._copies[place] = copy.deepcopy(self.model).to(device=x.device, dtype=x.dtype)
+        rows = ROWS_AT_ONCE if x.device.type == "cpu" else max(1, len(x))
         with torch.no_grad():
-            answer = self._copies[place](x.clone())  # a model that works in place leaves x as it is
-        y = answer[0] if isinstance(answer, tuple) else answer
-        if not isinstance(y, Tensor) or y.ndim != 3 or y.shape[:2] != x.shape[:2]:
-            what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
-            raise ValueError(
-                f"model must map (batch, time, channel) to (batch, time, channel), but answers "
-                f"{tuple(x.shape)} with {what}"
-            )
+            # copies: a model that works in place leaves x as it is
+            y = torch.cat([_sequences(self._copies[place], some.clone()) for some in x.split(rows)])
         return y / self._scale.to(y)
+
+
+def _sequences(model: nn.Module, x: Tensor) -> Tensor:
+    """Return what a model answers, refusing all but sequences of channels."""
+    answer = model(x)
+    y = answer[0] if isinstance(answer, tuple) else answer
+    if not isinstance(y, Tensor) or y.ndim != 3 or y.shape[:2] != x.shape[:2]:
+        what = f"shape {tuple(y.shape)}" if isinstance(y, Tensor) else type(y).__name__
+        raise ValueError(
+            f"model must map (batch, time, channel) to (batch, time, channel), but answers "
+            f"{tuple(x.shape)} with {what}"
+        )
+    return y
 
 
 class RandomRNN(nn.Module):

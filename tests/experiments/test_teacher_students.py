@@ -53,6 +53,21 @@ def test_every_width_and_start_is_trained_and_perturbed(students):
     assert (students[students.beta > 1].error > 0.5).all()
 
 
+def test_students_of_one_seed_are_tried_on_sequences_that_are_drawn_once(task, students, monkeypatch):
+    asked = []
+    draw = type(task).sample
+
+    def counted(self, size, **named):
+        asked.append((size, named["seed"], named["dtype"]))
+        return draw(self, size, **named)
+
+    monkeypatch.setattr(type(task), "sample", counted)
+    again = perturbed_students(task, [2, 4], range(2), **SMALL)
+    pd.testing.assert_frame_equal(again, students)
+    in_double = [one for one in asked if one[2] == torch.float64]
+    assert len(in_double) == len(set(in_double)) == 2
+
+
 def test_medians_are_by_width_at_one_radius():
     rows = [(4, s, b, 10 * s + b) for s in range(3) for b in (0.0, 1.0)] + [(2, 0, 1.0, 7.0)]
     found = medians(pd.DataFrame(rows, columns=["m", "seed", "beta", "error"]), 1.0)

@@ -28,6 +28,14 @@ def test_a_random_rnn_is_its_time_loop():
         torch.testing.assert_close(y[:, t], exact, rtol=0, atol=64 * 12 * EPS)
 
 
+def test_many_sequences_are_answered_as_few_are():
+    task = TeacherFilter(random_rnn(4, seed=0), 5, normalized=True)
+    x = task.sample(2100, seed=1, dtype=torch.float64).inputs  # more than are answered at a time, twice
+    few = torch.cat([task.answer(some) for some in x.split(7)])
+    torch.testing.assert_close(task.answer(x), few, rtol=0, atol=64 * EPS)
+    assert task.answer(x[:0]).shape == (0, 5, 1)
+
+
 def test_a_random_transformer_is_its_formulas():
     model = random_transformer(6, heads=2, feedforward=10, seed=0)
     task = TeacherFilter(model, 9)
