@@ -84,6 +84,7 @@ def plot(data: FigureData) -> Figure:
     printed = reference("inverse_approximation/activations")
     printed = rows(printed.loc[printed.beta > 0], activation="relu")
     looks = plotting.looks(sorted(set(data.table.m)))
+    least = float(data.table.error[data.table.beta > 0].min())
     with plotting.style():
         figure, axes = plotting.canvas(2, width=9.4, height=4.2, sharey=True)
         for axis, parameterization, letter in zip(axes, PARAMETERIZATIONS, "ab", strict=True):
@@ -97,11 +98,11 @@ def plot(data: FigureData) -> Figure:
             axis.set(
                 xscale="log",
                 yscale="log",
-                ylim=(1e-3, 1e7),
+                ylim=(min(1e-3, least), 1e7),
                 xlabel=r"perturbation $\beta$",
                 title=f"({letter}) ReLU, {parameterization} $W$",
             )
         axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (mean squared)")
         axes[1].add_line(plotting.entry("range of the seeds", lw=6, alpha=0.2))
-        plotting.joined_legend(figure, [axes[1]], ncols=5)
+        plotting.joined_legend(figure, [axes[1]], ncols=6)
     return figure
