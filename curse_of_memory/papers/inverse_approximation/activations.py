@@ -63,6 +63,7 @@ def data(
 def plot(data: FigureData) -> Figure:
     """Draw one panel per activation: direct dashed, softplus solid, the authors' runs in grey."""
     printed = reference("inverse_approximation/activations")
+    least = float(data.table.error[data.table.beta > 0].min())
     with plotting.style():
         panels = groups(data.table, "activation")
         looks = plotting.looks(sorted(set(data.table.m)))
@@ -76,7 +77,11 @@ def plot(data: FigureData) -> Figure:
                 for m, curve in groups(ours.loc[ours.beta > 0], "m").items():
                     plotting.theory(axis, curve.beta, curve.error, looks[m].color, ls=line)
             axis.set(
-                xscale="log", yscale="log", ylim=(1e-4, 1e5), xlabel=r"perturbation $\beta$", title=activation
+                xscale="log",
+                yscale="log",
+                ylim=(min(1e-4, least), 1e5),
+                xlabel=r"perturbation $\beta$",
+                title=activation,
             )
         axes[0].set_ylabel(r"perturbation error $E_m(\beta)$ (mean squared)")
         for m, look in looks.items():
@@ -84,5 +89,5 @@ def plot(data: FigureData) -> Figure:
         axes[0].add_line(plotting.entry("direct $W$", ls="--"))
         axes[0].add_line(plotting.entry("softplus $W$"))
         axes[0].add_line(plotting.entry("authors, $m=8$ to $64$", "0.78", lw=1))
-        plotting.joined_legend(figure, [axes[0]], ncols=6)
+        plotting.joined_legend(figure, [axes[0]], ncols=7)
     return figure
