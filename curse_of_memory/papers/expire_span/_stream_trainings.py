@@ -38,6 +38,7 @@ SINKS = 4  # first memories that are kept with a window
 THRESHOLD = 1e-4  # weight below which memories of forget gates are dead
 TEST = 2  # entry of the seed of the test stream, beside those of training and validation
 ROWS = 32  # of streams that are tried
+LOOKS = 6  # at the stream by which weights are selected
 FAR = 0.99  # share of the questions whose answers lie in the steps before a row, if not in it
 
 
@@ -227,7 +228,7 @@ def trained(
 ) -> StreamEvaluation:
     """Train a model on a stream that never repeats; return what it says of another one.
 
-    The weights are those of the best accuracy on a third stream, which is looked at twelve times.
+    The weights are those of the best accuracy on a third stream, which is looked at six times.
     """
     return trained_with_looks(model, task, sizes, seed, device)[0]
 
@@ -249,7 +250,7 @@ def trained_with_looks(
         rows=sizes.rows,
         chunk=sizes.block,
         learning_rate=sizes.learning_rate,
-        validate_every=max(1, sizes.steps // 12),
+        validate_every=max(1, sizes.steps // LOOKS),
         validation_rows=ROWS,
         metric="accuracy",
         seed=seed,

@@ -124,7 +124,7 @@ def data(
     powers: Sequence[float] = (0, 1, 2, 10),
     multipliers: Sequence[float] = (0.8, 0.98),
     lags: Sequence[int] = (1, 15, 30, 45, 60, 75, 90, 99),
-    samples: int = 2048,
+    samples: int = 1024,
     width: int = 4,
     steps: int = 200,
     batch_size: int = 64,
