@@ -4,12 +4,12 @@ They are trained in single precision, as the authors' are, in half the time; err
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -164,23 +164,10 @@ class _SampledOnce:
 
     def __init__(self, task: Task):
         self._task = task
-        self._drawn: dict[tuple, tuple[Tensor, Tensor]] = {}
+        self.sample: Callable[..., tuple[Tensor, Tensor]] = cache(task.sample)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._task, name)
-
-    def sample(
-        self,
-        size: int,
-        *,
-        seed: int | Sequence[int],
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        key = size, seed, device, dtype
-        if key not in self._drawn:
-            self._drawn[key] = self._task.sample(size, seed=seed, device=device, dtype=dtype)
-        return self._drawn[key]
 
 
 def draw_errors(axis: Axes, curves: pd.DataFrame, look: plotting.Look, label: str) -> None:
